@@ -1,0 +1,94 @@
+"""The contracts of an algorithm: what a plugin author subclasses.
+
+An algorithm is a small frozen pydantic model: its fields are its parameters, declared once with default, bounds, unit and
+description. The command line (``--set name=value``), the database, the reports and ``cacapp plugins show NAME`` read them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cacapp.types import Array, Instance, Prompts, Shapes, Signals
+
+__all__ = ["API_VERSION", "Algorithm", "Array", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "um"]
+
+API_VERSION = 1
+
+
+class Algorithm(BaseModel):
+    """Common ground of all kinds. Give ``name`` (unique within its kind, kebab-case) and ``api_version`` (a literal)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: ClassVar[str]
+    api_version: ClassVar[int]
+
+    def weights_sha256(self) -> str | None:
+        """Digest of the model weights behind the results, stored with every run; None for an algorithm without weights."""
+        return None
+
+
+class Prompter(Algorithm):
+    """Proposes coarse regions and prompts for a promptable segmenter."""
+
+    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+        """Prompts for the nuclei of a frame.
+
+        Args:
+            dapi: (Y, X) uint8 or uint16, read-only.
+            pixel_size_um: edge length of a pixel in µm, None where unknown.
+        """
+        raise NotImplementedError
+
+
+class Segmenter(Algorithm):
+    """Turns prompts into one Instance a nucleus. ``needs_prompts`` False: called with empty prompts and no prompter is run."""
+
+    needs_prompts: ClassVar[bool] = True
+
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        """Instances of a frame.
+
+        Args:
+            dapi: (Y, X) uint8 or uint16, read-only.
+            prompts: what the prompter gave.
+            pixel_size_um: edge length of a pixel in µm, None where unknown.
+        """
+        raise NotImplementedError
+
+
+class InstanceFilter(Algorithm):
+    """Judges instances by their shape."""
+
+    def judge(self, shapes: Shapes) -> list[str | None]:
+        """For each instance of one frame the reason to reject it, or None to accept it."""
+        raise NotImplementedError
+
+    def limits(self, shapes: Shapes) -> dict[str, float]:
+        """The bounds ``judge`` holds these instances against, by name with unit; stored with the frame's run."""
+        return {}
+
+
+class SignalDetector(Algorithm):
+    """Finds FISH signals (dots) of one probe channel inside nuclei."""
+
+    def detect(self, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
+        """Candidate signals of a channel, with SNR; the assay decides which of them count.
+
+        Args:
+            plane: (Y, X) uint8 or uint16, read-only.
+            nuclei: the frame's instances: where to look, and where background and noise are estimated.
+            pixel_size_um: edge length of a pixel in µm, None where unknown.
+        """
+        raise NotImplementedError
+
+
+def um(pixel_size_um: float | None, default_um: float) -> float:
+    """The pixel size to use: the known one, else ``default_um`` (both µm)."""
+    return pixel_size_um if pixel_size_um else default_um
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]

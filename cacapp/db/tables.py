@@ -1,0 +1,270 @@
+"""The tables. Every number a report shows is a row here, or a sum over rows, with the run that made it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from cacapp.db.columns import Scaled, UtcDateTime
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Patient(SQLModel, table=True):
+    """A person under a pseudonym."""
+
+    __tablename__ = "patient"
+    id: int | None = Field(default=None, primary_key=True)
+    code: str = Field(unique=True)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Slide(SQLModel, table=True):
+    """A slide: what it stands for in blood, and whose it is."""
+
+    __tablename__ = "slide"
+    __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="slide_blood_volume_positive"),)
+    id: int | None = Field(default=None, primary_key=True)
+    patient_id: int = Field(foreign_key="patient.id", index=True)
+    barcode: str = Field(unique=True)
+    blood_volume_ul: float | None = None
+    notes: str | None = None
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class FrameRow(SQLModel, table=True):
+    """A field of view of a slide, and how to open it again (see types.FrameSource)."""
+
+    __tablename__ = "frame"
+    __table_args__ = (UniqueConstraint("slide_id", "name"), UniqueConstraint("slide_id", "sha256", "scene"))
+    id: int | None = Field(default=None, primary_key=True)
+    slide_id: int = Field(foreign_key="slide.id", index=True)
+    name: str
+    uri: str
+    sha256: str = Field(index=True)
+    scene: str = ""
+    projection: str = "none"
+    height_px: int
+    width_px: int
+    dtype: str
+    pixel_size_um: float | None = None
+    stage_x_um: float | None = None
+    stage_y_um: float | None = None
+    focus: float | None = None
+
+
+class ChannelRow(SQLModel, table=True):
+    """A channel of a frame: canonical name, the name it was found under, and where its pixels are."""
+
+    __tablename__ = "channel"
+    frame_id: int = Field(foreign_key="frame.id", primary_key=True)
+    index: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    name: str
+    found_as: str
+    uri: str
+    source_index: int
+    sha256: str
+    exposure_ms: float | None = None
+
+
+class Run(SQLModel, table=True):
+    """One step applied to one slide, with all that decided its result."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint("status IN ('running', 'succeeded', 'failed', 'cancelled')", name="run_status"),
+        Index("ix_run_slide_step", "slide_id", "step"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    step: str
+    slide_id: int = Field(foreign_key="slide.id")
+    source_run_id: int | None = Field(default=None, foreign_key="run.id")
+    algorithms: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    params: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    weights_sha256: str | None = None
+    assay_name: str | None = None
+    assay_version: str | None = None
+    assay_toml: str | None = None
+    app_version: str
+    device: str = "cpu"
+    seed: int = 0
+    status: str = "running"
+    fingerprint: str = Field(index=True)
+    started_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = None
+
+
+class RunFrame(SQLModel, table=True):
+    """The ledger that resume reads: the state of each frame of a run."""
+
+    __tablename__ = "run_frame"
+    __table_args__ = (CheckConstraint("status IN ('pending', 'done', 'failed', 'quarantined')", name="run_frame_status"),)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    frame_id: int = Field(foreign_key="frame.id", primary_key=True)
+    status: str = "pending"
+    attempts: int = 0
+    error: str | None = None
+    seconds: float | None = None
+    details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class Cell(SQLModel, table=True):
+    """A segmented nucleus. ``mask`` is the compressed COCO RLE of the bbox crop; labels start at 1 in each (run, frame)."""
+
+    __tablename__ = "cell"
+    __table_args__ = (UniqueConstraint("run_id", "frame_id", "label"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")
+    frame_id: int = Field(foreign_key="frame.id")
+    label: int
+    bbox_x_px: int
+    bbox_y_px: int
+    bbox_w_px: int
+    bbox_h_px: int
+    centroid_y_px: float = Field(sa_type=Scaled(100))
+    centroid_x_px: float = Field(sa_type=Scaled(100))
+    area_px: int
+    length_px: float = Field(sa_type=Scaled(100))
+    width_px: float = Field(sa_type=Scaled(100))
+    roundness: float = Field(sa_type=Scaled(10_000))
+    solidity: float = Field(sa_type=Scaled(10_000))
+    score: float = Field(sa_type=Scaled(10_000))
+    focus: float | None = Field(default=None, sa_type=Scaled(10_000))
+    mask: bytes = Field(sa_type=LargeBinary)
+    evaluable: bool = True
+    exclusion_reason: str | None = None
+
+
+class Verdict(SQLModel, table=True):
+    """A filter's reason to reject a cell; a cell without a row for a filter of its run was accepted by it."""
+
+    __tablename__ = "verdict"
+    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
+    filter: str = Field(primary_key=True)
+    reason: str
+
+
+class PseudoLabel(SQLModel, table=True):
+    """Whether a mask became a training label, and every reason why not."""
+
+    __tablename__ = "pseudo_label"
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
+    accepted: bool
+    reasons: list[str] = Field(default_factory=list, sa_type=JSON)
+
+
+class SignalRow(SQLModel, table=True):
+    """A dot of a probe channel. ``cell_id`` is null for a dot outside all nuclei; ``reason`` says why a dot does not count."""
+
+    __tablename__ = "signal"
+    __table_args__ = (CheckConstraint("state IN (0, 1, 2)", name="signal_state"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")
+    frame_id: int = Field(foreign_key="frame.id")
+    cell_id: int | None = Field(default=None, sa_column=Column(Integer, ForeignKey("cell.id"), nullable=True, index=True))
+    channel: int = Field(sa_type=SmallInteger)
+    y_px: float = Field(sa_type=Scaled(100))
+    x_px: float = Field(sa_type=Scaled(100))
+    snr: float = Field(sa_type=Scaled(10))
+    amplitude: float = Field(sa_type=Scaled(1))
+    sigma_px: float = Field(sa_type=Scaled(100))
+    state: int = Field(default=0, sa_type=SmallInteger, description="0 auto, 1 added by a person, 2 removed by a person")
+    reason: str | None = None
+
+
+class SignalCount(SQLModel, table=True):
+    """Copies of a probe in a cell; zeros are stored."""
+
+    __tablename__ = "signal_count"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
+    channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    n: int = Field(sa_type=SmallInteger)
+
+
+class CellCall(SQLModel, table=True):
+    """What the assay's criteria say of a cell."""
+
+    __tablename__ = "cell_call"
+    __table_args__ = (Index("ix_cell_call_run_class", "run_id", "class"),)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
+    class_: str | None = Field(default=None, sa_column=Column("class", String, nullable=True))
+    subtype: str | None = None
+    is_cac: bool = False
+    margin: float | None = Field(default=None, sa_type=Scaled(100))
+    evaluable: bool = True
+    exclusion_reason: str | None = None
+    needs_review: bool = False
+    review_reason: str | None = None
+
+
+class Review(SQLModel, table=True):
+    """Append-only: what a person changed, from what to what, and why."""
+
+    __tablename__ = "review"
+    id: int | None = Field(default=None, primary_key=True)
+    cell_id: int = Field(foreign_key="cell.id", index=True)
+    reviewer: str
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    before: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    after: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    reason: str | None = None
+
+
+class PatientResult(SQLModel, table=True):
+    """The patient's result as of count run ``run_id``, over the latest count of each of the patient's slides."""
+
+    __tablename__ = "patient_result"
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    patient_id: int = Field(foreign_key="patient.id", primary_key=True, index=True)
+    count_run_ids: list[int] = Field(default_factory=list, sa_type=JSON)
+    cells: int
+    evaluable: int
+    classes: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+    exclusions: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+    needs_review: int
+    cacs: int
+    cacs_balanced_polyploid: int
+    blood_volume_ul: float | None = None
+    cacs_per_100ul: float | None = None
+    cacs_per_100ul_low: float | None = None
+    cacs_per_100ul_high: float | None = None
+    verdict: str
+    verdict_without_polyploid: str
+    frames: int
+    frames_failed: int
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Model(SQLModel, table=True):
+    """Registered weights, with the run that taught them."""
+
+    __tablename__ = "model"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    kind: str
+    path: str
+    sha256: str
+    trained_from_run_id: int | None = Field(default=None, foreign_key="run.id")
+    metrics: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class Metric(SQLModel, table=True):
+    """A measured value of a run, of one frame or of all."""
+
+    __tablename__ = "metric"
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    frame_id: int | None = Field(default=None, foreign_key="frame.id")
+    name: str
+    value: float
