@@ -1,0 +1,269 @@
+"""What the pages show, already looked up: frozen values that a step fills from the database and the frames."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cacapp.report.contrast import ContrastLimits
+
+MAX_CELL_PICTURES = 60
+"""Flagged cells that get pictures (about 35 kB each)."""
+
+MAX_FRAME_PICTURES = 12
+"""Frames that get an overview (about 150 kB each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded image.
+
+    Attributes:
+        media_type: "image/png", "image/jpeg" or "image/webp".
+        data: the file's bytes.
+        width_px, height_px: its size.
+    """
+
+    media_type: str
+    data: bytes = field(repr=False)
+    width_px: int
+    height_px: int
+
+    @property
+    def data_uri(self) -> str:
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe of the assay: its channel, its locus as the assay file states it, and the copies a normal nucleus has."""
+
+    channel: str
+    locus: str
+    expected_copies: int = 2
+    min_snr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What the verdict was held against.
+
+    Attributes:
+        assay_name, assay_version: of the assay definition stored with the run.
+        probes: in the order of the signal patterns.
+        class_rules: (class, its rule in words), as the assay file gives them.
+        threshold_per_100ul: CACs per 100 µL of blood from which the verdict is "increased risk (Katz)".
+        min_evaluable_cells: fewer than these give the verdict "insufficient".
+        confidence: of the Poisson interval, in (0, 1).
+    """
+
+    assay_name: str
+    assay_version: str
+    probes: tuple[Probe, ...]
+    class_rules: tuple[tuple[str, str], ...]
+    threshold_per_100ul: float
+    min_evaluable_cells: int
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNumbers:
+    """The patient's numbers, as in the table patient_result.
+
+    Attributes:
+        cells: nuclei found; ``evaluable`` of them could be judged.
+        classes: evaluable cells by class; a cell without a class is counted under "".
+        exclusions: cells that were not evaluable, by reason.
+        cacs: CACs, ``cacs_balanced_polyploid`` of which are balanced polyploid.
+        blood_volume_ul: what all slides stand for, in µL; None where a slide's volume is unknown.
+        cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without a volume.
+        needs_review: cells that wait for a person's look.
+        frames: frames of all slides, ``frames_failed`` of which gave no cells.
+    """
+
+    cells: int
+    evaluable: int
+    classes: Mapping[str, int]
+    exclusions: Mapping[str, int]
+    cacs: int
+    cacs_balanced_polyploid: int
+    blood_volume_ul: float | None
+    cacs_per_100ul: float | None
+    cacs_per_100ul_low: float | None
+    cacs_per_100ul_high: float | None
+    needs_review: int
+    frames: int
+    frames_failed: int
+
+    @property
+    def cacs_without_polyploid(self) -> int:
+        return self.cacs - self.cacs_balanced_polyploid
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSummary:
+    """A slide's share of the patient's numbers."""
+
+    barcode: str
+    blood_volume_ul: float | None
+    frames: int
+    frames_failed: int
+    cells: int
+    evaluable: int
+    cacs: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFrame:
+    """A frame that gave no cells, and the error that says why."""
+
+    slide: str
+    frame: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternCount:
+    """Evaluable cells that share one signal pattern, e.g. "2-2-3-2" in the order of ``Criteria.probes``."""
+
+    pattern: str
+    cells: int
+    class_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedCell:
+    """A CAC candidate, or a cell that needs a person's look.
+
+    Attributes:
+        cell_id: its database id; (slide, frame, label) say where it lies.
+        y_px, x_px: its centre in the frame.
+        class_name, subtype: the call; None where there is none.
+        counts: signals by probe channel.
+        margin: distance of the call from the nearest other class, as the counting step defines it.
+        pictures: "composite" and the channels, in the order they are shown; empty where the cell is listed only.
+    """
+
+    cell_id: int
+    slide: str
+    frame: str
+    label: int
+    y_px: float
+    x_px: float
+    class_name: str | None
+    subtype: str | None
+    is_cac: bool
+    counts: Mapping[str, int]
+    needs_review: bool
+    review_reason: str | None = None
+    margin: float | None = None
+    area_um2: float | None = None
+    pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+
+    @property
+    def pattern(self) -> str:
+        return "-".join(str(n) for n in self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOverview:
+    """A frame with its outlines; ``picture`` is None where it is listed only."""
+
+    slide: str
+    frame: str
+    cells: int
+    evaluable: int
+    cacs: int
+    picture: Picture | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlgorithmUse:
+    """A plugin as it was used: its kind (prompter, segmenter ...), where it comes from and all its parameters."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    weights_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunProvenance:
+    """A run that the numbers rest on."""
+
+    run_id: int
+    step: str
+    slide: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    app_version: str
+    device: str
+    seed: int
+    fingerprint: str
+    algorithms: tuple[AlgorithmUse, ...] = ()
+    params: Mapping[str, object] = field(default_factory=dict)
+    assay: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """An image file that was read, with the SHA-256 it had at ingest."""
+
+    slide: str
+    name: str
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientReport:
+    """All that one patient's page shows.
+
+    Attributes:
+        verdict, verdict_without_polyploid: "increased risk (Katz)", "insufficient", "undetermined" ..., as the criteria gave them.
+        flagged: CAC candidates and cells to review, in any order; the page sorts them.
+        contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
+    """
+
+    patient_code: str
+    created_at: datetime
+    app_version: str
+    verdict: str
+    verdict_without_polyploid: str
+    criteria: Criteria
+    result: ResultNumbers
+    slides: tuple[SlideSummary, ...]
+    patterns: tuple[PatternCount, ...] = ()
+    flagged: tuple[FlaggedCell, ...] = ()
+    frames: tuple[FrameOverview, ...] = ()
+    failed_frames: tuple[FailedFrame, ...] = ()
+    contrast: tuple[ContrastLimits, ...] = ()
+    provenance: tuple[RunProvenance, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A patient's line on the index page; ``href`` is the report's file name relative to the index."""
+
+    patient_code: str
+    href: str
+    verdict: str
+    result: ResultNumbers
+
+
+def by_urgency(cells: Sequence[FlaggedCell]) -> list[FlaggedCell]:
+    """Flagged cells as a reader meets them: CAC candidates first, least certain (smallest margin) first within each group.
+
+    The first ``MAX_CELL_PICTURES`` of them are the ones to draw.
+    """
+
+    def key(cell: FlaggedCell) -> tuple[bool, float, str, str, int]:
+        return (not cell.is_cac, float("inf") if cell.margin is None else cell.margin, cell.slide, cell.frame, cell.label)
+
+    return sorted(cells, key=key)

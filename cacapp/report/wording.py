@@ -1,0 +1,142 @@
+"""The report's sentences and number formats. They state counts and criteria; they never name a disease in a person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cacapp.report.model import Criteria, PatientReport, ResultNumbers
+
+RESEARCH_USE = "Research use only."
+RESEARCH_USE_LONG = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
+
+INCREASED = "increased risk (Katz)"
+INSUFFICIENT = "insufficient"
+UNDETERMINED = "undetermined"
+
+
+def integer(n: int) -> str:
+    """12,345"""
+    return f"{n:,}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Up to ``digits`` decimals, thousands separated, an en dash for None."""
+    if value is None:
+        return "–"
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def percent(part: int, whole: int) -> str:
+    """A share that tells a small one from none: "0.03 %", "12.5 %"; an en dash of nothing."""
+    if whole == 0:
+        return "–"
+    share = 100.0 * part / whole
+    return f"{share:.2f} %" if 0 < share < 1 else f"{share:.1f} %"
+
+
+def moment(when: datetime | None) -> str:
+    """2026-11-22 21:40 UTC; a time without a zone is taken as UTC, as the database stores it."""
+    if when is None:
+        return "–"
+    utc = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return utc.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def plain(name: str | None) -> str:
+    """A class, subtype or reason as words: "cac" -> "CAC", "balanced_polyploid" -> "balanced polyploid"."""
+    if not name:
+        return "no class"
+    return "CAC" if name == "cac" else name.replace("_", " ")
+
+
+def plural(n: int, singular: str, several: str | None = None) -> str:
+    """1 cell, 2 cells, 1,234 cells."""
+    return f"{integer(n)} {singular if n == 1 else several or singular + 's'}"
+
+
+def tone(verdict: str) -> str:
+    """How a verdict is set: "raised", "open" (no answer) or "settled"."""
+    if verdict == INCREASED:
+        return "raised"
+    return "open" if verdict in (INSUFFICIENT, UNDETERMINED) else "settled"
+
+
+def interval(result: ResultNumbers) -> str | None:
+    """ "0.69–7.22", None without a volume."""
+    if result.cacs_per_100ul_low is None or result.cacs_per_100ul_high is None:
+        return None
+    return f"{number(result.cacs_per_100ul_low)}–{number(result.cacs_per_100ul_high)}"
+
+
+def rate(result: ResultNumbers) -> str:
+    """CACs per 100 µL, or the words that say why there is no number."""
+    return "volume unknown" if result.cacs_per_100ul is None else number(result.cacs_per_100ul)
+
+
+def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) -> str:
+    """What the verdict says, and what it rests on."""
+    threshold = number(criteria.threshold_per_100ul)
+    if verdict == INCREASED:
+        return (
+            f"{threshold} or more CACs per 100 µL of blood: consistent with an increased risk of stage I–II lung cancer "
+            "by Katz's criteria. The count alone establishes nothing in this person."
+        )
+    if verdict == INSUFFICIENT:
+        return (
+            f"{plural(result.evaluable, 'evaluable cell')}, fewer than the {integer(criteria.min_evaluable_cells)} the assay asks for: "
+            "too few to hold against the criteria."
+        )
+    if verdict == UNDETERMINED:
+        if result.blood_volume_ul is None:
+            return "The blood volume the slides stand for is not known, so there is no rate to hold against the criteria. Counts only."
+        return "The criteria gave no answer for these numbers."
+    if result.cacs_per_100ul is None:
+        return f"Counts only; the criterion is {threshold} CACs per 100 µL of blood."
+    return f"Fewer than {threshold} CACs per 100 µL of blood: Katz's criterion is not met."
+
+
+def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
+    """The numbers behind the verdict with their denominators."""
+    counted = f"{plural(result.cacs, 'CAC')} among {plural(result.evaluable, 'evaluable cell')} of {integer(result.cells)} found"
+    if result.blood_volume_ul is None or result.cacs_per_100ul is None:
+        return f"{counted}; blood volume unknown, no rate."
+    text = f"{counted}; the slides stand for {number(result.blood_volume_ul, 1)} µL of blood: {rate(result)} CACs per 100 µL"
+    limits = interval(result)
+    return f"{text} ({number(100 * criteria.confidence, 1)} % exact Poisson interval {limits})." if limits else f"{text}."
+
+
+def caveats(report: PatientReport) -> list[str]:
+    """What a reader has to know before using the verdict, one sentence each, gravest first."""
+    result, criteria = report.result, report.criteria
+    found = []
+    if result.frames_failed:
+        done = result.frames - result.frames_failed
+        found.append(
+            f"{integer(result.frames_failed)} of {plural(result.frames, 'frame')} failed; the numbers rest on the other {integer(done)}, "
+            "but the blood volume is that of the whole slides, so the rate may be too low."
+        )
+    if result.blood_volume_ul is None:
+        missing = [slide.barcode for slide in report.slides if slide.blood_volume_ul is None]
+        found.append(f"Blood volume unknown{' for slide ' + ', '.join(missing) if missing else ''}: no CACs per 100 µL can be given.")
+    if result.evaluable < criteria.min_evaluable_cells and report.verdict != INSUFFICIENT:
+        found.append(
+            f"{plural(result.evaluable, 'evaluable cell')}, fewer than the {integer(criteria.min_evaluable_cells)} the assay asks for."
+        )
+    if result.cacs_balanced_polyploid:
+        same = report.verdict == report.verdict_without_polyploid
+        outcome = "the verdict stays the same" if same else f"the verdict would be “{report.verdict_without_polyploid}”"
+        found.append(
+            f"{integer(result.cacs_balanced_polyploid)} of {plural(result.cacs, 'CAC')} "
+            f"{'is' if result.cacs_balanced_polyploid == 1 else 'are'} balanced polyploid (3-3-3-3, 4-4-4-4), as dividing normal cells "
+            f"may be. Without: {plural(result.cacs_without_polyploid, 'CAC')}; {outcome}."
+        )
+    low, high = result.cacs_per_100ul_low, result.cacs_per_100ul_high
+    if low is not None and high is not None and low < criteria.threshold_per_100ul <= high and report.verdict != INSUFFICIENT:
+        found.append(
+            f"The interval includes the threshold of {number(criteria.threshold_per_100ul)}: chance alone could put the rate on either side."
+        )
+    if result.needs_review:
+        waits = "waits" if result.needs_review == 1 else "wait"
+        found.append(f"{plural(result.needs_review, 'cell')} {waits} for a person's look; all calls on this page are the software's.")
+    return found
