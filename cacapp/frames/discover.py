@@ -1,0 +1,286 @@
+"""Image files to frames: finds them, settles which channel is which, and refuses what cannot be trusted, file by file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cacapp.errors import CacappError, UsageError
+from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
+from cacapp.frames.digest import combined_sha256, sha256_of
+from cacapp.frames.file import first_line, scenes_of, stem
+from cacapp.frames.patterns import ChannelFile, Pattern, guess
+from cacapp.frames.projection import check_projection
+from cacapp.frames.scene import Scene, check_axes, check_pixels, single_dye_sample, square_pixel_um
+from cacapp.frames.search import Found, search
+from cacapp.frames.silence import silence
+from cacapp.types import CHANNELS, ChannelSource, FrameSource
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file, or a set of one-channel files, that gives no frame.
+
+    Attributes:
+        uri: the file, folder or naming pattern.
+        error: what is wrong and the way out, one line that names the file.
+    """
+
+    uri: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A scene's channel under the name it was found."""
+
+    scene: Scene
+    path: Path
+    found_as: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What may become a frame: one file, or several of one channel each."""
+
+    name: str
+    folder: Path
+    uri: str
+    path: Path
+    members: tuple[ChannelFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What the user asked for."""
+
+    pattern: Pattern | None
+    channels: Mapping[str, str]
+    required: Sequence[str]
+    projection: str
+    aliases: Mapping[str, Sequence[str]]
+
+    def known(self) -> Callable[[str], bool]:
+        """Whether a part of a file's name is a channel's: canonical, an alias, or a name that --channels gives."""
+        mapped = {normalised(v) for v in self.channels.values() if not v.startswith("#")}
+        return lambda text: normalised(text) in mapped or bool(canonical_names(text, self.required, self.aliases))
+
+
+def _one_line(name: str, error: BaseException) -> str:
+    text = str(error) if isinstance(error, CacappError) else f"cannot be read ({first_line(error)}); export it again"
+    return f"{name}: {text}"
+
+
+def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
+    """Files put together by name, in the order of each frame's first file."""
+    known = rules.known()
+    groups: dict[tuple[Path, str], list[ChannelFile]] = {}
+    singles: dict[Path, Found] = {}
+    order: dict[tuple[Path, str] | Path, None] = {}
+    for item in found:
+        match = None
+        if not item.empty:
+            match = rules.pattern.match(item.path, known) if rules.pattern else guess(item.path, known)
+        if match is None:
+            singles[item.path] = item
+            order[item.path] = None
+        else:
+            groups.setdefault((match.base, match.frame), []).append(match)
+            order[match.base, match.frame] = None
+    if rules.pattern and not groups:
+        yield BadFile(str(found[0].path), f"--pattern {rules.pattern.text}: no file fits it, {found[0].path.name} for one")
+        return
+    for key in order:
+        if isinstance(key, tuple):
+            members = tuple(sorted(groups[key], key=lambda m: (m.channel, m.path)))
+            yield _Unit(key[1], key[0], members[0].template, members[0].path, members)
+        elif singles[key].empty:
+            yield BadFile(str(key), f"{key}: no images in this folder (read are .tif .tiff .png .jpg .jpeg and .zarr)")
+        elif rules.pattern is None:
+            yield _Unit(stem(key), key.parent, str(key), key)
+        elif singles[key].explicit:
+            yield BadFile(str(key), f"{key.name}: does not fit --pattern {rules.pattern.text}")
+
+
+def _named(units: Sequence[_Unit | BadFile]) -> Iterator[_Unit | BadFile]:
+    """Frames of one name told apart by their folders, or refused."""
+    counts = Counter(u.name for u in units if isinstance(u, _Unit))
+    longer = [u if isinstance(u, BadFile) or counts[u.name] == 1 else _renamed(u, f"{u.folder.name}_{u.name}") for u in units]
+    owners: dict[str, list[_Unit]] = {}
+    for unit in longer:
+        if isinstance(unit, _Unit):
+            owners.setdefault(unit.name, []).append(unit)
+    for unit in longer:
+        if isinstance(unit, _Unit) and len(owners[unit.name]) > 1:
+            other = next(o for o in owners[unit.name] if o is not unit)
+            yield BadFile(unit.uri, f"{unit.uri}: would be frame {unit.name}, and so would {other.uri}; rename or leave out one")
+        else:
+            yield unit
+
+
+def _renamed(unit: _Unit, name: str) -> _Unit:
+    return _Unit(name, unit.folder, unit.uri, unit.path, unit.members)
+
+
+def _planes(path: Path, scene: Scene) -> list[_Plane]:
+    if scene.n_samples > 1:
+        if len(scene.channels) > 1:
+            raise CacappError("has several channels of several colours each; export the channels in grey")
+        return [_Plane(scene, path, scene.channels[0], -1)]
+    return [_Plane(scene, path, name, i) for i, name in enumerate(scene.channels)]
+
+
+def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> FrameSource:
+    """Settles channels over all planes found for a frame. Raises CacappError with the reason to refuse it."""
+    scenes = list({id(p.scene): p.scene for p in planes}.values())
+    for scene in scenes:
+        check_axes(scene, rules.projection)
+        check_pixels(scene)
+    indices = resolve_channels([p.found_as for p in planes], rules.required, rules.channels, rules.aliases)
+    chosen = {canonical: planes[i] for canonical, i in indices.items()}
+    kinds = {(p.scene.height_px, p.scene.width_px, p.scene.n_z, p.scene.dtype.name): n for n, p in chosen.items()}
+    if len(kinds) > 1:
+        listed = "; ".join(f"{n} {w} x {h} px, {z} z, {dtype}" for (h, w, z, dtype), n in kinds.items())
+        raise CacappError(f"channels differ in size or pixel type ({listed}); export them alike")
+    sources = []
+    for canonical, plane in chosen.items():
+        index = plane.index if plane.index >= 0 else single_dye_sample(plane.scene)
+        exposures = plane.scene.exposures_ms
+        exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
+        sources.append(ChannelSource(canonical, plane.found_as, str(plane.path), index, sha256_of(plane.path), exposure))
+    first = planes[indices[rules.required[0]]].scene
+    sizes = {s for s in (square_pixel_um(scene) for scene in scenes) if s is not None}
+    if len(sizes) > 1 and max(sizes) > 1.01 * min(sizes):
+        raise CacappError(f"channels differ in pixel size ({min(sizes):.6g} and {max(sizes):.6g} µm); correct their metadata")
+    stage_x_um, stage_y_um = first.stage_xy_um
+    return FrameSource(
+        name=name,
+        uri=uri,
+        sha256=combined_sha256(list({s.uri: s.sha256 for s in sources}.values())),
+        scene=first.key,
+        projection=rules.projection if first.n_z > 1 else "none",
+        height_px=first.height_px,
+        width_px=first.width_px,
+        dtype=first.dtype.name,
+        pixel_size_um=min(sizes) if sizes else None,
+        channels=tuple(sources),
+        stage_x_um=stage_x_um,
+        stage_y_um=stage_y_um,
+    )
+
+
+def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+    """A frame from each scene of one file."""
+    for scene in scenes:
+        name = f"{unit.name}_{scene.title}" if scene.title else unit.name
+        label = f"{path.name} scene {scene.title}" if scene.title else path.name
+        try:
+            with silence():
+                planes = _planes(path, scene)
+                if scene.n_samples > 1:
+                    raise CacappError(
+                        "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
+                    )
+                if len(planes) == 1 and is_invented(planes[0].found_as):
+                    check_axes(scene, rules.projection)
+                    check_pixels(scene)
+                    raise CacappError(
+                        "holds one channel and its name does not say which; name files {frame}_{channel}, "
+                        "e.g. f01_DAPI.tif, or say --pattern '{frame}_{channel}.tif' and --channels"
+                    )
+                yield _frame(name, str(path), planes, rules)
+        except (CacappError, OSError) as error:
+            yield BadFile(str(path), _one_line(label, error))
+
+
+def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+    """A frame from files of one channel each. A file whose name merely looks so, but which holds a whole frame, is one by itself."""
+    planes: list[_Plane] = []
+    broken: list[BadFile] = []
+    for member in unit.members:
+        try:
+            scenes = scenes_of(member.path)
+            whole = len(scenes) > 1 or len(scenes[0].channels) > 1
+            if whole and rules.pattern is None:
+                # Its own name, not the part before what looked like a channel.
+                yield from _from_file(_renamed(unit, stem(member.path)), scenes, member.path, rules)
+                continue
+            if whole:
+                count = max(len(scenes), len(scenes[0].channels))
+                raise CacappError(
+                    f"holds {count} channels or scenes where --pattern {rules.pattern and rules.pattern.text} says one; leave --pattern out"
+                )
+            plane = _planes(member.path, scenes[0])[0]
+            planes.append(_Plane(plane.scene, plane.path, member.channel, plane.index))
+        except (CacappError, OSError) as error:
+            broken.append(BadFile(unit.uri, _one_line(member.path.name, error)))
+    if broken:
+        yield broken[0]
+    elif planes:
+        try:
+            with silence():
+                yield _frame(unit.name, unit.uri, planes, rules)
+        except (CacappError, OSError) as error:
+            yield BadFile(unit.uri, _one_line(Path(unit.uri).name if len(planes) > 1 else planes[0].path.name, error))
+
+
+def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+    if unit.members:
+        yield from _from_members(unit, rules)
+        return
+    try:
+        scenes = scenes_of(unit.path)
+    except CacappError as error:
+        yield BadFile(unit.uri, _one_line(unit.path.name, error))
+        return
+    yield from _from_file(unit, scenes, unit.path, rules)
+
+
+def _frames(units: Sequence[_Unit | BadFile], rules: _Rules) -> Iterator[FrameSource | BadFile]:
+    taken: dict[str, str] = {}
+    for unit in units:
+        for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules):
+            if isinstance(item, FrameSource):
+                other = taken.setdefault(item.name, item.uri)
+                if other != item.uri:
+                    yield BadFile(item.uri, f"{item.uri}: would be frame {item.name}, and so is {other}; rename or leave out one")
+                    continue
+            yield item
+
+
+def discover(
+    paths: Sequence[Path | str],
+    *,
+    pattern: str | None = None,
+    channels: Mapping[str, str] | None = None,
+    required: Sequence[str] = CHANNELS,
+    projection: str = "none",
+    aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
+) -> Iterator[FrameSource | BadFile]:
+    """Frames in files and folders, one after the other as they are read.
+
+    Folders are searched in sorted order; hidden files, label images (``*_labels.tif``) and files that are no images are left out there.
+    A file that is named is read or refused. Files of one channel each are put together by their names.
+
+    Args:
+        pattern: naming pattern of one file per channel, with ``{frame}`` and ``{channel}``, matched with the end of each path; files
+            in folders that do not fit it are left out. None: guess ``f_DAPI.tif``, ``f-DAPI.tif`` and ``DAPI/f.tif``.
+        channels: the user's ``--channels``: canonical name -> found name or ``#position``.
+        required: canonical channel names of the assay, DAPI first.
+        projection: how a z-stack becomes a plane: "none" refuses it, "max", or "focus" (the plane where DAPI is sharpest).
+        aliases: canonical name -> names it is known by.
+
+    Yields:
+        A FrameSource with absolute paths for each frame, or a BadFile for what gives none.
+
+    Raises:
+        UsageError: the pattern, the projection or a channel's canonical name is wrong, or there are no paths; at once, not on iteration.
+    """
+    check_projection(projection)
+    if not paths:
+        raise UsageError("no files given; name image files or folders")
+    rules = _Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
+    return _frames(list(_named(list(_units(search(paths), rules)))), rules)

@@ -1,0 +1,89 @@
+"""From what the database keeps of a frame to its pixels, one channel at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cacapp.errors import CacappError
+from cacapp.frames.digest import sha256_of
+from cacapp.frames.file import read_plane, scenes_of
+from cacapp.frames.projection import focus_z, maximum
+from cacapp.frames.scene import Scene
+from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
+
+
+class PlaneReader:
+    """Reads a frame's channels by position; opens each file once, keeps no pixels, and may be pickled (files are then opened anew)."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+        self._scenes: dict[str, Scene] = {}
+        self._focus_z: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PlaneReader, (self.source,)
+
+    def __call__(self, index: int) -> Array:
+        """(Y, X) pixels, uint8 or uint16, of ``source.channels[index]``. Raises CacappError where they cannot be read."""
+        channel = self.source.channels[index]
+        try:
+            plane = self._plane(channel)
+        except CacappError as error:
+            raise CacappError(f"frame {self.source.name}, channel {channel.name}: {channel.uri}: {error}") from error
+        expected = (self.source.height_px, self.source.width_px)
+        if plane.shape != expected or plane.dtype != np.dtype(self.source.dtype):
+            raise CacappError(
+                f"frame {self.source.name}, channel {channel.name}: {channel.uri} gives {plane.dtype.name} {plane.shape}, "
+                f"ingest saw {self.source.dtype} {expected}; ingest it again"
+            )
+        return plane
+
+    def _scene(self, channel: ChannelSource) -> Scene:
+        if channel.uri not in self._scenes:
+            scenes = [s for s in scenes_of(Path(channel.uri)) if s.key == self.source.scene or not self.source.scene]
+            if not scenes:
+                raise CacappError(f"has no scene {self.source.scene}; ingest it again")
+            self._scenes[channel.uri] = scenes[0]
+        return self._scenes[channel.uri]
+
+    def _plane(self, channel: ChannelSource) -> Array:
+        scene = self._scene(channel)
+        if scene.n_z == 1 or self.source.projection == "none":
+            return read_plane(scene, channel.index, 0)
+        if self.source.projection == "max":
+            return maximum(scene, channel.index)
+        if self._focus_z is None:
+            dapi = next((c for c in self.source.channels if c.name == DAPI), self.source.channels[0])
+            self._focus_z = focus_z(self._scene(dapi), dapi.index)
+        return read_plane(scene, channel.index, self._focus_z)
+
+
+def check_unchanged(source: FrameSource) -> None:
+    """Raises CacappError where a file of the frame is missing, or its SHA-256 is not that of ingest."""
+    again = "put the original back, or ingest the changed frame as a new slide"
+    for uri, sha256 in dict.fromkeys((c.uri, c.sha256) for c in source.channels):
+        if not Path(uri).exists():
+            raise CacappError(f"frame {source.name}: {uri} is missing; put it back where it was at ingest")
+        try:
+            found = sha256_of(uri)
+        except OSError as error:
+            raise CacappError(f"frame {source.name}: {uri} cannot be read ({error.strerror}); check its permissions") from error
+        if found != sha256:
+            raise CacappError(f"frame {source.name}: {uri} has changed since ingest (SHA-256 {found[:12]}, was {sha256[:12]}); {again}")
+
+
+def open_frame(source: FrameSource, *, verify: bool = True) -> Frame:
+    """A frame whose channels are read when asked for.
+
+    Args:
+        verify: check first that every file is there and has the SHA-256 of ingest.
+
+    Raises:
+        CacappError: a file is missing or has changed (with ``verify``); later, from ``Frame.channel``, pixels that cannot be read.
+    """
+    if verify:
+        check_unchanged(source)
+    return Frame(source, PlaneReader(source))

@@ -1,0 +1,139 @@
+"""A scene: one image inside a file, described without its pixels, and the checks that every format shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cacapp.errors import CacappError
+from cacapp.types import Array
+
+# OpenCV refuses larger ones too; a frame has 15 million.
+MAX_PLANE_PX = 2**30
+# Pixels may differ this much in x and y before areas and circles are wrong.
+SQUARE_TOLERANCE = 0.01
+
+_UM = {
+    **{"km": 1e9, "m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0},
+    **{"meter": 1e6, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "picometer": 1e-6, "angstrom": 1e-4},
+    **{"um": 1.0, "micron": 1.0, "microns": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "inch": 25400.0},
+}
+_MS = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "ns": 1e-6, "min": 60e3}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One image inside a file.
+
+    Attributes:
+        key: what the file calls it; "" where it is the only one.
+        title: its name in a frame's name, "" where it is the only one.
+        dtype: as stored.
+        height_px, width_px: plane size.
+        n_time, n_z, n_samples: lengths of these axes, 1 where there is none; samples are the colours of an RGB image.
+        channels: names as found, in the file's order.
+        exact: False for lossy files (JPEG), whose empty colour planes are not quite empty.
+        pixel_size_xy_um: edge lengths of a pixel, None where the file does not say.
+        exposures_ms: one a channel, None where unknown.
+        stage_xy_um: stage position, None where unknown.
+        read: (channel or, for RGB, sample index; z) -> (Y, X) array as stored.
+    """
+
+    key: str
+    title: str
+    dtype: np.dtype[Any]
+    height_px: int
+    width_px: int
+    channels: tuple[str, ...]
+    read: Callable[[int, int], Array] = field(repr=False, compare=False)
+    n_time: int = 1
+    n_z: int = 1
+    n_samples: int = 1
+    exact: bool = True
+    pixel_size_xy_um: tuple[float, float] | None = None
+    exposures_ms: tuple[float | None, ...] = ()
+    stage_xy_um: tuple[float | None, float | None] = (None, None)
+
+
+def length_um(value: float | None, unit: str | None) -> float | None:
+    """A length in µm, None where value or unit say nothing usable ("pixel", "reference frame")."""
+    factor = _UM.get(unit or "")
+    return None if value is None or factor is None or not math.isfinite(value) else float(value) * factor
+
+
+def duration_ms(value: float | None, unit: str | None) -> float | None:
+    """A positive duration in ms, None where value or unit say nothing usable."""
+    factor = _MS.get(unit or "")
+    return None if value is None or factor is None or not math.isfinite(value) or value <= 0 else float(value) * factor
+
+
+def pixel_size_xy_um(x_um: float | None, y_um: float | None) -> tuple[float, float] | None:
+    """Both edge lengths, or None where one is absent or absurd (not above 0)."""
+    return None if x_um is None or y_um is None or x_um <= 0 or y_um <= 0 else (x_um, y_um)
+
+
+def check_plane_size(height_px: int, width_px: int) -> None:
+    """Raises CacappError for a plane without pixels, or with more than MAX_PLANE_PX, before anything that size is allocated."""
+    if height_px < 1 or width_px < 1:
+        raise CacappError(f"declares an image of {width_px} x {height_px} px")
+    if height_px * width_px > MAX_PLANE_PX:
+        raise CacappError(
+            f"declares an image of {width_px} x {height_px} px, more than the {MAX_PLANE_PX} px read at most; crop it into frames"
+        )
+
+
+def check_pixels(scene: Scene) -> None:
+    """Raises CacappError where pixels are neither uint8 nor uint16 (naming NaN where there are any)."""
+    check_plane_size(scene.height_px, scene.width_px)
+    if scene.dtype.name in ("uint8", "uint16"):
+        return
+    nan = ""
+    if scene.dtype.kind == "f":
+        planes = ((c, z) for c in range(max(len(scene.channels), 1)) for z in range(scene.n_z))
+        nan = " with NaN" if any(np.isnan(scene.read(c, z)).any() for c, z in planes) else ""
+    raise CacappError(f"pixels are {scene.dtype.name}{nan}; uint8 and uint16 are read: convert to 16-bit (Fiji: Image > Type > 16-bit)")
+
+
+def check_axes(scene: Scene, projection: str) -> None:
+    """Raises CacappError for a time series, and for a z-stack without a projection."""
+    if scene.n_time > 1:
+        raise CacappError(f"a time series of {scene.n_time} points; export the one time point to analyse")
+    if scene.n_z > 1 and projection == "none":
+        raise CacappError(f"a z-stack of {scene.n_z} planes; say how it becomes one: --projection max|focus")
+
+
+def square_pixel_um(scene: Scene) -> float | None:
+    """Edge length of a pixel in µm, None where unknown. Raises CacappError where x and y differ by more than SQUARE_TOLERANCE."""
+    if scene.pixel_size_xy_um is None:
+        return None
+    x_um, y_um = scene.pixel_size_xy_um
+    if abs(x_um - y_um) > SQUARE_TOLERANCE * max(x_um, y_um):
+        raise CacappError(f"pixels are not square ({x_um:.6g} x {y_um:.6g} µm); resample the image or correct its metadata")
+    return x_um
+
+
+def single_dye_sample(scene: Scene) -> int:
+    """Index of the colour plane that holds an RGB export's dye.
+
+    Planes are taken as R, G, B; alpha is left out. A pure colour (one plane), a mixed one with equal parts (cyan) and grey are clear:
+    the first of the equal, non-empty planes. Lossy files may deviate by 5 % of the dye's sum, for their chroma is blurred.
+
+    Raises:
+        CacappError: the planes differ, so this is a composite or a colour table.
+    """
+    planes = [scene.read(i, 0) for i in range(min(scene.n_samples, 3))]
+    if scene.n_samples == 2:  # grey and alpha
+        return 0
+    sums = [float(p.sum(dtype=np.float64)) for p in planes]
+    slack = 0.0 if scene.exact else 0.05 * max(sums)
+    filled = [i for i, s in enumerate(sums) if s > slack]
+    if not filled:
+        return 0
+    first = planes[filled[0]].astype(np.int32)
+    if all(float(np.abs(first - planes[i]).sum(dtype=np.float64)) <= slack for i in filled[1:]):
+        return filled[0]
+    raise CacappError("an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey")
