@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Integer
+from sqlalchemy import BigInteger, DateTime, Integer
 from sqlalchemy.types import TypeDecorator
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+"""Ids of cells: a screening programme has more than 2^31 of them; SQLite's INTEGER holds 64 bits anyway."""
 
 
 class Scaled(TypeDecorator[float]):

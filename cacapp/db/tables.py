@@ -1,21 +1,50 @@
-"""The tables. Every number a report shows is a row here, or a sum over rows, with the run that made it."""
+"""The tables. Every number a report shows is a row here, or a sum over rows, with the run that made it.
+
+Keys start with what rows are looked up and deleted by: a frame's signals, a cell's counts. The big tables have no rowid
+in SQLite, so that a row is stored once, in key order (docs: https://www.sqlite.org/withoutrowid.html).
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from cacapp.db.columns import Scaled, UtcDateTime
+from cacapp.db.columns import BigId, Scaled, UtcDateTime
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
+    """Base of the tables: metadata of our own, with a name for each constraint, so that a later migration can drop it."""
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-class Patient(SQLModel, table=True):
+class Patient(Table, table=True):
     """A person under a pseudonym."""
 
     __tablename__ = "patient"
@@ -24,11 +53,11 @@ class Patient(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
-class Slide(SQLModel, table=True):
+class Slide(Table, table=True):
     """A slide: what it stands for in blood, and whose it is."""
 
     __tablename__ = "slide"
-    __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="slide_blood_volume_positive"),)
+    __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="blood_volume_positive"),)
     id: int | None = Field(default=None, primary_key=True)
     patient_id: int = Field(foreign_key="patient.id", index=True)
     barcode: str = Field(unique=True)
@@ -37,13 +66,13 @@ class Slide(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
-class FrameRow(SQLModel, table=True):
+class FrameRow(Table, table=True):
     """A field of view of a slide, and how to open it again (see types.FrameSource)."""
 
     __tablename__ = "frame"
     __table_args__ = (UniqueConstraint("slide_id", "name"), UniqueConstraint("slide_id", "sha256", "scene"))
     id: int | None = Field(default=None, primary_key=True)
-    slide_id: int = Field(foreign_key="slide.id", index=True)
+    slide_id: int = Field(foreign_key="slide.id")
     name: str
     uri: str
     sha256: str = Field(index=True)
@@ -58,7 +87,7 @@ class FrameRow(SQLModel, table=True):
     focus: float | None = None
 
 
-class ChannelRow(SQLModel, table=True):
+class ChannelRow(Table, table=True):
     """A channel of a frame: canonical name, the name it was found under, and where its pixels are."""
 
     __tablename__ = "channel"
@@ -72,13 +101,13 @@ class ChannelRow(SQLModel, table=True):
     exposure_ms: float | None = None
 
 
-class Run(SQLModel, table=True):
+class Run(Table, table=True):
     """One step applied to one slide, with all that decided its result."""
 
     __tablename__ = "run"
     __table_args__ = (
-        CheckConstraint("status IN ('running', 'succeeded', 'failed', 'cancelled')", name="run_status"),
-        Index("ix_run_slide_step", "slide_id", "step"),
+        CheckConstraint("status IN ('running', 'succeeded', 'failed', 'cancelled')", name="status"),
+        Index(None, "slide_id", "step"),
     )
     id: int | None = Field(default=None, primary_key=True)
     step: str
@@ -100,11 +129,11 @@ class Run(SQLModel, table=True):
     error: str | None = None
 
 
-class RunFrame(SQLModel, table=True):
+class RunFrame(Table, table=True):
     """The ledger that resume reads: the state of each frame of a run."""
 
     __tablename__ = "run_frame"
-    __table_args__ = (CheckConstraint("status IN ('pending', 'done', 'failed', 'quarantined')", name="run_frame_status"),)
+    __table_args__ = (CheckConstraint("status IN ('pending', 'done', 'failed', 'quarantined')", name="status"),)
     run_id: int = Field(foreign_key="run.id", primary_key=True)
     frame_id: int = Field(foreign_key="frame.id", primary_key=True)
     status: str = "pending"
@@ -114,12 +143,13 @@ class RunFrame(SQLModel, table=True):
     details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
 
-class Cell(SQLModel, table=True):
+class Cell(Table, table=True):
     """A segmented nucleus. ``mask`` is the compressed COCO RLE of the bbox crop; labels start at 1 in each (run, frame)."""
 
     __tablename__ = "cell"
-    __table_args__ = (UniqueConstraint("run_id", "frame_id", "label"),)
-    id: int | None = Field(default=None, primary_key=True)
+    # (frame_id, id) is what a signal's (frame_id, cell_id) refers to: its nucleus is in its own frame.
+    __table_args__ = (UniqueConstraint("run_id", "frame_id", "label"), UniqueConstraint("frame_id", "id"))
+    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
     run_id: int = Field(foreign_key="run.id")
     frame_id: int = Field(foreign_key="frame.id")
     label: int
@@ -141,35 +171,44 @@ class Cell(SQLModel, table=True):
     exclusion_reason: str | None = None
 
 
-class Verdict(SQLModel, table=True):
+class Verdict(Table, table=True):
     """A filter's reason to reject a cell; a cell without a row for a filter of its run was accepted by it."""
 
     __tablename__ = "verdict"
-    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     filter: str = Field(primary_key=True)
     reason: str
 
 
-class PseudoLabel(SQLModel, table=True):
+class PseudoLabel(Table, table=True):
     """Whether a mask became a training label, and every reason why not."""
 
     __tablename__ = "pseudo_label"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     run_id: int = Field(foreign_key="run.id", primary_key=True)
-    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
     accepted: bool
     reasons: list[str] = Field(default_factory=list, sa_type=JSON)
 
 
-class SignalRow(SQLModel, table=True):
-    """A dot of a probe channel. ``cell_id`` is null for a dot outside all nuclei; ``reason`` says why a dot does not count."""
+class SignalRow(Table, table=True):
+    """A dot of a probe channel. ``cell_id`` is null for a dot outside all nuclei; ``reason`` says why a dot does not count.
+
+    ``number`` counts from 0 within (frame, run, channel).
+    """
 
     __tablename__ = "signal"
-    __table_args__ = (CheckConstraint("state IN (0, 1, 2)", name="signal_state"),)
-    id: int | None = Field(default=None, primary_key=True)
-    run_id: int = Field(foreign_key="run.id")
-    frame_id: int = Field(foreign_key="frame.id")
-    cell_id: int | None = Field(default=None, sa_column=Column(Integer, ForeignKey("cell.id"), nullable=True, index=True))
-    channel: int = Field(sa_type=SmallInteger)
+    __table_args__ = (
+        CheckConstraint("state IN (0, 1, 2)", name="state"),
+        ForeignKeyConstraint(["frame_id", "cell_id"], ["cell.frame_id", "cell.id"]),
+        {"sqlite_with_rowid": False},
+    )
+    frame_id: int = Field(foreign_key="frame.id", primary_key=True)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    number: int = Field(primary_key=True)
+    cell_id: int | None = Field(default=None, sa_type=BigId)
     y_px: float = Field(sa_type=Scaled(100))
     x_px: float = Field(sa_type=Scaled(100))
     snr: float = Field(sa_type=Scaled(10))
@@ -179,24 +218,24 @@ class SignalRow(SQLModel, table=True):
     reason: str | None = None
 
 
-class SignalCount(SQLModel, table=True):
+class SignalCount(Table, table=True):
     """Copies of a probe in a cell; zeros are stored."""
 
     __tablename__ = "signal_count"
     __table_args__ = ({"sqlite_with_rowid": False},)
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     run_id: int = Field(foreign_key="run.id", primary_key=True)
-    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
     channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     n: int = Field(sa_type=SmallInteger)
 
 
-class CellCall(SQLModel, table=True):
+class CellCall(Table, table=True):
     """What the assay's criteria say of a cell."""
 
     __tablename__ = "cell_call"
-    __table_args__ = (Index("ix_cell_call_run_class", "run_id", "class"),)
+    __table_args__ = (Index(None, "run_id", "class"), {"sqlite_with_rowid": False})
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     run_id: int = Field(foreign_key="run.id", primary_key=True)
-    cell_id: int = Field(foreign_key="cell.id", primary_key=True)
     class_: str | None = Field(default=None, sa_column=Column("class", String, nullable=True))
     subtype: str | None = None
     is_cac: bool = False
@@ -207,12 +246,12 @@ class CellCall(SQLModel, table=True):
     review_reason: str | None = None
 
 
-class Review(SQLModel, table=True):
+class Review(Table, table=True):
     """Append-only: what a person changed, from what to what, and why."""
 
     __tablename__ = "review"
     id: int | None = Field(default=None, primary_key=True)
-    cell_id: int = Field(foreign_key="cell.id", index=True)
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False, index=True))
     reviewer: str
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     before: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
@@ -220,7 +259,7 @@ class Review(SQLModel, table=True):
     reason: str | None = None
 
 
-class PatientResult(SQLModel, table=True):
+class PatientResult(Table, table=True):
     """The patient's result as of count run ``run_id``, over the latest count of each of the patient's slides."""
 
     __tablename__ = "patient_result"
@@ -245,7 +284,7 @@ class PatientResult(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
-class Model(SQLModel, table=True):
+class Model(Table, table=True):
     """Registered weights, with the run that taught them."""
 
     __tablename__ = "model"
@@ -259,7 +298,7 @@ class Model(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
-class Metric(SQLModel, table=True):
+class Metric(Table, table=True):
     """A measured value of a run, of one frame or of all."""
 
     __tablename__ = "metric"

@@ -1,0 +1,235 @@
+"""Engines, transactions and commits; nowhere else are they made.
+
+SQLite's driver would commit behind our back before DDL and start transactions late, so it is switched to autocommit and each
+transaction is begun here: ``BEGIN IMMEDIATE`` for writing, which waits for other writers at the start and cannot fail half-way for
+them, ``BEGIN`` for reading, which never waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session
+
+from cacapp.db import schema
+from cacapp.db.location import Location, claim_file, database_url, locate, remove_file
+from cacapp.db.schema import SchemaStatus
+from cacapp.errors import CacappError, UsageError
+
+__all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_connection", "open_database", "status", "upgrade"]
+
+BUSY_TIMEOUT_S = 30
+PAGE_SIZE_BYTES = 4096
+READ_ONLY = "cacapp_read_only"
+POSTGRES_MIGRATION_LOCK = 0xCACA99
+
+_SQLITE_REASONS = (
+    ("locked", f"is in use by another program (waited {BUSY_TIMEOUT_S} s); try again when it is done"),
+    ("unable to open", "cannot be opened; check that the file and its folder may be read and written"),
+    ("readonly", "is read-only; give yourself write permission, or name another file with --db"),
+    ("full", "could not be written, the disk is full; make room and run the command again, nothing half-written was kept"),
+    ("disk i/o", "could not be written (disk I/O error); check the disk and run the command again, nothing half-written was kept"),
+    ("not a database", "is no cacapp database; name another file with --db"),
+    ("malformed", "is damaged; restore a backup"),
+)
+
+
+class Database:
+    """An open record whose schema was checked. ``str()`` and ``url`` never show the password."""
+
+    def __init__(self, location: Location, engine: Engine) -> None:
+        self._label = location.label
+        self._writing = threading.local()
+        self.engine = engine
+        self.url = location.url.render_as_string(hide_password=True)
+
+    def __repr__(self) -> str:
+        return f"Database({self._label!r})"
+
+    def __str__(self) -> str:
+        return self._label
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction that reads and writes: committed at the end, rolled back where an exception leaves it.
+
+        Keep it short: on SQLite no one else writes meanwhile. Rows stay usable after it.
+
+        Raises:
+            CacappError: the database is locked, full, read-only or gone.
+            RuntimeError: this thread is writing already; the inner session would wait for the outer one for ever.
+        """
+        if getattr(self._writing, "now", False):
+            raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
+        self._writing.now = True
+        try:
+            with translated(self._label), Session(self.engine, expire_on_commit=False) as session:
+                yield session
+                session.commit()
+        finally:
+            self._writing.now = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads: one consistent view, waits for no writer. Writing in it is an error."""
+        engine = self.engine.execution_options(**{READ_ONLY: True})
+        with translated(self._label), Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+def open_database(url_or_path: str | Path | None = None, *, create: bool = True) -> Database:
+    """Open the record, after checking that its schema is this cacapp's; make it where there is none and ``create`` is on.
+
+    Args:
+        url_or_path: a SQLite file's path or a SQLAlchemy URL; None: see ``database_url``.
+
+    Raises:
+        CacappError: what stands there is no database, another program's, or of an older or newer schema; or it cannot be made.
+            Nothing is left behind then.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=create)
+    try:
+        engine = make_engine(location)
+        try:
+            with translated(location.label):
+                found = _read_status(location, engine)
+                if found.current is None and create:
+                    _migrate(location)
+                else:
+                    schema.require_current(found, location.label)
+        except BaseException:
+            engine.dispose()
+            raise
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+    return Database(location, engine)
+
+
+def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaStatus:
+    """Bring the schema up to date in one transaction; make the database where there is none.
+
+    Args:
+        revision: the schema to end at; an earlier one takes tables and columns away, with what is in them.
+
+    Raises:
+        CacappError: the database is another program's, or newer than this cacapp; it stays as it was.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=True)
+    try:
+        with translated(location.label):
+            engine = make_engine(location, pooled=False)
+            found = _read_status(location, engine)
+            if found.current is not None and found.current > found.head:
+                schema.require_current(found, location.label)
+            _migrate(location, revision)
+            return _read_status(location, engine)
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+
+
+def status(url_or_path: str | Path | None) -> SchemaStatus:
+    """The schema of an existing database, whether or not this cacapp can work with it.
+
+    Raises:
+        CacappError: there is no database, or it is another program's.
+    """
+    location = locate(url_or_path)
+    claim_file(location, create=False)
+    with translated(location.label):
+        return _read_status(location, make_engine(location, pooled=False))
+
+
+@contextmanager
+def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]:
+    """A connection in a transaction that may change the schema: committed at the end, on SQLite with foreign keys off."""
+    engine = make_engine(locate(url_or_path), pooled=False, foreign_keys=False)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({POSTGRES_MIGRATION_LOCK})")
+        yield connection
+
+
+def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
+    """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
+    try:
+        engine = create_engine(location.url, **({} if pooled else {"poolclass": NullPool}))
+    except NoSuchModuleError:
+        raise UsageError(f"{location.label}: no such kind of database; use a SQLite file or postgresql://") from None
+    except ModuleNotFoundError as error:
+        raise CacappError(f"{location.label} needs the package {error.name}: pip install '{error.name}'") from None
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def prepare(raw: Any, _record: Any) -> None:
+            raw.isolation_level = None
+            raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            raw.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+            raw.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        read_only = bool(connection.get_execution_options().get(READ_ONLY))
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        elif read_only and connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    return engine
+
+
+@contextmanager
+def translated(label: str) -> Iterator[None]:
+    """Turn what a user can mend (a lock, a full disk, a lost server) into one line; an error in our SQL stays what it is."""
+    try:
+        yield
+    except DBAPIError as error:
+        message = " ".join(str(error.orig).split())
+        for sign, reason in _SQLITE_REASONS:
+            if type(error.orig).__module__ == "sqlite3" and sign in message.lower():
+                raise CacappError(f"{label} {reason}") from error
+        if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):
+            raise CacappError(f"{label}: {message}") from error
+        raise
+
+
+def _read_status(location: Location, engine: Engine) -> SchemaStatus:
+    with engine.execution_options(**{READ_ONLY: True}).connect() as connection:
+        return schema.read_status(connection, location.label)
+
+
+def _migrate(location: Location, revision: str = "head") -> None:
+    """Migrate in one transaction; a process that waited for another's migration finds nothing left to do."""
+    _use_wal(location)
+    with migration_connection(location.url.render_as_string(hide_password=False) if location.path is None else location.path) as connection:
+        schema.migrate(connection, revision)
+
+
+def _use_wal(location: Location) -> None:
+    """Write-ahead log: readers and one writer do not wait for each other. SQLite keeps the setting in the file."""
+    if location.path is None:
+        return
+    raw = make_engine(location, pooled=False).raw_connection()
+    try:
+        with suppress(Exception):  # a file system without shared memory keeps SQLite's default journal, which is as safe
+            raw.cursor().execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+            raw.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        raw.close()
