@@ -1,0 +1,34 @@
+"""The built-in algorithms, found through the entry-point group like anyone's."""
+
+from cacapp.api import InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.hookspecs import hookimpl
+
+
+@hookimpl
+def cacapp_prompters() -> list[type[Prompter]]:
+    from cacapp.algorithms.region_growing import RegionGrowing
+    from cacapp.algorithms.split_merge import SplitMerge
+    from cacapp.algorithms.watershed import Watershed
+
+    return [Watershed, RegionGrowing, SplitMerge]
+
+
+@hookimpl
+def cacapp_segmenters() -> list[type[Segmenter]]:
+    from cacapp.algorithms.coarse import Coarse
+
+    return [Coarse]
+
+
+@hookimpl
+def cacapp_filters() -> list[type[InstanceFilter]]:
+    from cacapp.algorithms.single_cell import SingleCell
+
+    return [SingleCell]
+
+
+@hookimpl
+def cacapp_signal_detectors() -> list[type[SignalDetector]]:
+    from cacapp.algorithms.log import LogDetector
+
+    return [LogDetector]

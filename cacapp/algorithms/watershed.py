@@ -1,0 +1,73 @@
+"""Prompter ``watershed``: nuclei as basins of the distance to the background, weighed with brightness."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from cacapp.algorithms.prompting import prompts_of, working_plane
+from cacapp.api import Field, Prompter
+from cacapp.arrays.background import levels, neighbourhood_peak
+from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, instances_of
+from cacapp.types import Array, Prompts
+
+
+class Watershed(Prompter):
+    """Local threshold, distance transform, basins by steepest ascent, fusion of basins with a shallow border.
+
+    Scale-free: the plane is reduced until a nucleus has ``working_diameter_px``, and two basins are judged by the ratio of their border
+    to their summit (Beucher & Lantuéjoul 1979 for the watershed, Meyer 1994 for its geodesic form).
+    """
+
+    name: ClassVar[str] = "watershed"
+    api_version: ClassVar[int] = 1
+
+    working_diameter_px: float = Field(36.0, ge=8, le=200, description="diameter of a nucleus at the scale worked at, px")
+    smoothing_px: float = Field(0.7, ge=0.3, le=10, description="standard deviation of the Gaussian before thresholds, px at working scale")
+    noise_factor: float = Field(6.0, ge=0, le=50, description="a nucleus is this many noise standard deviations above the background")
+    floor: float = Field(0.3, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
+    local_share: float = Field(0.3, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
+    neighbourhood: float = Field(1.8, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
+    distance_smoothing: float = Field(0.05, ge=0, le=0.5, description="standard deviation of the Gaussian on the distances, nuclear diameters")
+    brightness_weight: float = Field(0.6, ge=0, le=1, description="how much dim valleys inside a region lower the distance landscape")
+    fuse_ratio: float = Field(0.88, gt=0, le=1, description="border over summit from which two basins are one nucleus")
+    min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
+
+    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+        plane = working_plane(dapi, self.working_diameter_px)
+        if not plane.diameter_px:
+            return Prompts.empty()
+        smooth = cv2.GaussianBlur(plane.image, (0, 0), self.smoothing_px)
+        mask = self._nuclei(smooth, plane.diameter_px)
+        diameter = inscribed_diameter(mask)
+        if not diameter:
+            return Prompts.empty()
+        height = self._landscape(smooth, mask, diameter)
+        labels, peaks = basins(height, mask)
+        labels = fuse(labels, peaks, height, self.fuse_ratio)
+        smallest = max(12.0, self.min_area * np.pi / 4 * diameter**2)
+        return prompts_of(instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1])), dapi)
+
+    def _nuclei(self, smooth: Array, diameter_px: float) -> Array:
+        grey = levels(smooth)
+        if grey.threshold <= grey.background:
+            return np.zeros(smooth.shape, bool)
+        rise = max(self.noise_factor * grey.noise, self.floor * (grey.threshold - grey.background))
+        around = neighbourhood_peak(smooth, self.neighbourhood * diameter_px)
+        lifted = smooth - grey.background
+        mask = (lifted > rise) & (lifted > self.local_share * (around - grey.background))
+        opened = cv2.morphologyEx(fill_holes(mask).astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        return opened.astype(bool)
+
+    def _landscape(self, smooth: Array, mask: Array, diameter_px: float) -> Array:
+        distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+        distance = cv2.GaussianBlur(distance, (0, 0), max(0.7, self.distance_smoothing * diameter_px))
+        if not self.brightness_weight:
+            return distance
+        bright = cv2.GaussianBlur(smooth, (0, 0), max(1.0, 0.1 * diameter_px))
+        size = int(diameter_px) | 1
+        share = bright / np.maximum(cv2.dilate(bright, np.ones((size, size), np.uint8)), 1)
+        landscape: Array = distance * (1 - self.brightness_weight + self.brightness_weight * share)
+        return landscape

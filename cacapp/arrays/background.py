@@ -1,0 +1,48 @@
+"""Background, noise and threshold of a DAPI plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cacapp.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Grey levels of a plane: its background, the noise around it (standard deviation) and Otsu's threshold."""
+
+    background: float
+    noise: float
+    threshold: float
+
+
+def otsu(values: Array) -> float:
+    """Otsu's threshold (Otsu 1979) of any finite numbers, over 256 bins up to the 99.9th percentile; the lowest value for a constant."""
+    low, high = float(values.min()), float(np.percentile(values, 99.9))
+    if high <= low:
+        return low
+    bins = np.clip((values.reshape(-1, 1) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    level, _ = cv2.threshold(bins, 0, 255, cv2.THRESH_OTSU)
+    return low + (level + 0.5) * (high - low) / 255
+
+
+def levels(smooth: Array) -> Levels:
+    """Background (median of what lies under Otsu's threshold) and its noise (1.4826 MAD) of a (Y, X) float32 plane."""
+    threshold = otsu(smooth)
+    below = smooth[smooth <= threshold]
+    background = float(np.median(below))
+    noise = 1.4826 * float(np.median(np.abs(below - background)))
+    return Levels(background, noise, threshold)
+
+
+def neighbourhood_peak(smooth: Array, diameter_px: float) -> Array:
+    """The brightness of the nuclei around each pixel: (Y, X) float32, a grey dilation over ``diameter_px``, smoothed, at reduced size."""
+    height, width = smooth.shape
+    step = max(1, int(diameter_px / 9))
+    small = cv2.resize(smooth, (max(1, width // step), max(1, height // step)), interpolation=cv2.INTER_AREA)
+    size = max(3, int(diameter_px / step) | 1)
+    peak = cv2.dilate(small, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return cv2.resize(cv2.blur(peak, (size, size)), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,225 @@
+"""Finds plugins through the entry-point group ``cacapp`` and keeps what they offer, with what was wrong with the rest."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pluggy
+from pydantic import ValidationError
+
+from cacapp import hookspecs
+from cacapp.api import API_VERSION, Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.errors import CacappError, UsageError
+
+GROUP = "cacapp"
+NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
+
+
+class Kind(NamedTuple):
+    """A kind of algorithm: the hook that collects it and the class it must subclass."""
+
+    hook: str
+    base: type[Algorithm]
+
+
+KINDS: Mapping[str, Kind] = {
+    "prompter": Kind("cacapp_prompters", Prompter),
+    "segmenter": Kind("cacapp_segmenters", Segmenter),
+    "filter": Kind("cacapp_filters", InstanceFilter),
+    "signal-detector": Kind("cacapp_signal_detectors", SignalDetector),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An algorithm class and where it comes from."""
+
+    kind: str
+    name: str
+    cls: type[Algorithm]
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def origin(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a plugin, or one algorithm of it, is not available: one line that names it."""
+
+    plugin: str
+    distribution: str
+    message: str
+    kind: str | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution}: {self.message}"
+
+
+class Host:
+    """The plugins of one process. Nothing global: make one and pass it on.
+
+    Args:
+        exclude: plugin (entry-point) or distribution names to keep out.
+    """
+
+    def __init__(self, exclude: Iterable[str] = ()) -> None:
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._exclude = frozenset(exclude)
+        self._sources: dict[str, tuple[str, str]] = {}
+        self._found: list[Registered] = []
+        self.problems: list[Problem] = []
+
+    @classmethod
+    def discover(cls, exclude: Iterable[str] = ()) -> Host:
+        """A host with every installed plugin; the broken ones are in ``problems``."""
+        host = cls(exclude)
+        points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.dist.name if p.dist else "", p.name))
+        for point in points:
+            host._load(point)
+        return host
+
+    def register(self, plugin: object, name: str, distribution: str = "this process", version: str = "0") -> None:
+        """Adds a plugin (a module, class or object with hook implementations) and collects its algorithms."""
+        if name in self._exclude or distribution in self._exclude:
+            return
+        wrong = self._misspelled(plugin)
+        if wrong:
+            self.problems.append(Problem(name, f"{distribution} {version}", wrong))
+            return
+        if self._manager.has_plugin(name):
+            other = " ".join(self._sources[name])
+            self.problems.append(Problem(name, f"{distribution} {version}", f"its entry-point name is already taken by {other}"))
+            return
+        self._sources[name] = (distribution, version)
+        try:
+            self._manager.register(plugin, name=name)
+        except Exception as error:
+            self.problems.append(Problem(name, f"{distribution} {version}", f"cannot be registered: {_line(error)}"))
+            return
+        for kind in KINDS:
+            self._collect(kind, plugin, name)
+
+    def algorithms(self, kind: str | None = None) -> list[Registered]:
+        """What is available, duplicates included, sorted by kind and name."""
+        order = list(KINDS)
+        return sorted((r for r in self._found if kind in (None, r.kind)), key=lambda r: (order.index(r.kind), r.name))
+
+    def find(self, kind: str, name: str) -> Registered:
+        """The one algorithm of that kind and name. Raises UsageError for an unknown, broken or ambiguous name."""
+        matches = [r for r in self._found if r.kind == kind and r.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            origins = " and ".join(r.origin for r in matches)
+            raise UsageError(f"two {kind}s are named {name!r}: {origins}; uninstall one, or keep one out with --no-plugin NAME")
+        broken = next((p for p in self.problems if p.kind == kind and p.name == name), None)
+        if broken:
+            raise CacappError(f"{kind} {name!r} cannot be used: {broken}")
+        names = sorted({r.name for r in self._found if r.kind == kind})
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        failed = "; ".join(str(p) for p in self.problems if p.kind is None)
+        raise UsageError(f"no {kind} named {name!r}: {hint}there are {', '.join(names) or 'none'}{'; not loaded: ' + failed if failed else ''}")
+
+    def build(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> Algorithm:
+        """The algorithm with these parameters. Raises UsageError naming plugin and parameter where one is unknown or out of range."""
+        found = self.find(kind, name)
+        try:
+            return found.cls(**(params or {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(p) for p in first["loc"]) or "parameters"
+            if first["type"] == "extra_forbidden":
+                fields = list(found.cls.model_fields)
+                what = f"unknown parameter; it has {', '.join(fields) or 'none'}"
+            else:
+                what = f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+            raise UsageError(f"{kind} {name!r} ({found.origin}): {field}: {what} (see: cacapp plugins show {name})") from error
+        except Exception as error:
+            raise CacappError(f"{kind} {name!r} ({found.origin}) cannot be built: {_line(error)}") from error
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> None:
+        distribution = point.dist.name if point.dist else "unknown distribution"
+        version = point.dist.version if point.dist else "?"
+        if point.name in self._exclude or distribution in self._exclude:
+            return
+        try:
+            plugin = point.load()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self.problems.append(Problem(point.name, f"{distribution} {version}", f"cannot be loaded: {_line(error)}"))
+            return
+        self.register(plugin, point.name, distribution, version)
+
+    def _misspelled(self, plugin: object) -> str | None:
+        known = [kind.hook for kind in KINDS.values()]
+        for name in dir(plugin):
+            if not name.startswith(f"{GROUP}_") or not callable(getattr(plugin, name, None)):
+                continue
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                return f"there is no hook {name!r}{f', did you mean {near[0]!r}?' if near else f'; hooks are {known}'}"
+            if not hasattr(getattr(plugin, name), f"{GROUP}_impl"):
+                return f"{name} is not marked with @hookimpl"
+        return None
+
+    def _collect(self, kind: str, plugin: object, plugin_name: str) -> None:
+        hook = getattr(plugin, KINDS[kind].hook, None)
+        if hook is None:
+            return
+        distribution, version = self._sources[plugin_name]
+        label = f"{distribution} {version}"
+        try:
+            offered = list(hook())
+        except Exception as error:
+            self.problems.append(Problem(plugin_name, label, f"{KINDS[kind].hook} failed: {_line(error)}"))
+            return
+        for cls in offered:
+            wrong = _contract(cls, kind)
+            if wrong:
+                name = getattr(cls, "name", None)
+                self.problems.append(Problem(plugin_name, label, wrong, kind, name if isinstance(name, str) else None))
+                continue
+            registered = Registered(kind, cls.name, cls, plugin_name, distribution, version)
+            for other in self._found:
+                if (other.kind, other.name) == (kind, cls.name):
+                    self.problems.append(Problem(plugin_name, label, f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
+            self._found.append(registered)
+
+
+def _contract(cls: Any, kind: str) -> str | None:
+    """What is wrong with a class offered as an algorithm of ``kind``, or None."""
+    base = KINDS[kind].base
+    label = getattr(cls, "__name__", repr(cls))
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        return f"{KINDS[kind].hook} must return subclasses of {base.__name__}, got {label}"
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not NAME.match(name):
+        return f"{label} needs a class variable name, lower case with dashes, got {name!r}"
+    version = getattr(cls, "api_version", None)
+    if version != API_VERSION:
+        return f"{kind} {name!r} was written for plugin API version {version!r}, this cacapp speaks {API_VERSION}"
+    required = [field for field, info in cls.model_fields.items() if info.is_required()]
+    if required:
+        return f"{kind} {name!r}: parameter {required[0]!r} has no default"
+    bare = [field for field, info in cls.model_fields.items() if not info.description]
+    if bare:
+        return f"{kind} {name!r}: parameter {bare[0]!r} has no description"
+    return None
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
