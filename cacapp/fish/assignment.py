@@ -1,0 +1,95 @@
+"""Which nucleus a dot belongs to: by the nuclei's masks, with a tolerance at the rim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cacapp.types import Array, Instance
+
+CHUNK = 2_000_000  # dot x nucleus pairs looked at in one go: bounds the memory of a frame full of specks
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The nucleus of each of N dots.
+
+    Attributes:
+        cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
+        other: (N,) int32, the second nearest nucleus within the tolerance, -1 where there is none: the dot is contested.
+        shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
+    """
+
+    cell: Array
+    other: Array
+    shared: Array
+
+
+def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float) -> Assignment:
+    """Each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which lies on top.
+
+    The distance of a dot to a mask is 0 inside it, else that to the centre of the mask's nearest pixel, px.
+
+    Args:
+        yx: (N, 2) px, sub-pixel, in the frame's coordinates.
+        nuclei: M instances; they may overlap.
+        tolerance_px: largest distance to the mask.
+    """
+    n = len(yx)
+    cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    shared = np.zeros(n, bool)
+    if n == 0 or not nuclei:
+        return Assignment(cell, other, shared)
+    masks = _PaddedMasks(nuclei, tolerance_px)
+    step = max(1, CHUNK // len(nuclei))
+    for start in range(0, n, step):
+        part = slice(start, min(start + step, n))
+        dot, nucleus, distance = masks.near(np.asarray(yx[part], np.float64))
+        order = np.lexsort((nucleus, masks.area[nucleus], distance, dot))
+        dot, nucleus, distance = dot[order], nucleus[order], distance[order]
+        first = np.flatnonzero(np.diff(dot, prepend=-1))
+        cell[start + dot[first]] = nucleus[first]
+        second = first[first + 1 < len(dot)] + 1
+        second = second[dot[second] == dot[second - 1]]
+        other[start + dot[second]] = nucleus[second]
+        shared[start + dot[second]] = distance[second] == 0
+    return Assignment(cell, other, shared)
+
+
+class _PaddedMasks:
+    """The nuclei's masks laid one after the other, each with a margin as wide as the tolerance."""
+
+    def __init__(self, nuclei: Sequence[Instance], tolerance_px: float) -> None:
+        self.tolerance_px = tolerance_px
+        self.reach_px = int(np.ceil(tolerance_px + 0.5))
+        # Twice the reach: a dot within reach of the box looks that far again.
+        margin = 2 * self.reach_px
+        box = np.array([i.bbox_xywh for i in nuclei], np.int64)
+        self.left, self.top = box[:, 0] - margin, box[:, 1] - margin
+        self.width, self.height = box[:, 2] + 2 * margin, box[:, 3] + 2 * margin
+        sizes = self.width * self.height
+        self.start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self.pixels = np.zeros(int(sizes.sum()), bool)
+        self.area = np.array([np.count_nonzero(i.mask) for i in nuclei])
+        for i, nucleus in enumerate(nuclei):
+            plane = self.pixels[self.start[i] : self.start[i] + sizes[i]].reshape(self.height[i], self.width[i])
+            plane[margin : margin + box[i, 3], margin : margin + box[i, 2]] = nucleus.mask
+
+    def near(self, yx: Array) -> tuple[Array, Array, Array]:
+        """All (dot, nucleus, distance px) within the tolerance."""
+        r = self.reach_px
+        pixel = np.floor(yx + 0.5).astype(np.int64)  # half-up: np.rint would send every other tie to the other side
+        dy, dx = pixel[:, 0, None] - self.top, pixel[:, 1, None] - self.left
+        dot, nucleus = np.nonzero((dy >= r) & (dy < self.height - r) & (dx >= r) & (dx < self.width - r))
+        dy, dx = dy[dot, nucleus], dx[dot, nucleus]
+        oy, ox = (o.ravel() for o in np.mgrid[-r : r + 1, -r : r + 1])
+        at = (self.start[nucleus] + dy * self.width[nucleus] + dx)[:, None] + oy * self.width[nucleus, None] + ox
+        fraction = (yx - pixel)[dot]
+        distance = np.hypot(oy - fraction[:, :1], ox - fraction[:, 1:])
+        distance[:, (oy == 0) & (ox == 0)] = 0
+        distance[~self.pixels[at]] = np.inf
+        nearest = distance.min(axis=1)
+        keep = nearest <= self.tolerance_px
+        return dot[keep], nucleus[keep], nearest[keep]

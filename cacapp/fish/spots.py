@@ -1,0 +1,199 @@
+"""From candidate dots to counted signals per nucleus: which dots count, and for every other one the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cacapp.fish.assay import Assay, Probe
+from cacapp.fish.assignment import assign
+from cacapp.fish.bleed import bleed_through
+from cacapp.types import Array, Instance, Signals
+
+OUTSIDE = "outside"
+BELOW_MIN_SNR = "below_min_snr"
+BLEED_THROUGH = "bleed_through"
+DEBRIS = "debris"
+SPLIT_OF = "split_of"
+WEAK_RELATIVE = "weak_relative"
+REASONS = (OUTSIDE, BELOW_MIN_SNR, BLEED_THROUGH, DEBRIS, SPLIT_OF, WEAK_RELATIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """N candidate dots of one channel with what was decided about them, in the order of the candidates.
+
+    Attributes:
+        yx: (N, 2) float32, px, in the frame's coordinates.
+        snr, amplitude, sigma_px: (N,) float32, as the detector gave them.
+        cell: (N,) int32, index into the frame's nuclei, -1 outside all of them.
+        reason: (N,) object: None for a dot that counts, else one of ``REASONS``, the first that applied in that order.
+        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none.
+        shared: (N,) bool, the dot lies inside both masks of two overlapping nuclei.
+    """
+
+    yx: Array
+    snr: Array
+    amplitude: Array
+    sigma_px: Array
+    cell: Array
+    reason: Array
+    other: Array
+    shared: Array
+
+    def __len__(self) -> int:
+        return len(self.yx)
+
+    @property
+    def counts(self) -> Array:
+        """(N,) bool, the dot is a counted signal."""
+        return np.equal(self.reason, None).astype(bool)
+
+    @property
+    def contested(self) -> Array:
+        """(N,) bool, the dot could belong to two nuclei."""
+        return np.asarray(self.other >= 0)
+
+
+def judge_spots(
+    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay
+) -> dict[str, Spots]:
+    """Assigns every candidate dot to its nucleus and decides whether it counts.
+
+    The rules in their order, each looking only at what the earlier ones left:
+    outside (no nucleus within the rim tolerance); below_min_snr (of its probe); bleed_through (see ``cacapp.fish.bleed``);
+    debris (dots of all probe channels at one place); split_of (a stronger dot of the same nucleus and channel is closer than one
+    signal diameter); weak_relative (far below the mean of the nucleus' own brightest signals of that channel).
+    A diffuse signal counts like any other.
+
+    Args:
+        candidates: dots by channel, in the frame's coordinates, one entry for each probe of the assay and no other.
+        nuclei: the frame's instances; ``Spots.cell`` is the index into them.
+        pixel_size_um: edge length of a pixel in µm, None where unknown.
+
+    Raises:
+        ValueError: the candidates' channels are not the assay's.
+    """
+    if set(candidates) != set(assay.channels):
+        raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
+    diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
+    bleed = bleed_through(candidates, assay, diameter_px)
+    assigned, codes = {}, {}
+    for probe in assay.probes:
+        dots = candidates[probe.channel]
+        assigned[probe.channel] = a = assign(dots.yx, nuclei, assay.signals.rim_tolerance_px)
+        code = np.zeros(len(dots), np.int8)
+        _mark(code, a.cell < 0, OUTSIDE)
+        # "not at least" rather than "below": an SNR that is no number does not count.
+        _mark(code, ~(dots.snr >= probe.min_snr), BELOW_MIN_SNR)
+        _mark(code, bleed[probe.channel], BLEED_THROUGH)
+        codes[probe.channel] = code
+    if assay.signals.debris.same_place_in_all_channels:
+        standing = {c: np.flatnonzero(codes[c] == 0) for c in assay.channels}
+        places = [candidates[c].yx[standing[c]] for c in assay.channels]
+        for channel, index in zip(assay.channels, _in_all(places, assay.signals.debris.radius_diameters * diameter_px), strict=True):
+            _mark(codes[channel], standing[channel][index], DEBRIS)
+    spots = {}
+    for probe in assay.probes:
+        dots, a, code = candidates[probe.channel], assigned[probe.channel], codes[probe.channel]
+        standing_dots = np.flatnonzero(code == 0)
+        _mark(code, standing_dots[_split(dots.take(standing_dots), a.cell[standing_dots], diameter_px)], SPLIT_OF)
+        standing_dots = np.flatnonzero(code == 0)
+        weak = _weak(dots.amplitude[standing_dots], a.cell[standing_dots], probe, assay.signals.min_relative_amplitude)
+        _mark(code, standing_dots[weak], WEAK_RELATIVE)
+        reason = np.array([None, *REASONS], object)[code]
+        spots[probe.channel] = Spots(dots.yx, dots.snr, dots.amplitude, dots.sigma_px, a.cell, reason, a.other, a.shared)
+    return spots
+
+
+def count_signals(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> Array:
+    """Counted signals of each nucleus, (n_nuclei, P) int64, probes in the assay's order; zeros are there."""
+    counts = np.zeros((n_nuclei, len(assay.probes)), np.int64)
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        counts[:, column] = np.bincount(s.cell[s.counts], minlength=n_nuclei)
+    return counts
+
+
+def shared_nuclei(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
+    """(n_nuclei,) bool: a counted signal lies in the overlap of this nucleus with another, so neither count can be trusted."""
+    shared = np.zeros(n_nuclei, bool)
+    for s in spots.values():
+        both = s.counts & s.shared
+        shared[s.cell[both]] = True
+        shared[s.other[both]] = True
+    return shared
+
+
+def snr_evidence(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
+    """How near each count is to another: (weakest counted, strongest rejected) SNR, both (n_nuclei, P) float64.
+
+    Rejected are the dots below the minimum SNR or weak beside the nucleus' own signals: those that evidence could turn into signals.
+    Without any counted dot the first is inf, without any rejected one the second is 0.
+    """
+    weakest = np.full((n_nuclei, len(assay.probes)), np.inf)
+    strongest = np.zeros((n_nuclei, len(assay.probes)))
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        np.minimum.at(weakest[:, column], s.cell[s.counts], s.snr[s.counts])
+        rejected = np.isin(s.reason.astype(str), (BELOW_MIN_SNR, WEAK_RELATIVE)) & np.isfinite(s.snr)
+        np.maximum.at(strongest[:, column], s.cell[rejected], s.snr[rejected])
+    return weakest, strongest
+
+
+def _mark(code: Array, where: Array, reason: str) -> None:
+    """Gives the reason to the dots at ``where`` (bool or integer index) that have none yet."""
+    index = np.flatnonzero(where) if where.dtype == bool else where
+    code[index[code[index] == 0]] = REASONS.index(reason) + 1
+
+
+def _in_all(places: Sequence[Array], radius_px: float) -> list[Array]:
+    """For each channel the indices of its dots that have a dot of every other channel within the radius of the first channel's dot."""
+    if any(len(p) == 0 for p in places):
+        return [np.zeros(0, np.int64) for _ in places]
+    anchors = np.arange(len(places[0]))
+    near = [anchors]
+    everywhere = np.ones(len(anchors), bool)
+    for yx in places[1:]:
+        distance, index = cKDTree(yx).query(places[0], distance_upper_bound=radius_px)
+        everywhere &= np.isfinite(distance)
+        near.append(index)
+    return [index[everywhere] for index in near]
+
+
+def _split(dots: Signals, cell: Array, diameter_px: float) -> Array:
+    """(N,) bool: a stronger dot that counts lies in the same nucleus, closer than a diameter. The strongest are settled first."""
+    removed = np.zeros(len(dots), bool)
+    if len(dots) < 2:
+        return removed
+    rank = np.empty(len(dots), np.int64)
+    rank[np.argsort(-dots.amplitude, kind="stable")] = np.arange(len(dots))
+    pairs = cKDTree(dots.yx).query_pairs(diameter_px, output_type="ndarray")
+    distance = np.hypot(*(dots.yx[pairs[:, 0]] - dots.yx[pairs[:, 1]]).T)
+    pairs = pairs[(distance < diameter_px) & (cell[pairs[:, 0]] == cell[pairs[:, 1]])]
+    swap = rank[pairs[:, 0]] > rank[pairs[:, 1]]
+    pairs[swap] = pairs[swap][:, ::-1]
+    for strong, weak in pairs[np.argsort(rank[pairs[:, 0]], kind="stable")].tolist():
+        if not removed[strong]:
+            removed[weak] = True
+    return removed
+
+
+def _weak(amplitude: Array, cell: Array, probe: Probe, min_relative: float) -> Array:
+    """(N,) bool: below ``min_relative`` of the mean of the nucleus' ``probe.copies`` brightest dots."""
+    weak = np.zeros(len(amplitude), bool)
+    if not len(amplitude) or min_relative == 0:
+        return weak
+    order = np.lexsort((-amplitude, cell))
+    sorted_cell = cell[order]
+    first = np.flatnonzero(np.diff(sorted_cell, prepend=sorted_cell[0] - 1))
+    group = np.searchsorted(first, np.arange(len(order)), side="right") - 1
+    place = np.arange(len(order)) - first[group]
+    top = place < probe.copies
+    sums = np.bincount(group[top], weights=amplitude[order][top], minlength=len(first))
+    n = np.bincount(group[top], minlength=len(first))
+    weak[order] = amplitude[order] < min_relative * (sums / n)[group]
+    return weak
