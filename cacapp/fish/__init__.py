@@ -1,1 +1,1 @@
-"""From dots to a patient's result: assay definition, counted signals per nucleus, evaluability, Katz classes. Pure: no database, no console."""
+"""From dots to a patient's result: assay, counted signals per nucleus, evaluability, classes. Pure: no database, no console."""

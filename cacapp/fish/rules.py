@@ -27,7 +27,7 @@ class Strict(BaseModel):
 
 
 class Condition(Strict):
-    """``min_probes`` to ``max_probes`` of the probes have ``at_least`` to ``at_most`` signals. ``probes``: only these channels are looked at."""
+    """``min_probes`` to ``max_probes`` of the probes (of those in ``probes``, if given) have ``at_least`` to ``at_most`` signals."""
 
     at_least: int | None = Field(None, ge=0, description="fewest signals, None for no lower limit")
     at_most: int | None = Field(None, ge=0, description="most signals, None for no upper limit")

@@ -50,7 +50,7 @@ class Spots:
     @property
     def counts(self) -> Array:
         """(N,) bool, the dot is a counted signal."""
-        return np.equal(self.reason, None).astype(bool)
+        return np.array([r is None for r in self.reason], bool)
 
     @property
     def contested(self) -> Array:

@@ -1,0 +1,121 @@
+"""What the assay's criteria say of each cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from cacapp.fish.assay import Assay
+from cacapp.fish.rules import classify
+from cacapp.types import Array
+
+HYBRIDISATION_FAILURE = "hybridisation failure?"
+CELLS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CellCall:
+    """The call of a cell.
+
+    Attributes:
+        cell_class: name of the assay's class, None for a cell that is not evaluable.
+        subtype: the first subtype that applies, None without.
+        is_cac: the class is one of the assay's ``cac_classes`` (balanced polyploids are, by the letter).
+        margin: SNR, see ``cac_margin``; None where it is unknown.
+        needs_review: a person has to look before the call can be relied on.
+        review_reason: why, None without.
+        evaluable: False for a cell that is excluded from all counts.
+    """
+
+    cell_class: str | None
+    subtype: str | None
+    is_cac: bool
+    margin: float | None
+    needs_review: bool
+    review_reason: str | None
+    evaluable: bool
+
+
+NOT_EVALUABLE = CellCall(None, None, False, None, False, None, False)
+
+
+def call_cells(
+    counts: Array, evaluable: Array, assay: Assay, *, weakest_counted_snr: Array | None = None, strongest_rejected_snr: Array | None = None
+) -> list[CellCall]:
+    """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
+
+    Args:
+        counts: (N, P) int >= 0, signals per probe in the assay's order.
+        evaluable: (N,) bool.
+        weakest_counted_snr, strongest_rejected_snr: (N, P) as ``cacapp.fish.spots.snr_evidence`` gives them; both or none.
+
+    Raises:
+        ValueError: wrong shapes, negative counts, or one of the two SNRs without the other.
+    """
+    counts, evaluable = np.asarray(counts), np.asarray(evaluable, bool)
+    if counts.ndim != 2 or counts.shape[1] != len(assay.probes) or evaluable.shape != (len(counts),):
+        raise ValueError(f"counts {counts.shape} and evaluable {evaluable.shape} for {len(assay.probes)} probes of assay {assay.name}")
+    if (counts < 0).any():
+        raise ValueError("a count of signals is negative")
+    if (weakest_counted_snr is None) != (strongest_rejected_snr is None):
+        raise ValueError("weakest_counted_snr and strongest_rejected_snr go together")
+    margins = np.full(len(counts), np.inf)
+    if weakest_counted_snr is not None and strongest_rejected_snr is not None:
+        margins = cac_margin(counts, weakest_counted_snr, strongest_rejected_snr, assay)
+    index = classify(counts, assay.classes, assay.channels)
+    subtypes = _subtypes(counts, index, assay)
+    failed = (counts == 0).any(axis=1)
+    calls = []
+    for i in range(len(counts)):
+        if not evaluable[i]:
+            calls.append(NOT_EVALUABLE)
+            continue
+        name = assay.class_names[index[i]]
+        margin = float(margins[i]) if np.isfinite(margins[i]) else None
+        reason = HYBRIDISATION_FAILURE if failed[i] else None
+        calls.append(CellCall(name, subtypes[i], name in assay.cac_classes, margin, reason is not None, reason, True))
+    return calls
+
+
+def cac_margin(counts: Array, weakest_counted_snr: Array, strongest_rejected_snr: Array, assay: Assay) -> Array:
+    """How far the evidence is from flipping ``is_cac``, (N,) float64 in SNR: the cheapest set of changes that flips it.
+
+    A change takes one signal from a probe or gives it one, at most one each; taking costs what the weakest counted dot has above the
+    probe's minimum SNR, giving costs what the strongest rejected dot is short of it (0 for one rejected on other grounds); costs add
+    up, for the dots err independently. inf where no such set flips the call.
+
+    Args:
+        counts: (N, P) int.
+        weakest_counted_snr, strongest_rejected_snr: (N, P); inf and 0 where there is no such dot.
+    """
+    min_snr = np.array([p.min_snr for p in assay.probes])
+    lose = np.where(counts > 0, np.maximum(weakest_counted_snr - min_snr, 0), np.inf)
+    # Where nothing was rejected, nothing can turn into a signal.
+    gain = np.where(strongest_rejected_snr > 0, np.maximum(min_snr - strongest_rejected_snr, 0), np.inf)
+    margin = np.full(len(counts), np.inf)
+    for start in range(0, len(counts), CELLS_AT_ONCE):
+        part = slice(start, start + CELLS_AT_ONCE)
+        now = _is_cac(counts[part], assay)
+        for change in product((-1, 0, 1), repeat=len(assay.probes)):
+            step = np.array(change)
+            cost = np.where(step < 0, lose[part], np.where(step > 0, gain[part], 0.0)).sum(axis=1)
+            flips = _is_cac(np.maximum(counts[part] + step, 0), assay) != now
+            margin[part] = np.where(flips, np.minimum(margin[part], cost), margin[part])
+    return margin
+
+
+def _is_cac(counts: Array, assay: Assay) -> Array:
+    cac = np.array([name in assay.cac_classes for name in assay.class_names])
+    return cac[classify(counts, assay.classes, assay.channels)]
+
+
+def _subtypes(counts: Array, index: Array, assay: Assay) -> list[str | None]:
+    """The first subtype of each cell that its counts and its class fit."""
+    result: list[str | None] = [None] * len(counts)
+    for subtype in reversed(assay.subtypes):
+        of_class = np.array([name in subtype.classes for name in assay.class_names])[index]
+        for i in np.flatnonzero(subtype.matches(counts) & of_class):
+            result[i] = subtype.name
+    return result

@@ -1,0 +1,116 @@
+"""Which nuclei may be counted at all, and for every other one the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cacapp.fish.assay import Assay
+from cacapp.types import Array, Shapes
+
+EDGE = "edge"
+AREA = "area"
+AGGREGATE = "aggregate"
+SOLIDITY = "solidity"
+FOCUS = "focus"
+SHARED_SIGNAL = "shared_signal"
+REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL)
+SINGLE_RANGE = (0.5, 1.6)  # of the median: what is neither a fragment nor two nuclei in one
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What the single nuclei of a frame or slide have in common.
+
+    Attributes:
+        n: single nuclei it was learnt from.
+        area_px: their median area.
+        focus: the median of their focus measure, NaN where unknown.
+    """
+
+    n: int
+    area_px: float
+    focus: float
+
+
+def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Population:
+    """The population of single nuclei: solid, not elongated, off the frame's edge, inside the area gate, and of like area.
+
+    The median area is taken again over those within 0.5 to 1.6 of it, so that fragments and aggregates do not shift it.
+
+    Args:
+        shapes: features of N instances.
+        focus: (N,) sharpness of each, in any unit, higher is sharper; NaN where unknown. None: not measured.
+    """
+    gate = assay.nuclei
+    ok = ~shapes.on_edge & (shapes.solidity >= gate.aggregate_solidity) & (_elongation(shapes) < gate.aggregate_elongation)
+    if shapes.area_um2 is not None:
+        ok &= (shapes.area_um2 >= gate.min_area_um2) & (shapes.area_um2 <= gate.max_area_um2)
+    like = ok
+    for _ in range(ROUNDS):
+        if not like.any():
+            break
+        median = np.median(shapes.area_px[like])
+        like = ok & (shapes.area_px >= SINGLE_RANGE[0] * median) & (shapes.area_px <= SINGLE_RANGE[1] * median)
+    if not like.any():
+        return Population(0, float("nan"), float("nan"))
+    sharp = np.full(len(shapes), np.nan) if focus is None else np.asarray(focus, np.float64)
+    known = sharp[like & np.isfinite(sharp)]
+    return Population(int(like.sum()), float(np.median(shapes.area_px[like])), float(np.median(known)) if len(known) else float("nan"))
+
+
+def judge_nuclei(
+    shapes: Shapes, focus: Array | None, assay: Assay, *, shared: Array | None = None, population: Population | None = None
+) -> list[str | None]:
+    """For each nucleus the reason why it is not evaluable, the first that applies, or None.
+
+    edge: touches the frame's edge, part of it is unseen.
+    area: smaller or larger than a nucleus can be (µm² where the pixel size is known, else multiples of the population's median).
+    aggregate: several nuclei in one outline, whose summed signals would read as a false CAC: much larger than the population and
+        not solid or elongated, or larger still whatever its shape. A round tetraploid nucleus (area about 2^(2/3) = 1.6) passes.
+    solidity: the outline is not that of one nucleus, at any size.
+    focus: far less sharp than the population.
+    shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.spots.shared_nuclei``).
+
+    Args:
+        shapes: features of N instances of one frame.
+        focus: (N,) sharpness, higher is sharper; NaN is unknown and passes. None: not measured, no gate.
+        shared: (N,) bool, None: not known, no gate.
+        population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
+            relative to it are off.
+
+    Raises:
+        ValueError: focus or shared is of another length than shapes.
+    """
+    n, gate = len(shapes), assay.nuclei
+    for name, values in (("focus", focus), ("shared", shared)):
+        if values is not None and len(values) != n:
+            raise ValueError(f"{name} has {len(values)} values for {n} nuclei")
+    population = single_nuclei(shapes, focus, assay) if population is None else population
+    known = population.n >= gate.min_population
+    area = shapes.area_px / population.area_px if known else np.ones(n)
+    fails: dict[str, Array] = {EDGE: shapes.on_edge if gate.exclude_on_edge else np.zeros(n, bool)}
+    if shapes.area_um2 is not None:
+        fails[AREA] = (shapes.area_um2 < gate.min_area_um2) | (shapes.area_um2 > gate.max_area_um2)
+    else:
+        fails[AREA] = (area < gate.min_area_medians) | (area > gate.max_area_medians)
+    misshapen = (shapes.solidity < gate.aggregate_solidity) | (_elongation(shapes) > gate.aggregate_elongation)
+    fails[AGGREGATE] = (area >= gate.aggregate_area_medians) & misshapen | (area >= gate.aggregate_area_medians_any)
+    fails[SOLIDITY] = shapes.solidity < gate.min_solidity
+    if focus is not None and known and np.isfinite(population.focus):
+        fails[FOCUS] = np.asarray(focus) < gate.min_focus_medians * population.focus
+    if shared is not None:
+        fails[SHARED_SIGNAL] = shared
+    reasons: list[str | None] = [None] * n
+    for reason, failed in fails.items():
+        for i in np.flatnonzero(failed):
+            reasons[i] = reasons[i] or reason
+    return reasons
+
+
+def _elongation(shapes: Shapes) -> Array:
+    """Length over width, (N,)."""
+    result: Array = shapes.length_px / np.maximum(shapes.width_px, 1)
+    return result

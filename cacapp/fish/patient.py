@@ -1,0 +1,191 @@
+"""A patient's result: cells and CACs of all slides together, CACs per 100 µL with an exact interval, and the verdict.
+
+Research use only: a verdict says what the counts are consistent with under the assay's criteria; it is no diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from scipy.special import gammaincinv
+
+from cacapp.errors import UsageError
+from cacapp.fish.assay import Assay
+from cacapp.fish.calls import CellCall
+
+
+@dataclass(frozen=True, slots=True)
+class SlideTally:
+    """What one slide adds to its patient's result.
+
+    Attributes:
+        classes: evaluable cells by class.
+        exclusions: cells that are not evaluable, by reason.
+        needs_review: evaluable cells a person has to look at.
+        cacs: evaluable cells that are CACs.
+        cacs_left_out: those among them with a subtype the assay leaves out of the second count (balanced polyploids).
+        blood_volume_ul: what the slide stands for, µL; None where unknown.
+    """
+
+    classes: Mapping[str, int]
+    exclusions: Mapping[str, int]
+    needs_review: int
+    cacs: int
+    cacs_left_out: int
+    blood_volume_ul: float | None
+
+    @property
+    def evaluable(self) -> int:
+        return sum(self.classes.values())
+
+    @property
+    def cells(self) -> int:
+        return self.evaluable + sum(self.exclusions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PatientResult:
+    """The result of a patient over all slides.
+
+    Attributes:
+        cells, evaluable: nuclei found, and those that are counted.
+        classes: evaluable cells by class; every class of the assay is there, zeros too.
+        exclusions: cells that are not evaluable, by reason.
+        needs_review: evaluable cells a person has to look at.
+        cacs, cacs_balanced_polyploid: CACs by the letter, and how many of them are left out of the second count.
+        blood_volume_ul: sum over the slides; None if one is unknown.
+        cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without the volume.
+        cacs_per_100ul_without_polyploid: the rate without those left out.
+        verdict, verdict_without_polyploid: the assay's words.
+        min_evaluable_cells: the limit that was used.
+    """
+
+    cells: int
+    evaluable: int
+    classes: dict[str, int]
+    exclusions: dict[str, int]
+    needs_review: int
+    cacs: int
+    cacs_balanced_polyploid: int
+    blood_volume_ul: float | None
+    cacs_per_100ul: float | None
+    cacs_per_100ul_low: float | None
+    cacs_per_100ul_high: float | None
+    cacs_per_100ul_without_polyploid: float | None
+    verdict: str
+    verdict_without_polyploid: str
+    min_evaluable_cells: int
+
+
+def tally(calls: Sequence[CellCall], exclusions: Sequence[str | None], blood_volume_ul: float | None, assay: Assay) -> SlideTally:
+    """Adds up the calls of one slide.
+
+    Args:
+        calls: of N cells.
+        exclusions: N reasons why a cell is not evaluable, None for one that is.
+
+    Raises:
+        ValueError: a call and its exclusion disagree.
+    """
+    for call, reason in zip(calls, exclusions, strict=True):
+        if call.evaluable != (reason is None):
+            raise ValueError(f"a cell is called {call.cell_class} and excluded for {reason}")
+    counted = [c for c in calls if c.cell_class is not None]
+    cacs = [c for c in counted if c.is_cac]
+    return SlideTally(
+        classes=Counter(c.cell_class for c in counted if c.cell_class is not None),
+        exclusions=Counter(r for r in exclusions if r is not None),
+        needs_review=sum(c.needs_review for c in counted),
+        cacs=len(cacs),
+        cacs_left_out=sum(c.subtype in assay.patient.without_subtypes for c in cacs),
+        blood_volume_ul=blood_volume_ul,
+    )
+
+
+def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_cells: int | None = None) -> PatientResult:
+    """The result of a patient from the tallies of all slides, which add up.
+
+    The verdict, in this order: fewer evaluable cells than the minimum is "insufficient", whatever else is known, since no volume
+    could mend it; an unknown volume of any slide is "undetermined", counts only; else CACs per 100 µL at or above the threshold is
+    "increased", below it "not increased".
+
+    Args:
+        slides: the patient's slides; without any, the result is that of no cells.
+        min_evaluable_cells: used instead of the assay's, for slides smaller than a laboratory's.
+
+    Raises:
+        UsageError: a blood volume that is not a positive number, or a minimum below 1.
+    """
+    criteria = assay.patient
+    minimum = criteria.min_evaluable_cells if min_evaluable_cells is None else min_evaluable_cells
+    if minimum < 1:
+        raise UsageError(f"min_evaluable_cells is {minimum}; give 1 or more")
+    volume_ul = _total_volume_ul(slides)
+    classes, exclusions = Counter(dict.fromkeys(assay.class_names, 0)), Counter[str]()
+    for slide in slides:
+        classes.update(slide.classes)
+        exclusions.update(slide.exclusions)
+    evaluable = sum(s.evaluable for s in slides)
+    cacs, left_out = sum(s.cacs for s in slides), sum(s.cacs_left_out for s in slides)
+    low, high = poisson_interval(cacs, criteria.confidence)
+    return PatientResult(
+        cells=sum(s.cells for s in slides),
+        evaluable=evaluable,
+        classes=dict(classes),
+        exclusions=dict(exclusions),
+        needs_review=sum(s.needs_review for s in slides),
+        cacs=cacs,
+        cacs_balanced_polyploid=left_out,
+        blood_volume_ul=volume_ul,
+        cacs_per_100ul=_per_100ul(cacs, volume_ul),
+        cacs_per_100ul_low=_per_100ul(low, volume_ul),
+        cacs_per_100ul_high=_per_100ul(high, volume_ul),
+        cacs_per_100ul_without_polyploid=_per_100ul(cacs - left_out, volume_ul),
+        verdict=_verdict(cacs, evaluable, minimum, volume_ul, assay),
+        verdict_without_polyploid=_verdict(cacs - left_out, evaluable, minimum, volume_ul, assay),
+        min_evaluable_cells=minimum,
+    )
+
+
+def poisson_interval(k: int, confidence: float) -> tuple[float, float]:
+    """Exact (Garwood 1936) interval of a Poisson mean of which ``k`` events were seen.
+
+    low = χ²(α/2; 2k) / 2 and high = χ²(1 − α/2; 2k + 2) / 2 with α = 1 − confidence, where χ²(p; 2a) / 2 is the inverse of the
+    regularised incomplete gamma function of shape a.
+
+    >>> low, high = poisson_interval(3, 0.95)
+    >>> round(low, 3), round(high, 3)
+    (0.619, 8.767)
+    """
+    tail = (1 - confidence) / 2
+    return (float(gammaincinv(k, tail)) if k > 0 else 0.0), float(gammaincinv(k + 1, 1 - tail))
+
+
+def _total_volume_ul(slides: Sequence[SlideTally]) -> float | None:
+    total_ul = 0.0
+    for slide in slides:
+        if slide.blood_volume_ul is None:
+            return None
+        if not (isfinite(slide.blood_volume_ul) and slide.blood_volume_ul > 0):
+            raise UsageError(
+                f"blood volume of a slide is {slide.blood_volume_ul:g} µL; give a positive number, or none where it is unknown"
+            )
+        total_ul += slide.blood_volume_ul
+    return total_ul or None
+
+
+def _per_100ul(n: float, volume_ul: float | None) -> float | None:
+    return None if volume_ul is None else n * 100 / volume_ul
+
+
+def _verdict(cacs: int, evaluable: int, minimum: int, volume_ul: float | None, assay: Assay) -> str:
+    words = assay.patient.verdicts
+    if evaluable < minimum:
+        return words.insufficient
+    rate = _per_100ul(cacs, volume_ul)
+    if rate is None:
+        return words.undetermined
+    return words.increased if rate >= assay.patient.threshold_per_100ul else words.not_increased
