@@ -106,7 +106,8 @@ def _render_nucleus(rng: np.random.Generator, model: SlideModel, light: Array, n
     mask = np.pad(nucleus.mask, pad)
     top, left = nucleus.top_px - pad, nucleus.left_px - pad
     brightness = rng.uniform(*model.dapi_gv)
-    add_crop(light[0], blur(chromatin(rng, model, mask) * np.float32(brightness), sigma), top, left)
+    dapi = chromatin(rng, model, mask) * np.float32(brightness)
+    add_crop(light[0], blur(dapi, float(np.hypot(sigma, model.px(model.border_um)))), top, left)
 
     # Cytoplasm glows too: the mask widened by about a µm, with its own texture.
     if model.autofluorescence_gv > 0:

@@ -54,6 +54,7 @@ class SlideModel(BaseModel):
     texture_contrast: float = Field(0.16, ge=0, le=1.5, description="chromatin texture: spread of the logarithm of brightness")
     texture_um: tuple[float, float] = Field((0.4, 3.0), description="finest and coarsest scale of the chromatin, µm")
     dome: float = Field(0.45, ge=0, le=1, description="how far brightness falls towards the thin border of a nucleus")
+    border_um: float = Field(0.1, ge=0, le=5, description="softness of nuclei (out-of-plane light): a Gaussian's standard deviation, µm")
     rim_sd: float = Field(0.12, ge=0, le=1, description="spread of the rim's extra brightness (positive brighter, negative darker)")
     nucleoli: float = Field(1.2, ge=0, le=20, description="mean number of nucleoli (dark in DAPI) of a nucleus")
     nucleolus_um: tuple[float, float] = Field((0.7, 1.5), description="range of a nucleolus' diameter, µm")
@@ -130,6 +131,7 @@ class SlideModel(BaseModel):
                 "shared_debris_per_mm2": 0.0,
                 "haze_per_mm2": 0.0,
                 "blur_um": 0.0,
+                "border_um": 0.0,
                 "defocus": 0.0,
                 "bleed_scale": 0.0,
                 "vignette": 0.0,

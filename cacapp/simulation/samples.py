@@ -14,28 +14,28 @@ from cacapp.simulation.slide import Progress, replace_text, write_slide
 
 MANIFEST_COLUMNS = ("patient", "slide", "path", "blood_volume_ul", "notes")
 
-# A 12-bit camera stored in 16-bit files. Few grey values of noise keep the deflated files small.
+# A camera of few grey values per photo-electron: little noise to store keeps the deflated files small.
 SAMPLE_MODEL = SlideModel(
     full_scale_gv=4095,
     diameter_sd_um=0.7,
-    dapi_gv=(420, 1300),
-    signal_gv=(260, 700),
+    dapi_gv=(210, 650),
+    signal_gv=(130, 350),
     signal_jitter=0.18,
     split=0.04,
     probe_spacing_um=0.75,
     overlap_max=0.03,
     touch_gap=0.95,
     clustered=0.25,
-    autofluorescence_gv=45,
-    background_gv=(14, 30),
-    debris_gv=(150, 900),
-    haze_gv=(6, 30),
+    autofluorescence_gv=24,
+    background_gv=(6, 14),
+    debris_gv=(80, 450),
+    haze_gv=(4, 18),
     defocus=0.04,
     defocus_um=(0.15, 0.3),
     vignette=0.18,
-    gain_gv=0.12,
-    offset_gv=40,
-    read_noise_gv=1.0,
+    gain_gv=0.06,
+    offset_gv=20,
+    read_noise_gv=0.5,
 )
 
 
@@ -70,7 +70,7 @@ class SamplePatient:
         return sum(frame.get(kind, 0) for frame in self.frames for kind in kinds)
 
 
-SAMPLE_HEIGHT_PX, SAMPLE_WIDTH_PX = 640, 704
+SAMPLE_HEIGHT_PX, SAMPLE_WIDTH_PX = 640, 672
 SAMPLE_MIN_EVALUABLE_CELLS = 30
 
 SAMPLE_PATIENTS = (
