@@ -9,7 +9,7 @@ from types import MappingProxyType
 from cacapp.errors import CacappError, UsageError
 from cacapp.types import CHANNELS
 
-# Cy3 and SpectrumOrange share gold's filter in 4-colour sets. Cy5 is far red, beyond SpectrumRed: a lab that images red there has to say so.
+# Cy3 and SpectrumOrange share gold's filter in 4-colour sets. Cy5 is far red, beyond SpectrumRed: a lab imaging red there has to say so.
 DEFAULT_ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "DAPI": ("DAPI", "Hoechst", "Hoechst 33342", "Hoechst 33258", "H33342", "Blue", "SpectrumBlue", "Nuclei", "Nucleus"),

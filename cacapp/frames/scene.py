@@ -16,6 +16,8 @@ from cacapp.types import Array
 MAX_PLANE_PX = 2**30
 # Pixels may differ this much in x and y before areas and circles are wrong.
 SQUARE_TOLERANCE = 0.01
+# Of a pure dye's sum, what a JPEG of good quality leaves in the planes beside it.
+LOSSY_SLACK = 0.10
 
 _UM = {
     **{"km": 1e9, "m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0},
@@ -120,7 +122,7 @@ def single_dye_sample(scene: Scene) -> int:
     """Index of the colour plane that holds an RGB export's dye.
 
     Planes are taken as R, G, B; alpha is left out. A pure colour (one plane), a mixed one with equal parts (cyan) and grey are clear:
-    the first of the equal, non-empty planes. Lossy files may deviate by 5 % of the dye's sum, for their chroma is blurred.
+    the first of the equal, non-empty planes. Lossy files may deviate by LOSSY_SLACK of the dye's sum, for their chroma is blurred.
 
     Raises:
         CacappError: the planes differ, so this is a composite or a colour table.
@@ -129,11 +131,13 @@ def single_dye_sample(scene: Scene) -> int:
     if scene.n_samples == 2:  # grey and alpha
         return 0
     sums = [float(p.sum(dtype=np.float64)) for p in planes]
-    slack = 0.0 if scene.exact else 0.05 * max(sums)
+    slack = 0.0 if scene.exact else LOSSY_SLACK * max(sums)
     filled = [i for i, s in enumerate(sums) if s > slack]
     if not filled:
         return 0
     first = planes[filled[0]].astype(np.int32)
     if all(float(np.abs(first - planes[i]).sum(dtype=np.float64)) <= slack for i in filled[1:]):
         return filled[0]
-    raise CacappError("an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey")
+    raise CacappError(
+        "an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
+    )

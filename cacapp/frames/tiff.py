@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +31,38 @@ def _plane_reader(reader: Any, key: str, samples: bool) -> Callable[[int, int], 
         # One task: a scheduler's threads would only cost.
         plane: Array = reader.get_image_dask_data("YX", T=0, Z=z, **where).compute(scheduler="synchronous")
         return plane
+
+    return read
+
+
+def _big_endian_reader(path: Path, series: Any, axes: str) -> Callable[[int, int], Array] | None:
+    """Reads uncompressed big-endian planes, which Fiji writes and the tifffile that aicsimageio needs cannot read with numpy 2.
+
+    None where the series is not of that kind: what is compressed or tiled, tifffile reads.
+    """
+    pages = list(series.pages)
+    if series.keyframe.parent.byteorder != ">" or not series.keyframe.is_contiguous:
+        return None
+    leading = [a for a in axes if a not in "YXS"]
+    lengths = [n for a, n in zip(axes, series.shape, strict=True) if a in leading]
+    inner = [a for a in axes if a in "YXS"]
+    shape = [n for a, n in zip(axes, series.shape, strict=True) if a in inner]
+    count = math.prod(shape)
+    dtype = np.dtype(series.dtype).newbyteorder(">")
+    if series.dataoffset is not None:
+        offsets = [series.dataoffset + i * count * dtype.itemsize for i in range(math.prod(lengths))]
+    elif len(pages) == math.prod(lengths) and all(p.is_contiguous for p in pages):
+        offsets = [p.dataoffsets[0] for p in pages]
+    else:
+        return None
+
+    def read(index: int, z: int) -> Array:
+        where = {"C": 0 if "S" in inner else index, "Z": z}
+        number = int(np.ravel_multi_index([where.get(a, 0) for a in leading], lengths)) if leading else 0
+        block = np.fromfile(path, dtype, count, offset=offsets[number]).reshape(shape)
+        if "S" in inner:
+            block = np.take(block, index, axis=inner.index("S"))
+        return block.byteswap(inplace=True).view(dtype.newbyteorder("="))
 
     return read
 
@@ -113,7 +146,7 @@ def _titles(keys: Sequence[str], names: Sequence[str | None]) -> list[str]:
     return clean if own else [f"scene{i}" for i in range(len(keys))]
 
 
-def _scene(reader: Any, series: Any, key: str, title: str, channels: Sequence[str], **known: Any) -> Scene:
+def _scene(path: Path, reader: Any, series: Any, axes: str, key: str, title: str, channels: Sequence[str], **known: Any) -> Scene:
     reader.set_scene(key)
     dims = reader.dims
     samples = int(getattr(dims, "S", 1))
@@ -124,7 +157,7 @@ def _scene(reader: Any, series: Any, key: str, title: str, channels: Sequence[st
         height_px=int(dims.Y),
         width_px=int(dims.X),
         channels=tuple(channels) or tuple(str(c) for c in reader.channel_names or ("",)),
-        read=_plane_reader(reader, key, samples > 1),
+        read=_big_endian_reader(path, series, axes) or _plane_reader(reader, key, samples > 1),
         n_time=int(getattr(dims, "T", 1)),
         n_z=int(getattr(dims, "Z", 1)),
         n_samples=samples,
@@ -159,7 +192,7 @@ def _ome_scenes(path: Path, tiff: Any) -> list[Scene] | None:
         raise CacappError(f"has OME metadata for {len(keys)} images and holds {len(tiff.series)}; export it again")
     titles = _titles(keys, [image.name for image in images])
     rows = zip(keys, tiff.series, titles, images, strict=True)
-    return [_scene(reader, s, k, t, [c.name or c.id for c in i.pixels.channels], **_ome_scene(i)) for k, s, t, i in rows]
+    return [_scene(path, reader, s, s.axes, k, t, [c.name or c.id for c in i.pixels.channels], **_ome_scene(i)) for k, s, t, i in rows]
 
 
 def tiff_scenes(path: Path) -> list[Scene]:
@@ -191,5 +224,5 @@ def tiff_scenes(path: Path) -> list[Scene]:
         result = []
         for i, (key, series, title) in enumerate(zip(keys, tiff.series, _titles(keys, [None] * len(keys)), strict=True)):
             count = dict(zip(axes[i], series.shape, strict=True)).get("C", 1)
-            result.append(_scene(reader, series, key, title, _labels(tiff, count, i), pixel_size_xy_um=pixel_size))
+            result.append(_scene(path, reader, series, axes[i], key, title, _labels(tiff, count, i), pixel_size_xy_um=pixel_size))
         return result

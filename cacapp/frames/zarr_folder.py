@@ -106,11 +106,19 @@ def _scene(folder: Path, key: str, title: str) -> Scene:
         raise CacappError("corrupt: 0/.zarray is missing or incomplete; export it again")
     check_plane_size(*array["shape"][-2:])
     _check_chunks(level, array)
-    reader = OmeZarrReader(folder)
-    dims = reader.dims
-    n_channels = int(getattr(dims, "C", 1))
     omero = attributes.get("omero")
     labels = [str(c.get("label") or "") for c in omero.get("channels", [])] if isinstance(omero, dict) else []
+
+    class Unnamed(OmeZarrReader):
+        """Leaves names to us: without omero metadata aicsimageio asks itself for them for ever."""
+
+        @property
+        def channel_names(self) -> None:
+            return None
+
+    reader = Unnamed(folder)
+    dims = reader.dims
+    n_channels = int(getattr(dims, "C", 1))
     channels = tuple(labels) if len(labels) == n_channels else tuple(f"Channel:0:{i}" for i in range(n_channels))
     return Scene(
         key=key,
