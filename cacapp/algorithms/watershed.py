@@ -26,14 +26,14 @@ class Watershed(Prompter):
 
     working_diameter_px: float = Field(36.0, ge=8, le=200, description="diameter of a nucleus at the scale worked at, px")
     smoothing_px: float = Field(0.7, ge=0.3, le=10, description="standard deviation of the Gaussian before thresholds, px at working scale")
-    noise_factor: float = Field(6.0, ge=0, le=50, description="a nucleus is this many noise standard deviations above the background")
-    floor: float = Field(0.3, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
-    local_share: float = Field(0.3, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
-    neighbourhood: float = Field(1.8, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
+    noise_factor: float = Field(4.0, ge=0, le=50, description="a nucleus is this many noise standard deviations above the background")
+    floor: float = Field(0.4, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
+    local_share: float = Field(0.35, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
+    neighbourhood: float = Field(1.2, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
     distance_smoothing: float = Field(0.05, ge=0, le=0.5, description="standard deviation of the Gaussian on the distances, nuclear diameters")
-    brightness_weight: float = Field(0.6, ge=0, le=1, description="how much dim valleys inside a region lower the distance landscape")
-    fuse_ratio: float = Field(0.88, gt=0, le=1, description="border over summit from which two basins are one nucleus")
-    min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
+    brightness_weight: float = Field(0.2, ge=0, le=1, description="how much dim valleys inside a region lower the distance landscape")
+    fuse_ratio: float = Field(0.94, gt=0, le=1, description="border over summit from which two basins are one nucleus")
+    min_area: float = Field(0.1, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
     def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
         plane = working_plane(dapi, self.working_diameter_px)

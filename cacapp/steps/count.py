@@ -1,0 +1,223 @@
+"""Step ``count``: probe channels to signals, counts, calls and the patient's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from sqlmodel import Session
+
+from cacapp import host as guard
+from cacapp.api import SignalDetector
+from cacapp.db.calls import write_calls, write_counts, write_signals
+from cacapp.db.cells import read_cells
+from cacapp.db.queries import latest_run
+from cacapp.db.runs import fingerprint, frames_in_state, get_id
+from cacapp.db.session import Database
+from cacapp.db.slides import frame_source
+from cacapp.db.tables import FrameRow, Run, Slide
+from cacapp.errors import CacappError
+from cacapp.fish.assay import Assay
+from cacapp.fish.calls import CellCall, call_cells
+from cacapp.fish.evaluability import judge_nuclei
+from cacapp.fish.spots import Spots, count_signals, judge_spots, shared_nuclei, snr_evidence
+from cacapp.frames import open_frame
+from cacapp.host import Host
+from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.plan import Choice, choose
+from cacapp.steps.progress import Progress, RunReport, Silent
+from cacapp.steps.result import refresh_results
+from cacapp.steps.select import chosen_slides
+from cacapp.types import Array, FrameSource, Instance, Shapes
+
+
+@dataclass(frozen=True, slots=True)
+class CountPlan:
+    """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's."""
+
+    assay: Assay
+    detector: str = "log"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    min_evaluable_cells: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One frame's work: where its pixels are, and its cells as the segmentation left them."""
+
+    source: FrameSource
+    cell_ids: tuple[int, ...]
+    nuclei: tuple[Instance, ...]
+    shapes: Shapes
+    focus: Array
+    excluded: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """A call as the database stores it."""
+
+    call: CellCall
+    exclusion_reason: str | None
+
+    @property
+    def class_(self) -> str | None:
+        return self.call.cell_class
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.call, name)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFrame:
+    """What counting gives for one frame, before it is stored."""
+
+    cell_ids: tuple[int, ...]
+    spots: dict[str, Spots]
+    counts: Array
+    calls: list[CellCall]
+    exclusions: list[str | None]
+
+
+def count(
+    db: Database,
+    host: Host,
+    plan: CountPlan,
+    barcodes: Sequence[str] = (),
+    *,
+    patient: str | None = None,
+    force: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[RunReport]:
+    """Counts signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
+
+    Raises UsageError for unknown slides, detectors or parameters, and CacappError for a slide that is not segmented, before
+    anything is written.
+    """
+    choice, detector = choose(host, "signal-detector", plan.detector, plan.params)
+    with db.reading() as session:
+        slides = chosen_slides(session, barcodes, patient)
+        sources = {slide.barcode: _segmented(session, slide) for slide in slides}
+        for slide in slides:
+            _require_channels(session, slide, sources[slide.barcode][1], plan.assay)
+    reports = []
+    for slide in slides:
+        run, frames = sources[slide.barcode]
+        job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
+        reports.append(carry_out(db, job, force=force, workers=workers, progress=progress or Silent()))
+    with db.session() as session:
+        refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
+    return reports
+
+
+def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedFrame:
+    """Opens a frame, detects dots in every probe channel and turns them into counts and calls."""
+    frame = open_frame(task.source)
+    pixel = frame.pixel_size_um
+    candidates = {c: guard.detect(detector, frame.channel(c), task.nuclei, pixel) for c in assay.channels}
+    spots = judge_spots(candidates, task.nuclei, pixel, assay)
+    n = len(task.nuclei)
+    gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n))
+    exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
+    counts = count_signals(spots, n, assay)
+    weakest, strongest = snr_evidence(spots, n, assay)
+    evaluable = np.array([reason is None for reason in exclusions], bool)
+    calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest)
+    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions)
+
+
+def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]]:
+    run = latest_run(session, cast(int, slide.id), "segment")
+    if run is None:
+        raise CacappError(f"slide {slide.barcode} is not segmented yet; run: cacapp segment {slide.barcode}")
+    return run, frames_in_state(session, get_id(run), "done")
+
+
+def _require_channels(session: Session, slide: Slide, frames: Sequence[FrameRow], assay: Assay) -> None:
+    for frame in frames:
+        there = [c.name for c in frame_source(session, frame).channels]
+        missing = [c for c in assay.channels if c not in there]
+        if missing:
+            raise CacappError(
+                f"slide {slide.barcode}, frame {frame.name}: assay {assay.name} needs channel {missing[0]}, the frame has {', '.join(there)}"
+            )
+
+
+def _job(
+    slide: Slide, run: Run, frames: Sequence[FrameRow], plan: CountPlan, choice: Choice, detector: SignalDetector
+) -> Job[_Task, CountedFrame]:
+    record = choice.record()
+    return Job(
+        slide_id=cast(int, slide.id),
+        barcode=slide.barcode,
+        step="count",
+        fingerprint=fingerprint(
+            step="count",
+            segmentation=(run.id, run.fingerprint),
+            frames=[(f.name, f.sha256) for f in frames],
+            algorithms=[record],
+            assay=plan.assay.sha256,
+        ),
+        run={
+            "source_run_id": run.id,
+            "algorithms": {"chosen": [record]},
+            "params": {plan.detector: dict(plan.params)},
+            "weights_sha256": choice.weights_sha256,
+            "assay_name": plan.assay.name,
+            "assay_version": plan.assay.version,
+            "assay_toml": plan.assay.toml(),
+        },
+        frames=frames,
+        work=partial(count_frame, detector, plan.assay),
+        item=partial(_task, run_id=get_id(run)),
+        write=partial(_write, channels=plan.assay.channels),
+        warn=_warning,
+    )
+
+
+def _task(session: Session, frame: FrameRow, *, run_id: int) -> _Task:
+    cells = read_cells(session, run_id, cast(int, frame.id))
+    edge = [_on_edge(c.instance, frame) for c in cells]
+
+    def column(name: str) -> Array:
+        return np.array([getattr(c, name) for c in cells], float)
+
+    names = ("area_px", "length_px", "width_px", "roundness", "solidity")
+    shapes = Shapes(*(column(name) for name in names), np.array(edge, bool), frame.pixel_size_um)
+    focus = np.array([np.nan if c.focus is None else c.focus for c in cells])
+    excluded = tuple(c.exclusion_reason for c in cells)
+    return _Task(frame_source(session, frame), tuple(c.id for c in cells), tuple(c.instance for c in cells), shapes, focus, excluded)
+
+
+def _on_edge(nucleus: Instance, frame: FrameRow) -> bool:
+    x, y, w, h = nucleus.bbox_xywh
+    return x <= 0 or y <= 0 or x + w >= frame.width_px or y + h >= frame.height_px
+
+
+def _write(
+    session: Session, run_id: int, frame: FrameRow, result: CountedFrame, *, channels: Sequence[str]
+) -> tuple[int, dict[str, Any]]:
+    frame_id = cast(int, frame.id)
+    names = [c.name for c in frame_source(session, frame).channels]
+    written = 0
+    for channel in channels:
+        s = result.spots[channel]
+        owners = [result.cell_ids[i] if i >= 0 else None for i in s.cell.tolist()]
+        write_signals(session, run_id, frame_id, names.index(channel), s.yx, s.snr, s.amplitude, s.sigma_px, owners, list(s.reason))
+        written += len(s)
+    write_counts(session, run_id, result.cell_ids, result.counts, [names.index(c) for c in channels])
+    stored = [_Called(call, reason) for call, reason in zip(result.calls, result.exclusions, strict=True)]
+    write_calls(session, run_id, result.cell_ids, stored)
+    return written, {"signals": {c: int(result.spots[c].counts.sum()) for c in channels}}
+
+
+def _warning(frame: FrameRow, result: CountedFrame) -> str | None:
+    evaluable = np.array([reason is None for reason in result.exclusions], bool)
+    if not evaluable.any():
+        return None
+    empty = [c for c, column in zip(result.spots, result.counts[evaluable].T, strict=True) if not column.any()]
+    return f"no signal in any nucleus in channel {', '.join(empty)}; is it the right channel, and did the probe hybridise?" if empty else None

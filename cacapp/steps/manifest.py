@@ -1,0 +1,108 @@
+"""The manifest: a CSV file with one row a slide. Checked as a whole before anything is done."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cacapp.errors import UsageError
+
+REQUIRED = ("patient", "slide", "path", "blood_volume_ul")
+OPTIONAL = ("notes", "pattern", "channels", "projection")
+UNKNOWN = ("", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRequest:
+    """A slide to ingest.
+
+    Attributes:
+        patient, slide: pseudonym and barcode.
+        paths: files or folders of its frames.
+        blood_volume_ul: what the slide stands for in µL, None where unknown.
+        pattern, channels, projection: how to read the files, as ``cacapp.frames.discover`` takes them.
+    """
+
+    patient: str
+    slide: str
+    paths: tuple[Path, ...]
+    blood_volume_ul: float | None
+    notes: str | None = None
+    pattern: str | None = None
+    channels: str | None = None
+    projection: str = "none"
+
+
+def volume_ul(text: str, where: str) -> float | None:
+    """A blood volume in µL from text, None for "" or "unknown". Raises UsageError for what is no positive number."""
+    if text.strip().lower() in UNKNOWN:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"{where}: blood_volume_ul must be a number in µL, or empty where unknown; got {text!r}") from None
+    if not 0 < value < 1e9:
+        raise UsageError(f"{where}: blood_volume_ul must be above 0 µL, got {text.strip()}")
+    return value
+
+
+def read_manifest(path: Path) -> list[SlideRequest]:
+    """The slides of a manifest; relative paths start at the manifest's folder.
+
+    Raises UsageError naming file, line and column for unknown or missing columns, empty values, a bad volume, a missing path, a slide
+    listed twice with different patients or volumes.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            _check_columns(path, list(reader.fieldnames or ()))
+            rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise UsageError(f"manifest {path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"manifest {path}: not a CSV text file in UTF-8") from error
+    if not rows:
+        raise UsageError(f"manifest {path}: no slides in it, only a header")
+    requests: dict[str, SlideRequest] = {}
+    for line, row in rows:
+        request = _request(path, line, row)
+        if (seen := requests.get(request.slide)) is not None:
+            raise UsageError(f"manifest {path}, line {line}: slide {request.slide} is listed twice (patients {seen.patient}, {request.patient})")
+        requests[request.slide] = request
+    return list(requests.values())
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], REQUIRED + OPTIONAL, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"manifest {path}: unknown column {unknown[0]!r}{hint} Columns are {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}")
+    missing = [c for c in REQUIRED if c not in columns]
+    if missing:
+        raise UsageError(f"manifest {path}: column {missing[0]!r} is missing (leave a value empty where it is unknown, but keep the column)")
+
+
+def _request(path: Path, line: int, row: dict[str, str | None]) -> SlideRequest:
+    where = f"manifest {path}, line {line}"
+    if None in row:
+        raise UsageError(f"{where}: more values than columns")
+    values = {key: (value or "").strip() for key, value in row.items()}
+    for key in ("patient", "slide", "path"):
+        if not values[key]:
+            raise UsageError(f"{where}: {key} is empty")
+    target = path.parent / values["path"]
+    if not target.exists():
+        raise UsageError(f"{where}: there is no {target}")
+    return SlideRequest(
+        values["patient"],
+        values["slide"],
+        (target,),
+        volume_ul(values["blood_volume_ul"], where),
+        values.get("notes") or None,
+        values.get("pattern") or None,
+        values.get("channels") or None,
+        values.get("projection") or "none",
+    )

@@ -1,0 +1,171 @@
+"""Step ``segment``: DAPI to cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from sqlmodel import Session
+
+from cacapp import host as guard
+from cacapp.api import InstanceFilter, Prompter, Segmenter
+from cacapp.arrays.focus import focus_of, saturated_share
+from cacapp.arrays.shapes import centroids, shapes_of
+from cacapp.db.cells import write_cells
+from cacapp.db.runs import fingerprint
+from cacapp.db.session import Database
+from cacapp.db.slides import frame_source, frames_of
+from cacapp.db.tables import FrameRow, Slide
+from cacapp.errors import CacappError
+from cacapp.frames import open_frame
+from cacapp.host import Host
+from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.plan import Choice, choose
+from cacapp.steps.progress import Progress, RunReport, Silent
+from cacapp.steps.select import chosen_slides
+from cacapp.types import DAPI, Array, FrameSource, Instance, Prompts, Shapes
+
+SATURATED_WARNING = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """The algorithms of a segmentation and their parameters by algorithm name."""
+
+    prompter: str = "watershed"
+    segmenter: str = "coarse"
+    filters: Sequence[str] = ("single-cell",)
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Algorithms:
+    prompter: Prompter | None
+    segmenter: Segmenter
+    filters: Sequence[InstanceFilter]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedFrame:
+    """What segmentation gives for one frame, before it is stored."""
+
+    instances: list[Instance]
+    shapes: Shapes
+    centroids_yx: Array
+    focus: Array
+    verdicts: dict[str, list[str | None]]
+    limits: dict[str, dict[str, float]]
+    saturated_share: float
+
+
+def segment(
+    db: Database,
+    host: Host,
+    plan: SegmentPlan,
+    barcodes: Sequence[str] = (),
+    *,
+    patient: str | None = None,
+    force: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[RunReport]:
+    """Segments the frames of the slides (all by default), one run a slide; what was done before is not repeated.
+
+    Raises UsageError for unknown slides, algorithms or parameters, before anything is written.
+    """
+    choices, algorithms = _build(host, plan)
+    with db.reading() as session:
+        slides = chosen_slides(session, barcodes, patient)
+        frames = {slide.barcode: frames_of(session, cast(int, slide.id)) for slide in slides}
+    empty = next((barcode for barcode, found in frames.items() if not found), None)
+    if empty is not None:
+        raise CacappError(f"slide {empty} has no frames; add some with: cacapp ingest PATH... --slide {empty}")
+    return [
+        carry_out(
+            db, _job(slide, frames[slide.barcode], plan, choices, algorithms), force=force, workers=workers, progress=progress or Silent()
+        )
+        for slide in slides
+    ]
+
+
+def segment_frame(algorithms: _Algorithms, source: FrameSource) -> SegmentedFrame:
+    """Opens a frame (refusing a missing or changed file), reads DAPI and runs prompter, segmenter and filters on it."""
+    frame = open_frame(source)
+    dapi = frame.channel(DAPI)
+    prompts = guard.prompt(algorithms.prompter, dapi, frame.pixel_size_um) if algorithms.prompter else Prompts.empty()
+    instances = guard.segment(algorithms.segmenter, dapi, prompts, frame.pixel_size_um)
+    shapes = shapes_of(instances, frame.height_px, frame.width_px, frame.pixel_size_um)
+    verdicts, limits = {}, {}
+    for one in algorithms.filters:
+        verdicts[one.name], limits[one.name] = guard.judge(one, shapes)
+    return SegmentedFrame(
+        instances, shapes, centroids(instances), focus_of(dapi, instances), verdicts, limits, saturated_share(dapi, instances)
+    )
+
+
+def _build(host: Host, plan: SegmentPlan) -> tuple[list[Choice], _Algorithms]:
+    def build(kind: str, name: str) -> tuple[Choice, Any]:
+        return choose(host, kind, name, plan.params.get(name, {}))
+
+    segmenter_choice, segmenter = build("segmenter", plan.segmenter)
+    choices, prompter = [], None
+    if segmenter.needs_prompts:
+        choice, prompter = build("prompter", plan.prompter)
+        choices.append(choice)
+    choices.append(segmenter_choice)
+    filters = []
+    for name in plan.filters:
+        choice, built = build("filter", name)
+        choices.append(choice)
+        filters.append(built)
+    return choices, _Algorithms(prompter, segmenter, tuple(filters))
+
+
+def _job(
+    slide: Slide, frames: Sequence[FrameRow], plan: SegmentPlan, choices: Sequence[Choice], algorithms: _Algorithms
+) -> Job[FrameSource, SegmentedFrame]:
+    records = [choice.record() for choice in choices]
+    inputs = [(f.name, f.sha256, f.scene, f.projection) for f in frames]
+    work: Callable[[FrameSource], SegmentedFrame] = partial(segment_frame, algorithms)
+    return Job(
+        slide_id=cast(int, slide.id),
+        barcode=slide.barcode,
+        step="segment",
+        fingerprint=fingerprint(step="segment", inputs=inputs, algorithms=records, seed=plan.seed, device="cpu"),
+        run={
+            "algorithms": {"chosen": records},
+            "params": {name: dict(values) for name, values in plan.params.items()},
+            "weights_sha256": next((c.weights_sha256 for c in choices if c.weights_sha256), None),
+            "seed": plan.seed,
+        },
+        frames=frames,
+        work=work,
+        item=frame_source,
+        write=_write,
+        warn=_warning,
+    )
+
+
+def _write(session: Session, run_id: int, frame: FrameRow, result: SegmentedFrame) -> tuple[int, dict[str, Any]]:
+    rejected = list(zip(*result.verdicts.values(), strict=True)) if result.verdicts else [() for _ in result.instances]
+    reasons = [next((r for r in row if r is not None), None) for row in rejected]
+    frame_id = cast(int, frame.id)
+    write_cells(
+        session, run_id, frame_id, result.instances, result.shapes, result.centroids_yx, result.focus, reasons, result.verdicts
+    )
+    sharpness = float(np.median(result.focus)) if len(result.focus) else None
+    stored = session.get_one(FrameRow, frame_id)
+    stored.focus = sharpness
+    return len(result.instances), {"limits": result.limits, "saturated_share": round(result.saturated_share, 5), "focus": sharpness}
+
+
+def _warning(frame: FrameRow, result: SegmentedFrame) -> str | None:
+    if not result.instances:
+        return "no nuclei found in DAPI"
+    if result.saturated_share > SATURATED_WARNING:
+        return f"{result.saturated_share:.0%} of the nuclei's DAPI pixels are saturated; expose less"
+    return None
