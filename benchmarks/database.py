@@ -1,0 +1,208 @@
+"""Fill a database with generated cells through cacapp's own writes, and time writing and asking.
+
+    python benchmarks/database.py [--cells 100000] [--url PATH_OR_URL]
+
+Frames of 350 cells; 8 signals, 4 counts and one call a cell; one frame a transaction, as in a run. Masks are the codes of ellipses
+the size of nuclei. Prints one line a figure and, with --json, one object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cacapp.db import calls, cells, runs, slides
+from cacapp.db.cell_queries import cells as ask_cells
+from cacapp.db.cell_queries import signals_of
+from cacapp.db.queries import call_totals, patients
+from cacapp.db.session import Database, Session, open_database
+from cacapp.db.tables import PatientResult
+from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
+
+CELLS_PER_FRAME = 350
+FRAMES_PER_SLIDE = 20
+SIGNALS_PER_CHANNEL = 2
+PROBES = 4
+HEIGHT_PX, WIDTH_PX = 3600, 4128
+CAC_FRACTION = 0.001
+
+
+@dataclass(frozen=True)
+class Called:
+    """A generated call (see db.calls.Call)."""
+
+    class_: str | None
+    subtype: str | None
+    is_cac: bool
+    margin: float | None
+    evaluable: bool
+    exclusion_reason: str | None
+    needs_review: bool
+    review_reason: str | None
+
+
+NORMAL = Called("normal", None, False, 6.5, True, None, False, None)
+CAC = Called("cac", None, True, 3.25, True, None, True, "flagged as CAC")
+EDGE = Called(None, None, False, None, False, "touches the frame's edge", False, None)
+
+
+def nucleus(rng: np.random.Generator) -> Instance:
+    """A filled ellipse with a wavy outline, 70 to 100 px across."""
+    h, w = rng.integers(70, 100, 2)
+    y, x = np.mgrid[:h, :w]
+    angle = np.arctan2(y - h / 2, x - w / 2)
+    wave = 1 - 0.05 * (1 + np.sin(3 * angle + rng.uniform(0, 6)))
+    return Instance((0, 0, int(w), int(h)), ((y - h / 2) / (h / 2)) ** 2 + ((x - w / 2) / (w / 2)) ** 2 <= wave**2, 0.9)
+
+
+def place(shapes_of: list[Instance], rng: np.random.Generator) -> list[Instance]:
+    """The nuclei of a frame: known masks at random places."""
+    chosen = rng.integers(0, len(shapes_of), CELLS_PER_FRAME)
+    x, y = rng.integers(0, WIDTH_PX - 100, CELLS_PER_FRAME), rng.integers(0, HEIGHT_PX - 100, CELLS_PER_FRAME)
+    found = [shapes_of[i] for i in chosen]
+    return [Instance((int(x[i]), int(y[i]), *found[i].bbox_xywh[2:]), found[i].mask, 0.9) for i in range(CELLS_PER_FRAME)]
+
+
+def write_frame(session: Session, segment_id: int, count_id: int, frame_id: int, nuclei: list[Instance], rng: np.random.Generator) -> None:
+    """Everything a run writes of one frame."""
+    n = len(nuclei)
+    area = np.array([instance.mask.sum() for instance in nuclei], np.float64)
+    ratio = rng.uniform(0.8, 0.99, n)
+    shapes = Shapes(area, rng.uniform(70, 100, n), rng.uniform(60, 70, n), ratio, ratio, np.zeros(n, bool))
+    corner = np.array([instance.bbox_xywh for instance in nuclei], np.float64)
+    centre = corner[:, 1::-1] + corner[:, 3:1:-1] / 2
+    edge = rng.random(n) < 0.03
+    why = [EDGE.exclusion_reason if out else None for out in edge]
+    ids = cells.write_cells(session, segment_id, frame_id, nuclei, shapes, centre, rng.uniform(0.1, 1, n), why, {"single-cell": why})
+    runs.record_frame(session, segment_id, frame_id, "done", seconds=1.0)
+    owners = np.repeat(ids, SIGNALS_PER_CHANNEL).tolist()
+    m = len(owners)
+    for channel in range(1, PROBES + 1):
+        yx = np.repeat(centre, SIGNALS_PER_CHANNEL, axis=0) + rng.uniform(-20, 20, (m, 2))
+        snr, height, sigma = rng.uniform(5, 60, m), rng.uniform(100, 9000, m), rng.uniform(1, 2, m)
+        calls.write_signals(session, count_id, frame_id, channel, yx, snr, height, sigma, owners, [None] * m)
+    calls.write_counts(session, count_id, ids, np.full((n, PROBES), SIGNALS_PER_CHANNEL))
+    cac = rng.random(n) < CAC_FRACTION
+    calls.write_calls(session, count_id, ids, [EDGE if edge[i] else CAC if cac[i] else NORMAL for i in range(n)])
+    runs.record_frame(session, count_id, frame_id, "done", seconds=1.0)
+
+
+def source(slide: int, frame: int) -> FrameSource:
+    """A frame that is in the record only."""
+    digest = runs.fingerprint(slide=slide, frame=frame)
+    uri = f"slides/S{slide:04d}/f{frame:03d}.ome.tif"
+    channels = tuple(ChannelSource(name, name, uri, index, digest) for index, name in enumerate(CHANNELS))
+    return FrameSource(f"f{frame:03d}", uri, digest, "", "none", HEIGHT_PX, WIDTH_PX, "uint16", 0.1, channels)
+
+
+def fill(database: Database, cell_count: int) -> tuple[int, float]:
+    """Write at least ``cell_count`` cells, one slide a patient. Returns how many, and the seconds spent writing."""
+    rng = np.random.default_rng(1)
+    known = [nucleus(rng) for _ in range(100)]
+    frames_left, slide_number, written, seconds = -(-cell_count // CELLS_PER_FRAME), 0, 0, 0.0
+    while frames_left:
+        frame_count = min(frames_left, FRAMES_PER_SLIDE)
+        with database.session() as session:
+            slide = slides.register_slide(session, f"P{slide_number:04d}", f"S{slide_number:04d}", 100.0)
+            rows = [slides.add_frame(session, slide, source(slide_number, i)) for i in range(frame_count)]
+            frame_ids = [row.id for row in rows if row is not None and row.id is not None]
+            same: dict[str, Any] = {"slide_id": slide.id, "fingerprint": "generated", "app_version": "benchmark"}
+            segment_id = runs.get_id(runs.start_run(session, step="segment", **same))
+            count_id = runs.get_id(runs.start_run(session, step="count", source_run_id=segment_id, **same))
+        for frame_id in frame_ids:
+            nuclei = place(known, rng)
+            start = time.perf_counter()
+            with database.session() as session:
+                write_frame(session, segment_id, count_id, frame_id, nuclei, rng)
+            seconds += time.perf_counter() - start
+            written += len(nuclei)
+        with database.session() as session:
+            runs.finish_run(session, segment_id)
+            runs.finish_run(session, count_id)
+            totals = call_totals(session, [count_id])
+            calls.write_patient_result(
+                session,
+                PatientResult(
+                    run_id=count_id,
+                    patient_id=slide.patient_id,
+                    count_run_ids=[count_id],
+                    cells=totals.cells,
+                    evaluable=totals.evaluable,
+                    classes=totals.classes,
+                    exclusions=totals.exclusions,
+                    needs_review=totals.needs_review,
+                    cacs=totals.cacs,
+                    cacs_balanced_polyploid=0,
+                    blood_volume_ul=100.0,
+                    verdict="generated",
+                    verdict_without_polyploid="generated",
+                    frames=frame_count,
+                    frames_failed=0,
+                ),
+            )
+        frames_left -= frame_count
+        slide_number += 1
+    return written, seconds
+
+
+def timed(database: Database, question: Any) -> tuple[float, Any]:
+    """Best of three, in seconds, and the answer."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        with database.reading() as session:
+            answer = question(session)
+        best = min(best, time.perf_counter() - start)
+    return best, answer
+
+
+def measure(url: str, cell_count: int) -> dict[str, float]:
+    """Fill the database at ``url`` and ask it."""
+    database = open_database(url)
+    written, seconds = fill(database, cell_count)
+    figures: dict[str, float] = {
+        "cells": written,
+        "signals": written * PROBES * SIGNALS_PER_CHANNEL,
+        "write_seconds": seconds,
+        "cells_per_minute": 60 * written / seconds,
+    }
+    if database.engine.dialect.name == "sqlite":
+        with database.engine.connect() as connection:
+            pages, size = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+            figures["bytes_per_cell"] = pages * size / written
+    figures["patients_seconds"], everyone = timed(database, patients)
+    some = everyone[len(everyone) // 2].patient.code
+    figures["cells_of_class_cac_seconds"], _ = timed(database, lambda session: ask_cells(session, patient=some, class_="cac"))
+    figures["cells_of_class_cac_everyone_seconds"], _ = timed(database, lambda session: ask_cells(session, class_="cac"))
+    figures["first_50_cells_seconds"], first = timed(database, lambda session: ask_cells(session, limit=50))
+    figures["signals_of_a_cell_seconds"], dots = timed(database, lambda session: signals_of(session, first[-1].cell_id))
+    if len(dots) != PROBES * SIGNALS_PER_CHANNEL:
+        raise SystemExit(f"cell {first[-1].cell_id} has {len(dots)} signals, not {PROBES * SIGNALS_PER_CHANNEL}")
+    database.dispose()
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cells", type=int, default=100_000, help="cells to write")
+    parser.add_argument("--url", help="an empty database to fill; a temporary SQLite file by default")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(options.url or str(Path(folder) / "benchmark.db"), options.cells)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:38} {value:14,.4f}" if name.endswith("_seconds") else f"{name:38} {value:14,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Signals, counts and calls: what a count run writes of a frame's cells, and the patient's result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from sqlalchemy import Table as SqlTable
+from sqlalchemy import bindparam, delete
+from sqlmodel import Session
+
+from cacapp.db.bulk import insert_columns
+from cacapp.db.tables import PatientResult, Table
+from cacapp.types import Array
+
+SIGNAL = Table.metadata.tables["signal"]
+SIGNAL_COUNT = Table.metadata.tables["signal_count"]
+CELL_CALL = Table.metadata.tables["cell_call"]
+
+
+class Call(Protocol):
+    """What the assay's criteria say of one cell."""
+
+    @property
+    def class_(self) -> str | None: ...
+    @property
+    def subtype(self) -> str | None: ...
+    @property
+    def is_cac(self) -> bool: ...
+    @property
+    def margin(self) -> float | None: ...
+    @property
+    def evaluable(self) -> bool: ...
+    @property
+    def exclusion_reason(self) -> str | None: ...
+    @property
+    def needs_review(self) -> bool: ...
+    @property
+    def review_reason(self) -> str | None: ...
+
+
+def write_signals(
+    session: Session,
+    run_id: int,
+    frame_id: int,
+    channel_index: int,
+    yx: Array,
+    snr: Array,
+    amplitude: Array,
+    sigma_px: Array,
+    cell_ids: Sequence[int | None],
+    reasons: Sequence[str | None],
+) -> None:
+    """Write the N dots of one channel of a frame, in place of those a previous attempt of the run left.
+
+    Args:
+        channel_index: the frame's channel index (0 is DAPI, probes from 1).
+        yx: (N, 2) px, in the frame's coordinates; kept to a hundredth.
+        snr, amplitude, sigma_px: (N,), see types.Signals.
+        cell_ids: N; the nucleus a dot lies in, of the same frame, or None.
+        reasons: N; why a dot does not count, None where it does.
+    """
+    earlier = (SIGNAL.c.frame_id == frame_id, SIGNAL.c.run_id == run_id, SIGNAL.c.channel == channel_index)
+    session.connection().execute(delete(SIGNAL).where(*earlier))
+    insert_columns(
+        session,
+        SIGNAL,
+        len(yx),
+        {
+            "frame_id": frame_id,
+            "run_id": run_id,
+            "channel": channel_index,
+            "number": np.arange(len(yx)),
+            "cell_id": cell_ids,
+            "y_px": yx[:, 0],
+            "x_px": yx[:, 1],
+            "snr": snr,
+            "amplitude": amplitude,
+            "sigma_px": sigma_px,
+            "state": 0,
+            "reason": reasons,
+        },
+    )
+
+
+def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts: Array) -> None:
+    """Write the copies of P probes in N cells, zeros too, in place of earlier ones of the run.
+
+    Args:
+        counts: (N, P) integers; column p belongs to the frame's channel p + 1.
+    """
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or len(counts) != len(cell_ids):
+        raise ValueError(f"counts of shape {counts.shape} for {len(cell_ids)} cells")
+    _forget(session, SIGNAL_COUNT, run_id, cell_ids)
+    probes = counts.shape[1]
+    columns = {
+        "cell_id": np.repeat(np.asarray(cell_ids, np.int64), probes),
+        "run_id": run_id,
+        "channel": np.tile(np.arange(1, probes + 1), len(counts)),
+        "n": counts.ravel(),
+    }
+    insert_columns(session, SIGNAL_COUNT, counts.size, columns)
+
+
+def write_calls(session: Session, run_id: int, cell_ids: Sequence[int], calls: Sequence[Call]) -> None:
+    """Write one call for each of N cells, in place of earlier ones of the run."""
+    _forget(session, CELL_CALL, run_id, cell_ids)
+    columns = {
+        "cell_id": list(cell_ids),
+        "run_id": run_id,
+        "class": [call.class_ for call in calls],
+        "subtype": [call.subtype for call in calls],
+        "is_cac": [call.is_cac for call in calls],
+        "margin": [call.margin for call in calls],
+        "evaluable": [call.evaluable for call in calls],
+        "exclusion_reason": [call.exclusion_reason for call in calls],
+        "needs_review": [call.needs_review for call in calls],
+        "review_reason": [call.review_reason for call in calls],
+    }
+    insert_columns(session, CELL_CALL, len(cell_ids), columns)
+
+
+def write_patient_result(session: Session, result: PatientResult) -> PatientResult:
+    """Keep a patient's result as of a count run, in place of an earlier one of the same run."""
+    kept = session.merge(result)
+    session.flush()
+    return kept
+
+
+def _forget(session: Session, table: SqlTable, run_id: int, cell_ids: Sequence[int]) -> None:
+    """Delete by primary key prefix, one prepared statement for all cells."""
+    if len(cell_ids):
+        statement = delete(table).where(table.c.cell_id == bindparam("cell"), table.c.run_id == bindparam("run"))
+        session.connection().execute(statement, [{"cell": int(cell_id), "run": run_id} for cell_id in cell_ids])

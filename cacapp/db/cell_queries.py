@@ -1,0 +1,222 @@
+"""Questions about single cells: the table ``cells`` shows, and the dots of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, Subquery, and_, func, null, select
+from sqlmodel import Session
+
+from cacapp.db.queries import latest_run_ids, slides
+from cacapp.db.runs import get_run
+from cacapp.db.tables import Table
+from cacapp.errors import CacappError, UsageError
+
+_T = Table.metadata.tables
+CELL, CALL, COUNT, SIGNAL = _T["cell"], _T["cell_call"], _T["signal_count"], _T["signal"]
+FRAME, SLIDE, PATIENT, CHANNEL = _T["frame"], _T["slide"], _T["patient"], _T["channel"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A cell with its call. ``counts``: copies by probe channel name; empty, and ``class_`` None, where nothing is counted yet.
+
+    ``y, x``: centroid in px. ``run_id``: the count run, None where not counted; ``segment_run_id``: the run that found the cell.
+    """
+
+    cell_id: int
+    patient: str
+    slide: str
+    frame: str
+    label: int
+    y: float
+    x: float
+    area_px: int
+    counts: dict[str, int]
+    class_: str | None
+    subtype: str | None
+    is_cac: bool
+    margin: float | None
+    needs_review: bool
+    review_reason: str | None
+    evaluable: bool
+    exclusion_reason: str | None
+    run_id: int | None
+    segment_run_id: int
+    frame_id: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """One flat record for tables and files, with a column for each probe and ``class`` for ``class_``."""
+        first = ("patient", "slide", "frame", "label", "y", "x", "area_px")
+        last = ("subtype", "is_cac", "margin", "needs_review", "review_reason", "evaluable", "exclusion_reason")
+        ids = ("run_id", "segment_run_id", "cell_id")
+        return {
+            **{name: getattr(self, name) for name in first},
+            **self.counts,
+            "class": self.class_,
+            **{name: getattr(self, name) for name in (*last, *ids)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """A stored dot of a cell. ``channel``: probe channel name; ``yx`` and ``sigma_px`` in px; ``state``: auto, added or removed."""
+
+    channel: str
+    number: int
+    yx: tuple[float, float]
+    snr: float
+    amplitude: float
+    sigma_px: float
+    state: str
+    reason: str | None
+
+
+STATES = ("auto", "added", "removed")
+
+
+def cells(
+    session: Session,
+    *,
+    patient: str | None = None,
+    slide: str | None = None,
+    class_: str | None = None,
+    limit: int | None = None,
+    run_id: int | None = None,
+) -> list[CellRow]:
+    """Cells with their calls, by slide, frame and label, out of each slide's latest succeeded count run.
+
+    A slide that is segmented and not yet counted shows its cells without calls (unless a class is asked for).
+
+    Args:
+        run_id: read this count or segment run instead.
+
+    Raises:
+        CacappError: no such patient, slide or run.
+    """
+    if limit is not None and limit < 0:
+        raise UsageError(f"--limit {limit}: give a number of rows, 0 or more")
+    counted, segmented = _runs(session, patient, slide, run_id)
+    rows: list[CellRow] = []
+    if counted:
+        rows += _read(session, _counted(counted, class_), limit)
+    if segmented and class_ is None:
+        rows += _read(session, _segmented(segmented), limit)
+    if counted and segmented:
+        rows.sort(key=lambda row: (row.slide, row.frame, row.label))
+    return rows[:limit]
+
+
+def signals_of(session: Session, cell_id: int, run_id: int | None = None) -> list[SignalRecord]:
+    """The dots of a cell by channel, counting or not (``reason``), as of the latest succeeded count run or ``run_id``.
+
+    Raises:
+        CacappError: there is no such cell.
+    """
+    cell = (
+        session.connection()
+        .execute(select(CELL.c.frame_id, FRAME.c.slide_id).join(FRAME, FRAME.c.id == CELL.c.frame_id).where(CELL.c.id == cell_id))
+        .first()
+    )
+    if cell is None:
+        raise CacappError(f"there is no cell {cell_id}; `cacapp cells` shows those there are")
+    run_id = latest_run_ids(session, "count", [cell.slide_id]).get(cell.slide_id) if run_id is None else run_id
+    query = (
+        select(SIGNAL, CHANNEL.c.name)
+        .join(CHANNEL, and_(CHANNEL.c.frame_id == SIGNAL.c.frame_id, CHANNEL.c.index == SIGNAL.c.channel))
+        .where(SIGNAL.c.frame_id == cell.frame_id, SIGNAL.c.run_id == run_id, SIGNAL.c.cell_id == cell_id)
+        .order_by(SIGNAL.c.channel, SIGNAL.c.number)
+    )
+    return [
+        SignalRecord(row.name, row.number, (row.y_px, row.x_px), row.snr, row.amplitude, row.sigma_px, STATES[row.state], row.reason)
+        for row in session.connection().execute(query)
+    ]
+
+
+def _runs(session: Session, patient: str | None, slide: str | None, run_id: int | None) -> tuple[list[int], list[int]]:
+    """The count runs to read, and the segment runs of slides without one."""
+    if run_id is not None:
+        run = get_run(session, run_id)
+        return ([run_id], []) if run.step == "count" else ([], [run_id])
+    chosen = [summary.slide.id for summary in slides(session, [slide] if slide is not None else None, patient)]
+    slide_ids = [slide_id for slide_id in chosen if slide_id is not None]
+    counted = latest_run_ids(session, "count", slide_ids)
+    segmented = latest_run_ids(session, "segment", [slide_id for slide_id in slide_ids if slide_id not in counted])
+    return sorted(counted.values()), sorted(segmented.values())
+
+
+def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
+    """Cells with calls."""
+    query = select(CALL, CELL.c.frame_id).join(CELL, CELL.c.id == CALL.c.cell_id).where(CALL.c.run_id.in_(run_ids))
+    return query if class_ is None else query.where(CALL.c["class"] == class_)
+
+
+def _segmented(run_ids: Sequence[int]) -> Select[Any]:
+    """Cells without calls."""
+    missing = [null().label(name) for name in ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")]
+    own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
+    return select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id.in_(run_ids))
+
+
+def _read(session: Session, picked: Select[Any], limit: int | None) -> list[CellRow]:
+    """The first ``limit`` picked cells by slide, frame and label; everything else is looked up for them alone."""
+    order = (SLIDE.c.barcode, FRAME.c.name, CELL.c.label)
+    if limit is not None:
+        places = picked.join(FRAME, FRAME.c.id == CELL.c.frame_id).join(SLIDE, SLIDE.c.id == FRAME.c.slide_id)
+        picked = places.order_by(*order).limit(limit)
+    call = picked.subquery("call")
+    place = (PATIENT.c.code.label("patient"), SLIDE.c.barcode.label("slide"), FRAME.c.name.label("frame"))
+    own = (CELL.c.label, CELL.c.centroid_y_px, CELL.c.centroid_x_px, CELL.c.area_px, CELL.c.run_id.label("segment_run_id"))
+    reason = func.coalesce(call.c.exclusion_reason, CELL.c.exclusion_reason).label("reason")
+    query = (
+        select(*place, *own, call, reason)
+        .join(CELL, CELL.c.id == call.c.cell_id)
+        .join(FRAME, FRAME.c.id == CELL.c.frame_id)
+        .join(SLIDE, SLIDE.c.id == FRAME.c.slide_id)
+        .join(PATIENT, PATIENT.c.id == SLIDE.c.patient_id)
+        .order_by(*order)
+    )
+    counts = _counts(session, call)
+    return [
+        CellRow(
+            cell_id=row["cell_id"],
+            patient=row["patient"],
+            slide=row["slide"],
+            frame=row["frame"],
+            label=row["label"],
+            y=row["centroid_y_px"],
+            x=row["centroid_x_px"],
+            area_px=row["area_px"],
+            counts=counts.get(row["cell_id"], {}),
+            class_=row["class"],
+            subtype=row["subtype"],
+            is_cac=bool(row["is_cac"]),
+            margin=row["margin"],
+            needs_review=bool(row["needs_review"]),
+            review_reason=row["review_reason"],
+            evaluable=row["evaluable"],
+            exclusion_reason=row["reason"],
+            run_id=row["run_id"],
+            segment_run_id=row["segment_run_id"],
+            frame_id=row["frame_id"],
+        )
+        for row in session.connection().execute(query).mappings()
+    ]
+
+
+def _counts(session: Session, call: Subquery) -> dict[int, dict[str, int]]:
+    """Cell id to its copies by channel name; the name is that of the channel in the cell's own frame."""
+    connection = session.connection()
+    channels = select(CHANNEL.c.frame_id, CHANNEL.c.index, CHANNEL.c.name).where(CHANNEL.c.frame_id.in_(select(call.c.frame_id)))
+    names = {(frame_id, index): name for frame_id, index, name in connection.execute(channels)}
+    query = (
+        select(COUNT.c.cell_id, call.c.frame_id, COUNT.c.channel, COUNT.c.n)
+        .join(call, and_(call.c.cell_id == COUNT.c.cell_id, call.c.run_id == COUNT.c.run_id))
+        .order_by(COUNT.c.cell_id, COUNT.c.channel)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for cell_id, frame_id, channel, n in connection.execute(query):
+        counts.setdefault(cell_id, {})[names[frame_id, channel]] = n
+    return counts
