@@ -10,12 +10,11 @@ from pathlib import Path
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
 from cacapp.frames.digest import combined_sha256, sha256_of
-from cacapp.frames.file import first_line, scenes_of, stem
+from cacapp.frames.file import scenes_of, stem
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
-from cacapp.frames.scene import Scene, check_axes, check_pixels, single_dye_sample, square_pixel_um
+from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, square_pixel_um
 from cacapp.frames.search import Found, search
-from cacapp.frames.silence import silence
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
 
 
@@ -141,7 +140,9 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
         check_pixels(scene)
     indices = resolve_channels([p.found_as for p in planes], rules.required, rules.channels, rules.aliases)
     chosen = {canonical: planes[i] for canonical, i in indices.items()}
-    kinds = {(p.scene.height_px, p.scene.width_px, p.scene.n_z, p.scene.dtype.name): n for n, p in chosen.items()}
+    kinds: dict[tuple[int, int, int, str], str] = {}
+    for canonical, plane in chosen.items():
+        kinds.setdefault((plane.scene.height_px, plane.scene.width_px, plane.scene.n_z, plane.scene.dtype.name), canonical)
     if len(kinds) > 1:
         listed = "; ".join(f"{n} {w} x {h} px, {z} z, {dtype}" for (h, w, z, dtype), n in kinds.items())
         raise CacappError(f"channels differ in size or pixel type ({listed}); export them alike")
@@ -178,20 +179,19 @@ def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) 
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
         label = f"{path.name} scene {scene.title}" if scene.title else path.name
         try:
-            with silence():
-                planes = _planes(path, scene)
-                if scene.n_samples > 1:
-                    raise CacappError(
-                        "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
-                    )
-                if len(planes) == 1 and is_invented(planes[0].found_as):
-                    check_axes(scene, rules.projection)
-                    check_pixels(scene)
-                    raise CacappError(
-                        "holds one channel and its name does not say which; name files {frame}_{channel}, "
-                        "e.g. f01_DAPI.tif, or say --pattern '{frame}_{channel}.tif' and --channels"
-                    )
-                yield _frame(name, str(path), planes, rules)
+            planes = _planes(path, scene)
+            if scene.n_samples > 1:
+                raise CacappError(
+                    "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
+                )
+            if len(planes) == 1 and is_invented(planes[0].found_as):
+                check_axes(scene, rules.projection)
+                check_pixels(scene)
+                raise CacappError(
+                    "holds one channel and its name does not say which; name files {frame}_{channel}, "
+                    "e.g. f01_DAPI.tif, or say --pattern '{frame}_{channel}.tif' and --channels"
+                )
+            yield _frame(name, str(path), planes, rules)
         except (CacappError, OSError) as error:
             yield BadFile(str(path), _one_line(label, error))
 
@@ -221,8 +221,7 @@ def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]
         yield broken[0]
     elif planes:
         try:
-            with silence():
-                yield _frame(unit.name, unit.uri, planes, rules)
+            yield _frame(unit.name, unit.uri, planes, rules)
         except (CacappError, OSError) as error:
             yield BadFile(unit.uri, _one_line(Path(unit.uri).name if len(planes) > 1 else planes[0].path.name, error))
 

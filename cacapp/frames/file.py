@@ -7,11 +7,10 @@ from pathlib import Path
 from cacapp.errors import CacappError
 from cacapp.frames import raster, tiff
 from cacapp.frames.raster import raster_scenes
-from cacapp.frames.scene import Scene
+from cacapp.frames.scene import Scene, first_line
 from cacapp.frames.silence import silence
 from cacapp.frames.tiff import tiff_scenes
 from cacapp.frames.zarr_folder import is_zarr, zarr_scenes
-from cacapp.types import Array
 
 SUFFIXES = (*tiff.SUFFIXES, *raster.SUFFIXES)
 # Microscopes' own formats: images, so never passed over in silence.
@@ -29,12 +28,6 @@ def stem(path: Path) -> str:
             name = name[: -len(suffix)]
             break
     return name[:-4] if name.lower().endswith(".ome") else name
-
-
-def first_line(error: BaseException) -> str:
-    """What a library's exception says, as one short line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
 def scenes_of(path: Path) -> list[Scene]:
@@ -65,16 +58,3 @@ def scenes_of(path: Path) -> list[Scene]:
     raise CacappError(
         f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF (read are {', '.join(SUFFIXES)} and .zarr)"
     )
-
-
-def read_plane(scene: Scene, index: int, z: int) -> Array:
-    """One (Y, X) plane in the machine's byte order. Raises CacappError where the pixels cannot be decoded (no file name in the line)."""
-    try:
-        with silence():
-            plane = scene.read(index, z)
-    except CacappError:
-        raise
-    except Exception as error:  # codecs raise anything
-        raise CacappError(f"pixels cannot be decoded ({first_line(error)}); copy or export it again") from error
-    native = plane.dtype.newbyteorder("=")
-    return plane if plane.dtype == native else plane.astype(native)

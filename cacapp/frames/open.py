@@ -9,9 +9,9 @@ import numpy as np
 
 from cacapp.errors import CacappError
 from cacapp.frames.digest import sha256_of
-from cacapp.frames.file import read_plane, scenes_of
+from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum
-from cacapp.frames.scene import Scene
+from cacapp.frames.scene import Scene, read_plane
 from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
 
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from cacapp.errors import UsageError
-from cacapp.frames.file import read_plane
-from cacapp.frames.scene import Scene
+from cacapp.frames.scene import Scene, read_plane
 from cacapp.types import Array
 
 PROJECTIONS = ("none", "max", "focus")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cacapp.errors import CacappError
+from cacapp.frames.silence import silence
 from cacapp.types import Array
 
 # OpenCV refuses larger ones too; a frame has 15 million.
@@ -61,6 +62,25 @@ class Scene:
     stage_xy_um: tuple[float | None, float | None] = (None, None)
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's exception says, as one short line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+
+
+def read_plane(scene: Scene, index: int, z: int) -> Array:
+    """One (Y, X) plane in the machine's byte order. Raises CacappError where the pixels cannot be decoded (no file name in the line)."""
+    try:
+        with silence():
+            plane = scene.read(index, z)
+    except CacappError:
+        raise
+    except Exception as error:  # codecs raise anything
+        raise CacappError(f"pixels cannot be decoded ({first_line(error)}); copy or export it again") from error
+    native = plane.dtype.newbyteorder("=")
+    return plane if plane.dtype == native else plane.astype(native)
+
+
 def length_um(value: float | None, unit: str | None) -> float | None:
     """A length in µm, None where value or unit say nothing usable ("pixel", "reference frame")."""
     factor = _UM.get(unit or "")
@@ -96,7 +116,7 @@ def check_pixels(scene: Scene) -> None:
     nan = ""
     if scene.dtype.kind == "f":
         planes = ((c, z) for c in range(max(len(scene.channels), 1)) for z in range(scene.n_z))
-        nan = " with NaN" if any(np.isnan(scene.read(c, z)).any() for c, z in planes) else ""
+        nan = " with NaN" if any(np.isnan(read_plane(scene, c, z)).any() for c, z in planes) else ""
     raise CacappError(f"pixels are {scene.dtype.name}{nan}; uint8 and uint16 are read: convert to 16-bit (Fiji: Image > Type > 16-bit)")
 
 
@@ -127,7 +147,7 @@ def single_dye_sample(scene: Scene) -> int:
     Raises:
         CacappError: the planes differ, so this is a composite or a colour table.
     """
-    planes = [scene.read(i, 0) for i in range(min(scene.n_samples, 3))]
+    planes = [read_plane(scene, i, 0) for i in range(min(scene.n_samples, 3))]
     if scene.n_samples == 2:  # grey and alpha
         return 0
     sums = [float(p.sum(dtype=np.float64)) for p in planes]
