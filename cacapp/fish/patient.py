@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import fsum, isclose, isfinite
 
 from scipy.special import gammaincinv
 
@@ -165,16 +165,12 @@ def poisson_interval(k: int, confidence: float) -> tuple[float, float]:
 
 
 def _total_volume_ul(slides: Sequence[SlideTally]) -> float | None:
-    total_ul = 0.0
-    for slide in slides:
-        if slide.blood_volume_ul is None:
-            return None
-        if not (isfinite(slide.blood_volume_ul) and slide.blood_volume_ul > 0):
-            raise UsageError(
-                f"blood volume of a slide is {slide.blood_volume_ul:g} µL; give a positive number, or none where it is unknown"
-            )
-        total_ul += slide.blood_volume_ul
-    return total_ul or None
+    volumes_ul = [s.blood_volume_ul for s in slides]
+    known_ul = [v for v in volumes_ul if v is not None]
+    for volume_ul in known_ul:
+        if not (isfinite(volume_ul) and volume_ul > 0):
+            raise UsageError(f"blood volume of a slide is {volume_ul:g} µL; give a positive number, or none where it is unknown")
+    return fsum(known_ul) if volumes_ul and len(known_ul) == len(volumes_ul) else None
 
 
 def _per_100ul(n: float, volume_ul: float | None) -> float | None:
@@ -188,4 +184,6 @@ def _verdict(cacs: int, evaluable: int, minimum: int, volume_ul: float | None, a
     rate = _per_100ul(cacs, volume_ul)
     if rate is None:
         return words.undetermined
-    return words.increased if rate >= assay.patient.threshold_per_100ul else words.not_increased
+    limit = assay.patient.threshold_per_100ul
+    # A rate that misses the limit by rounding alone has reached it.
+    return words.increased if rate >= limit or isclose(rate, limit, rel_tol=1e-9) else words.not_increased

@@ -1,0 +1,116 @@
+"""Classes and calls against an independent spelling of the assay's words."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cacapp.fish.assay import load_assay
+from cacapp.fish.calls import HYBRIDISATION_FAILURE, cac_margin, call_cells
+from cacapp.fish.rules import classify
+
+KATZ = load_assay("katz-4color")
+ALL = list(product(range(7), repeat=4))
+
+
+def spelled_out(pattern: tuple[int, ...]) -> str:
+    gained = len([c for c in pattern if c > 2])
+    lost = len([c for c in pattern if c < 2])
+    if gained >= 2:
+        return "cac"
+    if gained == 1:
+        return "gain"
+    return "loss" if lost else "normal"
+
+
+def call_all(patterns):
+    return call_cells(np.array(patterns), np.ones(len(patterns), bool), KATZ)
+
+
+def test_every_pattern_up_to_six_copies_gets_its_class() -> None:
+    for pattern, call in zip(ALL, call_all(ALL), strict=True):
+        assert call.cell_class == spelled_out(pattern), pattern
+        assert call.is_cac == (spelled_out(pattern) == "cac"), pattern
+
+
+def test_balanced_polyploids_are_cacs_with_a_tag_and_nothing_else_is_tagged() -> None:
+    for pattern, call in zip(ALL, call_all(ALL), strict=True):
+        balanced = len(set(pattern)) == 1 and pattern[0] >= 3
+        assert (call.subtype == "balanced_polyploid") == balanced, pattern
+        assert call.is_cac or not balanced
+
+
+def test_a_probe_without_signals_goes_to_review_and_keeps_its_class() -> None:
+    for pattern, call in zip(ALL, call_all(ALL), strict=True):
+        assert call.needs_review == (0 in pattern), pattern
+        assert call.review_reason == (HYBRIDISATION_FAILURE if 0 in pattern else None)
+    assert call_all([(0, 3, 3, 2)])[0].is_cac
+
+
+def test_a_cell_that_is_not_evaluable_is_neither_cac_nor_for_review() -> None:
+    call = call_cells(np.array([[4, 4, 0, 2]]), np.array([False]), KATZ)[0]
+    assert (call.cell_class, call.is_cac, call.needs_review, call.evaluable) == (None, False, False, False)
+
+
+def test_a_pattern_no_class_matches_is_other() -> None:
+    classes = [c for c in KATZ.classes if c.name == "normal"]
+    assert classify(np.array([[2, 2, 2, 2], [1, 2, 2, 2]]), classes, KATZ.channels).tolist() == [0, 1]
+
+
+def test_the_first_class_that_matches_wins() -> None:
+    first = classify(np.array([[3, 3, 2, 2]]), KATZ.classes, KATZ.channels)
+    assert KATZ.class_names[first[0]] == "cac"
+
+
+def test_counts_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        call_cells(np.array([[-1, 2, 2, 2]]), np.array([True]), KATZ)
+    with pytest.raises(ValueError, match="4 probes"):
+        call_cells(np.array([[2, 2, 2]]), np.array([True]), KATZ)
+
+
+def test_no_cells_no_calls() -> None:
+    assert call_cells(np.zeros((0, 4), int), np.zeros(0, bool), KATZ) == []
+
+
+def margin_of(counts, weakest, strongest) -> float:
+    return float(cac_margin(np.array([counts]), np.array([weakest], float), np.array([strongest], float), KATZ)[0])
+
+
+def test_the_margin_is_the_weakest_signal_a_cac_rests_on() -> None:
+    # min_snr is 8: losing the weakest gold dot (12) costs 4, the weakest aqua dot (30) 22.
+    assert margin_of([3, 2, 3, 2], [30, 9, 12, 9], [0, 0, 0, 0]) == 4
+
+
+def test_a_cac_with_a_gain_to_spare_needs_two_losses_to_flip() -> None:
+    assert margin_of([3, 3, 3, 2], [10, 13, 28, 9], [0, 0, 0, 0]) == 2 + 5
+
+
+def test_a_gain_is_one_rejected_dot_away_from_a_cac() -> None:
+    assert margin_of([3, 2, 2, 2], [50, 50, 50, 50], [0, 7.5, 3, 0]) == 0.5
+
+
+def test_a_cell_that_no_single_copy_flips_has_no_margin() -> None:
+    assert margin_of([5, 5, 2, 2], [9, 9, 9, 9], [0, 0, 0, 0]) == np.inf
+    call = call_cells(
+        np.array([[5, 5, 2, 2]]),
+        np.array([True]),
+        KATZ,
+        weakest_counted_snr=np.full((1, 4), 9.0),
+        strongest_rejected_snr=np.zeros((1, 4)),
+    )[0]
+    assert call.margin is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(0, 4), min_size=4, max_size=4),
+    st.lists(st.floats(8, 60), min_size=4, max_size=4),
+    st.lists(st.floats(0, 7.9), min_size=4, max_size=4),
+)
+def test_stronger_evidence_never_narrows_a_cac_margin(counts, weakest, strongest) -> None:
+    before = margin_of(counts, weakest, strongest)
+    # More SNR in what counts and less in what does not makes every change dearer.
+    assert margin_of(counts, [w + 5 for w in weakest], [s * 0.5 for s in strongest]) >= before - 1e-9
