@@ -104,16 +104,32 @@ REFUSED = [
     ("min_solidity = 0.88", "min_solidity = 0.95", "nuclei.aggregate_solidity: 0.93 is below min_solidity = 0.95"),
     ('name = "gain"', 'name = "cac"', "classes: class 'cac' is defined twice"),
     ('name = "gain"', 'name = "other"', "classes #2 name: 'other' is the name for what no class matches"),
-    ("at_least = 3, min_probes = 2", "at_least = 0, min_probes = 1", "classes #2 when: class 'gain' can never match: cac before it always does"),
+    (
+        "at_least = 3, min_probes = 2",
+        "at_least = 0, min_probes = 1",
+        "classes #2 when: class 'gain' can never match: cac before it always does",
+    ),
     ("min_probes = 1, max_probes = 1", "min_probes = 2", "classes #2 when: class 'gain' can never match: cac before it always does"),
-    ("{ at_least = 3, max_probes = 0 }", "{ at_least = 0, max_probes = 0 }", "classes #3 when: class 'loss' can never match: its conditions"),
+    (
+        "{ at_least = 3, max_probes = 0 }",
+        "{ at_least = 0, max_probes = 0 }",
+        "classes #3 when: class 'loss' can never match: its conditions",
+    ),
     ("at_least = 2, at_most = 2", "at_least = 3, at_most = 2", "classes #4 when #1 at_least: 3 is above at_most = 2"),
     ("min_probes = 4", "min_probes = 5", "classes #4 when #1 min_probes: 5 is more than the 4 probes there are"),
     ("min_probes = 1, max_probes = 1", "min_probes = 2, max_probes = 1", "classes #2 when #1 min_probes: 2 is above max_probes = 1"),
-    ("min_probes = 1, max_probes = 1", "probes = ['blue'], min_probes = 1", "classes #2 when #1 probes: no probe of this assay has channel 'blue'"),
+    (
+        "min_probes = 1, max_probes = 1",
+        "probes = ['blue'], min_probes = 1",
+        "classes #2 when #1 probes: no probe of this assay has channel 'blue'",
+    ),
     ("at_least = 3, min_probes = 2", "min_probes = 2", "classes #1 when #1 at_least: give at_least or at_most"),
     ("at_least = 3, min_probes = 2", "at_least = 3", "classes #1 when #1 min_probes: give min_probes or max_probes"),
-    ("at_least = 3, min_probes = 2", "at_least = -3, min_probes = 2", "classes #1 when #1 at_least: input should be greater than or equal to 0"),
+    (
+        "at_least = 3, min_probes = 2",
+        "at_least = -3, min_probes = 2",
+        "classes #1 when #1 at_least: input should be greater than or equal to 0",
+    ),
     ('cac_classes = ["cac"]', 'cac_classes = ["cacs"]', "cac_classes: no class is named 'cacs'; there are cac, gain, loss, normal"),
     ('classes = ["cac"]\nequal', 'classes = ["loss"]\nequal', "subtypes #1: subtype 'balanced_polyploid' can never match"),
     ('without_subtypes = ["bal', 'without_subtypes = ["bad', "patient.without_subtypes: no subtype is named 'badanced_polyploid'"),
@@ -155,7 +171,7 @@ def test_a_missing_file_names_the_built_in_assays(tmp_path) -> None:
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path) -> None:
-    (tmp_path / "a.toml").write_bytes(b"name = \"\xff\"")
+    (tmp_path / "a.toml").write_bytes(b'name = "\xff"')
     with pytest.raises(UsageError, match="not UTF-8"):
         load_assay(tmp_path / "a.toml")
 

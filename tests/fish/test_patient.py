@@ -18,7 +18,9 @@ def slide(normal=1000, cacs=0, left_out=0, volume_ul: float | None = 100.0, excl
 
 
 # Garwood 1936; Ulm 1990, table of exact 95 % limits.
-@pytest.mark.parametrize(("k", "low", "high"), [(0, 0, 3.689), (1, 0.0253, 5.572), (3, 0.619, 8.767), (10, 4.795, 18.39), (100, 81.36, 121.6)])
+@pytest.mark.parametrize(
+    ("k", "low", "high"), [(0, 0, 3.689), (1, 0.0253, 5.572), (3, 0.619, 8.767), (10, 4.795, 18.39), (100, 81.36, 121.6)]
+)
 def test_the_poisson_interval_is_that_of_the_tables(k: int, low: float, high: float) -> None:
     assert poisson_interval(k, 0.95) == pytest.approx((low, high), rel=5e-4, abs=5e-4)
 

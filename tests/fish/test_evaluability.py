@@ -1,0 +1,121 @@
+"""Nuclei that may not be counted, each with its reason."""
+
+import numpy as np
+import pytest
+
+from cacapp.fish.assay import load_assay
+from cacapp.fish.evaluability import judge_nuclei, single_nuclei
+from cacapp.types import Shapes
+
+KATZ = load_assay("katz-4color")
+DIAMETER_PX = 72.0
+PIXEL_UM = 0.12
+ONE = np.pi / 4 * DIAMETER_PX**2
+
+
+def shapes(*rows: tuple[float, float, float], edge=None, pixel_size_um: float | None = PIXEL_UM, n_single: int = 30) -> Shapes:
+    """``rows`` are (area in single nuclei, solidity, length over width); ``n_single`` ordinary nuclei follow."""
+    rng = np.random.default_rng(0)
+    ordinary = [(a, 0.97, 1.1) for a in rng.normal(1, 0.08, n_single)]
+    table = np.array([*rows, *ordinary]).reshape(-1, 3)
+    area, solidity, elongation = table.T
+    width = np.sqrt(area * ONE / elongation * 4 / np.pi)
+    on_edge = np.zeros(len(table), bool)
+    on_edge[: len(edge or [])] = edge or []
+    return Shapes(area * ONE, width * elongation, width, np.full(len(table), 0.9), solidity, on_edge, pixel_size_um)
+
+
+def judge(*rows, focus=None, **kwargs) -> list[str | None]:
+    s = shapes(*rows, **kwargs)
+    return judge_nuclei(s, focus, KATZ)[: len(rows)]
+
+
+def two_disks(distance: float) -> tuple[float, float, float]:
+    """(area, solidity, elongation) of two equal disks, centres ``distance`` diameters apart, by geometry."""
+    r = 0.5
+    lens = 2 * r**2 * np.arccos(min(1, distance / (2 * r))) - distance / 2 * np.sqrt(max(0, 4 * r**2 - distance**2))
+    union = 2 * np.pi * r**2 - lens
+    hull = np.pi * r**2 + 2 * r * distance
+    return union / (np.pi * r**2), union / hull, 1 + distance
+
+
+def test_ordinary_nuclei_are_evaluable() -> None:
+    assert judge_nuclei(shapes(), None, KATZ) == [None] * 30
+
+
+def test_a_nucleus_on_the_frame_edge_is_not() -> None:
+    assert judge((1, 0.97, 1.1), edge=[True]) == ["edge"]
+
+
+@pytest.mark.parametrize("distance", [1.0, 0.95, 0.9, 0.85, 0.8, 0.7])
+def test_a_doublet_taken_for_one_nucleus_is_an_aggregate(distance: float) -> None:
+    # Its signals add up to 4,4,4,4: a false CAC.
+    assert judge(two_disks(distance)) == ["aggregate"]
+
+
+def test_a_doublet_whose_neck_the_segmentation_filled_is_an_aggregate_by_its_length() -> None:
+    assert judge((2.1, 0.97, 1.95)) == ["aggregate"]
+
+
+@pytest.mark.parametrize("area", [2 ** (2 / 3), 1.8, 2.2])
+def test_a_round_tetraploid_nucleus_is_evaluable(area: float) -> None:
+    assert judge((area, 0.97, 1.1)) == [None]
+
+
+def test_no_single_nucleus_is_three_times_the_others() -> None:
+    assert judge((3.2, 0.98, 1.1)) == ["aggregate"]
+
+
+def test_an_elongated_nucleus_of_ordinary_size_is_no_aggregate() -> None:
+    assert judge((1, 0.97, 1.9)) == [None]
+
+
+def test_the_area_gate_is_in_um2_where_the_pixel_size_is_known() -> None:
+    one_um2 = ONE * PIXEL_UM**2
+    assert judge((17.9 / one_um2, 0.97, 1.1), (18.1 / one_um2, 0.97, 1.1)) == ["area", None]
+    assert judge((251 / one_um2, 0.97, 1.1)) == ["area"]
+
+
+def test_the_area_gate_is_in_medians_where_it_is_not() -> None:
+    assert judge((0.28, 0.97, 1.1), (0.32, 0.97, 1.1), (4.5, 0.97, 1.1), pixel_size_um=None) == ["area", None, "area"]
+
+
+def test_a_ragged_outline_is_not_evaluable_at_any_size() -> None:
+    assert judge((1, 0.87, 1.1), (1, 0.89, 1.1)) == ["solidity", None]
+
+
+def test_a_blurred_nucleus_is_not_and_an_unknown_focus_passes() -> None:
+    focus = np.concatenate([[0.3, 0.4, np.nan], np.ones(30)])
+    assert judge(*[(1, 0.97, 1.1)] * 3, focus=focus) == ["focus", None, None]
+
+
+def test_the_reason_is_the_first_that_applies() -> None:
+    assert judge((2, 0.8, 1.9), (2, 0.8, 1.9), edge=[True, False]) == ["edge", "aggregate"]
+
+
+def test_a_shared_signal_excludes_what_nothing_else_does() -> None:
+    s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1), edge=[True, False])
+    shared = np.zeros(len(s), bool)
+    shared[:2] = True
+    assert judge_nuclei(s, None, KATZ, shared=shared)[:3] == ["edge", "shared_signal", None]
+
+
+def test_aggregates_and_fragments_do_not_shift_the_population() -> None:
+    junk = [two_disks(0.9)] * 12 + [(0.35, 0.97, 1.1)] * 10 + [(2.2, 0.98, 1.1)] * 6
+    assert single_nuclei(shapes(*junk), None, KATZ).area_px == pytest.approx(ONE, rel=0.06)
+
+
+def test_a_population_too_small_gates_nothing_relative_to_it() -> None:
+    assert judge((2.1, 0.90, 1.9), n_single=4) == [None]
+    population = single_nuclei(shapes(), None, KATZ)
+    alone = shapes((2.1, 0.90, 1.9), n_single=0)
+    assert judge_nuclei(alone, None, KATZ, population=population) == ["aggregate"]
+
+
+def test_no_nuclei_no_reasons() -> None:
+    assert judge_nuclei(shapes(n_single=0), np.zeros(0), KATZ, shared=np.zeros(0, bool)) == []
+
+
+def test_a_focus_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="focus has 3 values for 30 nuclei"):
+        judge_nuclei(shapes(), np.ones(3), KATZ)
