@@ -9,7 +9,7 @@ import numpy as np
 
 from cacapp.types import Array, Instance
 
-CHUNK = 2_000_000  # dot x nucleus pairs looked at in one go: bounds the memory of a frame full of specks
+DOTS_AT_ONCE = 50_000  # bounds the memory of a frame full of specks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,8 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float) -> Assign
     if n == 0 or not nuclei:
         return Assignment(cell, other, shared)
     masks = _PaddedMasks(nuclei, tolerance_px)
-    step = max(1, CHUNK // len(nuclei))
-    for start in range(0, n, step):
-        part = slice(start, min(start + step, n))
+    for start in range(0, n, DOTS_AT_ONCE):
+        part = slice(start, start + DOTS_AT_ONCE)
         dot, nucleus, distance = masks.near(np.asarray(yx[part], np.float64))
         order = np.lexsort((nucleus, masks.area[nucleus], distance, dot))
         dot, nucleus, distance = dot[order], nucleus[order], distance[order]
@@ -79,17 +78,29 @@ class _PaddedMasks:
 
     def near(self, yx: Array) -> tuple[Array, Array, Array]:
         """All (dot, nucleus, distance px) within the tolerance."""
-        r = self.reach_px
         pixel = np.floor(yx + 0.5).astype(np.int64)  # half-up: np.rint would send every other tie to the other side
-        dy, dx = pixel[:, 0, None] - self.top, pixel[:, 1, None] - self.left
-        dot, nucleus = np.nonzero((dy >= r) & (dy < self.height - r) & (dx >= r) & (dx < self.width - r))
-        dy, dx = dy[dot, nucleus], dx[dot, nucleus]
+        dot, nucleus = self._in_reach(pixel)
+        at = self.start[nucleus] + (pixel[dot, 0] - self.top[nucleus]) * self.width[nucleus] + pixel[dot, 1] - self.left[nucleus]
+        distance = np.zeros(len(dot))
+        rim = np.flatnonzero(~self.pixels[at])
+        r = self.reach_px
         oy, ox = (o.ravel() for o in np.mgrid[-r : r + 1, -r : r + 1])
-        at = (self.start[nucleus] + dy * self.width[nucleus] + dx)[:, None] + oy * self.width[nucleus, None] + ox
-        fraction = (yx - pixel)[dot]
-        distance = np.hypot(oy - fraction[:, :1], ox - fraction[:, 1:])
-        distance[:, (oy == 0) & (ox == 0)] = 0
-        distance[~self.pixels[at]] = np.inf
-        nearest = distance.min(axis=1)
-        keep = nearest <= self.tolerance_px
-        return dot[keep], nucleus[keep], nearest[keep]
+        fraction = (yx - pixel)[dot[rim]]
+        away = np.hypot(oy - fraction[:, :1], ox - fraction[:, 1:])
+        away[~self.pixels[at[rim, None] + oy * self.width[nucleus[rim], None] + ox]] = np.inf
+        distance[rim] = away.min(axis=1)
+        keep = distance <= self.tolerance_px
+        return dot[keep], nucleus[keep], distance[keep]
+
+    def _in_reach(self, pixel: Array) -> tuple[Array, Array]:
+        """All (dot, nucleus) where the dot's pixel lies within reach of the nucleus' box: a band of rows first, then the columns."""
+        r = self.reach_px
+        by_row = np.argsort(pixel[:, 0], kind="stable")
+        rows = pixel[by_row, 0]
+        first = np.searchsorted(rows, self.top + r)
+        n = np.searchsorted(rows, self.top + self.height - r) - first
+        nucleus = np.repeat(np.arange(len(n)), n)
+        dot = by_row[np.arange(len(nucleus)) - np.repeat(np.cumsum(n) - n - first, n)]
+        column = pixel[dot, 1] - self.left[nucleus]
+        keep = (column >= r) & (column < self.width[nucleus] - r)
+        return dot[keep], nucleus[keep]

@@ -159,7 +159,7 @@ def test_a_contradiction_is_one_line_with_file_and_key(tmp_path, old: str, new: 
 
 
 def test_same_place_debris_needs_three_probes() -> None:
-    with pytest.raises(UsageError, match="assay x: signals.debris.same_place_in_all_channels: needs three probes"):
+    with pytest.raises(UsageError, match=r"assay x: signals\.debris\.same_place_in_all_channels: needs three probes"):
         parse_assay(HER2.replace("same_place_in_all_channels = false", "same_place_in_all_channels = true"), "x")
 
 
