@@ -13,7 +13,7 @@ from cacapp.frames.digest import combined_sha256, sha256_of
 from cacapp.frames.file import scenes_of, stem
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
-from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, square_pixel_um
+from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import Found, search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
 
@@ -178,6 +178,9 @@ def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) 
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
         label = f"{path.name} scene {scene.title}" if scene.title else path.name
+        sliced = bool(scene.slices) and rules.projection == "none"
+        if sliced:
+            scene = slices_as_channels(scene)
         try:
             planes = _planes(path, scene)
             if scene.n_samples > 1:
@@ -193,7 +196,8 @@ def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) 
                 )
             yield _frame(name, str(path), planes, rules)
         except (CacappError, OSError) as error:
-            yield BadFile(str(path), _one_line(label, error))
+            other = "; if its planes are a z-stack, say --projection max|focus" if sliced else ""
+            yield BadFile(str(path), _one_line(label, error) + other)
 
 
 def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:

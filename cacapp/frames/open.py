@@ -11,7 +11,7 @@ from cacapp.errors import CacappError
 from cacapp.frames.digest import sha256_of
 from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum
-from cacapp.frames.scene import Scene, read_plane
+from cacapp.frames.scene import Scene, read_plane, slices_as_channels
 from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
 
 
@@ -46,7 +46,9 @@ class PlaneReader:
             scenes = [s for s in scenes_of(Path(channel.uri)) if s.key == self.source.scene or not self.source.scene]
             if not scenes:
                 raise CacappError(f"has no scene {self.source.scene}; ingest it again")
-            self._scenes[channel.uri] = scenes[0]
+            # Only slices taken as channels are kept without a projection.
+            sliced = bool(scenes[0].slices) and self.source.projection == "none"
+            self._scenes[channel.uri] = slices_as_channels(scenes[0]) if sliced else scenes[0]
         return self._scenes[channel.uri]
 
     def _plane(self, channel: ChannelSource) -> Array:

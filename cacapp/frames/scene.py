@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Scene:
         pixel_size_xy_um: edge lengths of a pixel, None where the file does not say.
         exposures_ms: one a channel, None where unknown.
         stage_xy_um: stage position, None where unknown.
+        slices: of a plain stack that has slices and no channel axis, a name for each, "" where there is none; Fiji's "Images to Stack"
+            keeps channels that way.
         read: (channel or, for RGB, sample index; z) -> (Y, X) array as stored.
     """
 
@@ -60,6 +62,16 @@ class Scene:
     pixel_size_xy_um: tuple[float, float] | None = None
     exposures_ms: tuple[float | None, ...] = ()
     stage_xy_um: tuple[float | None, float | None] = (None, None)
+    slices: tuple[str, ...] = ()
+
+
+def slices_as_channels(scene: Scene) -> Scene:
+    """The same scene with its slices taken as channels."""
+
+    def read(index: int, z: int) -> Array:
+        return scene.read(0, index)
+
+    return replace(scene, channels=scene.slices, n_z=1, slices=(), read=read)
 
 
 def first_line(error: BaseException) -> str:

@@ -166,6 +166,11 @@ def _scene(path: Path, reader: Any, series: Any, axes: str, key: str, title: str
 
 
 def _check_series(tiff: Any, size: int) -> None:
+    # tifffile falls back to the first plane where a stack with one directory for all planes is cut short.
+    declared = int((tiff.imagej_metadata or {}).get("images", 1))
+    held = sum(math.prod(n for a, n in zip(s.axes, s.shape, strict=True) if a not in "YXS") for s in tiff.series)
+    if held < declared:
+        raise CacappError(f"truncated: it declares {declared} planes and holds {held}; copy or export it again")
     for series in tiff.series:
         shape = dict(zip(series.axes, series.shape, strict=True))
         check_plane_size(int(shape.get("Y", 0)), int(shape.get("X", 0)))
@@ -223,6 +228,10 @@ def tiff_scenes(path: Path) -> list[Scene]:
         pixel_size = _imagej_pixel_size(tiff)
         result = []
         for i, (key, series, title) in enumerate(zip(keys, tiff.series, _titles(keys, [None] * len(keys)), strict=True)):
-            count = dict(zip(axes[i], series.shape, strict=True)).get("C", 1)
-            result.append(_scene(path, reader, series, axes[i], key, title, _labels(tiff, count, i), pixel_size_xy_um=pixel_size))
+            lengths = dict(zip(axes[i], series.shape, strict=True))
+            count = lengths.get("C", 1)
+            n_slices = lengths.get("Z", 1) if count == 1 and lengths.get("S", 1) == 1 else 1
+            slices = tuple(_labels(tiff, n_slices, i) or [""] * n_slices) if n_slices > 1 else ()
+            names = _labels(tiff, count, i) if not slices else []
+            result.append(_scene(path, reader, series, axes[i], key, title, names, pixel_size_xy_um=pixel_size, slices=slices))
         return result

@@ -15,8 +15,8 @@ import pytest
 import tifffile
 import zarr
 
-from cacapp.errors import UsageError
-from cacapp.frames import BadFile, discover
+from cacapp.errors import CacappError, UsageError
+from cacapp.frames import BadFile, discover, open_frame
 from cacapp.types import CHANNELS, FrameSource
 
 Make = Callable[..., Any]
@@ -41,6 +41,32 @@ def test_a_truncated_plain_stack_is_refused_at_ingest(tmp_path: Path, stack: Mak
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     assert "f.tif: truncated" in refusal(path, channels={name: f"#{i}" for i, name in enumerate(CHANNELS)})
+
+
+def test_a_truncated_stack_with_one_directory_is_refused(tmp_path: Path, stack: Make, one_frame: Make, refusal: Make) -> None:
+    path = tmp_path / "f.tif"
+    tifffile.imwrite(path, stack(), imagej=True, metadata={"axes": "CYX", "Labels": list(CHANNELS)})
+    with tifffile.TiffFile(path) as tiff:
+        end = tiff.pages[0].offset + 2 + 12 * len(tiff.pages[0].tags)
+        last_pixel = tiff.series[0].dataoffset + tiff.series[0].nbytes
+    content = bytearray(path.read_bytes())
+    content[end : end + 4] = bytes(4)
+    path.write_bytes(content[:last_pixel])
+    one_frame(path)
+    path.write_bytes(content[: last_pixel - 1])
+    assert "f.tif: truncated" in refusal(path)
+
+
+def test_pixels_that_do_not_decode_give_one_line(tmp_path: Path, stack: Make, ome: Make, one_frame: Make) -> None:
+    path = ome(tmp_path / "f.ome.tif", stack(), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[2].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(CacappError, match=r"frame f, channel green: .*f\.ome\.tif: pixels cannot be decoded") as refused:
+        open_frame(one_frame(path)).channel("green")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".ome.tif", ".png", ".jpg"])

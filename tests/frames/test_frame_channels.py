@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cacapp.errors import CacappError, UsageError
@@ -22,6 +22,7 @@ def files(draw: st.DrawFn) -> list[tuple[str, str]]:
     return draw(st.permutations(rows))
 
 
+@settings(deadline=None)
 @given(files())
 def test_any_order_and_any_alias_give_each_channel_its_own_plane(rows: list[tuple[str, str]]) -> None:
     indices = resolve_channels([found for _, found in rows], CHANNELS)
@@ -29,12 +30,14 @@ def test_any_order_and_any_alias_give_each_channel_its_own_plane(rows: list[tupl
     assert list(indices) == list(CHANNELS)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)))
 def test_positions_the_user_writes_are_taken_as_written(order: list[int]) -> None:
     mapping = {name: f"#{i}" for name, i in zip(CHANNELS, order, strict=True)}
     assert resolve_channels([""] * 5, CHANNELS, mapping) == dict(zip(CHANNELS, order, strict=True))
 
 
+@settings(deadline=None)
 @given(files(), st.data())
 def test_leaving_out_any_channel_is_refused_by_its_name(rows: list[tuple[str, str]], data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(CHANNELS))

@@ -116,6 +116,22 @@ def test_a_plain_stack_is_read_by_the_positions_the_refusal_names(
     assert_planes(one_frame(path, channels={name: f"#{i}" for i, name in enumerate(CHANNELS)}), plane)
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_slices_of_a_plain_stack_are_channels_where_labels_or_the_user_say_so(
+    tmp_path: Path, stack: Make, plane: Make, one_frame: Make, refusal: Make, byteorder: str
+) -> None:
+    labelled, bare = tmp_path / "f.tif", tmp_path / "g.tif"
+    order = list(CHANNELS[::-1])
+    tifffile.imwrite(labelled, stack(order), imagej=True, byteorder=byteorder, metadata={"axes": "ZYX", "Labels": order})
+    tifffile.imwrite(bare, stack(), imagej=True, byteorder=byteorder, metadata={"axes": "ZYX"})
+    assert_planes(one_frame(labelled), plane)
+    line = refusal(bare)
+    assert "5 channels have no names" in line
+    assert "if its planes are a z-stack, say --projection max|focus" in line
+    assert_planes(one_frame(bare, channels={name: f"#{i}" for i, name in enumerate(CHANNELS)}), plane)
+    assert "holds one channel" in refusal(bare, projection="max")
+
+
 def zarr_folder(path: Path, image: Array, names: list[str] | None = None, axes: str = "cyx", **kwargs: Any) -> Path:
     """OME-Zarr 0.4, written with zarr alone."""
     group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
