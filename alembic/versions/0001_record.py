@@ -110,8 +110,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_cell_frame_id")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_cell_run_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cell")),
-        sa.UniqueConstraint("frame_id", "id", name=op.f("uq_cell_frame_id_id")),
-        sa.UniqueConstraint("run_id", "frame_id", "label", name=op.f("uq_cell_run_id_frame_id_label")),
+        sa.UniqueConstraint("frame_id", "run_id", "label", name=op.f("uq_cell_frame_id_run_id_label")),
     )
     op.create_table(
         "channel",
@@ -209,7 +208,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("cell_id", "run_id", name=op.f("pk_cell_call")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_cell_call_run_id_class"), "cell_call", ["run_id", "class"])
+    not_normal = sa.text("class <> 'normal'")
+    op.create_index(
+        op.f("ix_cell_call_run_id_class"), "cell_call", ["run_id", "class"], sqlite_where=not_normal, postgresql_where=not_normal
+    )
     op.create_table(
         "pseudo_label",
         sa.Column("cell_id", big_id, autoincrement=False, nullable=False),
@@ -236,11 +238,10 @@ def upgrade() -> None:
     op.create_index(op.f("ix_review_cell_id"), "review", ["cell_id"])
     op.create_table(
         "signal",
-        sa.Column("frame_id", sa.Integer(), nullable=False),
+        sa.Column("cell_id", big_id, autoincrement=False, nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("channel", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("cell_id", big_id, nullable=True),
+        sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("y_px", sa.Integer(), nullable=False),
         sa.Column("x_px", sa.Integer(), nullable=False),
         sa.Column("snr", sa.Integer(), nullable=False),
@@ -249,10 +250,25 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
         sa.CheckConstraint("state IN (0, 1, 2)", name=op.f("ck_signal_state")),
-        sa.ForeignKeyConstraint(["frame_id", "cell_id"], ["cell.frame_id", "cell.id"], name=op.f("fk_signal_frame_id_cell_id")),
-        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_signal_frame_id")),
+        sa.ForeignKeyConstraint(["cell_id"], ["cell.id"], name=op.f("fk_signal_cell_id")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_signal_run_id")),
-        sa.PrimaryKeyConstraint("frame_id", "run_id", "channel", "number", name=op.f("pk_signal")),
+        sa.PrimaryKeyConstraint("cell_id", "run_id", "channel", "number", name=op.f("pk_signal")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "stray_signal",
+        sa.Column("frame_id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("y_px", sa.Integer(), nullable=False),
+        sa.Column("x_px", sa.Integer(), nullable=False),
+        sa.Column("snr", sa.Integer(), nullable=False),
+        sa.Column("amplitude", sa.Integer(), nullable=False),
+        sa.Column("sigma_px", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["frame_id"], ["frame.id"], name=op.f("fk_stray_signal_frame_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_stray_signal_run_id")),
+        sa.PrimaryKeyConstraint("frame_id", "run_id", "channel", "number", name=op.f("pk_stray_signal")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -280,6 +296,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("verdict")
     op.drop_table("signal_count")
+    op.drop_table("stray_signal")
     op.drop_table("signal")
     op.drop_table("review")
     op.drop_table("pseudo_label")

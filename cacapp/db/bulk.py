@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Table, func, select, text
+from sqlalchemy import Dialect, Table, func, select, text
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
 from cacapp.db.columns import Scaled
@@ -24,12 +26,20 @@ def insert_columns(session: Session, table: Table, size: int, columns: Mapping[s
     """
     if not size:
         return
-    values = [_column(table, name, given, size) for name, given in columns.items()]
-    compiled = table.insert().compile(dialect=session.get_bind().dialect, column_keys=list(columns))
+    sql, names, positional = _statement(table, session.get_bind().dialect, tuple(columns))
+    values = [_column(table, name, columns[name], size) for name in names]
     rows: list[Any] = list(zip(*values, strict=True))
-    if not compiled.positional:
-        rows = [dict(zip(columns, row, strict=True)) for row in rows]
-    session.connection().exec_driver_sql(str(compiled), rows)
+    if not positional:
+        rows = [dict(zip(names, row, strict=True)) for row in rows]
+    session.connection().exec_driver_sql(sql, rows)
+
+
+@lru_cache(maxsize=64)
+def _statement(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
+    """The INSERT in the driver's own style, its parameters in order, and whether they go by position."""
+    compiled = table.insert().compile(dialect=dialect, column_keys=columns)
+    positions = compiled.positiontup if isinstance(compiled, SQLCompiler) and compiled.positional else None
+    return str(compiled), columns if positions is None else tuple(positions), positions is not None
 
 
 def reserve_ids(session: Session, table: Table, size: int) -> list[int]:

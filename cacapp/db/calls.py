@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sqlalchemy import Table as SqlTable
-from sqlalchemy import bindparam, delete
+from sqlalchemy import bindparam, delete, select
 from sqlmodel import Session
 
 from cacapp.db.bulk import insert_columns
@@ -15,6 +15,8 @@ from cacapp.db.tables import PatientResult, Table
 from cacapp.types import Array
 
 SIGNAL = Table.metadata.tables["signal"]
+STRAY = Table.metadata.tables["stray_signal"]
+CELL = Table.metadata.tables["cell"]
 SIGNAL_COUNT = Table.metadata.tables["signal_count"]
 CELL_CALL = Table.metadata.tables["cell_call"]
 
@@ -56,39 +58,54 @@ def write_signals(
 
     Args:
         channel_index: the frame's channel index (0 is DAPI, probes from 1).
-        yx: (N, 2) px, in the frame's coordinates; kept to a hundredth.
+        yx: (N, 2) px, in the frame's coordinates; kept to a tenth.
         snr, amplitude, sigma_px: (N,), see types.Signals.
-        cell_ids: N; the nucleus a dot lies in, of the same frame, or None.
+        cell_ids: N; the nucleus a dot lies in, or None: it goes to the table of stray signals, without its reason.
         reasons: N; why a dot does not count, None where it does.
+
+    Raises:
+        ValueError: arguments of different lengths.
     """
-    earlier = (SIGNAL.c.frame_id == frame_id, SIGNAL.c.run_id == run_id, SIGNAL.c.channel == channel_index)
-    session.connection().execute(delete(SIGNAL).where(*earlier))
-    insert_columns(
-        session,
-        SIGNAL,
-        len(yx),
-        {
-            "frame_id": frame_id,
+    yx = np.asarray(yx).reshape(-1, 2)
+    size = len(yx)
+    if not size == len(snr) == len(amplitude) == len(sigma_px) == len(cell_ids) == len(reasons):
+        raise ValueError(f"signals of channel {channel_index}: arguments of different lengths")
+    _forget_signals(session, run_id, frame_id, channel_index)
+    owners = np.array([0 if cell_id is None else cell_id for cell_id in cell_ids], np.int64)
+    order = np.argsort(owners, kind="stable")  # rows go in by key: SQLite appends instead of searching
+    strays = int((owners == 0).sum())
+    for table, index in ((STRAY, order[:strays]), (SIGNAL, order[strays:])):
+        columns: dict[str, Any] = {
             "run_id": run_id,
             "channel": channel_index,
-            "number": np.arange(len(yx)),
-            "cell_id": cell_ids,
-            "y_px": yx[:, 0],
-            "x_px": yx[:, 1],
-            "snr": snr,
-            "amplitude": amplitude,
-            "sigma_px": sigma_px,
-            "state": 0,
-            "reason": reasons,
-        },
-    )
+            "y_px": yx[index, 0],
+            "x_px": yx[index, 1],
+            "snr": np.asarray(snr)[index],
+            "amplitude": np.asarray(amplitude)[index],
+            "sigma_px": np.asarray(sigma_px)[index],
+        }
+        if table is STRAY:
+            columns |= {"frame_id": frame_id, "number": np.arange(strays)}
+        else:
+            found = owners[index]
+            first = np.searchsorted(found, found)
+            columns |= {"cell_id": found, "number": np.arange(len(found)) - first, "state": 0, "reason": [reasons[i] for i in index]}
+        insert_columns(session, table, len(index), columns)
 
 
-def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts: Array) -> None:
+def _forget_signals(session: Session, run_id: int, frame_id: int, channel_index: int) -> None:
+    connection = session.connection()
+    connection.execute(delete(STRAY).where(STRAY.c.frame_id == frame_id, STRAY.c.run_id == run_id, STRAY.c.channel == channel_index))
+    here = select(CELL.c.id).where(CELL.c.frame_id == frame_id)
+    connection.execute(delete(SIGNAL).where(SIGNAL.c.cell_id.in_(here), SIGNAL.c.run_id == run_id, SIGNAL.c.channel == channel_index))
+
+
+def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts: Array, channels: Sequence[int] | None = None) -> None:
     """Write the copies of P probes in N cells, zeros too, in place of earlier ones of the run.
 
     Args:
-        counts: (N, P) integers; column p belongs to the frame's channel p + 1.
+        counts: (N, P) integers.
+        channels: the frame's channel index of each column; 1..P by default.
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or len(counts) != len(cell_ids):
@@ -98,7 +115,7 @@ def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts:
     columns = {
         "cell_id": np.repeat(np.asarray(cell_ids, np.int64), probes),
         "run_id": run_id,
-        "channel": np.tile(np.arange(1, probes + 1), len(counts)),
+        "channel": np.tile(np.arange(1, probes + 1) if channels is None else np.asarray(channels), len(counts)),
         "n": counts.ravel(),
     }
     insert_columns(session, SIGNAL_COUNT, counts.size, columns)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Subquery, and_, func, null, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, null, select, text
 from sqlmodel import Session
 
 from cacapp.db.queries import latest_run_ids, slides
 from cacapp.db.runs import get_run
-from cacapp.db.tables import Table
+from cacapp.db.tables import NOT_NORMAL, Table
 from cacapp.errors import CacappError, UsageError
 
 _T = Table.metadata.tables
 CELL, CALL, COUNT, SIGNAL = _T["cell"], _T["cell_call"], _T["signal_count"], _T["signal"]
-FRAME, SLIDE, PATIENT, CHANNEL = _T["frame"], _T["slide"], _T["patient"], _T["channel"]
+FRAME, SLIDE, PATIENT, CHANNEL, LEDGER = _T["frame"], _T["slide"], _T["patient"], _T["channel"], _T["run_frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class CellRow:
 class SignalRecord:
     """A stored dot of a cell. ``channel``: probe channel name; ``yx`` and ``sigma_px`` in px; ``state``: auto, added or removed."""
 
+    cell_id: int
     channel: str
     number: int
     yx: tuple[float, float]
@@ -123,14 +124,34 @@ def signals_of(session: Session, cell_id: int, run_id: int | None = None) -> lis
     if cell is None:
         raise CacappError(f"there is no cell {cell_id}; `cacapp cells` shows those there are")
     run_id = latest_run_ids(session, "count", [cell.slide_id]).get(cell.slide_id) if run_id is None else run_id
+    return _signals(session, SIGNAL.c.cell_id == cell_id, SIGNAL.c.run_id == run_id)
+
+
+def signals_of_frame(session: Session, run_id: int, frame_id: int) -> list[SignalRecord]:
+    """The dots of all cells of a frame in a count run, by cell and channel; dots outside all nuclei are not among them."""
+    return _signals(session, SIGNAL.c.cell_id.in_(select(CELL.c.id).where(CELL.c.frame_id == frame_id)), SIGNAL.c.run_id == run_id)
+
+
+def _signals(session: Session, *conditions: ColumnElement[bool]) -> list[SignalRecord]:
     query = (
         select(SIGNAL, CHANNEL.c.name)
-        .join(CHANNEL, and_(CHANNEL.c.frame_id == SIGNAL.c.frame_id, CHANNEL.c.index == SIGNAL.c.channel))
-        .where(SIGNAL.c.frame_id == cell.frame_id, SIGNAL.c.run_id == run_id, SIGNAL.c.cell_id == cell_id)
-        .order_by(SIGNAL.c.channel, SIGNAL.c.number)
+        .join(CELL, CELL.c.id == SIGNAL.c.cell_id)
+        .join(CHANNEL, and_(CHANNEL.c.frame_id == CELL.c.frame_id, CHANNEL.c.index == SIGNAL.c.channel))
+        .where(*conditions)
+        .order_by(SIGNAL.c.cell_id, SIGNAL.c.channel, SIGNAL.c.number)
     )
     return [
-        SignalRecord(row.name, row.number, (row.y_px, row.x_px), row.snr, row.amplitude, row.sigma_px, STATES[row.state], row.reason)
+        SignalRecord(
+            cell_id=row.cell_id,
+            channel=row.name,
+            number=row.number,
+            yx=(row.y_px, row.x_px),
+            snr=row.snr,
+            amplitude=row.amplitude,
+            sigma_px=row.sigma_px,
+            state=STATES[row.state],
+            reason=row.reason,
+        )
         for row in session.connection().execute(query)
     ]
 
@@ -148,8 +169,12 @@ def _runs(session: Session, patient: str | None, slide: str | None, run_id: int 
 
 
 def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
-    """Cells with calls."""
+    """Cells with calls: those of a class by the index of calls, all of them by the frames of the runs' slides."""
     query = select(CALL, CELL.c.frame_id).join(CELL, CELL.c.id == CALL.c.cell_id).where(CALL.c.run_id.in_(run_ids))
+    if class_ is None or class_ == "normal":
+        query = query.where(CELL.c.frame_id.in_(_frames(run_ids)))
+    else:
+        query = query.where(text(f"cell_call.{NOT_NORMAL}"))  # lets the databases use the partial index
     return query if class_ is None else query.where(CALL.c["class"] == class_)
 
 
@@ -157,7 +182,13 @@ def _segmented(run_ids: Sequence[int]) -> Select[Any]:
     """Cells without calls."""
     missing = [null().label(name) for name in ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")]
     own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
-    return select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id.in_(run_ids))
+    query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id.in_(run_ids))
+    return query.where(CELL.c.frame_id.in_(_frames(run_ids)))
+
+
+def _frames(run_ids: Sequence[int]) -> Select[Any]:
+    """The frames in the runs' ledgers."""
+    return select(LEDGER.c.frame_id).where(LEDGER.c.run_id.in_(run_ids))
 
 
 def _read(session: Session, picked: Select[Any], limit: int | None) -> list[CellRow]:

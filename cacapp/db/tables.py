@@ -14,18 +14,20 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
     SmallInteger,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 from cacapp.db.columns import BigId, Scaled, UtcDateTime
+
+NOT_NORMAL = "class <> 'normal'"
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -147,8 +149,7 @@ class Cell(Table, table=True):
     """A segmented nucleus. ``mask`` is the compressed COCO RLE of the bbox crop; labels start at 1 in each (run, frame)."""
 
     __tablename__ = "cell"
-    # (frame_id, id) is what a signal's (frame_id, cell_id) refers to: its nucleus is in its own frame.
-    __table_args__ = (UniqueConstraint("run_id", "frame_id", "label"), UniqueConstraint("frame_id", "id"))
+    __table_args__ = (UniqueConstraint("frame_id", "run_id", "label"),)
     id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
     run_id: int = Field(foreign_key="run.id")
     frame_id: int = Field(foreign_key="frame.id")
@@ -193,29 +194,37 @@ class PseudoLabel(Table, table=True):
 
 
 class SignalRow(Table, table=True):
-    """A dot of a probe channel. ``cell_id`` is null for a dot outside all nuclei; ``reason`` says why a dot does not count.
-
-    ``number`` counts from 0 within (frame, run, channel).
-    """
+    """A dot of a probe channel in a cell; ``reason`` says why it does not count. ``number`` counts from 0 within (cell, run, channel)."""
 
     __tablename__ = "signal"
-    __table_args__ = (
-        CheckConstraint("state IN (0, 1, 2)", name="state"),
-        ForeignKeyConstraint(["frame_id", "cell_id"], ["cell.frame_id", "cell.id"]),
-        {"sqlite_with_rowid": False},
-    )
+    __table_args__ = (CheckConstraint("state IN (0, 1, 2)", name="state"), {"sqlite_with_rowid": False})
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    y_px: float = Field(sa_type=Scaled(10))
+    x_px: float = Field(sa_type=Scaled(10))
+    snr: float = Field(sa_type=Scaled(10))
+    amplitude: float = Field(sa_type=Scaled(1))
+    sigma_px: float = Field(sa_type=Scaled(50))
+    state: int = Field(default=0, sa_type=SmallInteger, description="0 auto, 1 added by a person, 2 removed by a person")
+    reason: str | None = None
+
+
+class StraySignal(Table, table=True):
+    """A dot outside all nuclei, which never counts. A table of its own: dots in cells need not name their frame then."""
+
+    __tablename__ = "stray_signal"
+    __table_args__ = ({"sqlite_with_rowid": False},)
     frame_id: int = Field(foreign_key="frame.id", primary_key=True)
     run_id: int = Field(foreign_key="run.id", primary_key=True)
     channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     number: int = Field(primary_key=True)
-    cell_id: int | None = Field(default=None, sa_type=BigId)
-    y_px: float = Field(sa_type=Scaled(100))
-    x_px: float = Field(sa_type=Scaled(100))
+    y_px: float = Field(sa_type=Scaled(10))
+    x_px: float = Field(sa_type=Scaled(10))
     snr: float = Field(sa_type=Scaled(10))
     amplitude: float = Field(sa_type=Scaled(1))
-    sigma_px: float = Field(sa_type=Scaled(100))
-    state: int = Field(default=0, sa_type=SmallInteger, description="0 auto, 1 added by a person, 2 removed by a person")
-    reason: str | None = None
+    sigma_px: float = Field(sa_type=Scaled(50))
 
 
 class SignalCount(Table, table=True):
@@ -233,7 +242,11 @@ class CellCall(Table, table=True):
     """What the assay's criteria say of a cell."""
 
     __tablename__ = "cell_call"
-    __table_args__ = (Index(None, "run_id", "class"), {"sqlite_with_rowid": False})
+    # Almost all cells are normal; the others are what is asked for by class.
+    __table_args__ = (
+        Index(None, "run_id", "class", sqlite_where=text(NOT_NORMAL), postgresql_where=text(NOT_NORMAL)),
+        {"sqlite_with_rowid": False},
+    )
     cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     run_id: int = Field(foreign_key="run.id", primary_key=True)
     class_: str | None = Field(default=None, sa_column=Column("class", String, nullable=True))
