@@ -1,0 +1,6 @@
+"""``python -m cacapp``."""
+
+from cacapp.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""``cacapp segment``, ``count`` and ``run``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import err, print_json, progress, say
+from cacapp.cli.ingest import describe, slide_requests
+from cacapp.cli.results import print_patients
+from cacapp.errors import CacappError
+
+if TYPE_CHECKING:
+    from cacapp.host import Host
+    from cacapp.steps.count import CountPlan
+    from cacapp.steps.progress import RunReport
+    from cacapp.steps.segment import SegmentPlan
+
+
+def segment(
+    slides: o.Slides = None,
+    patient: o.PatientFilter = None,
+    prompter: o.Prompter = "watershed",
+    segmenter: o.Segmenter = "coarse",
+    filters: o.Filter = None,
+    settings: o.Set = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of algorithms that draw random numbers.", rich_help_panel=o.ANALYSIS)] = 0,
+    no_plugin: o.NoPlugin = None,
+    force: o.Force = False,
+    workers: o.Workers = 1,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Find the nuclei of slides. What an earlier run did is not repeated; an interrupted one is finished."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.segment import segment as step
+
+    host = discover(no_plugin)
+    segment_plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
+    with progress(quiet) as bar:
+        reports = step(open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar)
+    finish(reports, "cells", json, quiet)
+
+
+def count(
+    slides: o.Slides = None,
+    patient: o.PatientFilter = None,
+    assay: o.Assay = "katz-4color",
+    detector: o.Detector = "log",
+    settings: o.Set = None,
+    min_evaluable: o.MinEvaluable = None,
+    no_plugin: o.NoPlugin = None,
+    force: o.Force = False,
+    workers: o.Workers = 1,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Count signals in the nuclei, call the cells by the assay, and bring the patients' results up to date."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.count import count as step
+
+    host = discover(no_plugin)
+    _, count_plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
+    with progress(quiet) as bar:
+        reports = step(open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar)
+    finish(reports, "signals", json, quiet)
+
+
+def run(
+    paths: o.Paths = None,
+    patient: o.Patient = None,
+    slide: o.Slide = None,
+    blood_volume_ul: o.Volume = None,
+    manifest: o.Manifest = None,
+    channels: o.Channels = None,
+    pattern: o.FilePattern = None,
+    projection: o.Projection = "none",
+    notes: o.Notes = None,
+    prompter: o.Prompter = "watershed",
+    segmenter: o.Segmenter = "coarse",
+    filters: o.Filter = None,
+    assay: o.Assay = "katz-4color",
+    detector: o.Detector = "log",
+    settings: o.Set = None,
+    min_evaluable: o.MinEvaluable = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML reports.")] = True,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the reports.")] = Path("reports"),
+    no_plugin: o.NoPlugin = None,
+    force: o.Force = False,
+    workers: o.Workers = 1,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """All in one: ingest, segment, count, report.
+
+    One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
+    """
+    from cacapp.cli.pipeline import Pipeline
+
+    requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
+    host = discover(no_plugin)
+    segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable)
+    with progress(quiet) as bar:
+        done = Pipeline(db, host, segment_plan, count_plan, force, workers, bar).run(requests, out if report else None)
+    for ingested in done.ingested:
+        say(describe(ingested), quiet or json)
+    for one in done.reports:
+        say(describe_run(one), quiet or json)
+    if json:
+        print_json({"runs": [_record(r) for r in done.reports], "reports": [str(p) for p in done.pages]})
+    elif not quiet:
+        print_patients(db, [r.patient for r in requests])
+        if done.pages:
+            say(f"report: {done.pages[0] if len(done.pages) == 2 else done.pages[-1]}")
+    exit_code(done.reports, any(i.refused for i in done.ingested))
+
+
+def discover(no_plugin: Sequence[str] | None) -> Host:
+    """The plugins, less those kept out; what is broken is said on stderr and stops only what asks for it."""
+    from cacapp.host import Host
+
+    return Host.discover(no_plugin or ())
+
+
+def plans(
+    host: Host,
+    prompter: str | None,
+    segmenter: str | None,
+    filters: Sequence[str] | None,
+    detector: str | None,
+    settings: Sequence[str] | None,
+    assay: str | None,
+    min_evaluable: int | None,
+    seed: int = 0,
+) -> tuple[SegmentPlan, CountPlan]:
+    """What to run, with ``--set`` shared out among the chosen algorithms. Raises UsageError for unknown names and parameters."""
+    from cacapp.fish.assay import load_assay
+    from cacapp.host import assign
+    from cacapp.steps.count import CountPlan
+    from cacapp.steps.segment import SegmentPlan
+
+    filter_names = tuple(filters or ("single-cell",))
+    chosen = [("prompter", prompter), ("segmenter", segmenter), ("signal-detector", detector)]
+    names = chosen + ([("filter", name) for name in filter_names] if segmenter else [])
+    values = assign(settings or (), [host.find(kind, name) for kind, name in names if name])
+    for kind, name in names:
+        if name:
+            host.build(kind, name, values[name])
+    segmentation = SegmentPlan(prompter or "watershed", segmenter or "coarse", filter_names, {n: v for n, v in values.items() if n != detector}, seed)
+    counting = CountPlan(load_assay(assay or "katz-4color"), detector or "log", values.get(detector or "", {}), min_evaluable)
+    return segmentation, counting
+
+
+def describe_run(report: RunReport) -> str:
+    """What a run did, in a line."""
+    if report.repeated:
+        return f"{report.step} {report.slide}: already done as run {report.run_id}, nothing repeated (--force does it again)"
+    parts = [f"{report.done} of {report.frames} frames", f"{report.items} {'cells' if report.step == 'segment' else 'dots'}"]
+    if report.failed:
+        parts.append(f"{len(report.failed)} failed")
+    return f"{report.step} {report.slide}: run {report.run_id}, {', '.join(parts)}, {report.seconds:.1f} s"
+
+
+def finish(reports: Sequence[RunReport], what: str, json: bool, quiet: bool) -> None:
+    """Prints what runs did and leaves with the exit code that fits."""
+    if json:
+        print_json([_record(r) for r in reports])
+    for report in reports:
+        say(describe_run(report), quiet or json)
+    exit_code(reports, False)
+
+
+def exit_code(reports: Sequence[RunReport], refused: bool) -> None:
+    """0 all done, 3 done but some frames failed; an error where no frame of a run could be done."""
+    lost = [r for r in reports if r.frames and not r.done]
+    if lost and len(lost) == len(reports):
+        name, error = lost[0].failed[0]
+        raise CacappError(f"{lost[0].step} of slide {lost[0].slide} failed on every frame; first {name}: {error}")
+    if refused or any(r.failed for r in reports):
+        err.print("some frames or files failed; see the warnings above, or: cacapp runs show RUN", soft_wrap=True)
+        raise typer.Exit(3)
+
+
+def _record(report: RunReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in report.__dataclass_fields__} | {"failed": dict(report.failed)}

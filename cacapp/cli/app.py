@@ -1,0 +1,75 @@
+"""The command line: every command parses, calls steps and prints. Heavy modules are imported inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cacapp import __version__
+from cacapp.cli import analyse, database, demo, export, ingest, plugins, results, runs
+from cacapp.errors import CacappError, UsageError
+
+OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="cacapp",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Slides in, per-patient CAC counts out. Research use only.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some frames or files failed.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"cacapp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    return None
+
+
+app.command("run", rich_help_panel="From slides to results")(analyse.run)
+app.command("ingest", rich_help_panel="From slides to results")(ingest.ingest)
+app.command("segment", rich_help_panel="From slides to results")(analyse.segment)
+app.command("count", rich_help_panel="From slides to results")(analyse.count)
+app.command("report", rich_help_panel="From slides to results")(results.report)
+app.command("patients", rich_help_panel="Look things up")(results.patients)
+app.command("cells", rich_help_panel="Look things up")(results.cells)
+app.command("export", rich_help_panel="Look things up")(export.export)
+app.command("simulate", rich_help_panel="Try it")(demo.simulate)
+app.command("demo", rich_help_panel="Try it")(demo.demo)
+app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
+app.add_typer(plugins.app, name="plugins", rich_help_panel="Set-up")
+app.add_typer(database.app, name="db", rich_help_panel="Set-up")
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake ends in one line on stderr and an exit code, never in a traceback."""
+    from cacapp.cli.console import say_error
+
+    try:
+        app()
+    except UsageError as error:
+        say_error("error", str(error))
+        sys.exit(USAGE)
+    except CacappError as error:
+        say_error("error", str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        say_error("error", "stopped; what was finished is kept, the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""``cacapp simulate`` and ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import out as stdout
+from cacapp.cli.console import print_json, progress, say, table
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
+    frames: Annotated[int, typer.Option("--frames", min=1)] = 2,
+    nuclei: Annotated[int, typer.Option("--nuclei", min=0, help="Nuclei per frame.")] = 60,
+    height_px: Annotated[int, typer.Option("--height", min=128, max=16384, metavar="PX")] = 1024,
+    width_px: Annotated[int, typer.Option("--width", min=128, max=16384, metavar="PX")] = 1024,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the slide model.")] = None,
+    parameters: Annotated[bool, typer.Option("--parameters", help="List the slide model's parameters and leave.")] = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write simulated 4-colour FISH frames with their exact truth beside them."""
+    from cacapp.steps.simulate import model_parameters, simulate_slide
+
+    if parameters:
+        stdout.print(table(None, ["parameter", ("default", "right"), "what it is"], model_parameters()))
+        return
+    with progress(quiet) as bar:
+        paths = simulate_slide(out, frames, nuclei, height_px, width_px, seed, settings or (), bar)
+    if json:
+        print_json([str(p) for p in paths])
+    say(f"{frames} frames with labels and truth.csv written to {out}", quiet or json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the demo's database and reports.")] = Path("cacapp_demo"),
+    slides: Annotated[Path | None, typer.Option("--slides", help="Folder with slides.csv; simulated anew by default.")] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Five simulated patients from slides to reports."""
+    from cacapp.cli.analyse import discover, plans
+    from cacapp.cli.pipeline import Pipeline
+    from cacapp.cli.results import print_patients
+    from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
+    from cacapp.steps.manifest import read_manifest
+    from cacapp.steps.simulate import sample_slides
+
+    host = discover(None)
+    segment_plan, count_plan = plans(host, "watershed", "coarse", None, "log", None, "katz-4color", SAMPLE_MIN_EVALUABLE_CELLS)
+    db = str(out / "cacapp.db")
+    with progress(quiet) as bar:
+        folder = slides or sample_slides(out / "slides", bar)
+        requests = read_manifest(folder / "slides.csv")
+        done = Pipeline(db, host, segment_plan, count_plan, False, 1, bar).run(requests, out / "reports")
+    if quiet:
+        return
+    print_patients(db)
+    say(f"Simulated slides: {folder}   database: {db}")
+    say(f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {count_plan.assay.patient.min_evaluable_cells}.")
+    say(f"[bold]Reports with pictures:[/] {done.pages[-1]}")
+    say("[bold]Your own slide:[/] cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100")

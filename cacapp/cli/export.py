@@ -1,0 +1,30 @@
+"""``cacapp export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import print_json, progress, say
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
+    slide: Annotated[list[str] | None, typer.Option("--slide", help="Slide; may be repeated. All by default, a folder each.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="tiff|geojson|coco")] = "tiff",
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Cells for other programs: label images with cells.csv, GeoJSON for QuPath, or COCO."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.export import export as step
+
+    with progress(quiet) as bar:
+        paths = step(open_database(db, create=False), out, slide or (), form, bar)
+    if json:
+        print_json([str(p) for p in paths])
+    say(f"{len(paths)} files written to {out}", quiet or json)

@@ -1,0 +1,105 @@
+"""``cacapp ingest``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import print_json, progress, say
+from cacapp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cacapp.steps.ingest import IngestReport
+    from cacapp.steps.manifest import SlideRequest
+
+
+def ingest(
+    paths: o.Paths = None,
+    patient: o.Patient = None,
+    slide: o.Slide = None,
+    blood_volume_ul: o.Volume = None,
+    manifest: o.Manifest = None,
+    channels: o.Channels = None,
+    pattern: o.FilePattern = None,
+    projection: o.Projection = "none",
+    notes: o.Notes = None,
+    assay: o.Assay = "katz-4color",
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Add slides and their frames to the database; pixels stay where they are.
+
+    One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
+    """
+    from cacapp.db.session import open_database
+    from cacapp.fish.assay import load_assay
+    from cacapp.steps.ingest import ingest as step
+    from cacapp.types import DAPI
+
+    requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
+    required = (DAPI, *load_assay(assay).channels)
+    with progress(quiet) as bar:
+        reports = step(open_database(db), requests, required, bar)
+    if json:
+        print_json([{"patient": r.patient, "slide": r.slide, "added": r.added, "known": r.known, "refused": dict(r.refused)} for r in reports])
+    for report in reports:
+        say(describe(report), quiet or json)
+    if any(r.refused for r in reports):
+        raise typer.Exit(3)
+
+
+def describe(report: IngestReport) -> str:
+    """What happened to a slide, in a line."""
+    parts = [f"{report.added} frame{'s' * (report.added != 1)} added"]
+    if report.known:
+        parts.append(f"{report.known} already there")
+    if report.refused:
+        parts.append(f"{len(report.refused)} file{'s' * (len(report.refused) != 1)} refused")
+    return f"slide {report.slide} of patient {report.patient}: {', '.join(parts)}"
+
+
+def slide_requests(
+    paths: Sequence[Path] | None,
+    patient: str | None,
+    slide: str | None,
+    blood_volume_ul: str | None,
+    manifest: Path | None,
+    channels: str | None,
+    pattern: str | None,
+    projection: str,
+    notes: str | None,
+) -> list[SlideRequest]:
+    """The slides that PATH... with its options, or --manifest, ask for. Raises UsageError where neither or both are given."""
+    from cacapp.steps.manifest import SlideRequest, read_manifest, volume_ul
+
+    if manifest is not None:
+        given = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul, "--notes": notes}
+        extra = [name for name, value in given.items() if value]
+        if extra:
+            raise UsageError(f"{extra[0]} and --manifest exclude each other: the manifest says it for each slide")
+        return [_with_defaults(r, channels, pattern, projection) for r in read_manifest(manifest)]
+    needed = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul}
+    missing = [name for name, value in needed.items() if not value]
+    if missing or not paths or not patient or not slide or not blood_volume_ul:
+        hint = " ('--blood-volume-ul unknown' gives counts without a verdict)" if missing == ["--blood-volume-ul"] else ""
+        raise UsageError(f"missing {', '.join(missing)}{hint}; or give --manifest slides.csv")
+    absent = next((p for p in paths if not p.exists()), None)
+    if absent is not None:
+        raise UsageError(f"there is no {absent}")
+    return [SlideRequest(patient, slide, tuple(paths), volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)]
+
+
+def _with_defaults(request: SlideRequest, channels: str | None, pattern: str | None, projection: str) -> SlideRequest:
+    from dataclasses import replace
+
+    return replace(
+        request,
+        channels=request.channels or channels,
+        pattern=request.pattern or pattern,
+        projection=projection if request.projection == "none" else request.projection,
+    )

@@ -1,0 +1,70 @@
+"""``cacapp plugins list | show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import out, print_json, say_error, table
+from cacapp.errors import UsageError
+
+app = typer.Typer(help="Algorithms: what is installed, where it comes from, and its parameters.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
+    """Every algorithm by kind; plugins that could not be used are named on stderr. Exit code 1 where there are any."""
+    from cacapp.host import Host
+
+    host = Host.discover(no_plugin or ())
+    found = host.algorithms()
+    if json:
+        records = [{"kind": r.kind, "name": r.name, "plugin": r.plugin, "distribution": r.distribution, "version": r.version} for r in found]
+        print_json({"algorithms": records, "problems": [str(p) for p in host.problems]})
+    elif not quiet:
+        rows = [[r.kind, r.name, _summary(r.cls), f"{r.distribution} {r.version}"] for r in found]
+        out.print(table(None, ["kind", "name", "what it does", "from"], rows))
+    for problem in host.problems:
+        say_error("error", str(problem))
+    if host.problems:
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of an algorithm.")],
+    kind: Annotated[str | None, typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Where a name has several.")] = None,
+    no_plugin: o.NoPlugin = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """One algorithm: what it does, where it comes from, and its parameters with units, defaults and bounds."""
+    from cacapp.host import KINDS, Host, parameters
+
+    host = Host.discover(no_plugin or ())
+    kinds = [kind] if kind else sorted({r.kind for r in host.algorithms() if r.name == name}) or list(KINDS)
+    if kind and kind not in KINDS:
+        raise UsageError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
+    if len(kinds) == len(KINDS):
+        names = sorted({r.name for r in host.algorithms()})
+        failed = "; ".join(str(p) for p in host.problems)
+        raise UsageError(f"no algorithm named {name!r}; there are {', '.join(names)}{'; not loaded: ' + failed if failed else ''}")
+    for one in kinds:
+        found = host.find(one, name)
+        rows = parameters(found.cls)
+        if json:
+            record = {"kind": one, "name": name, "plugin": found.plugin, "distribution": found.distribution, "version": found.version}
+            fields = [{n: getattr(p, n) for n in p.__dataclass_fields__} for p in rows]
+            print_json(record | {"description": found.cls.__doc__, "parameters": fields})
+            continue
+        out.print(f"[bold]{name}[/], {one}, {found.origin}", soft_wrap=True)
+        out.print("\n".join(line.strip() for line in (found.cls.__doc__ or "").strip().splitlines()), markup=False)
+        if rows:
+            lines = [[p.name, p.type, p.default, p.bounds, p.description] for p in rows]
+            out.print(table(None, ["parameter", "type", ("default", "right"), "bounds", "what it is"], lines))
+
+
+def _summary(cls: type) -> str:
+    return (cls.__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,224 @@
+"""Step ``report``: a patient's result, with the cells and runs behind it, to one HTML file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from sqlmodel import Session, col, select
+
+from cacapp import __version__
+from cacapp.db.cell_queries import CellRow, cells
+from cacapp.db.queries import PatientSummary, patients
+from cacapp.db.session import Database
+from cacapp.db.slides import frame_source
+from cacapp.db.tables import FrameRow, PatientResult, Run, RunFrame, Slide
+from cacapp.errors import CacappError, UsageError
+from cacapp.fish.assay import Assay, parse_assay
+from cacapp.report.html import render_html, render_index
+from cacapp.report.model import (
+    AlgorithmUse,
+    Criteria,
+    FailedFrame,
+    FlaggedCell,
+    FrameOverview,
+    IndexRow,
+    PatientReport,
+    PatternCount,
+    Probe,
+    ResultNumbers,
+    RunProvenance,
+    SlideSummary,
+    SourceFile,
+)
+from cacapp.steps.files import write_atomically
+from cacapp.steps.pictures import draw
+from cacapp.steps.progress import Progress, Silent
+
+
+def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[PatientSummary]:
+    """The patients named, or all; each with its latest result or None. Raises UsageError for an unknown code."""
+    with db.reading() as session:
+        found = patients(session)
+    known = {p.patient.code: p for p in found}
+    missing = [c for c in codes if c not in known]
+    if missing:
+        raise UsageError(f"no patient {missing[0]!r} in the database; it has {', '.join(list(known)[:10]) or 'none yet: see cacapp ingest'}")
+    return [known[c] for c in codes] if codes else found
+
+
+def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: Progress | None = None) -> list[Path]:
+    """Writes ``<patient>.html`` for each patient with a result, and ``index.html``, into the folder ``out``; returns the paths, index last.
+
+    Raises CacappError where no patient asked for has a result, or the folder cannot be written.
+    """
+    progress = progress or Silent()
+    chosen = [p for p in patients_with_results(db, codes) if p.result is not None]
+    if not chosen:
+        raise CacappError("there is no result to report yet; run: cacapp segment, then cacapp count")
+    rows, paths = [], []
+    progress.start("report", len(chosen))
+    for summary in chosen:
+        report = build_report(db, summary, progress)
+        path = out / f"{file_name(summary.patient.code)}.html"
+        write_atomically(path, render_html(report).encode())
+        paths.append(path)
+        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result))
+        progress.advance(summary.patient.code)
+    index = out / "index.html"
+    write_atomically(index, render_index(rows).encode())
+    return [*paths, index]
+
+
+def file_name(code: str) -> str:
+    """A patient code as a file name that is safe on every system."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", code).strip("._") or "patient"
+
+
+def build_report(db: Database, summary: PatientSummary, progress: Progress) -> PatientReport:
+    """All that the patient's page shows, pictures drawn. A frame whose file is gone or changed loses its pictures only, with a warning."""
+    result = summary.result
+    if result is None:
+        raise CacappError(f"patient {summary.patient.code} has no result yet; run: cacapp count --patient {summary.patient.code}")
+    with db.reading() as session:
+        counted = [session.get_one(Run, i) for i in result.count_run_ids]
+        assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
+        slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
+        rows = [row for run in counted for row in cells(session, run_id=run.id)]
+        failed = _failed_frames(session, slides, counted)
+        frames = list(session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.slide_id), col(FrameRow.name))))
+        files = tuple(
+            SourceFile(slides[f.slide_id].barcode, Path(uri).name, uri, sha)
+            for f in frames
+            for uri, sha in sorted({(c.uri, c.sha256) for c in frame_source(session, f).channels})
+        )
+        provenance = tuple(_provenance(session, run, slides) for run in counted)
+    shown = [row for row in rows if row.evaluable and (row.is_cac or row.needs_review)]
+    pixel_size = {cast(int, f.id): f.pixel_size_um for f in frames}
+    report = PatientReport(
+        patient_code=summary.patient.code,
+        created_at=datetime.now(UTC),
+        app_version=__version__,
+        verdict=result.verdict,
+        verdict_without_polyploid=result.verdict_without_polyploid,
+        criteria=_criteria(assay, counted[0]),
+        result=numbers(result),
+        slides=tuple(_slide_summary(s, rows, frames, failed) for s in slides.values()),
+        patterns=_patterns(rows),
+        flagged=tuple(_flagged(row, pixel_size[row.frame_id]) for row in shown),
+        frames=tuple(_overview(f, slides, rows) for f in frames),
+        failed_frames=failed,
+        provenance=tuple(p for pair in provenance for p in pair),
+        files=files,
+    )
+    pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress)
+    return replace(
+        report,
+        flagged=tuple(replace(c, pictures=pictures.get(c.cell_id, {})) for c in report.flagged),
+        frames=tuple(replace(f, picture=overviews.get((f.slide, f.frame))) for f in report.frames),
+        contrast=contrast,
+    )
+
+
+def numbers(result: PatientResult) -> ResultNumbers:
+    """A stored result as the pages show it."""
+    return ResultNumbers(**{name: getattr(result, name) for name in ResultNumbers.__dataclass_fields__})
+
+
+def _criteria(assay: Assay, run: Run) -> Criteria:
+    minimum = run.params.get("min_evaluable_cells") or assay.patient.min_evaluable_cells
+    return Criteria(
+        assay.name,
+        assay.version,
+        tuple(Probe(p.channel, p.locus, p.copies, p.min_snr) for p in assay.probes),
+        tuple((c.name, c.description) for c in assay.classes),
+        assay.patient.threshold_per_100ul,
+        int(minimum),
+        assay.patient.confidence,
+    )
+
+
+def _flagged(row: CellRow, pixel_size_um: float | None) -> FlaggedCell:
+    return FlaggedCell(
+        cell_id=row.cell_id,
+        slide=row.slide,
+        frame=row.frame,
+        label=row.label,
+        y_px=row.y,
+        x_px=row.x,
+        class_name=row.class_,
+        subtype=row.subtype,
+        is_cac=row.is_cac,
+        counts=row.counts,
+        needs_review=row.needs_review,
+        review_reason=row.review_reason,
+        margin=row.margin,
+        area_um2=row.area_px * pixel_size_um**2 if pixel_size_um else None,
+    )
+
+
+def _patterns(rows: Sequence[CellRow]) -> tuple[PatternCount, ...]:
+    seen = Counter(("-".join(map(str, row.counts.values())), row.class_) for row in rows if row.evaluable)
+    return tuple(PatternCount(pattern, n, name) for (pattern, name), n in seen.items())
+
+
+def _slide_summary(slide: Slide, rows: Sequence[CellRow], frames: Sequence[FrameRow], failed: Sequence[FailedFrame]) -> SlideSummary:
+    own = [r for r in rows if r.slide == slide.barcode]
+    evaluable = [r for r in own if r.evaluable]
+    return SlideSummary(
+        slide.barcode,
+        slide.blood_volume_ul,
+        sum(f.slide_id == slide.id for f in frames),
+        sum(f.slide == slide.barcode for f in failed),
+        len(own),
+        len(evaluable),
+        sum(r.is_cac for r in evaluable),
+    )
+
+
+def _overview(frame: FrameRow, slides: dict[int, Slide], rows: Sequence[CellRow]) -> FrameOverview:
+    own = [r for r in rows if r.frame_id == frame.id]
+    evaluable = [r for r in own if r.evaluable]
+    return FrameOverview(slides[frame.slide_id].barcode, frame.name, len(own), len(evaluable), sum(r.is_cac for r in evaluable))
+
+
+def _failed_frames(session: Session, slides: dict[int, Slide], counted: Sequence[Run]) -> tuple[FailedFrame, ...]:
+    """Every frame of the patient that the result does not hold, with the reason."""
+    errors: dict[int, str] = defaultdict(lambda: "not segmented and counted yet")
+    runs = [run_id for run in counted for run_id in (run.source_run_id, run.id)]
+    done: set[int] = set()
+    for line in session.exec(select(RunFrame).where(col(RunFrame.run_id).in_(runs))):
+        if line.error:
+            errors[line.frame_id] = line.error
+        if line.status == "done" and line.run_id in {run.id for run in counted}:
+            done.add(line.frame_id)
+    frames = session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.name)))
+    return tuple(FailedFrame(slides[f.slide_id].barcode, f.name, errors[cast(int, f.id)]) for f in frames if f.id not in done)
+
+
+def _provenance(session: Session, run: Run, slides: dict[int, Slide]) -> tuple[RunProvenance, ...]:
+    source = session.get(Run, run.source_run_id) if run.source_run_id else None
+    return tuple(
+        RunProvenance(
+            run_id=cast(int, one.id),
+            step=one.step,
+            slide=slides[one.slide_id].barcode,
+            status=one.status,
+            started_at=one.started_at,
+            finished_at=one.finished_at,
+            app_version=one.app_version,
+            device=one.device,
+            seed=one.seed,
+            fingerprint=one.fingerprint,
+            algorithms=tuple(AlgorithmUse(**record) for record in one.algorithms.get("chosen", [])),
+            params=one.params,
+            assay=f"{one.assay_name} {one.assay_version}" if one.assay_name else None,
+        )
+        for one in (source, run)
+        if one is not None
+    )
