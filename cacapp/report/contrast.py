@@ -83,4 +83,5 @@ def contrast_limits(
 def _percentile(histogram: Array, percentile: float) -> float:
     """The smallest grey value that at least ``percentile`` per cent of the pixels do not exceed."""
     cumulative = np.cumsum(histogram)
-    return float(np.searchsorted(cumulative, percentile / 100.0 * cumulative[-1]))
+    rank = np.ceil(np.round(percentile * cumulative[-1] / 100.0, 6))  # rounded: 99.9 % of 10,000 is 9,990, not a hair more
+    return float(np.searchsorted(cumulative, rank))

@@ -113,7 +113,7 @@ def frame_overview(
     emphasised: str = "cac",
     width_px: int = 1000,
     pixel_size_um: float | None = None,
-    encoding: str = "webp",
+    encoding: str = "jpeg",
 ) -> Picture:
     """A frame's DAPI in grey, scaled down, with every nucleus outlined in its class's colour and the CACs labelled.
 
@@ -126,7 +126,7 @@ def frame_overview(
         emphasised: the class drawn last, thicker and labelled.
         width_px: of the picture; a smaller frame is not enlarged.
         pixel_size_um: of the frame, for the 50 µm scale bar; None leaves it out.
-        encoding: as in ``cell_crops``.
+        encoding: "jpeg" (quality 82, three times as fast as WebP at this size), "webp" or "png".
     """
     height, width = dapi.shape
     scale = min(1.0, width_px / width)
@@ -144,7 +144,7 @@ def frame_overview(
             _text(image, str(number), round((x + w) * scale) + 3, round(y * scale) + 2, palette.of_class(name))
     if pixel_size_um:
         _scale_bar(image, 50.0, scale / pixel_size_um)
-    return _encode(image, encoding)
+    return _encode(image, encoding, quality=82)
 
 
 def _outline(mask: Array, size: tuple[int, int]) -> list[Array]:
@@ -215,12 +215,12 @@ def _lighter(colour: palette.Rgb) -> palette.Rgb:
     return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
 
 
-def _encode(image: Array, encoding: str) -> Picture:
+def _encode(image: Array, encoding: str, quality: int = 92) -> Picture:
     """(Y, X, 3) uint8 RGB -> Picture."""
     options = {
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 9],
-        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
-        "webp": [cv2.IMWRITE_WEBP_QUALITY, 92],
+        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
     }
     if encoding not in options:
         raise CacappError(f"unknown picture encoding {encoding!r}; there are {', '.join(options)}")

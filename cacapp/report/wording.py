@@ -128,13 +128,13 @@ def caveats(report: PatientReport) -> list[str]:
         outcome = "the verdict stays the same" if same else f"the verdict would be “{report.verdict_without_polyploid}”"
         found.append(
             f"{integer(result.cacs_balanced_polyploid)} of {plural(result.cacs, 'CAC')} "
-            f"{'is' if result.cacs_balanced_polyploid == 1 else 'are'} balanced polyploid (3-3-3-3, 4-4-4-4), as dividing normal cells "
+            f"{'is' if result.cacs_balanced_polyploid == 1 else 'are'} balanced polyploid (3‑3‑3‑3, 4‑4‑4‑4), as dividing normal cells "
             f"may be. Without: {plural(result.cacs_without_polyploid, 'CAC')}; {outcome}."
         )
     low, high = result.cacs_per_100ul_low, result.cacs_per_100ul_high
     if low is not None and high is not None and low < criteria.threshold_per_100ul <= high and report.verdict != INSUFFICIENT:
         found.append(
-            f"The interval includes the threshold of {number(criteria.threshold_per_100ul)}: chance alone could put the rate on either side."
+            f"The interval includes the threshold of {number(criteria.threshold_per_100ul)}: chance alone could put it on either side."
         )
     if result.needs_review:
         waits = "waits" if result.needs_review == 1 else "wait"
