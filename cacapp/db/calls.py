@@ -147,7 +147,11 @@ def write_patient_result(session: Session, result: PatientResult) -> PatientResu
 
 
 def _forget(session: Session, table: SqlTable, run_id: int, cell_ids: Sequence[int]) -> None:
-    """Delete by primary key prefix, one prepared statement for all cells."""
-    if len(cell_ids):
+    """Delete by primary key prefix; only where one look finds rows to delete, since on a first attempt there are none."""
+    if not len(cell_ids):
+        return
+    connection = session.connection()
+    near = (table.c.cell_id.between(int(min(cell_ids)), int(max(cell_ids))), table.c.run_id == run_id)
+    if connection.execute(select(table.c.run_id).where(*near).limit(1)).first() is not None:
         statement = delete(table).where(table.c.cell_id == bindparam("cell"), table.c.run_id == bindparam("run"))
-        session.connection().execute(statement, [{"cell": int(cell_id), "run": run_id} for cell_id in cell_ids])
+        connection.execute(statement, [{"cell": int(cell_id), "run": run_id} for cell_id in cell_ids])

@@ -99,15 +99,20 @@ def cells(
     """
     if limit is not None and limit < 0:
         raise UsageError(f"--limit {limit}: give a number of rows, 0 or more")
-    counted, segmented = _runs(session, patient, slide, run_id)
+    sources = _runs(session, patient, slide, run_id)
+    if class_ is not None and class_ != "normal":
+        counted = [source.run_id for source in sources if source.counted]
+        return _read(session, _counted(counted, class_), limit)
     rows: list[CellRow] = []
-    if counted:
-        rows += _read(session, _counted(counted, class_), limit)
-    if segmented and class_ is None:
-        rows += _read(session, _segmented(segmented), limit)
-    if counted and segmented:
-        rows.sort(key=lambda row: (row.slide, row.frame, row.label))
-    return rows[:limit]
+    for source in sources:  # slide by slide, so that a limit is reached without sorting the whole record
+        left = None if limit is None else limit - len(rows)
+        if left == 0:
+            break
+        if source.counted:
+            rows += _read(session, _counted([source.run_id], class_), left)
+        elif class_ is None:
+            rows += _read(session, _segmented(source.run_id), left)
+    return rows
 
 
 def signals_of(session: Session, cell_id: int, run_id: int | None = None) -> list[SignalRecord]:
@@ -156,16 +161,26 @@ def _signals(session: Session, *conditions: ColumnElement[bool]) -> list[SignalR
     ]
 
 
-def _runs(session: Session, patient: str | None, slide: str | None, run_id: int | None) -> tuple[list[int], list[int]]:
-    """The count runs to read, and the segment runs of slides without one."""
-    if run_id is not None:
-        run = get_run(session, run_id)
-        return ([run_id], []) if run.step == "count" else ([], [run_id])
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The run to read a slide's cells from: a count run, or a segment run where nothing is counted yet."""
+
+    run_id: int
+    counted: bool
+
+
+def _runs(session: Session, patient: str | None, slide: str | None, run_id: int | None) -> list[_Source]:
+    """The runs to read, by barcode of their slides."""
     chosen = [summary.slide.id for summary in slides(session, [slide] if slide is not None else None, patient)]
     slide_ids = [slide_id for slide_id in chosen if slide_id is not None]
+    if run_id is not None:
+        run = get_run(session, run_id)
+        if run.slide_id not in slide_ids or run.step not in ("count", "segment"):
+            raise CacappError(f"run {run_id} has no cells of the slides asked for; `cacapp runs list` shows which run is whose")
+        return [_Source(run_id, run.step == "count")]
     counted = latest_run_ids(session, "count", slide_ids)
-    segmented = latest_run_ids(session, "segment", [slide_id for slide_id in slide_ids if slide_id not in counted])
-    return sorted(counted.values()), sorted(segmented.values())
+    segmented = latest_run_ids(session, "segment", slide_ids) | counted
+    return [_Source(segmented[slide_id], slide_id in counted) for slide_id in slide_ids if slide_id in segmented]
 
 
 def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
@@ -178,12 +193,12 @@ def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
     return query if class_ is None else query.where(CALL.c["class"] == class_)
 
 
-def _segmented(run_ids: Sequence[int]) -> Select[Any]:
+def _segmented(run_id: int) -> Select[Any]:
     """Cells without calls."""
     missing = [null().label(name) for name in ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")]
     own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
-    query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id.in_(run_ids))
-    return query.where(CELL.c.frame_id.in_(_frames(run_ids)))
+    query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id == run_id)
+    return query.where(CELL.c.frame_id.in_(_frames([run_id])))
 
 
 def _frames(run_ids: Sequence[int]) -> Select[Any]:
