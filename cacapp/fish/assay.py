@@ -15,7 +15,7 @@ from cacapp.errors import UsageError
 from cacapp.fish.contradictions import contradiction
 from cacapp.fish.rules import OTHER, CellClass, Name, Strict, Subtype
 
-__all__ = ["Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
+__all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
 __all__ += ["builtin_assays", "load_assay", "parse_assay"]
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -68,6 +68,14 @@ class SignalRules(Strict):
         return self.diameter_px if pixel_size_um is None else self.diameter_um / pixel_size_um
 
 
+class Aggregate(Strict):
+    """Several nuclei in one outline: all limits given are met."""
+
+    min_area_medians: float = Field(gt=0, description="area, in multiples of the population's median")
+    max_solidity: float | None = Field(None, gt=0, lt=1, description="less solid than this, None for any")
+    min_elongation: float | None = Field(None, ge=1, description="length over width above this, None for any")
+
+
 class Nuclei(Strict):
     """Gates of evaluable nuclei. ``_medians``: in multiples of the median over the population's single nuclei."""
 
@@ -77,10 +85,8 @@ class Nuclei(Strict):
     min_area_medians: float = Field(gt=0, lt=1, description="where the pixel size is unknown")
     max_area_medians: float = Field(gt=1, description="where the pixel size is unknown")
     min_solidity: float = Field(ge=0, lt=1)
-    aggregate_area_medians: float = Field(gt=1, description="this large and not solid, or elongated: an aggregate")
-    aggregate_solidity: float = Field(gt=0, le=1)
-    aggregate_elongation: float = Field(gt=1, description="length over width")
-    aggregate_area_medians_any: float = Field(gt=1, description="this large is an aggregate whatever its shape")
+    single_solidity: float = Field(ge=0, lt=1, description="the population's medians are taken over nuclei at least this solid")
+    aggregates: tuple[Aggregate, ...] = Field((), description="a nucleus to which any of them applies is an aggregate")
     min_focus_medians: float = Field(ge=0, lt=1)
     min_population: int = Field(10, ge=3, description="fewer single nuclei: no gate relative to the population")
 

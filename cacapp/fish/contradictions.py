@@ -56,11 +56,14 @@ def _nuclei_problem(assay: Assay) -> Problem:
     n = assay.nuclei
     if n.min_area_um2 >= n.max_area_um2:
         return "nuclei.min_area_um2", f"{n.min_area_um2:g} is not below max_area_um2 = {n.max_area_um2:g}"
-    if n.aggregate_area_medians > n.aggregate_area_medians_any:
-        limit = f"aggregate_area_medians_any = {n.aggregate_area_medians_any:g}"
-        return "nuclei.aggregate_area_medians", f"{n.aggregate_area_medians:g} is above {limit}"
-    if n.aggregate_solidity < n.min_solidity:
-        return "nuclei.aggregate_solidity", f"{n.aggregate_solidity:g} is below min_solidity = {n.min_solidity:g}"
+    if n.single_solidity < n.min_solidity:
+        return "nuclei.single_solidity", f"{n.single_solidity:g} is below min_solidity = {n.min_solidity:g}"
+    for i, a in enumerate(n.aggregates, 1):
+        if a.max_solidity is None and a.min_elongation is None and a.min_area_medians <= 1:
+            return (
+                f"nuclei.aggregates #{i} min_area_medians",
+                f"{a.min_area_medians:g} alone would exclude ordinary nuclei; give more than 1",
+            )
     return None
 
 

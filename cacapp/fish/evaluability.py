@@ -36,7 +36,7 @@ class Population:
 
 
 def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Population:
-    """The population of single nuclei: solid, not elongated, off the frame's edge, inside the area gate, and of like area.
+    """The population of single nuclei: solid, off the frame's edge, inside the area gate, and of like area.
 
     The median area is taken again over those within 0.5 to 1.6 of it, so that fragments and aggregates do not shift it.
 
@@ -45,7 +45,7 @@ def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Populati
         focus: (N,) sharpness of each, in any unit, higher is sharper; NaN where unknown. None: not measured.
     """
     gate = assay.nuclei
-    ok = ~shapes.on_edge & (shapes.solidity >= gate.aggregate_solidity) & (_elongation(shapes) < gate.aggregate_elongation)
+    ok = ~shapes.on_edge & (shapes.solidity >= gate.single_solidity)
     if shapes.area_um2 is not None:
         ok &= (shapes.area_um2 >= gate.min_area_um2) & (shapes.area_um2 <= gate.max_area_um2)
     like = ok
@@ -68,8 +68,8 @@ def judge_nuclei(
 
     edge: touches the frame's edge, part of it is unseen.
     area: smaller or larger than a nucleus can be (µm² where the pixel size is known, else multiples of the population's median).
-    aggregate: several nuclei in one outline, whose summed signals would read as a false CAC: much larger than the population and
-        not solid or elongated, or larger still whatever its shape. A round tetraploid nucleus (area about 2^(2/3) = 1.6) passes.
+    aggregate: several nuclei in one outline, whose summed signals would read as a false CAC: larger than the population and not solid
+        or elongated, or far larger whatever its shape (the assay's list). A round tetraploid nucleus (area about 2^(2/3) = 1.6) passes.
     solidity: the outline is not that of one nucleus, at any size.
     focus: far less sharp than the population.
     shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.spots.shared_nuclei``).
@@ -96,8 +96,7 @@ def judge_nuclei(
         fails[AREA] = (shapes.area_um2 < gate.min_area_um2) | (shapes.area_um2 > gate.max_area_um2)
     else:
         fails[AREA] = (area < gate.min_area_medians) | (area > gate.max_area_medians)
-    misshapen = (shapes.solidity < gate.aggregate_solidity) | (_elongation(shapes) > gate.aggregate_elongation)
-    fails[AGGREGATE] = (area >= gate.aggregate_area_medians) & misshapen | (area >= gate.aggregate_area_medians_any)
+    fails[AGGREGATE] = _aggregate(shapes, area, assay) if known else np.zeros(n, bool)
     fails[SOLIDITY] = shapes.solidity < gate.min_solidity
     if focus is not None and known and np.isfinite(population.focus):
         fails[FOCUS] = np.asarray(focus) < gate.min_focus_medians * population.focus
@@ -110,7 +109,15 @@ def judge_nuclei(
     return reasons
 
 
-def _elongation(shapes: Shapes) -> Array:
-    """Length over width, (N,)."""
-    result: Array = shapes.length_px / np.maximum(shapes.width_px, 1)
-    return result
+def _aggregate(shapes: Shapes, area: Array, assay: Assay) -> Array:
+    """(N,) bool: any of the assay's descriptions of an aggregate applies. ``area``: in medians of the population."""
+    elongation = shapes.length_px / np.maximum(shapes.width_px, 1)
+    found = np.zeros(len(shapes), bool)
+    for rule in assay.nuclei.aggregates:
+        applies = area >= rule.min_area_medians
+        if rule.max_solidity is not None:
+            applies &= shapes.solidity < rule.max_solidity
+        if rule.min_elongation is not None:
+            applies &= elongation > rule.min_elongation
+        found |= applies
+    return found

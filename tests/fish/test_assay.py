@@ -100,8 +100,8 @@ REFUSED = [
     ("max_share = 0.15", "max_share = 1.5", "signals.bleed_through.pairs #1 max_share: input should be less than 1"),
     ("min_area_um2 = 18.0", "min_area_um2 = 300.0", "nuclei.min_area_um2: 300 is not below max_area_um2 = 250"),
     ("min_area_um2 = 18.0", "min_area_um2 = -1.0", "nuclei.min_area_um2: input should be greater than 0"),
-    ("aggregate_area_medians = 1.5", "aggregate_area_medians = 3.5", "nuclei.aggregate_area_medians: 3.5 is above"),
-    ("min_solidity = 0.88", "min_solidity = 0.95", "nuclei.aggregate_solidity: 0.93 is below min_solidity = 0.95"),
+    ("min_area_medians = 3.0", "min_area_medians = 0.9", "nuclei.aggregates #5 min_area_medians: 0.9 alone would exclude ordinary nuclei"),
+    ("min_solidity = 0.88", "min_solidity = 0.95", "nuclei.single_solidity: 0.93 is below min_solidity = 0.95"),
     ('name = "gain"', 'name = "cac"', "classes: class 'cac' is defined twice"),
     ('name = "gain"', 'name = "other"', "classes #2 name: 'other' is the name for what no class matches"),
     (

@@ -57,6 +57,15 @@ def test_a_doublet_whose_neck_the_segmentation_filled_is_an_aggregate_by_its_len
     assert judge((2.1, 0.97, 1.95)) == ["aggregate"]
 
 
+def test_a_small_doublet_is_an_aggregate_by_its_waist_and_length() -> None:
+    assert judge((1.3, 0.93, 1.84)) == ["aggregate"]
+
+
+@pytest.mark.parametrize("elongation", [1.2, 1.7, 1.9])
+def test_a_large_nucleus_without_a_waist_is_evaluable(elongation: float) -> None:
+    assert judge((1.7, 0.98, elongation)) == [None]
+
+
 @pytest.mark.parametrize("area", [2 ** (2 / 3), 1.8, 2.2])
 def test_a_round_tetraploid_nucleus_is_evaluable(area: float) -> None:
     assert judge((area, 0.97, 1.1)) == [None]
