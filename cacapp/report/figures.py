@@ -24,6 +24,7 @@ DAPI_IN_COMPOSITE = 0.55
 _SHIFT = 4  # OpenCV draws at 1/16 px with it
 _WHITE: palette.Rgb = (238, 238, 238)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_SCALE = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def frame_overview(
     numbers = range(1, len(instances) + 1) if labels is None else labels
     nuclei = sorted(zip(instances, classes, numbers, strict=True), key=lambda n: (n[1] == emphasised, n[1] is not None))
     for instance, name, _ in nuclei:
-        thickness = 2 if name == emphasised else 1
+        thickness = 3 if name == emphasised else 1
         cv2.polylines(image, _contours(instance, scale), True, palette.of_class(name), thickness, cv2.LINE_AA, _SHIFT)
     for instance, name, number in nuclei:
         if name == emphasised:
@@ -199,10 +200,10 @@ def _scale_bar(image: Array, length_um: float, px_per_um: float) -> None:
 
 def _text(image: Array, text: str, x: int, y: int, colour: palette.Rgb) -> None:
     """Text with a dark rim, kept inside the image."""
-    (w, h), _ = cv2.getTextSize(text, _FONT, 0.42, 1)
+    (w, h), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
     origin = (int(np.clip(x, 1, max(1, image.shape[1] - w - 2))), int(np.clip(y, h + 1, image.shape[0] - 3)))
-    cv2.putText(image, text, origin, _FONT, 0.42, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, text, origin, _FONT, 0.42, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, origin, _FONT, _FONT_SCALE, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(image, text, origin, _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:

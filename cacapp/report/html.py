@@ -68,7 +68,6 @@ def _environment() -> Environment:
         number=wording.number,
         moment=wording.moment,
         plain=wording.plain,
-        tone=wording.tone,
         rate=wording.rate,
         interval=wording.interval,
         path=quote,
@@ -77,7 +76,8 @@ def _environment() -> Environment:
     env.globals.update(
         percent=wording.percent,
         plural=wording.plural,
-        research_use=wording.RESEARCH_USE_LONG,
+        tone=wording.tone,
+        research_use=wording.RESEARCH_USE,
         class_colour=lambda name: palette.css(palette.of_class(name or None)),
         class_colours=palette.CLASSES,
         not_evaluable_colour=palette.css(palette.NOT_EVALUABLE),

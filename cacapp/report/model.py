@@ -47,6 +47,16 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """The assay's four verdicts in its own words, as its file gives them."""
+
+    increased: str = "increased risk (Katz)"
+    not_increased: str = "not increased (Katz)"
+    insufficient: str = "insufficient"
+    undetermined: str = "undetermined"
+
+
+@dataclass(frozen=True, slots=True)
 class Criteria:
     """What the verdict was held against.
 
@@ -54,9 +64,10 @@ class Criteria:
         assay_name, assay_version: of the assay definition stored with the run.
         probes: in the order of the signal patterns.
         class_rules: (class, its rule in words), as the assay file gives them.
-        threshold_per_100ul: CACs per 100 µL of blood from which the verdict is "increased risk (Katz)".
-        min_evaluable_cells: fewer than these give the verdict "insufficient".
+        threshold_per_100ul: CACs per 100 µL of blood from which the verdict is "increased".
+        min_evaluable_cells: fewer than these give the verdict "insufficient"; the number that was used.
         confidence: of the Poisson interval, in (0, 1).
+        verdicts: the words for each verdict.
     """
 
     assay_name: str
@@ -66,6 +77,7 @@ class Criteria:
     threshold_per_100ul: float
     min_evaluable_cells: int
     confidence: float = 0.95
+    verdicts: VerdictWords = field(default_factory=VerdictWords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,7 @@ class FlaggedCell:
         y_px, x_px: its centre in the frame.
         class_name, subtype: the call; None where there is none.
         counts: signals by probe channel.
-        margin: distance of the call from the nearest other class, as the counting step defines it.
+        margin: SNR by which the dots would have to change to turn a CAC into no CAC or back; None where no small change does.
         pictures: "composite" and the channels, in the order they are shown; empty where the cell is listed only.
     """
 
@@ -225,7 +237,7 @@ class PatientReport:
     """All that one patient's page shows.
 
     Attributes:
-        verdict, verdict_without_polyploid: "increased risk (Katz)", "insufficient", "undetermined" ..., as the criteria gave them.
+        verdict, verdict_without_polyploid: each one of the words in ``criteria.verdicts``.
         flagged: CAC candidates and cells to review, in any order; the page sorts them.
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
     """
@@ -249,12 +261,13 @@ class PatientReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A patient's line on the index page; ``href`` is the report's file name relative to the index."""
+    """A patient's line on the index page; ``href`` is the report's file name relative to the index, not yet quoted."""
 
     patient_code: str
     href: str
     verdict: str
     result: ResultNumbers
+    verdicts: VerdictWords = field(default_factory=VerdictWords)
 
 
 def by_urgency(cells: Sequence[FlaggedCell]) -> list[FlaggedCell]:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cacapp.report.model import Criteria, PatientReport, ResultNumbers
+from cacapp.report.model import Criteria, PatientReport, ResultNumbers, VerdictWords
 
-RESEARCH_USE = "Research use only."
-RESEARCH_USE_LONG = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
-
-INCREASED = "increased risk (Katz)"
-INSUFFICIENT = "insufficient"
-UNDETERMINED = "undetermined"
+RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
 
 
 def integer(n: int) -> str:
@@ -55,11 +50,9 @@ def plural(n: int, singular: str, several: str | None = None) -> str:
     return f"{integer(n)} {singular if n == 1 else several or singular + 's'}"
 
 
-def tone(verdict: str) -> str:
-    """How a verdict is set: "raised", "open" (no answer) or "settled"."""
-    if verdict == INCREASED:
-        return "raised"
-    return "open" if verdict in (INSUFFICIENT, UNDETERMINED) else "settled"
+def tone(verdict: str, words: VerdictWords) -> str:
+    """How a verdict is set: "raised", "settled", or "open" where the criteria gave no answer."""
+    return {words.increased: "raised", words.not_increased: "settled"}.get(verdict, "open")
 
 
 def interval(result: ResultNumbers) -> str | None:
@@ -76,24 +69,22 @@ def rate(result: ResultNumbers) -> str:
 
 def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) -> str:
     """What the verdict says, and what it rests on."""
-    threshold = number(criteria.threshold_per_100ul)
-    if verdict == INCREASED:
+    threshold, words = number(criteria.threshold_per_100ul), criteria.verdicts
+    if verdict == words.increased:
         return (
             f"{threshold} or more CACs per 100 µL of blood: consistent with an increased risk of stage I–II lung cancer "
             "by Katz's criteria. The count alone establishes nothing in this person."
         )
-    if verdict == INSUFFICIENT:
+    if verdict == words.insufficient:
         return (
             f"{plural(result.evaluable, 'evaluable cell')}, fewer than the {integer(criteria.min_evaluable_cells)} the assay asks for: "
             "too few to hold against the criteria."
         )
-    if verdict == UNDETERMINED:
-        if result.blood_volume_ul is None:
-            return "The blood volume the slides stand for is not known, so there is no rate to hold against the criteria. Counts only."
-        return "The criteria gave no answer for these numbers."
-    if result.cacs_per_100ul is None:
-        return f"Counts only; the criterion is {threshold} CACs per 100 µL of blood."
-    return f"Fewer than {threshold} CACs per 100 µL of blood: Katz's criterion is not met."
+    if verdict == words.not_increased:
+        return f"Fewer than {threshold} CACs per 100 µL of blood: Katz's criterion is not met."
+    if result.blood_volume_ul is None:
+        return "The blood volume the slides stand for is not known, so there is no rate to hold against the criteria. Counts only."
+    return "The criteria gave no answer for these numbers."
 
 
 def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
@@ -119,7 +110,7 @@ def caveats(report: PatientReport) -> list[str]:
     if result.blood_volume_ul is None:
         missing = [slide.barcode for slide in report.slides if slide.blood_volume_ul is None]
         found.append(f"Blood volume unknown{' for slide ' + ', '.join(missing) if missing else ''}: no CACs per 100 µL can be given.")
-    if result.evaluable < criteria.min_evaluable_cells and report.verdict != INSUFFICIENT:
+    if result.evaluable < criteria.min_evaluable_cells and report.verdict != criteria.verdicts.insufficient:
         found.append(
             f"{plural(result.evaluable, 'evaluable cell')}, fewer than the {integer(criteria.min_evaluable_cells)} the assay asks for."
         )
@@ -132,7 +123,12 @@ def caveats(report: PatientReport) -> list[str]:
             f"may be. Without: {plural(result.cacs_without_polyploid, 'CAC')}; {outcome}."
         )
     low, high = result.cacs_per_100ul_low, result.cacs_per_100ul_high
-    if low is not None and high is not None and low < criteria.threshold_per_100ul <= high and report.verdict != INSUFFICIENT:
+    if (
+        low is not None
+        and high is not None
+        and low < criteria.threshold_per_100ul <= high
+        and report.verdict != criteria.verdicts.insufficient
+    ):
         found.append(
             f"The interval includes the threshold of {number(criteria.threshold_per_100ul)}: chance alone could put it on either side."
         )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cacapp.report.html import render_html
-from cacapp.report.model import FlaggedCell, PatientReport, by_urgency
+from cacapp.report.model import FlaggedCell, PatientReport, VerdictWords, by_urgency
 
 FORBIDDEN = re.compile(r"tumou?r|malignan|diagnos|cancer cell|patient has|metasta|carcinoma", re.IGNORECASE)
 VOID = {"meta", "img", "br", "link", "rect", "hr", "input"}
@@ -121,7 +121,7 @@ def test_the_contrast_limits_are_printed(report: PatientReport) -> None:
     [
         ("undetermined", None, 11_903, "blood volume the slides stand for is not known"),
         ("insufficient", 147.5, 88, "88 evaluable cells, fewer than the 250 the assay asks for"),
-        ("below threshold", 147.5, 11_903, "Katz's criterion is not met"),
+        ("not increased (Katz)", 147.5, 11_903, "Katz's criterion is not met"),
     ],
 )
 def test_what_is_missing_is_said_in_words(report: PatientReport, verdict: str, volume: float | None, evaluable: int, said: str) -> None:
@@ -140,6 +140,14 @@ def test_what_is_missing_is_said_in_words(report: PatientReport, verdict: str, v
     assert "None" not in text
     assert ("volume unknown" in text) == (volume is None)
     assert not FORBIDDEN.search(text)
+
+
+def test_an_assay_may_have_verdict_words_of_its_own(report: PatientReport) -> None:
+    words = VerdictWords(increased="at or above the limit")
+    html = render_html(replace(report, verdict="at or above the limit", criteria=replace(report.criteria, verdicts=words)))
+    assert 'class="verdict raised"' in html
+    assert "consistent with an increased risk" in Page(html).text
+    assert 'class="verdict open"' in render_html(replace(report, verdict="a word from nowhere"))
 
 
 def test_a_patient_without_any_cell_still_gets_a_page(report: PatientReport) -> None:
