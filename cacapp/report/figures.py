@@ -127,7 +127,7 @@ def frame_overview(
         emphasised: the class drawn last, thicker and labelled.
         width_px: of the picture; a smaller frame is not enlarged.
         pixel_size_um: of the frame, for the 50 µm scale bar; None leaves it out.
-        encoding: "jpeg" (quality 82, three times as fast as WebP at this size), "webp" or "png".
+        encoding: "jpeg" (quality 82; quicker to encode than WebP at this size), "webp" or "png".
     """
     height, width = dapi.shape
     scale = min(1.0, width_px / width)
