@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Subquery, and_, func, null, select, text
 from sqlmodel import Session
 
-from cacapp.db.queries import latest_run_ids, slides
+from cacapp.db.queries import frames_of_runs, latest_run_ids, slides
 from cacapp.db.runs import get_run
 from cacapp.db.tables import NOT_NORMAL, Table
 from cacapp.errors import CacappError, UsageError
 
 _T = Table.metadata.tables
 CELL, CALL, COUNT, SIGNAL = _T["cell"], _T["cell_call"], _T["signal_count"], _T["signal"]
-FRAME, SLIDE, PATIENT, CHANNEL, LEDGER = _T["frame"], _T["slide"], _T["patient"], _T["channel"], _T["run_frame"]
+FRAME, SLIDE, PATIENT, CHANNEL = _T["frame"], _T["slide"], _T["patient"], _T["channel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
     """Cells with calls: those of a class by the index of calls, all of them by the frames of the runs' slides."""
     query = select(CALL, CELL.c.frame_id).join(CELL, CELL.c.id == CALL.c.cell_id).where(CALL.c.run_id.in_(run_ids))
     if class_ is None or class_ == "normal":
-        query = query.where(CELL.c.frame_id.in_(_frames(run_ids)))
+        query = query.where(CELL.c.frame_id.in_(frames_of_runs(run_ids)))
     else:
         query = query.where(text(f"cell_call.{NOT_NORMAL}"))  # lets the databases use the partial index
     return query if class_ is None else query.where(CALL.c["class"] == class_)
@@ -198,12 +198,7 @@ def _segmented(run_id: int) -> Select[Any]:
     missing = [null().label(name) for name in ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")]
     own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
     query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id == run_id)
-    return query.where(CELL.c.frame_id.in_(_frames([run_id])))
-
-
-def _frames(run_ids: Sequence[int]) -> Select[Any]:
-    """The frames in the runs' ledgers."""
-    return select(LEDGER.c.frame_id).where(LEDGER.c.run_id.in_(run_ids))
+    return query.where(CELL.c.frame_id.in_(frames_of_runs([run_id])))
 
 
 def _read(session: Session, picked: Select[Any], limit: int | None) -> list[CellRow]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import Session
 
 from cacapp.db.runs import get_run
-from cacapp.db.tables import CellCall, FrameRow, Patient, PatientResult, Run, RunFrame, Slide
+from cacapp.db.tables import Cell, CellCall, FrameRow, Patient, PatientResult, Run, RunFrame, Slide
 from cacapp.errors import CacappError
 
 
@@ -189,7 +189,7 @@ def call_totals(session: Session, run_ids: Sequence[int]) -> CallTotals:
         where(_c(CellCall.needs_review).is_(True)),
         where(evaluable, is_cac),
         where(evaluable, is_cac, _c(CellCall.subtype) == "balanced_polyploid"),
-    ).where(_c(CellCall.run_id).in_(run_ids))
+    ).where(*_calls_of(run_ids))
     cells, *sums = (int(value) for value in session.connection().execute(query).one())
     return CallTotals(cells, sums[0], sums[1], sums[2], sums[3], class_counts(session, run_ids), exclusion_counts(session, run_ids))
 
@@ -208,11 +208,21 @@ def _count_by(session: Session, column: InstrumentedAttribute[Any], run_ids: Seq
     name = func.coalesce(column, "unknown").label("name")
     query = (
         select(name, func.count().label("cells"))
-        .where(_c(CellCall.run_id).in_(run_ids), _c(CellCall.evaluable).is_(evaluable))
+        .where(*_calls_of(run_ids), _c(CellCall.evaluable).is_(evaluable))
         .group_by(name)
         .order_by(name)
     )
     return {row.name: row.cells for row in session.connection().execute(query)}
+
+
+def frames_of_runs(run_ids: Sequence[int]) -> Select[Any]:
+    """The ids of all frames of the runs' slides: calls are stored in the order of cells, so the way to a run's is by its frames."""
+    return select(_c(FrameRow.id)).where(_c(FrameRow.slide_id).in_(select(_c(Run.slide_id)).where(_c(Run.id).in_(run_ids))))
+
+
+def _calls_of(run_ids: Sequence[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    here = select(_c(Cell.id)).where(_c(Cell.frame_id).in_(frames_of_runs(run_ids)))
+    return _c(CellCall.run_id).in_(run_ids), _c(CellCall.cell_id).in_(here)
 
 
 def _c(attribute: Any) -> InstrumentedAttribute[Any]:

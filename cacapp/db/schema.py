@@ -105,7 +105,7 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
     config = alembic_config(connection)
     here = read_revision(connection)
-    if here is not None and revision != "head" and revision < here:
+    if here is not None and (revision == "base" or (revision != "head" and revision < here)):
         command.downgrade(config, revision)
     else:
         command.upgrade(config, revision)

@@ -1,0 +1,140 @@
+"""The schema: migrations and tables say the same, databases of other revisions are told apart, migrating is all or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from cacapp.db import schema
+from cacapp.db.session import Database, migration_connection, open_database, status, upgrade
+from cacapp.db.tables import Table
+from cacapp.errors import CacappError
+
+TABLES = set(Table.metadata.tables)
+
+
+def _set_revision(path: Path, revision: str) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    raw.close()
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(empty_record: Path) -> None:
+    with migration_connection(empty_record) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_the_big_tables_keep_each_row_once(database: Database) -> None:
+    with database.reading() as session:
+        made = dict(session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).tuples().all())
+    without_rowid = {name for name, sql in made.items() if "WITHOUT ROWID" in sql}
+    assert without_rowid == {"signal", "stray_signal", "signal_count", "cell_call", "verdict", "pseudo_label"}
+
+
+def test_the_tables_can_be_made_on_postgresql() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in Table.metadata.sorted_tables]
+    indexes = [str(CreateIndex(index).compile(dialect=dialect)) for table in Table.metadata.tables.values() for index in table.indexes]
+    assert "id BIGSERIAL NOT NULL" in next(s for s in statements if "TABLE cell " in s)
+    assert not any("ROWID" in statement for statement in statements)
+    assert any("WHERE class <> 'normal'" in index for index in indexes)
+
+
+def test_head_is_alembics_head() -> None:
+    from alembic.script import ScriptDirectory
+
+    assert ScriptDirectory(str(schema.migrations_folder())).get_current_head() == schema.head()
+
+
+def test_status_of_a_current_database(empty_record: Path) -> None:
+    assert status(empty_record) == schema.SchemaStatus(schema.head(), schema.head())
+    assert status(empty_record).up_to_date
+
+
+def test_an_older_schema_is_refused_with_the_command_that_upgrades_it(database: Database, tmp_path: Path) -> None:
+    _set_revision(tmp_path / "cacapp.db", "0000")
+    with pytest.raises(CacappError, match="`cacapp db upgrade`"):
+        open_database(tmp_path / "cacapp.db")
+    assert not status(tmp_path / "cacapp.db").up_to_date
+
+
+def test_a_newer_schema_is_refused_and_not_touched_by_upgrade(database: Database, tmp_path: Path) -> None:
+    _set_revision(tmp_path / "cacapp.db", "9999")
+    with pytest.raises(CacappError, match="cacapp is older"):
+        open_database(tmp_path / "cacapp.db")
+    with pytest.raises(CacappError, match="cacapp is older"):
+        upgrade(tmp_path / "cacapp.db")
+    assert status(tmp_path / "cacapp.db").current == "9999"
+
+
+def test_upgrade_makes_a_database_and_is_idempotent(tmp_path: Path) -> None:
+    assert upgrade(tmp_path / "new.db").up_to_date
+    assert upgrade(tmp_path / "new.db").up_to_date
+    open_database(tmp_path / "new.db", create=False)
+
+
+def test_status_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(CacappError, match="no such database"):
+        status(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_filled_database_goes_down_and_up_again(database: Database, fill_slide: Callable[..., object], tmp_path: Path) -> None:
+    fill_slide(database)
+    database.dispose()
+    path = tmp_path / "cacapp.db"
+    assert upgrade(path, "base").current is None
+    with sqlite3.connect(path) as raw:
+        assert {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} == {"alembic_version"}
+    raw.close()
+    assert upgrade(path).up_to_date
+    fill_slide(open_database(path))
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    here = schema.migrations_folder()
+    for file in ("env.py", "versions/0001_record.py"):
+        (tmp_path / "migrations" / file).write_text((here / file).read_text())
+    (versions / "0002_fails.py").write_text(
+        "from alembic import op\nrevision, down_revision = '0002', '0001'\n"
+        "def upgrade():\n    op.drop_table('metric')\n    op.execute('INSERT INTO nowhere VALUES (1)')\n"
+        "def downgrade():\n    pass\n"
+    )
+    monkeypatch.setattr(schema, "migrations_folder", lambda: tmp_path / "migrations")
+    schema.head.cache_clear()
+    try:
+        with pytest.raises(Exception, match="nowhere"):
+            upgrade(tmp_path / "cacapp.db")
+    finally:
+        monkeypatch.undo()
+        schema.head.cache_clear()
+    with sqlite3.connect(tmp_path / "cacapp.db") as raw:
+        names = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    raw.close()
+    assert names == TABLES | {"alembic_version"}
+    assert status(tmp_path / "cacapp.db").up_to_date
+
+
+def test_a_migration_that_orphans_rows_is_undone(database: Database, fill_slide: Callable[..., object], tmp_path: Path) -> None:
+    fill_slide(database)
+
+    def orphan_and_migrate() -> None:
+        with migration_connection(tmp_path / "cacapp.db") as connection:
+            connection.execute(text("DELETE FROM patient"))
+            schema.migrate(connection)
+
+    with pytest.raises(CacappError, match="was undone"):
+        orphan_and_migrate()
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM patient")).scalar_one() == 1

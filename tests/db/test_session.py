@@ -1,0 +1,254 @@
+"""Opening, making and leaving a database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cacapp.db import slides
+from cacapp.db.session import Database, database_url, open_database
+from cacapp.db.tables import Patient
+from cacapp.errors import CacappError, UsageError
+
+
+def test_the_option_goes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CACAPP_DB", raising=False)
+    assert database_url(None) == "cacapp.db"
+    monkeypatch.setenv("CACAPP_DB", "/else/where.db")
+    assert database_url(None) == "/else/where.db"
+    assert database_url("mine.db") == "mine.db"
+
+
+def test_a_new_file_and_its_companions_are_the_users_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        database = open_database(tmp_path / "new.db")
+        with database.session() as session:
+            session.add(Patient(code="P1"))
+            session.flush()
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert "new.db" in modes
+    assert set(modes.values()) == {0o600}
+
+
+def test_names_that_mean_something_in_urls_are_only_names(tmp_path: Path) -> None:
+    path = tmp_path / "what? 100% of #1.db"
+    open_database(path).dispose()
+    assert path.exists()
+    open_database(f"sqlite:///{tmp_path / 'plain.db'}").dispose()
+    assert (tmp_path / "plain.db").exists()
+
+
+def test_connections_have_the_pragmas(database: Database) -> None:
+    wanted = {"foreign_keys": 1, "journal_mode": "wal", "busy_timeout": 30_000, "synchronous": 1}
+    with database.reading() as session:
+        found = {name: session.execute(text(f"PRAGMA {name}")).scalar_one() for name in wanted}
+    assert found == wanted
+
+
+def test_an_exception_undoes_the_whole_transaction(database: Database) -> None:
+    def fail_half_way() -> None:
+        with database.session() as session:
+            session.add(Patient(code="P1"))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    with database.session() as session:
+        session.add(Patient(code="P2"))
+    with database.reading() as session:
+        assert session.execute(text("SELECT code FROM patient")).scalars().all() == ["P2"]
+
+
+def test_a_reader_is_not_held_up_by_a_writer_and_cannot_write(database: Database) -> None:
+    with database.session() as writer:
+        writer.add(Patient(code="P1"))
+        writer.flush()
+        with database.reading() as reader:
+            assert reader.execute(text("SELECT count(*) FROM patient")).scalar_one() == 0
+    with pytest.raises(CacappError), database.reading() as reader:
+        reader.execute(text("DELETE FROM patient"))
+    with database.reading() as reader:
+        assert reader.execute(text("SELECT count(*) FROM patient")).scalar_one() == 1
+
+
+def test_a_second_writing_session_in_a_thread_is_a_bug_not_a_wait(database: Database) -> None:
+    with database.session(), pytest.raises(RuntimeError, match="already open"), database.session():
+        pass
+
+
+def test_rows_stay_usable_after_their_session(database: Database) -> None:
+    with database.session() as session:
+        slide = slides.register_slide(session, "P1", "S1", 50.0)
+    assert slide.barcode == "S1"
+
+
+def test_text_shows_no_password(database: Database) -> None:
+    assert "secret" not in str(database)
+    with pytest.raises(CacappError) as caught:
+        open_database("nosuchbase://me:secret@host/name")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(CacappError) as caught:
+        open_database("postgresql://me:secret@127.0.0.1:1/name")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def _refused(target: Path | str, *, create: bool = True) -> str:
+    with pytest.raises(CacappError) as caught:
+        open_database(target, create=create)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("content", [b"patient,slide\n", b"x" * 5000, b"II*\0" + bytes(600)])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "slides.csv"
+    path.write_bytes(content)
+    before = _tree(tmp_path)
+    assert "no cacapp database" in _refused(path)
+    assert _tree(tmp_path) == before
+
+
+def test_a_database_cut_off_after_its_header_is_refused(tmp_path: Path, empty_record: Path) -> None:
+    path = tmp_path / "cut.db"
+    path.write_bytes(empty_record.read_bytes()[:5000])
+    message = _refused(path)
+    assert str(path) in message
+
+
+@pytest.mark.parametrize(
+    "other", ["CREATE TABLE photo (id)", "CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES ('a1b2')"]
+)
+def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "photos.db"
+    with sqlite3.connect(path) as raw:
+        raw.executescript(other)
+    raw.close()
+    before = _tree(tmp_path)
+    assert "another program" in _refused(path)
+    assert _tree(tmp_path) == before
+
+
+def test_places_where_no_file_can_be_made_are_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    before = _tree(tmp_path)
+    assert "no folder" in _refused(tmp_path / "missing" / "a.db")
+    assert "no folder" in _refused(tmp_path / "file" / "a.db")
+    assert "is a folder" in _refused(tmp_path)
+    assert "cannot be made" in _refused("/proc/a.db")
+    assert "no such database" in _refused(tmp_path / "a.db", create=False)
+    assert _tree(tmp_path) == before
+
+
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("permissions do not bind root; /proc stands for it in the test above")
+    tmp_path.chmod(0o500)
+    assert "cannot be made" in _refused(tmp_path / "a.db")
+
+
+def test_a_database_in_memory_is_refused() -> None:
+    with pytest.raises(UsageError, match="memory"):
+        open_database("sqlite://")
+
+
+def test_a_read_only_database_is_read_and_writing_it_is_one_line(database: Database, tmp_path: Path) -> None:
+    read_only = open_database(f"sqlite:///file:{tmp_path / 'cacapp.db'}?mode=ro&uri=true")
+    with read_only.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM patient")).scalar_one() == 0
+    with pytest.raises(CacappError, match="read-only"), read_only.session() as session:
+        session.add(Patient(code="P1"))
+
+
+def test_a_locked_database_is_one_line(database: Database, tmp_path: Path) -> None:
+    blocker = sqlite3.connect(tmp_path / "cacapp.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with database.engine.connect() as connection:
+        connection.connection.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+    with pytest.raises(CacappError, match="in use by another program"), database.session() as session:
+        session.add(Patient(code="P1"))
+    blocker.close()
+
+
+FULL = """
+import resource, sys
+from cacapp.db.session import open_database
+from cacapp.db.tables import Patient
+from cacapp.errors import CacappError
+database = open_database(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    with database.session() as session:
+        session.add_all(Patient(code=f"P{i}" + "x" * 1000) for i in range(3000))
+except CacappError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "small.db"
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert "nothing half-written" in done.stdout
+    assert done.stdout.count("\n") == 1
+    with open_database(path).reading() as session:
+        assert session.execute(text("SELECT count(*) FROM patient")).scalar_one() == 0
+
+
+def test_a_kill_while_the_database_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
+    make = "import alembic.command, cacapp.db.session as s, sys; print(flush=True); s.open_database(sys.argv[1])"
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.db"
+        child = subprocess.Popen([sys.executable, "-c", make, str(path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.03 * attempt)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        with open_database(path).reading() as session:
+            assert session.execute(text("SELECT count(*) FROM patient_result")).scalar_one() == 0
+
+
+def test_processes_that_make_the_same_database_at_once_all_get_it(tmp_path: Path) -> None:
+    use = "import sys; from cacapp.db.session import open_database as o; s = o(sys.argv[1]).session(); s.__enter__()"
+    children = [subprocess.Popen([sys.executable, "-c", use, str(tmp_path / "shared.db")], stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [child.communicate()[1].decode() for child in children]
+    assert errors == ["", ""]
+
+
+def test_opening_an_existing_database_does_not_import_alembic(empty_record: Path) -> None:
+    code = "import sys; from cacapp.db.session import open_database as o; o(sys.argv[1]); sys.exit('alembic.command' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code, str(empty_record)], check=True)
+
+
+def test_a_database_is_made_in_under_a_second(tmp_path: Path, empty_record: Path) -> None:
+    times = []
+    for i in range(3):
+        start = time.perf_counter()
+        open_database(tmp_path / f"{i}.db").dispose()
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1
+
+
+def test_foreign_keys_hold(database: Database, fill_slide: Callable[..., object]) -> None:
+    fill_slide(database)
+    with pytest.raises(Exception, match="FOREIGN KEY"), database.session() as session:
+        session.execute(text("DELETE FROM frame"))
