@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlmodel import func, select
+from sqlmodel import Session, func, select
 
 from cacapp.db import slides
 from cacapp.db.session import Database
@@ -43,7 +43,7 @@ frame_sources = st.builds(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(source=frame_sources)
 def test_a_frame_source_comes_back_exactly(database: Database, source: FrameSource) -> None:
-    with database.engine.connect() as connection, slides.Session(connection, expire_on_commit=False) as session:
+    with database.engine.connect() as connection, Session(connection, expire_on_commit=False) as session:
         slide = slides.register_slide(session, "P1", "S1")
         row = slides.add_frame(session, slide, source)
         assert row is not None
