@@ -28,7 +28,8 @@ class Watershed(Prompter):
     smoothing_px: float = Field(0.7, ge=0.3, le=10, description="standard deviation of the Gaussian before thresholds, px at working scale")
     noise_factor: float = Field(4.0, ge=0, le=50, description="a nucleus is this many noise standard deviations above the background")
     floor: float = Field(0.4, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
-    local_share: float = Field(0.35, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
+    local_share: float = Field(0.25, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
+    own_share: float = Field(0.4, ge=0, lt=1, description="a nucleus ends at this share of its own median brightness")
     neighbourhood: float = Field(1.2, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
     distance_smoothing: float = Field(0.05, ge=0, le=0.5, description="standard deviation of the Gaussian on the distances, nuclear diameters")
     brightness_weight: float = Field(0.2, ge=0, le=1, description="how much dim valleys inside a region lower the distance landscape")
@@ -46,7 +47,7 @@ class Watershed(Prompter):
             return Prompts.empty()
         height = self._landscape(smooth, mask, diameter)
         labels, peaks = basins(height, mask)
-        labels = fuse(labels, peaks, height, self.fuse_ratio)
+        labels = self._trimmed(fuse(labels, peaks, height, self.fuse_ratio), smooth - levels(smooth).background)
         smallest = max(12.0, self.min_area * np.pi / 4 * diameter**2)
         return prompts_of(instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1])), dapi)
 
@@ -60,6 +61,19 @@ class Watershed(Prompter):
         mask = (lifted > rise) & (lifted > self.local_share * (around - grey.background))
         opened = cv2.morphologyEx(fill_holes(mask).astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
         return opened.astype(bool)
+
+    def _trimmed(self, labels: Array, lifted: Array) -> Array:
+        """Each nucleus cut to the pixels above ``own_share`` of its own median brightness; labels stay."""
+        rows, cols = np.nonzero(labels)
+        owner, value = labels[rows, cols], lifted[rows, cols]
+        order = np.lexsort((value, owner))
+        size = np.bincount(owner)
+        first = np.concatenate([[0], np.cumsum(size)[:-1]])
+        middle = value[order][np.minimum(first + size // 2, len(order) - 1)]
+        cut = value < self.own_share * middle[owner]
+        result = labels.copy()
+        result[rows[cut], cols[cut]] = 0
+        return result
 
     def _landscape(self, smooth: Array, mask: Array, diameter_px: float) -> Array:
         distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)

@@ -10,6 +10,9 @@ import numpy as np
 from cacapp.types import Array
 
 
+SAMPLE = 500_000
+
+
 @dataclass(frozen=True, slots=True)
 class Levels:
     """Grey levels of a plane: its background, the noise around it (standard deviation) and Otsu's threshold."""
@@ -17,6 +20,12 @@ class Levels:
     background: float
     noise: float
     threshold: float
+
+
+def sample(plane: Array) -> Array:
+    """At least ``SAMPLE`` of the plane's values, evenly taken, flat: enough for its levels at a fraction of the time."""
+    flat = plane.ravel()
+    return flat[:: max(1, flat.size // SAMPLE)]
 
 
 def otsu(values: Array) -> float:
@@ -31,8 +40,9 @@ def otsu(values: Array) -> float:
 
 def levels(smooth: Array) -> Levels:
     """Background (median of what lies under Otsu's threshold) and its noise (1.4826 MAD) of a (Y, X) float32 plane."""
-    threshold = otsu(smooth)
-    below = smooth[smooth <= threshold]
+    values = sample(smooth)
+    threshold = otsu(values)
+    below = values[values <= threshold]
     background = float(np.median(below))
     noise = 1.4826 * float(np.median(np.abs(below - background)))
     return Levels(background, noise, threshold)
