@@ -12,6 +12,8 @@ from cacapp.fish.rules import classify
 from cacapp.types import Array
 
 HYBRIDISATION_FAILURE = "hybridisation failure?"
+CONTESTED = "contested signals decide"
+UNCERTAIN = "uncertain"
 CELLS_AT_ONCE = 4096
 
 
@@ -42,13 +44,24 @@ NOT_EVALUABLE = CellCall(None, None, False, None, False, None, False)
 
 
 def call_cells(
-    counts: Array, evaluable: Array, assay: Assay, *, weakest_counted_snr: Array | None = None, strongest_rejected_snr: Array | None = None
+    counts: Array,
+    evaluable: Array,
+    assay: Assay,
+    *,
+    weakest_counted_snr: Array | None = None,
+    strongest_rejected_snr: Array | None = None,
+    fewest: Array | None = None,
+    most: Array | None = None,
 ) -> list[CellCall]:
     """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
+
+    A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``: it goes to review and is no CAC
+    until a person has decided.
 
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
         evaluable: (N,) bool.
+        fewest, most: (N, P) as ``cacapp.fish.spots.count_range`` gives them; both or none.
         weakest_counted_snr, strongest_rejected_snr: (N, P) as ``cacapp.fish.spots.snr_evidence`` gives them; both or none.
 
     Raises:
@@ -67,6 +80,9 @@ def call_cells(
     index = classify(counts, assay.classes, assay.channels)
     subtypes = _subtypes(counts, index, assay)
     failed = (counts == 0).any(axis=1)
+    contested = np.zeros(len(counts), bool)
+    if fewest is not None and most is not None:
+        contested = _is_cac(fewest, assay) != _is_cac(most, assay)
     calls = []
     for i in range(len(counts)):
         if not evaluable[i]:
@@ -74,6 +90,9 @@ def call_cells(
             continue
         name = assay.class_names[index[i]]
         margin = float(margins[i]) if np.isfinite(margins[i]) else None
+        if contested[i]:
+            calls.append(CellCall(UNCERTAIN, None, False, margin, True, CONTESTED, True))
+            continue
         reason = HYBRIDISATION_FAILURE if failed[i] else None
         calls.append(CellCall(name, subtypes[i], name in assay.cac_classes, margin, reason is not None, reason, True))
     return calls

@@ -81,7 +81,7 @@ def judge_spots(
         raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
     diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
     bleed = bleed_through(candidates, assay, diameter_px)
-    assigned, codes = _assign_all(candidates, nuclei, assay), {}
+    assigned, codes = _assign_all(candidates, nuclei, assay, assay.signals.rim_tolerance_diameters * diameter_px), {}
     for probe in assay.probes:
         dots, a = candidates[probe.channel], assigned[probe.channel]
         code = np.zeros(len(dots), np.int8)
@@ -117,6 +117,18 @@ def count_signals(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> Ar
     return counts
 
 
+def count_range(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
+    """Fewest and most signals of each nucleus, both (n_nuclei, P) int64: without and with every counted dot that a neighbour could own."""
+    low = count_signals(spots, n_nuclei, assay)
+    high = low.copy()
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        contested = s.counts & s.contested
+        low[:, column] -= np.bincount(s.cell[contested], minlength=n_nuclei)
+        high[:, column] += np.bincount(s.other[contested], minlength=n_nuclei)
+    return low, high
+
+
 def shared_nuclei(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
     """(n_nuclei,) bool: a counted signal lies in the overlap of this nucleus with another, so neither count can be trusted."""
     shared = np.zeros(n_nuclei, bool)
@@ -143,9 +155,11 @@ def snr_evidence(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tup
     return weakest, strongest
 
 
-def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay) -> dict[str, Assignment]:
+def _assign_all(
+    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, tolerance_px: float
+) -> dict[str, Assignment]:
     """The assignment of each channel's dots, made in one go: the masks are laid out once."""
-    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, assay.signals.rim_tolerance_px)
+    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, tolerance_px)
     parts, start = {}, 0
     for channel in assay.channels:
         part = slice(start, start + len(candidates[channel]))

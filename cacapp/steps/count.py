@@ -23,7 +23,7 @@ from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall, call_cells
 from cacapp.fish.evaluability import judge_nuclei
-from cacapp.fish.spots import Spots, count_signals, judge_spots, shared_nuclei, snr_evidence
+from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, shared_nuclei, snr_evidence
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.ledger import Job, carry_out
@@ -110,7 +110,9 @@ def count(
         job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
         reports.append(carry_out(db, job, force=force, workers=workers, progress=progress or Silent()))
     with db.session() as session:
-        refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
+        warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
+    for line in warnings:
+        (progress or Silent()).warn(line)
     return reports
 
 
@@ -126,7 +128,10 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     counts = count_signals(spots, n, assay)
     weakest, strongest = snr_evidence(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
-    calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest)
+    fewest, most = count_range(spots, n, assay)
+    calls = call_cells(
+        counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most
+    )
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions)
 
 
@@ -183,11 +188,15 @@ def _task(session: Session, frame: FrameRow, *, run_id: int) -> _Task:
     cells = read_cells(session, run_id, cast(int, frame.id))
     edge = [_on_edge(c.instance, frame) for c in cells]
 
-    def column(name: str) -> Array:
-        return np.array([getattr(c, name) for c in cells], float)
-
-    names = ("area_px", "length_px", "width_px", "roundness", "solidity")
-    shapes = Shapes(*(column(name) for name in names), np.array(edge, bool), frame.pixel_size_um)
+    shapes = Shapes(
+        area_px=np.array([c.area_px for c in cells], float),
+        length_px=np.array([c.length_px for c in cells], float),
+        width_px=np.array([c.width_px for c in cells], float),
+        roundness=np.array([c.roundness for c in cells], float),
+        solidity=np.array([c.solidity for c in cells], float),
+        on_edge=np.array(edge, bool),
+        pixel_size_um=frame.pixel_size_um,
+    )
     focus = np.array([np.nan if c.focus is None else c.focus for c in cells])
     excluded = tuple(c.exclusion_reason for c in cells)
     return _Task(frame_source(session, frame), tuple(c.id for c in cells), tuple(c.instance for c in cells), shapes, focus, excluded)

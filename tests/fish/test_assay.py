@@ -28,7 +28,7 @@ classes = [
 [signals]
 diameter_um = 0.8
 diameter_px = 6.5
-rim_tolerance_px = 2.0
+rim_tolerance_diameters = 0.3
 min_relative_amplitude = 0.25
 debris = { same_place_in_all_channels = false }
 """
@@ -92,7 +92,7 @@ REFUSED = [
     ("min_snr = 8.0", "minimum_snr = 8.0", "probes #1 min_snr: missing"),
     ("copies = 2", "copies = 0", "probes #1 copies: input should be greater than or equal to 1"),
     ("diameter_um = 0.8", "diameter_um = 0.0", "signals.diameter_um: input should be greater than 0"),
-    ("rim_tolerance_px = 2.0", "rim_tolerance_px = -1.0", "signals.rim_tolerance_px: input should be greater than or equal to 0"),
+    ("rim_tolerance_diameters = 0.3", "rim_tolerance_diameters = -1.0", "signals.rim_tolerance_diameters: input should be greater than or equal to 0"),
     ("[signals.debris]", "[signals.dust]", "signals.dust: unknown key"),
     ('donor = "aqua"', 'donor = "blue"', "signals.bleed_through.pairs #1 donor: no probe of this assay has channel 'blue'"),
     ('donor = "aqua"', 'donor = "green"', "signals.bleed_through.pairs #1: green cannot bleed into itself"),
