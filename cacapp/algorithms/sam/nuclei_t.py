@@ -1,9 +1,9 @@
 """``nuclei_t``: a Segment Anything model of 3 million parameters for nuclei, with a convolutional image encoder.
 
-Prompt encoder, two-way transformer and mask decoder are segment-anything's own (Kirillov et al. 2023); only the image encoder is
-another one, as in MobileSAM and EdgeSAM. It sees tiles of 256 px in which a nucleus is about 32 px across. Its one output tensor carries three maps,
-so that SamPredictor can pass it on: the embedding (stride 8) and, folded into channels, finer features of stride 4 and 2 which the decoder
-adds while it enlarges the mask (the "high-resolution features" of SAM 2, Ravi et al. 2024). Masks come out at stride 2.
+Prompt encoder, two-way transformer and mask decoder are segment-anything's own (Kirillov et al. 2023); the image encoder is another
+one, as in MobileSAM and EdgeSAM. It sees tiles of 256 px in which a nucleus is about 32 px across. Its one output tensor carries three
+maps, so that SamPredictor can pass it on: the embedding (stride 8) and, folded into channels, finer features of stride 4 and 2 which the
+decoder adds while it enlarges the mask (the "high-resolution features" of SAM 2, Ravi et al. 2024). Masks come out at stride 2.
 """
 
 from __future__ import annotations
