@@ -43,7 +43,9 @@ def segment(
     host = discover(no_plugin)
     segment_plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
     with progress(quiet) as bar:
-        reports = step(open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar)
+        reports = step(
+            open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
+        )
     finish(reports, "cells", json, quiet)
 
 
@@ -68,7 +70,9 @@ def count(
     host = discover(no_plugin)
     _, count_plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
     with progress(quiet) as bar:
-        reports = step(open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar)
+        reports = step(
+            open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
+        )
     finish(reports, "signals", json, quiet)
 
 
@@ -153,7 +157,9 @@ def plans(
     for kind, name in names:
         if name:
             host.build(kind, name, values[name])
-    segmentation = SegmentPlan(prompter or "watershed", segmenter or "coarse", filter_names, {n: v for n, v in values.items() if n != detector}, seed)
+    segmentation = SegmentPlan(
+        prompter or "watershed", segmenter or "coarse", filter_names, {n: v for n, v in values.items() if n != detector}, seed
+    )
     counting = CountPlan(load_assay(assay or "katz-4color"), detector or "log", values.get(detector or "", {}), min_evaluable)
     return segmentation, counting
 

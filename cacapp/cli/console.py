@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.progress import Progress as Bar
+    from rich.progress import TaskID
     from rich.table import Table
 
 out = Console(highlight=False)
@@ -26,7 +27,8 @@ class ConsoleProgress:
     """A bar with time left on a terminal, plain warnings elsewhere. ``quiet`` shows neither bar nor warnings' counts, only errors."""
 
     def __init__(self, bar: Bar | None, quiet: bool) -> None:
-        self._bar, self._quiet, self._task = bar, quiet, None
+        self._bar, self._quiet = bar, quiet
+        self._task: TaskID | None = None
         self.warnings: list[str] = []
 
     def start(self, what: str, total: int) -> None:
@@ -84,7 +86,9 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def table(title: str | None, columns: Iterable[str | tuple[str, str]], rows: Iterable[Sequence[object]], caption: str | None = None) -> Table:
+def table(
+    title: str | None, columns: Iterable[str | tuple[str, str]], rows: Iterable[Sequence[object]], caption: str | None = None
+) -> Table:
     """A rich table; a column given as (name, "right") is right-aligned."""
     from rich import box
     from rich.table import Table as RichTable

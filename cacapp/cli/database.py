@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import typer
+
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, say
-
-import typer
 
 app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 

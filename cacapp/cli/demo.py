@@ -61,6 +61,8 @@ def demo(
         return
     print_patients(db)
     say(f"Simulated slides: {folder}   database: {db}")
-    say(f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {count_plan.assay.patient.min_evaluable_cells}.")
+    say(
+        f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {count_plan.assay.patient.min_evaluable_cells}."
+    )
     say(f"[bold]Reports with pictures:[/] {done.pages[-1]}")
     say("[bold]Your own slide:[/] cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100")

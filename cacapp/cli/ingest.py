@@ -46,7 +46,9 @@ def ingest(
     with progress(quiet) as bar:
         reports = step(open_database(db), requests, required, bar)
     if json:
-        print_json([{"patient": r.patient, "slide": r.slide, "added": r.added, "known": r.known, "refused": dict(r.refused)} for r in reports])
+        print_json(
+            [{"patient": r.patient, "slide": r.slide, "added": r.added, "known": r.known, "refused": dict(r.refused)} for r in reports]
+        )
     for report in reports:
         say(describe(report), quiet or json)
     if any(r.refused for r in reports):
@@ -91,7 +93,9 @@ def slide_requests(
     absent = next((p for p in paths if not p.exists()), None)
     if absent is not None:
         raise UsageError(f"there is no {absent}")
-    return [SlideRequest(patient, slide, tuple(paths), volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)]
+    return [
+        SlideRequest(patient, slide, tuple(paths), volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)
+    ]
 
 
 def _with_defaults(request: SlideRequest, channels: str | None, pattern: str | None, projection: str) -> SlideRequest:

@@ -10,13 +10,16 @@ import typer
 ANALYSIS, RECORD = "Analysis", "Record"
 
 Db = Annotated[
-    str | None, typer.Option("--db", envvar="CACAPP_DB", help="Database: a file or a SQLAlchemy URL.", show_default="cacapp.db here", show_envvar=True)
+    str | None,
+    typer.Option("--db", envvar="CACAPP_DB", help="Database: a file or a SQLAlchemy URL.", show_default="cacapp.db here", show_envvar=True),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even where an earlier run did exactly this.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that work on frames at once.")]
-NoPlugin = Annotated[list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Keep a plugin or distribution out; may be repeated.")]
+NoPlugin = Annotated[
+    list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Keep a plugin or distribution out; may be repeated.")
+]
 
 Slides = Annotated[list[str] | None, typer.Argument(metavar="[SLIDE]...", help="Barcodes; all slides by default.")]
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders of one slide's frames.")]
@@ -26,30 +29,46 @@ SlideFilter = Annotated[str | None, typer.Option("--slide", help="Only this slid
 Patient = Annotated[str | None, typer.Option("--patient", help="Pseudonym of the patient, never a name.")]
 Slide = Annotated[str | None, typer.Option("--slide", help="Barcode of the slide.")]
 Volume = Annotated[
-    str | None, typer.Option("--blood-volume-ul", metavar="UL", help="Blood the slide stands for, µL; 'unknown' gives counts without a verdict.")
+    str | None,
+    typer.Option("--blood-volume-ul", metavar="UL", help="Blood the slide stands for, µL; 'unknown' gives counts without a verdict."),
 ]
 Manifest = Annotated[
-    Path | None, typer.Option("--manifest", help="CSV with one row a slide: patient, slide, path, blood_volume_ul (notes, pattern, channels, projection).")
+    Path | None,
+    typer.Option(
+        "--manifest", help="CSV with one row a slide: patient, slide, path, blood_volume_ul (notes, pattern, channels, projection)."
+    ),
 ]
 Channels = Annotated[
-    str | None, typer.Option("--channels", metavar="MAP", help="Which channel is which: DAPI=Hoechst,red=Cy5 (names as found) or red=#4 (position).")
+    str | None,
+    typer.Option("--channels", metavar="MAP", help="Which channel is which: DAPI=Hoechst,red=Cy5 (names as found) or red=#4 (position)."),
 ]
 FilePattern = Annotated[
-    str | None, typer.Option("--pattern", help="One file per channel: a file name with {frame} and {channel}, e.g. '{frame}_{channel}.tif'.")
+    str | None,
+    typer.Option("--pattern", help="One file per channel: a file name with {frame} and {channel}, e.g. '{frame}_{channel}.tif'."),
 ]
 Projection = Annotated[str, typer.Option("--projection", metavar="none|max|focus", help="How a z-stack becomes a plane.")]
 Notes = Annotated[str | None, typer.Option("--notes", help="Free text kept with the slide.")]
 
 Prompter = Annotated[str, typer.Option("--prompter", help="Prompt algorithm.", rich_help_panel=ANALYSIS)]
 Segmenter = Annotated[str, typer.Option("--segmenter", help="Segmenter.", rich_help_panel=ANALYSIS)]
-Filter = Annotated[list[str] | None, typer.Option("--filter", help="Instance filter; may be repeated. [default: single-cell]", rich_help_panel=ANALYSIS)]
+Filter = Annotated[
+    list[str] | None, typer.Option("--filter", help="Instance filter; may be repeated. [default: single-cell]", rich_help_panel=ANALYSIS)
+]
 Detector = Annotated[str, typer.Option("--detector", help="Signal detector.", rich_help_panel=ANALYSIS)]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of a chosen algorithm (see: cacapp plugins show).", rich_help_panel=ANALYSIS),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of a chosen algorithm (see: cacapp plugins show).", rich_help_panel=ANALYSIS
+    ),
 ]
 Assay = Annotated[str, typer.Option("--assay", help="Assay definition: a name or a TOML file.", rich_help_panel=ANALYSIS)]
 MinEvaluable = Annotated[
     int | None,
-    typer.Option("--min-evaluable", min=1, metavar="N", help="Fewer evaluable cells give no verdict. [default: the assay's]", rich_help_panel=ANALYSIS),
+    typer.Option(
+        "--min-evaluable",
+        min=1,
+        metavar="N",
+        help="Fewer evaluable cells give no verdict. [default: the assay's]",
+        rich_help_panel=ANALYSIS,
+    ),
 ]

@@ -21,7 +21,9 @@ def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Qu
     host = Host.discover(no_plugin or ())
     found = host.algorithms()
     if json:
-        records = [{"kind": r.kind, "name": r.name, "plugin": r.plugin, "distribution": r.distribution, "version": r.version} for r in found]
+        records = [
+            {"kind": r.kind, "name": r.name, "plugin": r.plugin, "distribution": r.distribution, "version": r.version} for r in found
+        ]
         print_json({"algorithms": records, "problems": [str(p) for p in host.problems]})
     elif not quiet:
         rows = [[r.kind, r.name, _summary(r.cls), f"{r.distribution} {r.version}"] for r in found]
@@ -35,7 +37,9 @@ def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Qu
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="Name of an algorithm.")],
-    kind: Annotated[str | None, typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Where a name has several.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Where a name has several.")
+    ] = None,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -117,7 +117,9 @@ def _patients_table(found: Sequence[PatientSummary]) -> Any:
         rate = None if r.cacs_per_100ul is None else f"{r.cacs_per_100ul:.2f} ({r.cacs_per_100ul_low:.2f}–{r.cacs_per_100ul_high:.2f})"
         cacs = f"{r.cacs}" + (f" ({r.cacs_balanced_polyploid} polyploid)" if r.cacs_balanced_polyploid else "")
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
-        rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *(r.classes.get(c, 0) for c in classes), cacs, volume, rate, _verdict(r)])
+        rows.append(
+            [p.patient.code, f"{r.evaluable} of {r.cells}", *(r.classes.get(c, 0) for c in classes), cacs, volume, rate, _verdict(r)]
+        )
     return table(None, columns, rows, caption="Research use only.")
 
 

@@ -30,10 +30,19 @@ def list_runs(
         print_json([_record(r) for r in found])
         return
     rows = [
-        [r.run.id, r.run.step, r.slide, r.patient, r.run.status, _frames(r.frames), _algorithms(r.run.algorithms), f"{r.run.started_at:%Y-%m-%d %H:%M}"]
+        [
+            r.run.id,
+            r.run.step,
+            r.slide,
+            r.patient,
+            r.run.status,
+            _frames(r.frames),
+            _algorithms(r.run.algorithms),
+            f"{r.run.started_at:%Y-%m-%d %H:%M}",
+        ]
         for r in found
     ]
-    columns = [("run", "right"), "step", "slide", "patient", "status", "frames", "algorithms", "started (UTC)"]
+    columns: list[str | tuple[str, str]] = [("run", "right"), "step", "slide", "patient", "status", "frames", "algorithms", "started (UTC)"]
     if rows:
         out.print(table(None, columns, rows))
     else:
@@ -41,7 +50,9 @@ def list_runs(
 
 
 @app.command("show")
-def show(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
+def show(
+    run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False
+) -> None:
     """One run: its algorithms, parameters and fingerprint, and the state of each frame."""
     from cacapp.db.queries import run_details
     from cacapp.db.session import open_database
@@ -66,9 +77,14 @@ def show(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.D
         "fingerprint": r.fingerprint,
     }
     for one in r.algorithms.get("chosen", []):
-        facts[one["kind"]] = f"{one['name']} ({one['distribution']} {one['version']}): " + ", ".join(f"{k}={v}" for k, v in one["params"].items())
+        facts[one["kind"]] = f"{one['name']} ({one['distribution']} {one['version']}): " + ", ".join(
+            f"{k}={v}" for k, v in one["params"].items()
+        )
     out.print(table(f"run {r.id}", ["", ""], [[k, v] for k, v in facts.items() if v is not None]))
-    rows = [[x.frame, x.state.status, x.state.attempts, f"{x.state.seconds:.2f}" if x.state.seconds else None, x.state.error or ""] for x in ledger]
+    rows = [
+        [x.frame, x.state.status, x.state.attempts, f"{x.state.seconds:.2f}" if x.state.seconds else None, x.state.error or ""]
+        for x in ledger
+    ]
     out.print(table(None, ["frame", "state", ("tries", "right"), ("seconds", "right"), "error"], rows))
 
 

@@ -129,9 +129,7 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     weakest, strongest = snr_evidence(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
-    calls = call_cells(
-        counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most
-    )
+    calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most)
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions)
 
 
@@ -207,9 +205,7 @@ def _on_edge(nucleus: Instance, frame: FrameRow) -> bool:
     return x <= 0 or y <= 0 or x + w >= frame.width_px or y + h >= frame.height_px
 
 
-def _write(
-    session: Session, run_id: int, frame: FrameRow, result: CountedFrame, *, channels: Sequence[str]
-) -> tuple[int, dict[str, Any]]:
+def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame, *, channels: Sequence[str]) -> tuple[int, dict[str, Any]]:
     frame_id = cast(int, frame.id)
     names = [c.name for c in frame_source(session, frame).channels]
     written = 0
@@ -229,4 +225,6 @@ def _warning(frame: FrameRow, result: CountedFrame) -> str | None:
     if not evaluable.any():
         return None
     empty = [c for c, column in zip(result.spots, result.counts[evaluable].T, strict=True) if not column.any()]
-    return f"no signal in any nucleus in channel {', '.join(empty)}; is it the right channel, and did the probe hybridise?" if empty else None
+    return (
+        f"no signal in any nucleus in channel {', '.join(empty)}; is it the right channel, and did the probe hybridise?" if empty else None
+    )

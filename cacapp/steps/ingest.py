@@ -69,5 +69,7 @@ def _ingest(db: Database, request: SlideRequest, required: Sequence[str], progre
         progress.warn(f"slide {request.slide}: frames of different size: {listed}; each is analysed at its own size")
     unsized = [f.name for f in found if f.pixel_size_um is None]
     if unsized:
-        progress.warn(f"slide {request.slide}: no pixel size in {len(unsized)} frames ({unsized[0]}): sizes are judged against the frame's own nuclei")
+        progress.warn(
+            f"slide {request.slide}: no pixel size in {len(unsized)} frames ({unsized[0]}): sizes are judged against the frame's own nuclei"
+        )
     return IngestReport(request.patient, request.slide, added, len(found) - added, tuple(refused))

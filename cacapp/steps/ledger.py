@@ -56,7 +56,13 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
         if run is None:
             ids = [_id(f) for f in job.frames]
             run = start_run(
-                session, step=job.step, slide_id=job.slide_id, fingerprint=job.fingerprint, app_version=__version__, frame_ids=ids, **job.run
+                session,
+                step=job.step,
+                slide_id=job.slide_id,
+                fingerprint=job.fingerprint,
+                app_version=__version__,
+                frame_ids=ids,
+                **job.run,
             )
         run_id = get_id(run)
         ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
@@ -91,7 +97,9 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
     with db.session() as session:
         text = "; ".join(f"{name}: {error}" for name, error in failed) or None
         finish_run(session, run_id, "succeeded" if done else "failed", text)
-    return RunReport(job.barcode, run_id, job.step, len(job.frames), done, tuple(failed), items=written, seconds=time.perf_counter() - start)
+    return RunReport(
+        job.barcode, run_id, job.step, len(job.frames), done, tuple(failed), items=written, seconds=time.perf_counter() - start
+    )
 
 
 class _Keyed(Generic[Item, Result]):
@@ -105,9 +113,14 @@ class _Keyed(Generic[Item, Result]):
 
 
 def _unfinished_or_done(session: Session, job: Job[Item, Result]) -> Run | None:
-    """The latest run that did, or began, exactly this."""
-    same = (Run.slide_id == job.slide_id, Run.step == job.step, Run.fingerprint == job.fingerprint, Run.status != "cancelled")
-    return session.exec(select(Run).where(*same).order_by(col(Run.id).desc()).limit(1)).first()
+    """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read."""
+    here = (Run.slide_id == job.slide_id, Run.step == job.step)
+    same = (*here, Run.fingerprint == job.fingerprint, Run.status != "cancelled")
+    run = session.exec(select(Run).where(*same).order_by(col(Run.id).desc()).limit(1)).first()
+    if run is None:
+        return None
+    later = (*here, Run.status == "succeeded", col(Run.id) > get_id(run))
+    return run if session.exec(select(Run.id).where(*later).limit(1)).first() is None else None
 
 
 def _id(frame: FrameRow) -> int:

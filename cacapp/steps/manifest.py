@@ -69,7 +69,9 @@ def read_manifest(path: Path) -> list[SlideRequest]:
     for line, row in rows:
         request = _request(path, line, row)
         if (seen := requests.get(request.slide)) is not None:
-            raise UsageError(f"manifest {path}, line {line}: slide {request.slide} is listed twice (patients {seen.patient}, {request.patient})")
+            raise UsageError(
+                f"manifest {path}, line {line}: slide {request.slide} is listed twice (patients {seen.patient}, {request.patient})"
+            )
         requests[request.slide] = request
     return list(requests.values())
 
@@ -79,10 +81,14 @@ def _check_columns(path: Path, columns: list[str]) -> None:
     if unknown:
         near = difflib.get_close_matches(unknown[0], REQUIRED + OPTIONAL, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"manifest {path}: unknown column {unknown[0]!r}{hint} Columns are {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}")
+        raise UsageError(
+            f"manifest {path}: unknown column {unknown[0]!r}{hint} Columns are {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
+        )
     missing = [c for c in REQUIRED if c not in columns]
     if missing:
-        raise UsageError(f"manifest {path}: column {missing[0]!r} is missing (leave a value empty where it is unknown, but keep the column)")
+        raise UsageError(
+            f"manifest {path}: column {missing[0]!r} is missing (leave a value empty where it is unknown, but keep the column)"
+        )
 
 
 def _request(path: Path, line: int, row: dict[str, str | None]) -> SlideRequest:

@@ -79,9 +79,7 @@ def _planes(frame: Frame) -> dict[str, Array]:
     return {name: frame.channel(name) for name in frame.channel_names}
 
 
-def _cells(
-    db: Database, frame: Frame, chosen: Sequence[CellRow], records: Mapping[int, CellRecord], limits: ContrastLimits
-) -> Pictures:
+def _cells(db: Database, frame: Frame, chosen: Sequence[CellRow], records: Mapping[int, CellRecord], limits: ContrastLimits) -> Pictures:
     planes = _planes(frame)
     side = window_side_px([records[r.cell_id].instance.bbox_xywh for r in chosen])
     result: Pictures = {}

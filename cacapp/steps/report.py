@@ -35,10 +35,12 @@ from cacapp.report.model import (
     RunProvenance,
     SlideSummary,
     SourceFile,
+    VerdictWords,
 )
 from cacapp.steps.files import write_atomically
 from cacapp.steps.pictures import draw
 from cacapp.steps.progress import Progress, Silent
+from cacapp.steps.result import MIN_EVALUABLE, counted_otherwise
 
 
 def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[PatientSummary]:
@@ -48,7 +50,9 @@ def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[Patie
     known = {p.patient.code: p for p in found}
     missing = [c for c in codes if c not in known]
     if missing:
-        raise UsageError(f"no patient {missing[0]!r} in the database; it has {', '.join(list(known)[:10]) or 'none yet: see cacapp ingest'}")
+        raise UsageError(
+            f"no patient {missing[0]!r} in the database; it has {', '.join(list(known)[:10]) or 'none yet: see cacapp ingest'}"
+        )
     return [known[c] for c in codes] if codes else found
 
 
@@ -68,7 +72,7 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
         path = out / f"{file_name(summary.patient.code)}.html"
         write_atomically(path, render_html(report).encode())
         paths.append(path)
-        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result))
+        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result, report.criteria.verdicts))
         progress.advance(summary.patient.code)
     index = out / "index.html"
     write_atomically(index, render_index(rows).encode())
@@ -87,11 +91,18 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         raise CacappError(f"patient {summary.patient.code} has no result yet; run: cacapp count --patient {summary.patient.code}")
     with db.reading() as session:
         counted = [session.get_one(Run, i) for i in result.count_run_ids]
+        if not counted:
+            raise CacappError(
+                f"patient {summary.patient.code}: no frame could be counted, there is nothing to report; see: cacapp runs list"
+            )
         assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
+        criteria = _criteria(assay, session.get_one(Run, result.run_id))
         slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
         rows = [row for run in counted for row in cells(session, run_id=run.id)]
         failed = _failed_frames(session, slides, counted)
-        frames = list(session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.slide_id), col(FrameRow.name))))
+        frames = list(
+            session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.slide_id), col(FrameRow.name)))
+        )
         files = tuple(
             SourceFile(slides[f.slide_id].barcode, Path(uri).name, uri, sha)
             for f in frames
@@ -106,11 +117,11 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         app_version=__version__,
         verdict=result.verdict,
         verdict_without_polyploid=result.verdict_without_polyploid,
-        criteria=_criteria(assay, counted[0]),
+        criteria=criteria,
         result=numbers(result),
         slides=tuple(_slide_summary(s, rows, frames, failed) for s in slides.values()),
-        patterns=_patterns(rows),
-        flagged=tuple(_flagged(row, pixel_size[row.frame_id]) for row in shown),
+        patterns=_patterns(rows, assay),
+        flagged=tuple(_flagged(row, assay, pixel_size[row.frame_id]) for row in shown),
         frames=tuple(_overview(f, slides, rows) for f in frames),
         failed_frames=failed,
         provenance=tuple(p for pair in provenance for p in pair),
@@ -131,7 +142,8 @@ def numbers(result: PatientResult) -> ResultNumbers:
 
 
 def _criteria(assay: Assay, run: Run) -> Criteria:
-    minimum = run.params.get("min_evaluable_cells") or assay.patient.min_evaluable_cells
+    minimum = run.params.get(MIN_EVALUABLE) or assay.patient.min_evaluable_cells
+    words = assay.patient.verdicts
     return Criteria(
         assay.name,
         assay.version,
@@ -140,10 +152,16 @@ def _criteria(assay: Assay, run: Run) -> Criteria:
         assay.patient.threshold_per_100ul,
         int(minimum),
         assay.patient.confidence,
+        VerdictWords(words.increased, words.not_increased, words.insufficient, words.undetermined),
     )
 
 
-def _flagged(row: CellRow, pixel_size_um: float | None) -> FlaggedCell:
+def _counts(row: CellRow, assay: Assay) -> dict[str, int]:
+    """Copies by probe, in the order of the assay."""
+    return {channel: row.counts[channel] for channel in assay.channels if channel in row.counts}
+
+
+def _flagged(row: CellRow, assay: Assay, pixel_size_um: float | None) -> FlaggedCell:
     return FlaggedCell(
         cell_id=row.cell_id,
         slide=row.slide,
@@ -154,7 +172,7 @@ def _flagged(row: CellRow, pixel_size_um: float | None) -> FlaggedCell:
         class_name=row.class_,
         subtype=row.subtype,
         is_cac=row.is_cac,
-        counts=row.counts,
+        counts=_counts(row, assay),
         needs_review=row.needs_review,
         review_reason=row.review_reason,
         margin=row.margin,
@@ -162,8 +180,8 @@ def _flagged(row: CellRow, pixel_size_um: float | None) -> FlaggedCell:
     )
 
 
-def _patterns(rows: Sequence[CellRow]) -> tuple[PatternCount, ...]:
-    seen = Counter(("-".join(map(str, row.counts.values())), row.class_) for row in rows if row.evaluable)
+def _patterns(rows: Sequence[CellRow], assay: Assay) -> tuple[PatternCount, ...]:
+    seen = Counter(("-".join(map(str, _counts(row, assay).values())), row.class_) for row in rows if row.evaluable)
     return tuple(PatternCount(pattern, n, name) for (pattern, name), n in seen.items())
 
 
@@ -197,8 +215,21 @@ def _failed_frames(session: Session, slides: dict[int, Slide], counted: Sequence
             errors[line.frame_id] = line.error
         if line.status == "done" and line.run_id in {run.id for run in counted}:
             done.add(line.frame_id)
+    otherwise = counted_otherwise(session, list(slides), cast(str, counted[0].assay_toml))
     frames = session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.name)))
-    return tuple(FailedFrame(slides[f.slide_id].barcode, f.name, errors[cast(int, f.id)]) for f in frames if f.id not in done)
+    return tuple(
+        FailedFrame(
+            slides[f.slide_id].barcode,
+            f.name,
+            f"counted with another assay, {other}" if (other := otherwise.get(f.slide_id)) else errors[_id(f)],
+        )
+        for f in frames
+        if f.id not in done
+    )
+
+
+def _id(frame: FrameRow) -> int:
+    return cast(int, frame.id)
 
 
 def _provenance(session: Session, run: Run, slides: dict[int, Slide]) -> tuple[RunProvenance, ...]:

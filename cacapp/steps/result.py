@@ -10,28 +10,45 @@ from sqlmodel import Session, col, select
 
 from cacapp.db.calls import write_patient_result
 from cacapp.db.queries import call_totals, latest_run_ids
-from cacapp.db.tables import FrameRow, PatientResult, Run, RunFrame, Slide
+from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, RunFrame, Slide
 from cacapp.fish.assay import Assay
 from cacapp.fish.patient import SlideTally, patient_result
 
+MIN_EVALUABLE = "min_evaluable_cells"
+"""Key in a count run's params: the limit that the result as of this run was held against, where it is not the assay's."""
 
-def refresh_results(session: Session, run_ids: Sequence[int], assay: Assay, min_evaluable_cells: int | None) -> None:
-    """Writes the result of every patient whose slides the count runs ``run_ids`` belong to.
+
+def refresh_results(session: Session, run_ids: Sequence[int], assay: Assay, min_evaluable_cells: int | None) -> list[str]:
+    """Writes the result of every patient whose slides the count runs ``run_ids`` belong to, and the limit used with it.
 
     Only counts made with this very assay are added up; frames of slides counted otherwise, or not yet, are among ``frames_failed``.
+
+    Returns:
+        A warning for each patient with slides counted with another assay.
     """
     newest: dict[int, int] = {}
     for run_id in run_ids:
         slide = session.get_one(Slide, session.get_one(Run, run_id).slide_id)
         newest[slide.patient_id] = max(run_id, newest.get(slide.patient_id, 0))
-    for patient_id, run_id in newest.items():
-        _refresh(session, patient_id, run_id, assay, min_evaluable_cells)
+    return [line for patient, run_id in newest.items() for line in _refresh(session, patient, run_id, assay, min_evaluable_cells)]
 
 
-def _refresh(session: Session, patient_id: int, run_id: int, assay: Assay, min_evaluable_cells: int | None) -> None:
+def counted_otherwise(session: Session, slide_ids: Sequence[int], assay_toml: str) -> dict[int, str]:
+    """Slide id to "name version" of the assay of its latest count, for the slides where that is another one."""
+    latest = (session.get_one(Run, run_id) for run_id in latest_run_ids(session, "count", slide_ids).values())
+    return {run.slide_id: f"{run.assay_name} {run.assay_version}" for run in latest if run.assay_toml != assay_toml}
+
+
+def _refresh(session: Session, patient_id: int, newest: int, assay: Assay, min_evaluable_cells: int | None) -> list[str]:
     slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id))}
     counted = latest_run_ids(session, "count", list(slides))
-    same = {s: r for s, r in counted.items() if session.get_one(Run, r).assay_toml == assay.toml()}
+    otherwise = counted_otherwise(session, list(slides), assay.toml())
+    same = {s: r for s, r in counted.items() if s not in otherwise}
+    # The newest of all its counts, so that what is asked for last is what is shown.
+    run_id = max(counted.values(), default=newest)
+    run = session.get_one(Run, run_id)
+    kept = {name: value for name, value in run.params.items() if name != MIN_EVALUABLE}
+    run.params = kept if min_evaluable_cells is None else kept | {MIN_EVALUABLE: min_evaluable_cells}
     tallies = []
     for slide_id, count_run in same.items():
         totals = call_totals(session, [count_run])
@@ -73,3 +90,9 @@ def _refresh(session: Session, patient_id: int, run_id: int, assay: Assay, min_e
             frames_failed=frames - done,
         ),
     )
+    if not otherwise:
+        return []
+    code = session.get_one(Patient, patient_id).code
+    listed = ", ".join(f"{slides[slide].barcode} ({other})" for slide, other in otherwise.items())
+    ours = f"{assay.name} {assay.version}"
+    return [f"patient {code}: not in the result, for counted with another assay than {ours}: slide {listed}; count them alike with --assay"]

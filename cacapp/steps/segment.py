@@ -154,9 +154,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: SegmentedFram
     rejected = list(zip(*result.verdicts.values(), strict=True)) if result.verdicts else [() for _ in result.instances]
     reasons = [next((r for r in row if r is not None), None) for row in rejected]
     frame_id = cast(int, frame.id)
-    write_cells(
-        session, run_id, frame_id, result.instances, result.shapes, result.centroids_yx, result.focus, reasons, result.verdicts
-    )
+    write_cells(session, run_id, frame_id, result.instances, result.shapes, result.centroids_yx, result.focus, reasons, result.verdicts)
     sharpness = float(np.median(result.focus)) if len(result.focus) else None
     stored = session.get_one(FrameRow, frame_id)
     stored.focus = sharpness

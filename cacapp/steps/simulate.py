@@ -15,7 +15,14 @@ from cacapp.steps.progress import Progress, Silent
 
 
 def simulate_slide(
-    out: Path, frames: int, nuclei: int, height_px: int, width_px: int, seed: int, settings: Sequence[str] = (), progress: Progress | None = None
+    out: Path,
+    frames: int,
+    nuclei: int,
+    height_px: int,
+    width_px: int,
+    seed: int,
+    settings: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Writes frames, label images and truth.csv into ``out``. Raises UsageError for an unknown or out-of-range ``name=value``."""
     progress = progress or Silent()
