@@ -1,8 +1,14 @@
 """cacapp: slides in, per-patient CAC counts out. This is what a plugin author imports."""
 
-from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.hookspecs import hookimpl
-from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector
+    from cacapp.hookspecs import hookimpl
+    from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals
 
 __version__ = "0.1.0"
 
@@ -22,3 +28,23 @@ __all__ = [
     "__version__",
     "hookimpl",
 ]
+
+_HOMES = {
+    "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector"),
+    "cacapp.hookspecs": ("hookimpl",),
+    "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals"),
+}
+
+
+def __getattr__(name: str) -> object:
+    # numpy and pydantic are loaded when a name is asked for: `cacapp --help` needs neither, and half its time would be theirs.
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module 'cacapp' has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
