@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from cacapp import hookspecs
 from cacapp.api import API_VERSION, Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.errors import CacappError, UsageError
+from cacapp.host.origin import stamp
 
 GROUP = "cacapp"
 NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
@@ -65,6 +66,17 @@ class Problem:
         return f"plugin {self.plugin!r} of {self.distribution}: {self.message}"
 
 
+class _Source(NamedTuple):
+    """Where a plugin comes from."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def problem(self, message: str, kind: str | None = None, name: str | None = None) -> Problem:
+        return Problem(self.plugin, f"{self.distribution} {self.version}", message, kind, name)
+
+
 class Host:
     """The plugins of one process. Nothing global: make one and pass it on.
 
@@ -75,8 +87,7 @@ class Host:
     def __init__(self, exclude: Iterable[str] = ()) -> None:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
-        self._exclude = frozenset(exclude)
-        self._sources: dict[str, tuple[str, str]] = {}
+        self._exclude = frozenset(map(_normal, exclude))
         self._found: list[Registered] = []
         self.problems: list[Problem] = []
 
@@ -91,24 +102,21 @@ class Host:
 
     def register(self, plugin: object, name: str, distribution: str = "this process", version: str = "0") -> None:
         """Adds a plugin (a module, class or object with hook implementations) and collects its algorithms."""
-        if name in self._exclude or distribution in self._exclude:
+        if self._excluded(name, distribution):
             return
+        source = _Source(name, distribution, version)
         wrong = self._misspelled(plugin)
         if wrong:
-            self.problems.append(Problem(name, f"{distribution} {version}", wrong))
+            self.problems.append(source.problem(wrong))
             return
-        if self._manager.has_plugin(name):
-            other = " ".join(self._sources[name])
-            self.problems.append(Problem(name, f"{distribution} {version}", f"its entry-point name is already taken by {other}"))
-            return
-        self._sources[name] = (distribution, version)
         try:
-            self._manager.register(plugin, name=name)
+            # two distributions may give their entry points the same name
+            self._manager.register(plugin, name=f"{_normal(distribution)}:{name}")
         except Exception as error:
-            self.problems.append(Problem(name, f"{distribution} {version}", f"cannot be registered: {_line(error)}"))
+            self.problems.append(source.problem(f"cannot be registered: {_line(error)}"))
             return
         for kind in KINDS:
-            self._collect(kind, plugin, name)
+            self._collect(kind, plugin, source)
 
     def algorithms(self, kind: str | None = None) -> list[Registered]:
         """What is available, duplicates included, sorted by kind and name."""
@@ -130,13 +138,17 @@ class Host:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         failed = "; ".join(str(p) for p in self.problems if p.kind is None)
-        raise UsageError(f"no {kind} named {name!r}: {hint}there are {', '.join(names) or 'none'}{'; not loaded: ' + failed if failed else ''}")
+        raise UsageError(
+            f"no {kind} named {name!r}: {hint}there are {', '.join(names) or 'none'}{'; not loaded: ' + failed if failed else ''}"
+        )
 
     def build(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> Algorithm:
         """The algorithm with these parameters. Raises UsageError naming plugin and parameter where one is unknown or out of range."""
         found = self.find(kind, name)
         try:
-            return found.cls(**(params or {}))
+            built = found.cls(**(params or {}))
+            stamp(built, found.origin)
+            return built
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(p) for p in first["loc"]) or "parameters"
@@ -144,7 +156,8 @@ class Host:
                 fields = list(found.cls.model_fields)
                 what = f"unknown parameter; it has {', '.join(fields) or 'none'}"
             else:
-                what = f"{first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+                message = " ".join(first["msg"].split())
+                what = f"{message[:1].lower()}{message[1:]}, got {first['input']!r}"
             raise UsageError(f"{kind} {name!r} ({found.origin}): {field}: {what} (see: cacapp plugins show {name})") from error
         except Exception as error:
             raise CacappError(f"{kind} {name!r} ({found.origin}) cannot be built: {_line(error)}") from error
@@ -152,51 +165,59 @@ class Host:
     def _load(self, point: importlib.metadata.EntryPoint) -> None:
         distribution = point.dist.name if point.dist else "unknown distribution"
         version = point.dist.version if point.dist else "?"
-        if point.name in self._exclude or distribution in self._exclude:
+        if self._excluded(point.name, distribution):
             return
         try:
             plugin = point.load()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self.problems.append(Problem(point.name, f"{distribution} {version}", f"cannot be loaded: {_line(error)}"))
+            self.problems.append(_Source(point.name, distribution, version).problem(f"cannot be loaded: {_line(error)}"))
             return
         self.register(plugin, point.name, distribution, version)
 
-    def _misspelled(self, plugin: object) -> str | None:
-        known = [kind.hook for kind in KINDS.values()]
-        for name in dir(plugin):
-            if not name.startswith(f"{GROUP}_") or not callable(getattr(plugin, name, None)):
-                continue
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                return f"there is no hook {name!r}{f', did you mean {near[0]!r}?' if near else f'; hooks are {known}'}"
-            if not hasattr(getattr(plugin, name), f"{GROUP}_impl"):
-                return f"{name} is not marked with @hookimpl"
-        return None
+    def _excluded(self, name: str, distribution: str) -> bool:
+        return not self._exclude.isdisjoint((_normal(name), _normal(distribution)))
 
-    def _collect(self, kind: str, plugin: object, plugin_name: str) -> None:
-        hook = getattr(plugin, KINDS[kind].hook, None)
-        if hook is None:
-            return
-        distribution, version = self._sources[plugin_name]
-        label = f"{distribution} {version}"
-        try:
-            offered = list(hook())
-        except Exception as error:
-            self.problems.append(Problem(plugin_name, label, f"{KINDS[kind].hook} failed: {_line(error)}"))
-            return
+    def _misspelled(self, plugin: object) -> str | None:
+        """What is wrong with a plugin's hooks, or None."""
+        known = [kind.hook for kind in KINDS.values()]
+        any_hook = False
+        for name in dir(plugin):
+            candidate = getattr(plugin, name, None)
+            marked = getattr(candidate, f"{GROUP}_impl", None)
+            if not callable(candidate) or not (isinstance(marked, dict) or name.startswith(f"{GROUP}_")):
+                continue
+            hook = (marked or {}).get("specname") or name
+            if hook not in known:
+                near = difflib.get_close_matches(hook, known, n=1)
+                hint = f", did you mean {near[0]!r}?" if near else f"; hooks are {', '.join(known)}"
+                return f"there is no hook {hook!r}{hint}"
+            if not marked:
+                return f"{name} is not marked with @hookimpl"
+            any_hook = True
+        return None if any_hook else f"implements no hook; hooks are {', '.join(known)}"
+
+    def _collect(self, kind: str, plugin: object, source: _Source) -> None:
+        hook = KINDS[kind].hook
+        offered: list[Any] = []
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if implementation.plugin is not plugin:
+                continue
+            try:
+                offered += list(implementation.function())
+            except (Exception, SystemExit) as error:
+                self.problems.append(source.problem(f"{hook} failed: {_line(error)}"))
         for cls in offered:
             wrong = _contract(cls, kind)
             if wrong:
                 name = getattr(cls, "name", None)
-                self.problems.append(Problem(plugin_name, label, wrong, kind, name if isinstance(name, str) else None))
+                self.problems.append(source.problem(wrong, kind, name if isinstance(name, str) else None))
                 continue
-            registered = Registered(kind, cls.name, cls, plugin_name, distribution, version)
             for other in self._found:
                 if (other.kind, other.name) == (kind, cls.name):
-                    self.problems.append(Problem(plugin_name, label, f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
-            self._found.append(registered)
+                    self.problems.append(source.problem(f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
+            self._found.append(Registered(kind, cls.name, cls, source.plugin, source.distribution, source.version))
 
 
 def _contract(cls: Any, kind: str) -> str | None:
@@ -218,6 +239,11 @@ def _contract(cls: Any, kind: str) -> str | None:
     if bare:
         return f"{kind} {name!r}: parameter {bare[0]!r} has no description"
     return None
+
+
+def _normal(name: str) -> str:
+    """A name as packaging compares it (PEP 503): lower case, runs of ``-_.`` as one dash."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _line(error: BaseException) -> str:

@@ -1,19 +1,23 @@
 """Calls an algorithm and checks what it gives: shape, dtype, bounds, and that its input came back untouched.
 
-Every complaint is a CacappError of one line that names the algorithm and where it comes from.
+Every complaint is a CacappError of one line that names the algorithm, its plugin and its distribution.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import fields, is_dataclass, replace
+from numbers import Real
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, UsageError
+from cacapp.host.origin import origin_of
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 T = TypeVar("T")
@@ -21,23 +25,25 @@ T = TypeVar("T")
 
 def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Prompts:
     """Runs a prompter on (Y, X) ``dapi`` and checks its Prompts."""
-    with _untouched(algorithm, dapi) as view:
-        result = _call(algorithm, lambda: algorithm.prompt(view, pixel_size_um))
+    with _untouched(algorithm, dapi) as image:
+        result = _call(algorithm, lambda: algorithm.prompt(image, pixel_size_um))
     if not isinstance(result, Prompts):
-        raise _wrong(algorithm, f"prompt() must return Prompts, got {type(result).__name__}")
+        raise _wrong(algorithm, f"prompt() must return Prompts, got {_describe(result)}")
     height, width = dapi.shape
-    n = len(result.points_xy)
-    points = _array(algorithm, "points_xy", result.points_xy, np.float32, (n, -1, 2))
+    points = _array(algorithm, "points_xy", result.points_xy, np.float32, (None, None, 2))
+    n = len(points)
     labels = _array(algorithm, "point_labels", result.point_labels, np.int8, (n, points.shape[1]))
     if not np.isin(labels, (-1, 0, 1)).all():
         raise _wrong(algorithm, "point_labels must be 1 (object), 0 (background) or -1 (padding)")
-    used = points[labels >= 0]
-    _inside(algorithm, "points_xy", used, width, height)
+    _inside(algorithm, "points_xy", points[labels >= 0], width, height)
     if result.boxes_xyxy is not None:
         boxes = _array(algorithm, "boxes_xyxy", result.boxes_xyxy, np.float32, (n, 4))
-        _inside(algorithm, "boxes_xyxy", boxes.reshape(-1, 2), width + 1, height + 1)
+        # a box may end where the frame does: half a pixel beyond the last centre, a whole one where its end is exclusive
+        _inside(algorithm, "boxes_xyxy", boxes.reshape(-1, 2), width, height, slack_px=1)
         if (boxes[:, :2] >= boxes[:, 2:]).any():
             raise _wrong(algorithm, "boxes_xyxy must have left < right and top < bottom")
+    if not isinstance(result.regions, tuple):
+        raise _wrong(algorithm, f"regions must be a tuple of Instance, got {_describe(result.regions)}")
     if len(result.regions) not in (0, n):
         raise _wrong(algorithm, f"regions must be empty or one a prompt: {n} prompts, {len(result.regions)} regions")
     _instances(algorithm, "regions", result.regions, width, height)
@@ -46,38 +52,43 @@ def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Pro
 
 def segment(algorithm: Segmenter, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
     """Runs a segmenter on (Y, X) ``dapi`` and checks its Instances."""
-    with _untouched(algorithm, dapi) as view:
-        result = _call(algorithm, lambda: algorithm.segment(view, prompts, pixel_size_um))
+    with _untouched(algorithm, (dapi, prompts)) as (image, given):
+        result = _call(algorithm, lambda: algorithm.segment(image, given, pixel_size_um))
     if not isinstance(result, list):
-        raise _wrong(algorithm, f"segment() must return a list of Instance, got {type(result).__name__}")
+        raise _wrong(algorithm, f"segment() must return a list of Instance, got {_describe(result)}")
     _instances(algorithm, "instances", result, dapi.shape[1], dapi.shape[0])
     return result
 
 
 def judge(algorithm: InstanceFilter, shapes: Shapes) -> tuple[list[str | None], dict[str, float]]:
     """Runs a filter on N shapes: N reasons (None accepts) and the limits it held them against."""
-    reasons = _call(algorithm, lambda: algorithm.judge(shapes))
-    if not isinstance(reasons, list) or len(reasons) != len(shapes):
-        raise _wrong(algorithm, f"judge() must return a list of {len(shapes)} reasons, got {_count(reasons)}")
-    bad = next((r for r in reasons if r is not None and (not isinstance(r, str) or not r)), None)
-    if bad is not None:
-        raise _wrong(algorithm, f"a reason must be text or None, got {bad!r}")
-    limits = _call(algorithm, lambda: algorithm.limits(shapes))
-    if not isinstance(limits, dict) or not all(isinstance(k, str) and np.isfinite(v) for k, v in limits.items()):
-        raise _wrong(algorithm, "limits() must return finite numbers by name")
-    return reasons, {k: float(v) for k, v in limits.items()}
+    with _untouched(algorithm, shapes) as given:
+        reasons = _call(algorithm, lambda: algorithm.judge(given))
+        limits = _call(algorithm, lambda: algorithm.limits(given))
+    if not isinstance(reasons, list):
+        raise _wrong(algorithm, f"judge() must return a list of {len(shapes)} reasons, got {_describe(reasons)}")
+    if len(reasons) != len(shapes):
+        raise _wrong(algorithm, f"judge() must return one reason or None a shape: {len(shapes)} shapes, {len(reasons)} answers")
+    for reason in reasons:
+        if reason is not None and not (isinstance(reason, str) and reason.strip()):
+            raise _wrong(algorithm, f"a reason must be text or None, got {reason!r}")
+    if not isinstance(limits, dict):
+        raise _wrong(algorithm, f"limits() must return finite numbers by name, got {_describe(limits)}")
+    for name, value in limits.items():
+        if not isinstance(name, str) or not isinstance(value, Real) or not math.isfinite(value):
+            raise _wrong(algorithm, f"limits() must return finite numbers by name, got {name!r}: {value!r}")
+    return reasons, {name: float(value) for name, value in limits.items()}
 
 
 def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
     """Runs a signal detector on a (Y, X) probe plane and checks its Signals."""
-    with _untouched(algorithm, plane) as view:
-        result = _call(algorithm, lambda: algorithm.detect(view, nuclei, pixel_size_um))
+    with _untouched(algorithm, (plane, tuple(nuclei))) as (image, given):
+        result = _call(algorithm, lambda: algorithm.detect(image, given, pixel_size_um))
     if not isinstance(result, Signals):
-        raise _wrong(algorithm, f"detect() must return Signals, got {type(result).__name__}")
-    n = len(result.yx)
-    yx = _array(algorithm, "yx", result.yx, np.float32, (n, 2))
+        raise _wrong(algorithm, f"detect() must return Signals, got {_describe(result)}")
+    yx = _array(algorithm, "yx", result.yx, np.float32, (None, 2))
     for field in ("snr", "amplitude", "sigma_px"):
-        _array(algorithm, field, getattr(result, field), np.float32, (n,))
+        _array(algorithm, field, getattr(result, field), np.float32, (len(yx),))
     _inside(algorithm, "yx", yx[:, ::-1], plane.shape[1], plane.shape[0])
     return result
 
@@ -85,61 +96,92 @@ def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], 
 def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
     try:
         return work()
-    except CacappError:
-        raise
+    except UsageError as error:
+        raise UsageError(_told(algorithm, str(error))) from error
+    except CacappError as error:
+        raise _wrong(algorithm, str(error)) from error
     except MemoryError as error:
         raise _wrong(algorithm, "ran out of memory") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
-        if "read-only" in text:
+        if isinstance(error, ValueError) and "read-only" in text:
             raise _wrong(algorithm, f"tried to change its input ({text}); it must work on a copy") from error
-        raise _wrong(algorithm, f"failed: {type(error).__name__}: {text}") from error
+        raise _wrong(algorithm, f"failed: {type(error).__name__}{f': {text}' if text else ''}") from error
 
 
 @contextmanager
-def _untouched(algorithm: Algorithm, image: Array) -> Iterator[Array]:
-    """A read-only view of the image, and a complaint when its pixels changed all the same."""
-    image = np.ascontiguousarray(image)
-    before = zlib.crc32(image.data)
-    view = image.view()
-    view.flags.writeable = False
-    yield view
-    if zlib.crc32(image.data) != before:
-        raise _wrong(algorithm, "changed its input image; it must work on a copy")
+def _untouched(algorithm: Algorithm, given: Any) -> Iterator[Any]:
+    """The input with read-only arrays, and a complaint when their values changed all the same."""
+    sealed = _sealed(given)
+    before = [zlib.crc32(array.data) for array in _arrays(sealed)]
+    yield sealed
+    if [zlib.crc32(array.data) for array in _arrays(sealed)] != before:
+        raise _wrong(algorithm, "changed its input; it must work on a copy")
+
+
+def _sealed(value: Any) -> Any:
+    """The same value with its arrays as contiguous read-only views, through tuples and the value types."""
+    if isinstance(value, np.ndarray):
+        view = np.ascontiguousarray(value).view()
+        view.flags.writeable = False
+        return view
+    if isinstance(value, tuple):
+        return tuple(map(_sealed, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _sealed(getattr(value, f.name)) for f in fields(value)})
+    return value
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _arrays(part)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _arrays(getattr(value, field.name))
 
 
 def _instances(algorithm: Algorithm, what: str, instances: Sequence[Instance], width: int, height: int) -> None:
     for number, instance in enumerate(instances):
         where = f"{what}[{number}]"
         if not isinstance(instance, Instance):
-            raise _wrong(algorithm, f"{where} must be an Instance, got {type(instance).__name__}")
-        mask = instance.mask
+            raise _wrong(algorithm, f"{where} must be an Instance, got {_describe(instance)}")
+        mask, box = instance.mask, instance.bbox_xywh
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
             raise _wrong(algorithm, f"{where}.mask must be a 2-D bool array, got {_describe(mask)}")
-        x, y, w, h = instance.bbox_xywh
+        if not isinstance(box, tuple) or len(box) != 4 or not all(isinstance(v, int | np.integer) for v in box):
+            raise _wrong(algorithm, f"{where}.bbox_xywh must be four whole numbers, got {box!r}")
+        x, y, w, h = box
         if mask.shape != (h, w):
-            raise _wrong(algorithm, f"{where}.mask has shape {mask.shape}, its box says {(h, w)}")
+            raise _wrong(algorithm, f"{where}.mask has shape {mask.shape}, its box says {(int(h), int(w))}")
         if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
-            raise _wrong(algorithm, f"{where} lies outside the frame: box {instance.bbox_xywh}, frame {width} x {height}")
+            raise _wrong(algorithm, f"{where} lies outside the frame: box {tuple(map(int, box))}, frame {width} x {height}")
         if not mask.any():
             raise _wrong(algorithm, f"{where}.mask is empty")
-        if not 0 <= instance.score <= 1:
-            raise _wrong(algorithm, f"{where}.score must be in [0, 1], got {instance.score}")
+        if not isinstance(instance.score, Real) or not 0 <= instance.score <= 1:
+            raise _wrong(algorithm, f"{where}.score must be in [0, 1], got {instance.score!r}")
 
 
-def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: tuple[int, ...]) -> Array:
-    ok = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == len(shape)
-    if not ok or any(want not in (-1, got) for want, got in zip(shape, value.shape, strict=True)):  # type: ignore[attr-defined]
-        wanted = "(" + ", ".join("P" if s == -1 else str(s) for s in shape) + ")"
+def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> Array:
+    """The value as an array of this dtype and shape (None: any length), finite; else a complaint."""
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype != dtype
+        or value.ndim != len(shape)
+        or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True))
+    ):
+        wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
         raise _wrong(algorithm, f"{name} must be {np.dtype(dtype).name} of shape {wanted}, got {_describe(value)}")
-    array: Array = value  # type: ignore[assignment]
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise _wrong(algorithm, f"{name} holds NaN or infinity")
-    return array
+    return value
 
 
-def _inside(algorithm: Algorithm, name: str, xy: Array, width: int, height: int) -> None:
-    if len(xy) and ((xy < -0.5).any() or (xy[:, 0] > width - 0.5).any() or (xy[:, 1] > height - 0.5).any()):
+def _inside(algorithm: Algorithm, name: str, xy: Array, width: int, height: int, slack_px: float = 0.5) -> None:
+    """Complains of points further than ``slack_px`` beyond the centres of the outermost pixels."""
+    if ((xy < -slack_px) | (xy > np.array([width, height]) - 1 + slack_px)).any():
         raise _wrong(algorithm, f"{name} lies outside the frame of {width} x {height} px")
 
 
@@ -147,9 +189,9 @@ def _describe(value: object) -> str:
     return f"{value.dtype.name} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _count(value: object) -> str:
-    return f"{len(value)}" if isinstance(value, list) else type(value).__name__
+def _told(algorithm: Algorithm, what: str) -> str:
+    return f"{type(algorithm).name!r} ({origin_of(algorithm)}): {what}"
 
 
 def _wrong(algorithm: Algorithm, what: str) -> CacappError:
-    return CacappError(f"{type(algorithm).name!r} ({type(algorithm).__module__}): {what}")
+    return CacappError(_told(algorithm, what))

@@ -25,7 +25,7 @@ class Parameter:
 
 def parameters(cls: type[Algorithm]) -> list[Parameter]:
     """The parameters of an algorithm, in the order declared."""
-    schema = cls.model_json_schema()
+    schema = cls.model_json_schema(by_alias=False)
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
     rows = []
     for name, info in cls.model_fields.items():
