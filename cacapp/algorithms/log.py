@@ -31,6 +31,7 @@ class LogDetector(SignalDetector):
     max_sigma_um: float = Field(0.42, gt=0, le=5, description="standard deviation of the largest dot, µm")
     scales: int = Field(4, ge=1, le=12, description="number of scales between them")
     min_snr: float = Field(6.0, gt=0, description="weakest candidate, response over the nucleus' noise")
+    min_roundness: float = Field(0.3, ge=0, le=1, description="smaller over larger curvature of a dot's top; edges and ridges have 0")
     rim_um: float = Field(0.6, ge=0, le=5, description="dots up to this far outside the mask are reported, µm")
     nucleus_diameter_um: float = Field(8.5, gt=0, description="pixel size unknown: it is taken from the median nucleus having this diameter, µm")
 
@@ -41,7 +42,7 @@ class LogDetector(SignalDetector):
         sigmas = np.geomspace(max(0.8, self.min_sigma_um / pixel), max(0.8, self.max_sigma_um / pixel), self.scales)
         rim = max(1, round(self.rim_um / pixel))
         mosaic = pack(plane, nuclei, margin_px=int(np.ceil(3 * sigmas[-1])) + rim)
-        best, scale, noise = self._respond(mosaic, sigmas)
+        best, scale, noise, smooth = self._respond(mosaic, sigmas)
         zone = cv2.dilate(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
         peaks = (best == cv2.dilate(best, np.ones((3, 3), np.uint8))) & (zone > 0)
         rows, cols = np.nonzero(peaks)
@@ -49,6 +50,7 @@ class LogDetector(SignalDetector):
         response, which = best[rows, cols], scale[rows, cols]
         snr = response / noise[owner - 1, which]
         keep = (snr >= self.min_snr) & (response > 0)
+        keep[keep] = _roundness(smooth, which[keep], rows[keep], cols[keep]) >= self.min_roundness
         rows, cols, owner, response, which, snr = (v[keep] for v in (rows, cols, owner, response, which, snr))
         yx = np.stack(_refine(best, rows, cols), axis=1) + mosaic.shift_yx[owner - 1]
         bottom = np.array(plane.shape) - 1
@@ -60,8 +62,9 @@ class LogDetector(SignalDetector):
         areas = [np.count_nonzero(i.mask) for i in nuclei]
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
-    def _respond(self, mosaic: Mosaic, sigmas: Array) -> tuple[Array, Array, Array]:
-        """The best response over scales (Y, X), its scale index, and the noise (N, S) of each nucleus at each scale."""
+    def _respond(self, mosaic: Mosaic, sigmas: Array) -> tuple[Array, Array, Array, list[Array]]:
+        """The best response over scales (Y, X), its scale index, the noise (N, S) of each nucleus at each scale, the smoothed canvases."""
+        smoothed = []
         best = np.full(mosaic.canvas.shape, -np.inf, np.float32)
         scale = np.zeros(mosaic.canvas.shape, np.uint8)
         noise = np.empty((len(mosaic.windows), len(sigmas)), np.float32)
@@ -70,13 +73,14 @@ class LogDetector(SignalDetector):
             size = 2 * int(np.ceil(4 * sigma)) + 1
             smooth = cv2.GaussianBlur(mosaic.canvas, (size, size), sigma)
             response = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, scale=-(sigma**2))
+            smoothed.append(smooth)
             flat = response.ravel()
             for n, pixels in enumerate(samples):
                 noise[n, s] = _spread(flat[pixels])
             np.copyto(scale, np.uint8(s), where=response > best)
             np.maximum(best, response, out=best)
         floor = np.median(noise, axis=0) * 0.1
-        return best, scale, np.maximum(noise, np.maximum(floor, 1e-3))
+        return best, scale, np.maximum(noise, np.maximum(floor, 1e-3)), smoothed
 
 
 def _sample(mosaic: Mosaic, n: int) -> Array:
@@ -91,6 +95,20 @@ def _spread(values: Array) -> float:
     """Robust standard deviation: 1.4826 times the median absolute deviation from the median."""
     half = len(values) // 2
     return float(1.4826 * np.partition(np.abs(values - np.partition(values, half)[half]), half)[half])
+
+
+def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
+    """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 or less (given as 0) for an edge or a ridge."""
+    result = np.zeros(len(rows))
+    for s, image in enumerate(smoothed):
+        at = np.flatnonzero(scale == s)
+        y, x = np.clip(rows[at], 1, image.shape[0] - 2), np.clip(cols[at], 1, image.shape[1] - 2)
+        dyy = image[y - 1, x] - 2 * image[y, x] + image[y + 1, x]
+        dxx = image[y, x - 1] - 2 * image[y, x] + image[y, x + 1]
+        dxy = (image[y + 1, x + 1] - image[y + 1, x - 1] - image[y - 1, x + 1] + image[y - 1, x - 1]) / 4
+        middle, half = (dxx + dyy) / 2, np.hypot((dxx - dyy) / 2, dxy)
+        result[at] = np.where(middle + half < 0, (middle + half) / np.minimum(middle - half, -1e-9), 0)
+    return result
 
 
 def _refine(image: Array, rows: Array, cols: Array) -> tuple[Array, Array]:
