@@ -1,0 +1,57 @@
+# The only door: each target does all set-up it needs, on a machine with Python 3.11 and make.
+PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3 || command -v python) python3.11)
+VENV := .venv
+BIN := $(VENV)/bin
+YARDSTICK := .venv-yardstick
+STAMP := $(VENV)/.installed
+BENCH_DATA ?= ../shared
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
+	@echo "make demo    five simulated patients, from slides to reports"
+	@echo "make test    all tests"
+	@echo "make lint    style, types, layers, migrations"
+	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
+	@echo "make clean   remove the environment and what the tools left"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml Makefile
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 13); sys.exit(0 if ok else f"cacapp needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11")'
+	@echo "Making the environment in $(VENV) and installing cacapp with its tools (a few minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+	@echo "Done: $(BIN)/cacapp"
+
+demo: $(STAMP)
+	@$(BIN)/cacapp demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@rm -rf .lint && mkdir .lint
+	CACAPP_DB=.lint/check.db $(BIN)/cacapp db upgrade --quiet
+	CACAPP_DB=.lint/check.db $(BIN)/alembic check
+	@rm -rf .lint
+
+# the yardsticks need scikit-image, which the product does not: they get an environment of their own
+$(YARDSTICK)/bin/python:
+	@echo "Making the yardsticks' environment in $(YARDSTICK) ..."
+	@$(PYTHON) -m venv $(YARDSTICK)
+	@$(YARDSTICK)/bin/python -m pip install --quiet numpy scipy scikit-image opencv-python-headless tifffile
+
+bench: $(STAMP) $(YARDSTICK)/bin/python
+	@$(BIN)/python benchmarks/main_job.py $(BENCH_DATA) --yardstick-python $(YARDSTICK)/bin/python
+
+clean:
+	rm -rf $(VENV) $(YARDSTICK) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo
