@@ -100,7 +100,14 @@ def show(frames: int, reference: Finished, ours: Finished, scores: dict, help_se
     row("CAC sensitivity", new["cac_sensitivity"], old["cac_sensitivity"], 0.95, True)
     row("false CACs per 10,000 normal", new["false_cac_per_10k_normal"], old["false_cac_per_10k_normal"], 30, False, ".1f")
     row("share of cells to review or not evaluable", new["review_share"], old["review_share"], 0.08, False)
-    row("seconds per frame, whole process", ours.seconds / frames, reference.seconds / frames, 0.15 * reference.seconds / frames, False, ".2f")
+    row(
+        "seconds per frame, whole process",
+        ours.seconds / frames,
+        reference.seconds / frames,
+        0.15 * reference.seconds / frames,
+        False,
+        ".2f",
+    )
     row("time over the reference's", ours.seconds / reference.seconds, None, 0.15, False)
     row("peak memory, MB", ours.memory_mb, reference.memory_mb, 1500, False, ".0f")
     row("cacapp --help, s (median of 5)", help_seconds, None, 0.5, False, ".2f")

@@ -12,7 +12,6 @@ from cacapp.api import Field, SignalDetector
 from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.types import Array, Instance, Signals
 
-
 NOISE_PIXELS = 1000
 
 
@@ -33,7 +32,9 @@ class LogDetector(SignalDetector):
     min_snr: float = Field(6.0, gt=0, description="weakest candidate, response over the nucleus' noise")
     min_roundness: float = Field(0.3, ge=0, le=1, description="smaller over larger curvature of a dot's top; edges and ridges have 0")
     rim_um: float = Field(0.6, ge=0, le=5, description="dots up to this far outside the mask are reported, µm")
-    nucleus_diameter_um: float = Field(8.5, gt=0, description="pixel size unknown: it is taken from the median nucleus having this diameter, µm")
+    nucleus_diameter_um: float = Field(
+        8.5, gt=0, description="pixel size unknown: it is taken from the median nucleus having this diameter, µm"
+    )
 
     def detect(self, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
         if not nuclei:
@@ -88,7 +89,8 @@ def _sample(mosaic: Mosaic, n: int) -> Array:
     rows, cols = mosaic.windows[n]
     y, x = np.nonzero(mosaic.inside[rows, cols])
     step = max(1, len(y) // NOISE_PIXELS)
-    return (y[::step] + rows.start) * mosaic.canvas.shape[1] + x[::step] + cols.start
+    pixels: Array = (y[::step] + rows.start) * mosaic.canvas.shape[1] + x[::step] + cols.start
+    return pixels
 
 
 def _spread(values: Array) -> float:
@@ -98,7 +100,7 @@ def _spread(values: Array) -> float:
 
 
 def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
-    """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 or less (given as 0) for an edge or a ridge."""
+    """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 for an edge or a ridge."""
     result = np.zeros(len(rows))
     for s, image in enumerate(smoothed):
         at = np.flatnonzero(scale == s)
@@ -120,7 +122,7 @@ def _refine(image: Array, rows: Array, cols: Array) -> tuple[Array, Array]:
         bend = before - 2 * centre + after
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.where(bend < 0, 0.5 * (before - after) / bend, 0)
-        return np.clip(np.nan_to_num(step), -0.5, 0.5)
+        return np.asarray(np.clip(np.nan_to_num(step), -0.5, 0.5))
 
     dy = offset(image[rows_in - 1, cols_in], image[rows_in + 1, cols_in])
     dx = offset(image[rows_in, cols_in - 1], image[rows_in, cols_in + 1])
@@ -138,4 +140,5 @@ def _once(signals: Signals) -> Array:
     for a, b in pairs:
         drop[b if signals.snr[a] >= signals.snr[b] else a] = True
     kept = np.flatnonzero(~drop)
-    return kept[np.lexsort((signals.yx[kept, 1], signals.yx[kept, 0]))]
+    in_reading_order: Array = kept[np.lexsort((signals.yx[kept, 1], signals.yx[kept, 0]))]
+    return in_reading_order

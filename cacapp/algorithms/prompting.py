@@ -53,7 +53,7 @@ def reduced(dapi: Array, zoom: int) -> Array:
 
 
 def prompts_of(regions: Sequence[Instance], dapi: Array) -> Prompts:
-    """One positive point a region (its centre, or its deepest point where the centre lies outside) and the darkest pixel as the negative."""
+    """One positive point a region (its centre, or its deepest point where that lies outside), the darkest pixel as the negative."""
     if not regions:
         return Prompts.empty()
     dark_y, dark_x = np.unravel_index(int(dapi.argmin()), dapi.shape)

@@ -20,13 +20,15 @@ class SingleCell(InstanceFilter):
     name: ClassVar[str] = "single-cell"
     api_version: ClassVar[int] = 1
 
-    min_area_um2: float = Field(15.0, ge=0, description="smallest area, µm²")
+    min_area_um2: float = Field(12.0, ge=0, description="smallest area, µm²")
     max_area_um2: float = Field(250.0, gt=0, description="largest area, µm²")
     min_width_um: float = Field(3.0, ge=0, description="smallest width (short side of the minimum-area rectangle), µm")
     max_length_um: float = Field(25.0, gt=0, description="largest length (long side of the minimum-area rectangle), µm")
     min_roundness: float = Field(0.5, ge=0, le=1, description="smallest roundness 4πA/P², 1 for a disk")
     min_solidity: float = Field(0.85, ge=0, le=1, description="smallest share of the convex hull that the nucleus fills")
-    spread: float = Field(4.0, gt=0, le=20, description="pixel size unknown: bounds lie this many robust standard deviations from the median")
+    spread: float = Field(
+        4.0, gt=0, le=20, description="pixel size unknown: bounds lie this many robust standard deviations from the median"
+    )
     min_log_sd: float = Field(0.15, gt=0, le=2, description="pixel size unknown: least standard deviation of the logarithm of a size")
 
     def limits(self, shapes: Shapes) -> dict[str, float]:
@@ -47,11 +49,9 @@ class SingleCell(InstanceFilter):
         if not len(shapes):
             return []
         limits = self.limits(shapes)
-        unit = "px" if shapes.pixel_size_um is None else "um"
-        area = shapes.area_px if unit == "px" else shapes.area_um2
-        width = shapes.width_px if unit == "px" else shapes.width_um
-        length = shapes.length_px if unit == "px" else shapes.length_um
-        square = "px" if unit == "px" else "um2"
+        pixel = shapes.pixel_size_um
+        side, unit, square = (1.0, "px", "px") if pixel is None else (pixel, "um", "um2")
+        area, width, length = shapes.area_px * side**2, shapes.width_px * side, shapes.length_px * side
         tests = [
             ("area below the minimum", area < limits[f"min_area_{square}"]),
             ("area above the maximum", area > limits[f"max_area_{square}"]),

@@ -25,9 +25,15 @@ class SplitMerge(Prompter):
 
     working_diameter_px: float = Field(24.0, ge=8, le=100, description="diameter of a nucleus at the scale worked at, px")
     max_block_px: int = Field(64, ge=2, le=512, description="largest block of the quad-tree at working scale, px (a power of two)")
-    split_range: float = Field(0.25, gt=0, le=2, description="a block is split where max - min exceeds this share of Otsu's threshold over background")
-    merge_difference: float = Field(0.35, gt=0, le=2, description="blocks merge where means differ by less than this share of the brighter one")
-    local_share: float = Field(0.5, gt=0, le=1, description="a region belongs to a nucleus above this share of Otsu's threshold over background")
+    split_range: float = Field(
+        0.25, gt=0, le=2, description="a block is split where max - min exceeds this share of Otsu's threshold over background"
+    )
+    merge_difference: float = Field(
+        0.35, gt=0, le=2, description="blocks merge where means differ by less than this share of the brighter one"
+    )
+    local_share: float = Field(
+        0.5, gt=0, le=1, description="a region belongs to a nucleus above this share of Otsu's threshold over background"
+    )
     neck: float = Field(0.25, ge=0, le=1, description="touching nuclei are parted where they are narrower than this share of a diameter")
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 

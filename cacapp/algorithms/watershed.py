@@ -31,7 +31,9 @@ class Watershed(Prompter):
     local_share: float = Field(0.25, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
     own_share: float = Field(0.4, ge=0, lt=1, description="a nucleus ends at this share of its own median brightness")
     neighbourhood: float = Field(1.2, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
-    distance_smoothing: float = Field(0.05, ge=0, le=0.5, description="standard deviation of the Gaussian on the distances, nuclear diameters")
+    distance_smoothing: float = Field(
+        0.05, ge=0, le=0.5, description="standard deviation of the Gaussian on the distances, nuclear diameters"
+    )
     brightness_weight: float = Field(0.2, ge=0, le=1, description="how much dim valleys inside a region lower the distance landscape")
     fuse_ratio: float = Field(0.94, gt=0, le=1, description="border over summit from which two basins are one nucleus")
     min_area: float = Field(0.1, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")

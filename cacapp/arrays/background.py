@@ -9,7 +9,6 @@ import numpy as np
 
 from cacapp.types import Array
 
-
 SAMPLE = 500_000
 
 

@@ -25,7 +25,7 @@ def inscribed_diameter(mask: Array) -> float:
         return 0.0
     radius = np.zeros(count, np.float32)
     inside = mask.nonzero()
-    np.maximum.at(radius, labels[inside], cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)[inside])
+    np.maximum.at(radius, labels[inside].astype(np.intp), cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)[inside])
     order = np.argsort(radius[1:])
     weight = np.cumsum(stats[1:, cv2.CC_STAT_AREA][order], dtype=float)
     return float(2 * radius[1:][order][np.searchsorted(weight, weight[-1] / 2)])

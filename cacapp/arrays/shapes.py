@@ -9,11 +9,12 @@ import numpy as np
 
 from cacapp.types import Array, Instance, Shapes
 
-# Crofton's formula on 2 x 2 neighbourhoods with four directions (Lehmann & Legland, Insight J. 2012): perimeter = weights · histogram of the 16 codes
-_STEP = np.pi / 4 * (1 + 1 / np.sqrt(2))
+# Crofton's formula with four directions (Lehmann & Legland, Insight J. 2012): perimeter = weights · histogram of the 16 codes of
+# 2 x 2 neighbourhoods. A step along an axis weighs π/4, one along a diagonal π/(4√2).
+_AXIS, _DIAGONAL = np.pi / 4, np.pi / (4 * np.sqrt(2))
+_BOTH = _AXIS + _DIAGONAL
 _CROFTON = np.array(
-    [0, np.pi / 4 * (1 + 1 / np.sqrt(2)), np.pi / (4 * np.sqrt(2)), np.pi / (2 * np.sqrt(2)), 0, _STEP, 0, np.pi / (4 * np.sqrt(2))]
-    + [np.pi / 4, np.pi / 2, np.pi / (4 * np.sqrt(2)), np.pi / (4 * np.sqrt(2)), np.pi / 4, np.pi / 2, 0, 0]
+    [0, _BOTH, _DIAGONAL, 2 * _DIAGONAL, 0, _BOTH, 0, _DIAGONAL, _AXIS, 2 * _AXIS, _DIAGONAL, _DIAGONAL, _AXIS, 2 * _AXIS, 0, 0]
 )
 _CODE = np.array([[0, 0, 0], [0, 1, 4], [0, 2, 8]], np.float32)
 

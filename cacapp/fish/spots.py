@@ -155,9 +155,7 @@ def snr_evidence(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tup
     return weakest, strongest
 
 
-def _assign_all(
-    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, tolerance_px: float
-) -> dict[str, Assignment]:
+def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, tolerance_px: float) -> dict[str, Assignment]:
     """The assignment of each channel's dots, made in one go: the masks are laid out once."""
     together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, tolerance_px)
     parts, start = {}, 0

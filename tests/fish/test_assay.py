@@ -28,7 +28,7 @@ classes = [
 [signals]
 diameter_um = 0.8
 diameter_px = 6.5
-rim_tolerance_diameters = 0.3
+rim_tolerance_diameters = 0.75
 min_relative_amplitude = 0.25
 debris = { same_place_in_all_channels = false }
 """
@@ -92,14 +92,18 @@ REFUSED = [
     ("min_snr = 8.0", "minimum_snr = 8.0", "probes #1 min_snr: missing"),
     ("copies = 2", "copies = 0", "probes #1 copies: input should be greater than or equal to 1"),
     ("diameter_um = 0.8", "diameter_um = 0.0", "signals.diameter_um: input should be greater than 0"),
-    ("rim_tolerance_diameters = 0.3", "rim_tolerance_diameters = -1.0", "signals.rim_tolerance_diameters: input should be greater than or equal to 0"),
+    (
+        "rim_tolerance_diameters = 0.75",
+        "rim_tolerance_diameters = -1.0",
+        "signals.rim_tolerance_diameters: input should be greater than or equal to 0",
+    ),
     ("[signals.debris]", "[signals.dust]", "signals.dust: unknown key"),
     ('donor = "aqua"', 'donor = "blue"', "signals.bleed_through.pairs #1 donor: no probe of this assay has channel 'blue'"),
     ('donor = "aqua"', 'donor = "green"', "signals.bleed_through.pairs #1: green cannot bleed into itself"),
     ('donor = "red", acceptor = "gold"', 'donor = "gold", acceptor = "red"', "signals.bleed_through.pairs: gold into red is listed twice"),
     ("max_share = 0.15", "max_share = 1.5", "signals.bleed_through.pairs #1 max_share: input should be less than 1"),
-    ("min_area_um2 = 18.0", "min_area_um2 = 300.0", "nuclei.min_area_um2: 300 is not below max_area_um2 = 250"),
-    ("min_area_um2 = 18.0", "min_area_um2 = -1.0", "nuclei.min_area_um2: input should be greater than 0"),
+    ("min_area_um2 = 12.0", "min_area_um2 = 300.0", "nuclei.min_area_um2: 300 is not below max_area_um2 = 250"),
+    ("min_area_um2 = 12.0", "min_area_um2 = -1.0", "nuclei.min_area_um2: input should be greater than 0"),
     ("min_area_medians = 3.0", "min_area_medians = 0.9", "nuclei.aggregates #5 min_area_medians: 0.9 alone would exclude ordinary nuclei"),
     ("min_solidity = 0.88", "min_solidity = 0.95", "nuclei.single_solidity: 0.93 is below min_solidity = 0.95"),
     ('name = "gain"', 'name = "cac"', "classes: class 'cac' is defined twice"),

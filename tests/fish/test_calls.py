@@ -114,3 +114,12 @@ def test_stronger_evidence_never_narrows_a_cac_margin(counts, weakest, strongest
     before = margin_of(counts, weakest, strongest)
     # More SNR in what counts and less in what does not makes every change dearer.
     assert margin_of(counts, [w + 5 for w in weakest], [s * 0.5 for s in strongest]) >= before - 1e-9
+
+
+def test_a_cell_that_contested_signals_make_a_cac_is_uncertain_and_goes_to_review() -> None:
+    counts = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]])
+    fewest, most = np.array([[3, 2, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]]), np.array([[3, 3, 2, 2], [3, 4, 2, 2], [3, 2, 2, 2]])
+    calls = call_cells(counts, np.ones(3, bool), KATZ, fewest=fewest, most=most)
+    assert [c.cell_class for c in calls] == ["uncertain", "cac", "normal"]
+    assert [c.is_cac for c in calls] == [False, True, False]
+    assert (calls[0].needs_review, calls[0].review_reason) == (True, "contested signals decide")

@@ -81,7 +81,7 @@ def test_an_elongated_nucleus_of_ordinary_size_is_no_aggregate() -> None:
 
 def test_the_area_gate_is_in_um2_where_the_pixel_size_is_known() -> None:
     one_um2 = ONE * PIXEL_UM**2
-    assert judge((17.9 / one_um2, 0.97, 1.1), (18.1 / one_um2, 0.97, 1.1)) == ["area", None]
+    assert judge((11.9 / one_um2, 0.97, 1.1), (12.1 / one_um2, 0.97, 1.1)) == ["area", None]
     assert judge((251 / one_um2, 0.97, 1.1)) == ["area"]
 
 

@@ -178,8 +178,8 @@ def test_true_signals_beside_many_donors_do_not_shift_the_share() -> None:
 
 
 def test_a_speck_far_below_the_nucleus_own_signals_does_not_count() -> None:
-    # The mean of the two brightest is 1900, a quarter of it 475.
-    spots = judge(aqua=dots((10, 10, 2000), (50, 50, 1800), (80, 80, 470), (80, 20, 480)))
+    # The mean of the two brightest is 1900, 0.33 of it 627.
+    spots = judge(aqua=dots((10, 10, 2000), (50, 50, 1800), (80, 80, 620), (80, 20, 635)))
     assert reasons(spots, "aqua") == [None, None, "weak_relative", None]
 
 
