@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.console import err, print_json, progress, say
-from cacapp.cli.ingest import describe, slide_requests
+from cacapp.cli.console import print_json, progress, say, say_warning
+from cacapp.cli.ingest import describe, ingest_record, slide_requests
 from cacapp.cli.results import print_patients
 from cacapp.errors import CacappError
 
@@ -40,13 +40,13 @@ def segment(
     from cacapp.db.session import open_database
     from cacapp.steps.segment import segment as step
 
-    host = discover(no_plugin)
+    host = discover(no_plugin, quiet)
     segment_plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
     with progress(quiet) as bar:
         reports = step(
             open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
         )
-    finish(reports, "cells", json, quiet)
+    finish(reports, json, quiet)
 
 
 def count(
@@ -67,13 +67,13 @@ def count(
     from cacapp.db.session import open_database
     from cacapp.steps.count import count as step
 
-    host = discover(no_plugin)
+    host = discover(no_plugin, quiet)
     _, count_plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
     with progress(quiet) as bar:
         reports = step(
             open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
         )
-    finish(reports, "signals", json, quiet)
+    finish(reports, json, quiet)
 
 
 def run(
@@ -109,7 +109,7 @@ def run(
     from cacapp.cli.pipeline import Pipeline
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
-    host = discover(no_plugin)
+    host = discover(no_plugin, quiet)
     segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable)
     with progress(quiet) as bar:
         done = Pipeline(db, host, segment_plan, count_plan, force, workers, bar).run(requests, out if report else None)
@@ -118,19 +118,23 @@ def run(
     for one in done.reports:
         say(describe_run(one), quiet or json)
     if json:
-        print_json({"runs": [_record(r) for r in done.reports], "reports": [str(p) for p in done.pages]})
+        slides = [ingest_record(i) for i in done.ingested]
+        print_json({"slides": slides, "runs": [_record(r) for r in done.reports], "reports": [str(p) for p in done.pages]})
     elif not quiet:
-        print_patients(db, [r.patient for r in requests])
+        print_patients(db, [i.patient for i in done.ingested if i.error is None])
         if done.pages:
-            say(f"report: {done.pages[0] if len(done.pages) == 2 else done.pages[-1]}")
-    exit_code(done.reports, any(i.refused for i in done.ingested))
+            say(str(done.pages[0] if len(done.pages) == 2 else done.pages[-1]), lead="Report:")
+    exit_code(done.reports, any(i.refused or i.error for i in done.ingested), quiet)
 
 
-def discover(no_plugin: Sequence[str] | None) -> Host:
+def discover(no_plugin: Sequence[str] | None, quiet: bool) -> Host:
     """The plugins, less those kept out; what is broken is said on stderr and stops only what asks for it."""
     from cacapp.host import Host
 
-    return Host.discover(no_plugin or ())
+    host = Host.discover(no_plugin or ())
+    for problem in host.problems:
+        say_warning(str(problem), quiet)
+    return host
 
 
 def plans(
@@ -174,23 +178,23 @@ def describe_run(report: RunReport) -> str:
     return f"{report.step} {report.slide}: run {report.run_id}, {', '.join(parts)}, {report.seconds:.1f} s"
 
 
-def finish(reports: Sequence[RunReport], what: str, json: bool, quiet: bool) -> None:
+def finish(reports: Sequence[RunReport], json: bool, quiet: bool) -> None:
     """Prints what runs did and leaves with the exit code that fits."""
     if json:
         print_json([_record(r) for r in reports])
     for report in reports:
         say(describe_run(report), quiet or json)
-    exit_code(reports, False)
+    exit_code(reports, False, quiet)
 
 
-def exit_code(reports: Sequence[RunReport], refused: bool) -> None:
+def exit_code(reports: Sequence[RunReport], refused: bool, quiet: bool) -> None:
     """0 all done, 3 done but some frames failed; an error where no frame of a run could be done."""
     lost = [r for r in reports if r.frames and not r.done]
     if lost and len(lost) == len(reports):
         name, error = lost[0].failed[0]
         raise CacappError(f"{lost[0].step} of slide {lost[0].slide} failed on every frame; first {name}: {error}")
     if refused or any(r.failed for r in reports):
-        err.print("some frames or files failed; see the warnings above, or: cacapp runs show RUN", soft_wrap=True)
+        say_warning("some slides, files or frames failed; see the errors above, or: cacapp runs show RUN", quiet)
         raise typer.Exit(3)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,10 @@ from cacapp import __version__
 from cacapp.cli import analyse, database, demo, export, ingest, plugins, results, runs
 from cacapp.errors import CacappError, UsageError
 
-OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+OK, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
+
+CLICK_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""Click's, which typer brings along under a name that depends on its version."""
 
 app = typer.Typer(
     name="cacapp",
@@ -53,22 +57,38 @@ app.add_typer(database.app, name="db", rich_help_panel="Set-up")
 
 def main() -> None:
     """Runs the command line; a user's mistake ends in one line on stderr and an exit code, never in a traceback."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(args: Sequence[str]) -> int:
+    """Runs one command, without the program's name; returns the exit code."""
     from cacapp.cli.console import say_error
 
     try:
-        app()
+        # Typer returns the code of an Exit, and what the command returns: None.
+        code = app(args=list(args), prog_name="cacapp", standalone_mode=False) or OK
+    except CLICK_USAGE_ERROR as error:
+        message = error.format_message()
+        if message and "\n" not in message:
+            path = getattr(error.ctx, "command_path", "cacapp")
+            say_error(f"{message.rstrip('.')}; see: {path} --help")
+        elif message:  # help, where a command was called without what it needs
+            print(message, file=sys.stderr)
+        return USAGE
     except UsageError as error:
-        say_error("error", str(error))
-        sys.exit(USAGE)
+        say_error(str(error))
+        return USAGE
     except CacappError as error:
-        say_error("error", str(error))
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        say_error("error", "stopped; what was finished is kept, the same command goes on from there")
-        sys.exit(130)
+        say_error(str(error))
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
+        return FAILED
+    if code == INTERRUPTED:
+        say_error("stopped; what was finished is kept, the same command goes on from there")
+    return int(code)
 
 
 if __name__ == "__main__":

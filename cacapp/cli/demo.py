@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.console import out as stdout
-from cacapp.cli.console import print_json, progress, say, table
+from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.tables import print_table
 
 
 def simulate(
@@ -28,7 +28,10 @@ def simulate(
     from cacapp.steps.simulate import model_parameters, simulate_slide
 
     if parameters:
-        stdout.print(table(None, ["parameter", ("default", "right"), "what it is"], model_parameters()))
+        if json:
+            print_json([{"name": n, "default": d, "description": t} for n, d, t in model_parameters()])
+        elif not quiet:
+            print_table(["parameter", "default", "what it is"], model_parameters())
         return
     with progress(quiet) as bar:
         paths = simulate_slide(out, frames, nuclei, height_px, width_px, seed, settings or (), bar)
@@ -39,30 +42,41 @@ def simulate(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the demo's database and reports.")] = Path("cacapp_demo"),
-    slides: Annotated[Path | None, typer.Option("--slides", help="Folder with slides.csv; simulated anew by default.")] = None,
+    slides: Annotated[
+        Path | None, typer.Option("--slides", help="Folder with slides.csv. [default: ./sample_slides, or simulated anew]")
+    ] = None,
+    json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Five simulated patients from slides to reports."""
-    from cacapp.cli.analyse import discover, plans
+    from cacapp.cli.analyse import discover, exit_code, plans
     from cacapp.cli.pipeline import Pipeline
     from cacapp.cli.results import print_patients
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
     from cacapp.steps.manifest import read_manifest
     from cacapp.steps.simulate import sample_slides
 
-    host = discover(None)
+    host = discover(None, quiet)
     segment_plan, count_plan = plans(host, "watershed", "coarse", None, "log", None, "katz-4color", SAMPLE_MIN_EVALUABLE_CELLS)
     db = str(out / "cacapp.db")
+    checkout = Path("sample_slides")
     with progress(quiet) as bar:
-        folder = slides or sample_slides(out / "slides", bar)
+        if slides is not None:
+            folder, origin = slides, "given with --slides"
+        elif (checkout / "slides.csv").is_file():
+            folder, origin = checkout, "of this checkout"
+        else:
+            folder, origin = sample_slides(out / "slides", bar), "simulated anew"
         requests = read_manifest(folder / "slides.csv")
         done = Pipeline(db, host, segment_plan, count_plan, False, 1, bar).run(requests, out / "reports")
-    if quiet:
-        return
-    print_patients(db)
-    say(f"Simulated slides: {folder}   database: {db}")
-    say(
-        f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {count_plan.assay.patient.min_evaluable_cells}."
-    )
-    say(f"[bold]Reports with pictures:[/] {done.pages[-1]}")
-    say("[bold]Your own slide:[/] cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100")
+    if json:
+        print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in done.pages]})
+    elif not quiet:
+        print_patients(db)
+        asked = count_plan.assay.patient.min_evaluable_cells
+        say("")
+        say(f"{folder} ({origin}); database: {db}", lead="Slides:")
+        say(f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {asked}.")
+        say(str(done.pages[-1]), lead="Reports with pictures:")
+        say("cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100", lead="Your own slide:")
+    exit_code(done.reports, any(i.refused or i.error for i in done.ingested), quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -46,23 +46,28 @@ def ingest(
     with progress(quiet) as bar:
         reports = step(open_database(db), requests, required, bar)
     if json:
-        print_json(
-            [{"patient": r.patient, "slide": r.slide, "added": r.added, "known": r.known, "refused": dict(r.refused)} for r in reports]
-        )
+        print_json([ingest_record(r) for r in reports])
     for report in reports:
         say(describe(report), quiet or json)
-    if any(r.refused for r in reports):
+    if any(r.refused or r.error for r in reports):
         raise typer.Exit(3)
 
 
 def describe(report: IngestReport) -> str:
     """What happened to a slide, in a line."""
+    if report.error is not None:
+        return f"slide {report.slide} of patient {report.patient}: not added"
     parts = [f"{report.added} frame{'s' * (report.added != 1)} added"]
     if report.known:
         parts.append(f"{report.known} already there")
     if report.refused:
         parts.append(f"{len(report.refused)} file{'s' * (len(report.refused) != 1)} refused")
     return f"slide {report.slide} of patient {report.patient}: {', '.join(parts)}"
+
+
+def ingest_record(report: IngestReport) -> dict[str, Any]:
+    """The report as JSON."""
+    return {name: getattr(report, name) for name in report.__dataclass_fields__} | {"refused": dict(report.refused)}
 
 
 def slide_requests(

@@ -42,10 +42,10 @@ class Pipeline:
     progress: Progress
 
     def run(self, requests: Sequence[SlideRequest], out: Path | None) -> Done:
-        """Takes the slides through all steps; ``out`` None writes no report. A slide without a segmented frame is not counted."""
+        """Takes the slides through all steps; ``out`` None writes no report. A slide that fails goes no further, the others do."""
         db = open_database(self.db)
         ingested = ingest(db, requests, (DAPI, *self.count_plan.assay.channels), self.progress)
-        barcodes = [r.slide for r in requests]
+        barcodes = [r.slide for r in ingested if r.error is None]
         how = {"force": self.force, "workers": self.workers, "progress": self.progress}
         segmented = segment(db, self.host, self.segment_plan, barcodes, **how)  # type: ignore[arg-type]
         usable = [r.slide for r in segmented if r.done]

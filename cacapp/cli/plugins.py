@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cacapp.cli import options as o
-from cacapp.cli.console import out, print_json, say_error, table
+from cacapp.cli.console import out, print_json, say, say_error
+from cacapp.cli.tables import print_table
 from cacapp.errors import UsageError
 
 app = typer.Typer(help="Algorithms: what is installed, where it comes from, and its parameters.", no_args_is_help=True)
@@ -27,9 +29,9 @@ def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Qu
         print_json({"algorithms": records, "problems": [str(p) for p in host.problems]})
     elif not quiet:
         rows = [[r.kind, r.name, _summary(r.cls), f"{r.distribution} {r.version}"] for r in found]
-        out.print(table(None, ["kind", "name", "what it does", "from"], rows))
+        print_table(["kind", "name", "what it does", "from"], rows)
     for problem in host.problems:
-        say_error("error", str(problem))
+        say_error(str(problem))
     if host.problems:
         raise typer.Exit(1)
 
@@ -48,26 +50,36 @@ def show(
     from cacapp.host import KINDS, Host, parameters
 
     host = Host.discover(no_plugin or ())
-    kinds = [kind] if kind else sorted({r.kind for r in host.algorithms() if r.name == name}) or list(KINDS)
+    kinds = [kind] if kind else sorted({r.kind for r in host.algorithms() if r.name == name})
     if kind and kind not in KINDS:
         raise UsageError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
-    if len(kinds) == len(KINDS):
+    if not kinds:
         names = sorted({r.name for r in host.algorithms()})
         failed = "; ".join(str(p) for p in host.problems)
         raise UsageError(f"no algorithm named {name!r}; there are {', '.join(names)}{'; not loaded: ' + failed if failed else ''}")
+    records = []
     for one in kinds:
         found = host.find(one, name)
         rows = parameters(found.cls)
         if json:
-            record = {"kind": one, "name": name, "plugin": found.plugin, "distribution": found.distribution, "version": found.version}
+            record: dict[str, Any] = {
+                "kind": one,
+                "name": name,
+                "plugin": found.plugin,
+                "distribution": found.distribution,
+                "version": found.version,
+            }
             fields = [{n: getattr(p, n) for n in p.__dataclass_fields__} for p in rows]
-            print_json(record | {"description": found.cls.__doc__, "parameters": fields})
+            records.append(record | {"description": found.cls.__doc__, "parameters": fields})
             continue
-        out.print(f"[bold]{name}[/], {one}, {found.origin}", soft_wrap=True)
-        out.print("\n".join(line.strip() for line in (found.cls.__doc__ or "").strip().splitlines()), markup=False)
-        if rows:
+        say(f"{one}, {found.origin}", quiet, lead=name)
+        if not quiet:
+            out.print(Text(" ".join((found.cls.__doc__ or "").replace("``", "").split())))
+        if rows and not quiet:
             lines = [[p.name, p.type, p.default, p.bounds, p.description] for p in rows]
-            out.print(table(None, ["parameter", "type", ("default", "right"), "bounds", "what it is"], lines))
+            print_table(["parameter", "type", ("default", "right"), "bounds", "what it is"], lines)
+    if json:
+        print_json(records)
 
 
 def _summary(cls: type) -> str:

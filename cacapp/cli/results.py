@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from cacapp.cli import options as o
 from cacapp.cli.console import out as stdout
-from cacapp.cli.console import print_json, progress, say, table
+from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.tables import Column, Value, print_table
 from cacapp.errors import UsageError
 
 if TYPE_CHECKING:
+    from cacapp.db.cell_queries import CellRow
     from cacapp.db.queries import PatientSummary
+    from cacapp.db.tables import PatientResult
+
+CLASS_ORDER = ("normal", "loss", "gain", "cac")
+WIDE = 110
+"""Terminal width in characters from which every count gets a column of its own."""
+
+NEW_LINE = "\n"
 
 Out = Annotated[Path | None, typer.Option("--out", help="File to write (html: folder); standard output by default.")]
 
@@ -79,7 +89,7 @@ def cells(
     elif form == "parquet":
         _write_parquet(records, out)
     else:
-        _cells_table(records)
+        _print_cells_table(rows, quiet)
 
 
 def print_patients(db: str | None, codes: Sequence[str] = ()) -> None:
@@ -99,38 +109,48 @@ def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | 
     elif not found:
         say("no patients yet; add slides with: cacapp ingest", quiet)
     elif not quiet:
-        stdout.print(_patients_table(found))
+        _print_patients_table(found)
 
 
-def _patients_table(found: Sequence[PatientSummary]) -> Any:
-    classes = list(dict.fromkeys(name for p in found if p.result for name, n in p.result.classes.items() if n or name != "other"))
-    order = {name: i for i, name in enumerate(("normal", "loss", "gain", "cac"))}
-    classes.sort(key=lambda name: (order.get(name, 9), name))
-    columns: list[str | tuple[str, str]] = ["patient", ("evaluable\ncells", "right"), *((c, "right") for c in classes)]
-    columns += [("CACs", "right"), ("µL", "right"), ("CACs per 100 µL\n(95 % interval)", "right"), "verdict"]
-    rows = []
+def _print_patients_table(found: Sequence[PatientSummary]) -> None:
+    counted = [(p, p.result) for p in found if p.result is not None]
+    classes = list(dict.fromkeys(name for _, r in counted for name, n in r.classes.items() if n or name in CLASS_ORDER))
+    classes.sort(key=lambda name: (CLASS_ORDER.index(name) if name in CLASS_ORDER else len(CLASS_ORDER), name))
+    wide = stdout.width >= WIDE
+    columns: list[Column] = ["patient", ("evaluable\ncells", "right")]
+    columns += [(c, "right") for c in classes] if wide else [("classes", "right")]
+    columns += [
+        ("CACs", "right"),
+        ("blood,\nµL", "right"),
+        ("CACs per 100 µL\n(95 % interval)" if wide else "CACs per\n100 µL\n(95 %)", "right"),
+        "verdict",
+    ]
+    rows: list[list[Value]] = []
     for p in found:
         r = p.result
         if r is None:
-            rows.append([p.patient.code, *[None] * (len(columns) - 2), "not counted yet"])
+            rows.append([p.patient.code, *[None] * (len(columns) - 2), Text("not counted yet", "yellow")])
             continue
-        rate = None if r.cacs_per_100ul is None else f"{r.cacs_per_100ul:.2f} ({r.cacs_per_100ul_low:.2f}–{r.cacs_per_100ul_high:.2f})"
-        cacs = f"{r.cacs}" + (f" ({r.cacs_balanced_polyploid} polyploid)" if r.cacs_balanced_polyploid else "")
+        polyploid = f"{NEW_LINE}({r.cacs_balanced_polyploid} polyploid)" if r.cacs_balanced_polyploid else ""
+        numbers: list[Value] = [r.classes.get(c, 0) for c in classes]
+        if not wide:
+            numbers = ["\n".join(f"{r.classes.get(c, 0)} {c}" for c in classes) + polyploid]
+        rate = None
+        if r.cacs_per_100ul is not None:
+            rate = f"{r.cacs_per_100ul:.2f}{' ' if wide else NEW_LINE}({r.cacs_per_100ul_low:.2f}–{r.cacs_per_100ul_high:.2f})"
+        cacs = f"{r.cacs}{polyploid if wide else ''}"
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
-        rows.append(
-            [p.patient.code, f"{r.evaluable} of {r.cells}", *(r.classes.get(c, 0) for c in classes), cacs, volume, rate, _verdict(r)]
-        )
-    return table(None, columns, rows, caption="Research use only.")
+        rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r)])
+    print_table(columns, rows, caption="Research use only.")
 
 
-def _verdict(result: Any) -> str:
+def _verdict(result: PatientResult) -> Text:
     style = {"increased": "bold red", "not increased": "green"}
-    colour = next((s for start, s in style.items() if result.verdict.startswith(start)), "yellow")
-    text = f"[{colour}]{result.verdict}[/]"
+    text = Text(result.verdict, next((s for start, s in style.items() if result.verdict.startswith(start)), "yellow"))
     if result.verdict != result.verdict_without_polyploid:
-        text += f"\n[dim]without polyploids: {result.verdict_without_polyploid}[/]"
+        text.append(f"\nwithout polyploids: {result.verdict_without_polyploid}", "dim not bold default")
     if result.frames_failed:
-        text += f"\n[yellow]{result.frames_failed} of {result.frames} frames missing[/]"
+        text.append(f"\n{result.frames_failed} of {result.frames} frames missing", "not bold yellow")
     return text
 
 
@@ -159,20 +179,39 @@ def _csv(records: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _cells_table(records: Sequence[dict[str, Any]]) -> None:
-    if not records:
-        say("no such cells")
+def _print_cells_table(found: Sequence[CellRow], quiet: bool) -> None:
+    if not found or quiet:
+        say("no such cells", quiet)
         return
-    hidden = {"run_id", "segment_run_id", "patient", "needs_review", "evaluable", "is_cac", "margin"}
-    probes = [k for k in records[0] if k in ("aqua", "green", "gold", "red")]
-    columns = [k for k in records[0] if k not in hidden]
-    numeric = {"label", "y", "x", "area_px", "cell_id", *probes}
-    rows = [[_cell_text(record.get(k)) for k in columns] for record in records]
-    stdout.print(table(None, [(c, "right") if c in numeric else c for c in columns], rows, caption=f"{len(records)} cells"))
+    probes = list(dict.fromkeys(name for row in found for name in row.counts))
+    wide = stdout.width >= WIDE
+    columns: list[Column] = [*(["patient"] if wide else []), "slide", "frame", ("cell", "right"), ("y, px", "right"), ("x, px", "right")]
+    columns += [("area, px", "right"), *([(p, "right") for p in probes] if wide else ["signals"] if probes else []), "class", "remarks"]
+    rows: list[list[Value]] = []
+    for row in found:
+        numbers: list[Value] = [row.counts.get(p) for p in probes]
+        if not wide and probes:
+            numbers = ["-".join(str(row.counts.get(p, "?")) for p in probes)]
+        place: list[Value] = [
+            *([row.patient] if wide else []),
+            row.slide,
+            row.frame,
+            row.label,
+            f"{row.y:.0f}",
+            f"{row.x:.0f}",
+            row.area_px,
+        ]
+        rows.append([*place, *numbers, row.class_, _remarks(row)])
+    order = f"; signals: {'-'.join(probes)}" if probes and not wide else ""
+    print_table(columns, rows, airy=False, caption=f"{len(found)} cell{'s' * (len(found) != 1)}{order}")
 
 
-def _cell_text(value: Any) -> str:
-    return "" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
+def _remarks(row: CellRow) -> str:
+    """What a person should know of a cell beyond its class."""
+    review = f"review: {row.review_reason or 'yes'}" if row.needs_review else None
+    excluded = None if row.evaluable else f"not evaluable: {row.exclusion_reason or 'no reason stored'}"
+    subtype = row.subtype.replace("_", " ") if row.subtype else None
+    return "; ".join(part for part in (excluded, subtype, review) if part)
 
 
 def _deliver_json(value: Any, out: Path | None) -> None:

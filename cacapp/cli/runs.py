@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.console import out, print_json, say, table
+from cacapp.cli.console import print_json, say
+from cacapp.cli.tables import Column, print_table
 
 app = typer.Typer(help="What was run, with which algorithms, and how each frame fared.", no_args_is_help=True)
 
@@ -42,9 +43,9 @@ def list_runs(
         ]
         for r in found
     ]
-    columns: list[str | tuple[str, str]] = [("run", "right"), "step", "slide", "patient", "status", "frames", "algorithms", "started (UTC)"]
-    if rows:
-        out.print(table(None, columns, rows))
+    columns: list[Column] = [("run", "right"), "step", "slide", "patient", "status", "frames", "algorithms", "started (UTC)"]
+    if rows and not quiet:
+        print_table(columns, rows, airy=False)
     else:
         say("no runs yet", quiet)
 
@@ -63,6 +64,8 @@ def show(
         lines = [{"frame": x.frame, **x.state.model_dump(exclude={"run_id", "frame_id"})} for x in ledger]
         print_json(_record(summary) | {"ledger": lines})
         return
+    if quiet:
+        return
     r = summary.run
     facts = {
         "step": r.step,
@@ -77,15 +80,15 @@ def show(
         "fingerprint": r.fingerprint,
     }
     for one in r.algorithms.get("chosen", []):
-        facts[one["kind"]] = f"{one['name']} ({one['distribution']} {one['version']}): " + ", ".join(
-            f"{k}={v}" for k, v in one["params"].items()
-        )
-    out.print(table(f"run {r.id}", ["", ""], [[k, v] for k, v in facts.items() if v is not None]))
+        params = ", ".join(f"{name}={value}" for name, value in one["params"].items())
+        facts[one["kind"]] = f"{one['name']} ({one['distribution']} {one['version']}){': ' if params else ''}{params}"
+    print_table(["", ""], [[k, v] for k, v in facts.items() if v is not None], title=f"run {r.id}", airy=False)
+    say("")
     rows = [
         [x.frame, x.state.status, x.state.attempts, f"{x.state.seconds:.2f}" if x.state.seconds else None, x.state.error or ""]
         for x in ledger
     ]
-    out.print(table(None, ["frame", "state", ("tries", "right"), ("seconds", "right"), "error"], rows))
+    print_table(["frame", "state", ("tries", "right"), ("time, s", "right"), "error"], rows)
 
 
 def _frames(states: dict[str, int]) -> str:

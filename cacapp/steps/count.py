@@ -95,24 +95,34 @@ def count(
 ) -> list[RunReport]:
     """Counts signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
 
-    Raises UsageError for unknown slides, detectors or parameters, and CacappError for a slide that is not segmented, before
+    Where no slide is named, those that are not segmented yet are left out with a warning.
+
+    Raises UsageError for unknown slides, detectors or parameters, and CacappError for a named slide that is not segmented, before
     anything is written.
     """
+    progress = progress or Silent()
     choice, detector = choose(host, "signal-detector", plan.detector, plan.params)
     with db.reading() as session:
         slides = chosen_slides(session, barcodes, patient)
-        sources = {slide.barcode: _segmented(session, slide) for slide in slides}
+        sources = {slide.barcode: found for slide in slides if (found := _segmented(session, slide)) is not None}
+        waiting = [slide.barcode for slide in slides if slide.barcode not in sources]
+        if waiting and (barcodes or not sources):
+            raise CacappError(f"slide {waiting[0]} is not segmented yet; run: cacapp segment {waiting[0]}")
+        slides = [slide for slide in slides if slide.barcode in sources]
         for slide in slides:
             _require_channels(session, slide, sources[slide.barcode][1], plan.assay)
+    for barcode in waiting:
+        progress.warn(f"slide {barcode} is not segmented yet and left out; run: cacapp segment {barcode}")
+    progress.start("count", sum(len(frames) for _, frames in sources.values()))
     reports = []
     for slide in slides:
         run, frames = sources[slide.barcode]
         job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
-        reports.append(carry_out(db, job, force=force, workers=workers, progress=progress or Silent()))
+        reports.append(carry_out(db, job, force=force, workers=workers, progress=progress))
     with db.session() as session:
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
     for line in warnings:
-        (progress or Silent()).warn(line)
+        progress.warn(line)
     return reports
 
 
@@ -133,20 +143,19 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions)
 
 
-def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]]:
+def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]] | None:
     run = latest_run(session, cast(int, slide.id), "segment")
-    if run is None:
-        raise CacappError(f"slide {slide.barcode} is not segmented yet; run: cacapp segment {slide.barcode}")
-    return run, frames_in_state(session, get_id(run), "done")
+    return None if run is None else (run, frames_in_state(session, get_id(run), "done"))
 
 
 def _require_channels(session: Session, slide: Slide, frames: Sequence[FrameRow], assay: Assay) -> None:
     for frame in frames:
         there = [c.name for c in frame_source(session, frame).channels]
+        listed = ", ".join(there)
         missing = [c for c in assay.channels if c not in there]
         if missing:
             raise CacappError(
-                f"slide {slide.barcode}, frame {frame.name}: assay {assay.name} needs channel {missing[0]}, the frame has {', '.join(there)}"
+                f"slide {slide.barcode}, frame {frame.name}: assay {assay.name} needs channel {missing[0]}, the frame has {listed}"
             )
 
 

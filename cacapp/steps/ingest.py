@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,59 +17,99 @@ from cacapp.types import CHANNELS, FrameSource
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What was added of a slide: new frames, frames that were there already, and (file, error) of what was refused."""
+    """What was added of a slide.
+
+    Attributes:
+        patient, slide: pseudonym and barcode.
+        added, known: new frames, and frames that were there already.
+        refused: (file, error) of what is no frame of this slide.
+        error: why nothing of the slide was added, None where it was.
+    """
 
     patient: str
     slide: str
     added: int
     known: int
     refused: tuple[tuple[str, str], ...]
+    error: str | None = None
 
 
 def ingest(
     db: Database, requests: Sequence[SlideRequest], required: Sequence[str] = CHANNELS, progress: Progress | None = None
 ) -> list[IngestReport]:
-    """Adds the slides and their frames, each slide in one transaction; files that are no frames are reported, the others go in.
+    """Adds the slides and their frames, each slide in one transaction. A file or a slide that is refused costs itself only.
 
     Args:
         required: channel names every frame must have, DAPI first.
 
     Raises:
-        UsageError: nothing has been written for this and the following slides.
-        CacappError: a slide is claimed by two patients, or none of its files is a frame.
+        UsageError: an option of a slide is wrong; nothing has been written.
+        CacappError: no slide could be added: claimed by another patient, or none of its files is a frame.
     """
     progress = progress or Silent()
-    return [_ingest(db, request, required, progress) for request in requests]
+    searches = [_search(request, required) for request in requests]
+    progress.start("ingest", 0)
+    reports: list[IngestReport] = []
+    errors: list[CacappError] = []
+    for request, found in zip(requests, searches, strict=True):
+        try:
+            reports.append(_ingest(db, request, found, progress))
+        except CacappError as error:
+            errors.append(error)
+            reports.append(IngestReport(request.patient, request.slide, 0, 0, (), str(error)))
+            if len(requests) > 1:
+                progress.fail(str(error))
+    if len(errors) == 1 == len(requests):
+        raise errors[0]
+    if len(errors) == len(requests):
+        raise CacappError(f"none of {len(requests)} slides could be added")
+    return reports
 
 
-def _ingest(db: Database, request: SlideRequest, required: Sequence[str], progress: Progress) -> IngestReport:
+def _search(request: SlideRequest, required: Sequence[str]) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
     paths = [str(p.absolute()) for p in request.paths]
+    return discover(paths, pattern=request.pattern, channels=mapping, required=required, projection=request.projection)
+
+
+def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | BadFile], progress: Progress) -> IngestReport:
     found: list[FrameSource] = []
     refused: list[tuple[str, str]] = []
-    progress.start(f"ingest {request.slide}", 0)
-    for item in discover(paths, pattern=request.pattern, channels=mapping, required=required, projection=request.projection):
+
+    def refuse(uri: str, error: str) -> None:
+        refused.append((uri, error))
+        progress.fail(f"slide {request.slide}: {error if uri in error else f'{uri}: {error}'}")
+
+    for item in items:
         if isinstance(item, BadFile):
-            refused.append((item.uri, item.error))
-            progress.warn(f"ingest: {item.error}" if item.uri in item.error else f"ingest: {item.uri}: {item.error}")
+            refuse(item.uri, item.error)
         else:
             found.append(item)
-            progress.advance(item.name)
+            progress.advance(f"{request.slide} {item.name}")
+    places = ", ".join(str(p) for p in request.paths)
     if not found:
         why = f"none of {len(refused)} files could be used" if refused else "no image files there"
-        raise CacappError(f"slide {request.slide}: nothing to ingest under {', '.join(str(p) for p in request.paths)}: {why}")
-    if request.blood_volume_ul is None:
-        progress.warn(f"slide {request.slide}: blood volume unknown: counts only, the verdict will be undetermined")
+        raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: {why}")
     with db.session() as session:
         slide = register_slide(session, request.patient, request.slide, request.blood_volume_ul, request.notes)
-        added = sum(add_frame(session, slide, source) is not None for source in found)
+        added, kept = 0, []
+        for source in found:
+            try:
+                added += add_frame(session, slide, source) is not None
+                kept.append(source)
+            except CacappError as error:
+                refuse(source.uri, str(error))
+        if not kept:
+            raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: every frame was refused")
+        volume_ul = slide.blood_volume_ul
         sizes = {(f.height_px, f.width_px): f.name for f in frames_of(session, cast(int, slide.id))}
+    if volume_ul is None:
+        progress.warn(f"slide {request.slide}: blood volume unknown: counts only, the verdict will be undetermined")
     if len(sizes) > 1:
         listed = ", ".join(f"{w} x {h} ({name})" for (h, w), name in sorted(sizes.items()))
         progress.warn(f"slide {request.slide}: frames of different size: {listed}; each is analysed at its own size")
-    unsized = [f.name for f in found if f.pixel_size_um is None]
+    unsized = [f.name for f in kept if f.pixel_size_um is None]
     if unsized:
-        progress.warn(
-            f"slide {request.slide}: no pixel size in {len(unsized)} frames ({unsized[0]}): sizes are judged against the frame's own nuclei"
-        )
-    return IngestReport(request.patient, request.slide, added, len(found) - added, tuple(refused))
+        where = f"{len(unsized)} frames ({unsized[0]})" if len(unsized) > 1 else f"frame {unsized[0]}"
+        progress.warn(f"slide {request.slide}: no pixel size in {where}: sizes are judged against the frame's own nuclei")
+    return IngestReport(request.patient, request.slide, added, len(kept) - added, tuple(refused))

@@ -49,7 +49,10 @@ class Job(Generic[Item, Result]):
 
 
 def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int, progress: Progress) -> RunReport:
-    """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes."""
+    """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes.
+
+    The caller has started the progress, over the frames of all its jobs.
+    """
     start = time.perf_counter()
     with db.session() as session:
         run = None if force else _unfinished_or_done(session, job)
@@ -68,6 +71,7 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
         ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
         attempts = {frame_id: row.attempts for frame_id, row in ledger.items()}
         todo = [f for f in job.frames if ledger[_id(f)].status != "done"]
+        progress.advance(job.barcode, by=len(job.frames) - len(todo))
         if not todo:
             return RunReport(job.barcode, run_id, job.step, len(job.frames), len(job.frames), repeated=True)
         run.status, run.error = "running", None
@@ -75,7 +79,6 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
     rows = {_id(f): f for f in todo}
     failed: list[tuple[str, str]] = []
     written = 0
-    progress.start(f"{job.step} {job.barcode}", len(todo))
     for outcome in run_items(_Keyed(job.work), items, workers):
         frame = rows[outcome.item[0]]
         tries = attempts[_id(frame)] + 1
@@ -89,10 +92,10 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
                 written += count
                 record_frame(session, run_id, _id(frame), "done", tries, None, outcome.seconds, details)
         if outcome.error is not None:
-            progress.warn(f"{job.step}: slide {job.barcode}, frame {frame.name}: {outcome.error}")
+            progress.fail(f"{job.step}: slide {job.barcode}, frame {frame.name}: {outcome.error}")
         elif outcome.result is not None and (line := job.warn(frame, outcome.result)):
             progress.warn(f"slide {job.barcode}, frame {frame.name}: {line}")
-        progress.advance(frame.name)
+        progress.advance(f"{job.barcode} {frame.name}")
     done = len(job.frames) - len(failed)
     with db.session() as session:
         text = "; ".join(f"{name}: {error}" for name, error in failed) or None

@@ -13,11 +13,14 @@ class Progress(Protocol):
     def start(self, what: str, total: int) -> None:
         """A new piece of work of ``total`` items begins."""
 
-    def advance(self, note: str = "") -> None:
-        """One item is done."""
+    def advance(self, note: str = "", by: int = 1) -> None:
+        """``by`` items are done, ``note`` the last of them."""
 
     def warn(self, line: str) -> None:
         """Something a person should know, in one line; the work goes on."""
+
+    def fail(self, line: str) -> None:
+        """A file, frame or slide that could not be done, and why, in one line; the work on the others goes on."""
 
 
 class Silent:
@@ -26,10 +29,13 @@ class Silent:
     def start(self, what: str, total: int) -> None:
         return None
 
-    def advance(self, note: str = "") -> None:
+    def advance(self, note: str = "", by: int = 1) -> None:
         return None
 
     def warn(self, line: str) -> None:
+        return None
+
+    def fail(self, line: str) -> None:
         return None
 
 

@@ -62,9 +62,13 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
     Raises CacappError where no patient asked for has a result, or the folder cannot be written.
     """
     progress = progress or Silent()
-    chosen = [p for p in patients_with_results(db, codes) if p.result is not None]
+    found = patients_with_results(db, codes)
+    chosen = [p for p in found if p.result is not None and p.result.count_run_ids]
     if not chosen:
         raise CacappError("there is no result to report yet; run: cacapp segment, then cacapp count")
+    for summary in found:
+        if summary not in chosen:
+            progress.warn(f"patient {summary.patient.code}: nothing counted yet, no report")
     rows, paths = [], []
     progress.start("report", len(chosen))
     for summary in chosen:
@@ -87,14 +91,10 @@ def file_name(code: str) -> str:
 def build_report(db: Database, summary: PatientSummary, progress: Progress) -> PatientReport:
     """All that the patient's page shows, pictures drawn. A frame whose file is gone or changed loses its pictures only, with a warning."""
     result = summary.result
-    if result is None:
+    if result is None or not result.count_run_ids:
         raise CacappError(f"patient {summary.patient.code} has no result yet; run: cacapp count --patient {summary.patient.code}")
     with db.reading() as session:
         counted = [session.get_one(Run, i) for i in result.count_run_ids]
-        if not counted:
-            raise CacappError(
-                f"patient {summary.patient.code}: no frame could be counted, there is nothing to report; see: cacapp runs list"
-            )
         assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
         criteria = _criteria(assay, session.get_one(Run, result.run_id))
         slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}

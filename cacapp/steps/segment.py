@@ -84,12 +84,10 @@ def segment(
     empty = next((barcode for barcode, found in frames.items() if not found), None)
     if empty is not None:
         raise CacappError(f"slide {empty} has no frames; add some with: cacapp ingest PATH... --slide {empty}")
-    return [
-        carry_out(
-            db, _job(slide, frames[slide.barcode], plan, choices, algorithms), force=force, workers=workers, progress=progress or Silent()
-        )
-        for slide in slides
-    ]
+    progress = progress or Silent()
+    progress.start("segment", sum(map(len, frames.values())))
+    jobs = (_job(slide, frames[slide.barcode], plan, choices, algorithms) for slide in slides)
+    return [carry_out(db, job, force=force, workers=workers, progress=progress) for job in jobs]
 
 
 def segment_frame(algorithms: _Algorithms, source: FrameSource) -> SegmentedFrame:
