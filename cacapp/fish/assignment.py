@@ -18,7 +18,7 @@ class Assignment:
 
     Attributes:
         cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
-        other: (N,) int32, the second nearest nucleus within the tolerance, -1 where there is none: the dot is contested.
+        other: (N,) int32, the second nearest nucleus within the contested reach, -1 where there is none: the dot is contested.
         shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
     """
 
@@ -27,7 +27,7 @@ class Assignment:
     shared: Array
 
 
-def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float) -> Assignment:
+def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested_px: float | None = None) -> Assignment:
     """Each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which lies on top.
 
     The distance of a dot to a mask is 0 inside it, else that to the centre of the mask's nearest pixel, px.
@@ -36,19 +36,21 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float) -> Assign
         yx: (N, 2) px, sub-pixel, in the frame's coordinates.
         nuclei: M instances; they may overlap.
         tolerance_px: largest distance to the mask.
+        contested_px: a dot of one nucleus this near to another one's mask is contested; at least, and by default, ``tolerance_px``.
     """
     n = len(yx)
     cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
     shared = np.zeros(n, bool)
     if n == 0 or not nuclei:
         return Assignment(cell, other, shared)
-    masks = _PaddedMasks(nuclei, tolerance_px)
+    masks = _PaddedMasks(nuclei, max(tolerance_px, contested_px or 0.0))
     for start in range(0, n, DOTS_AT_ONCE):
         part = slice(start, start + DOTS_AT_ONCE)
         dot, nucleus, distance = masks.near(np.asarray(yx[part], np.float64))
         order = np.lexsort((nucleus, masks.area[nucleus], distance, dot))
         dot, nucleus, distance = dot[order], nucleus[order], distance[order]
         first = np.flatnonzero(np.diff(dot, prepend=-1))
+        first = first[distance[first] <= tolerance_px]
         cell[start + dot[first]] = nucleus[first]
         second = first[first + 1 < len(dot)] + 1
         second = second[dot[second] == dot[second - 1]]

@@ -81,7 +81,7 @@ def judge_spots(
         raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
     diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
     bleed = bleed_through(candidates, assay, diameter_px)
-    assigned, codes = _assign_all(candidates, nuclei, assay, assay.signals.rim_tolerance_diameters * diameter_px), {}
+    assigned, codes = _assign_all(candidates, nuclei, assay, diameter_px), {}
     for probe in assay.probes:
         dots, a = candidates[probe.channel], assigned[probe.channel]
         code = np.zeros(len(dots), np.int8)
@@ -155,9 +155,10 @@ def snr_evidence(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tup
     return weakest, strongest
 
 
-def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, tolerance_px: float) -> dict[str, Assignment]:
+def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float) -> dict[str, Assignment]:
     """The assignment of each channel's dots, made in one go: the masks are laid out once."""
-    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, tolerance_px)
+    rim_px, contested_px = (d * diameter_px for d in (assay.signals.rim_tolerance_diameters, assay.signals.contested_diameters))
+    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, contested_px)
     parts, start = {}, 0
     for channel in assay.channels:
         part = slice(start, start + len(candidates[channel]))
