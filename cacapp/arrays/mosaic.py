@@ -15,7 +15,7 @@ class Mosaic:
     """A (Y, X) float32 canvas of crops, each with ``margin_px`` of the frame around its box.
 
     Attributes:
-        canvas: the pixels; what lies between crops repeats their rims' mean, not another crop.
+        canvas: the pixels; crops lie side by side, and 0 where there is none: a filter's reach must stay within the margin.
         owner: (Y, X) int32, 1 + index of the nucleus whose crop it is, 0 between crops.
         inside: (Y, X) bool, on the owner's mask.
         shift_yx: (N, 2) int, add to a canvas position to get the frame position.
@@ -57,7 +57,7 @@ def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int
         cols = np.clip(np.arange(x - margin_px, x + w + margin_px), 0, plane.shape[1] - 1)
         canvas[window] = plane[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1][np.ix_(rows - rows[0], cols - cols[0])]
         owner[window] = n + 1
-        inside[window][margin_px:-margin_px, margin_px:-margin_px] = instance.mask
+        inside[window][margin_px : margin_px + h, margin_px : margin_px + w] = instance.mask
         shift[n] = y - margin_px - cy, x - margin_px - cx
         windows.append(window)
     return Mosaic(canvas, owner, inside, shift, tuple(windows))
