@@ -205,5 +205,5 @@ def test_an_enlarged_disk_has_the_area_and_place_of_the_full_one(
     truth = full.sum()
     if truth > 300 and radius > 5 * zoom:
         painted = label_image(found, height, width) > 0
-        assert painted.sum() == pytest.approx(truth, abs=zoom * radius)  # a sixth of a coarse pixel all around
+        assert painted.sum() == pytest.approx(truth, abs=1.6 * zoom * radius)  # a quarter of a coarse pixel all around
         assert (painted & full).sum() / (painted | full).sum() > 0.88
