@@ -32,7 +32,7 @@ class ConsoleProgress:
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(what, total=total or None, note="")
+            self._task = self._bar.add_task(what, total=total or None, note="", left="left" if total else "")
 
     def advance(self, note: str = "", by: int = 1) -> None:
         if self._bar is not None and self._task is not None:
@@ -59,7 +59,7 @@ def progress(quiet: bool) -> Iterator[ConsoleProgress]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("left", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     with Progress(*columns, console=err, transient=True, expand=True) as bar:

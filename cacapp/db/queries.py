@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from cacapp.db.runs import get_run
 from cacapp.db.tables import Cell, CellCall, FrameRow, Patient, PatientResult, Run, RunFrame, Slide
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def slides(session: Session, barcodes: Sequence[str] | None = None, patient: str
     """Slides by barcode: all of them, those named, or a patient's.
 
     Raises:
-        CacappError: a barcode or the patient is not in the record.
+        UsageError: a barcode or the patient is not in the record.
     """
     frames = select(func.count()).select_from(FrameRow).where(_c(FrameRow.slide_id) == _c(Slide.id)).scalar_subquery()
     query = select(Slide, _c(Patient.code), frames).join(Patient).order_by(_c(Slide.barcode))
@@ -94,7 +94,7 @@ def slides(session: Session, barcodes: Sequence[str] | None = None, patient: str
     missing = sorted(set(barcodes or ()) - {summary.slide.barcode for summary in found})
     if missing:
         whose = f" of patient {patient}" if patient is not None else ""
-        raise CacappError(f"there is no slide {', '.join(missing)}{whose}; `cacapp ingest` adds slides")
+        raise UsageError(f"there is no slide {', '.join(missing)}{whose}; `cacapp ingest` adds slides")
     return found
 
 
@@ -102,11 +102,11 @@ def patient_of(session: Session, code: str) -> Patient:
     """The patient with this pseudonym.
 
     Raises:
-        CacappError: there is none.
+        UsageError: there is none.
     """
     patient: Patient | None = session.execute(select(Patient).where(_c(Patient.code) == code)).scalar_one_or_none()
     if patient is None:
-        raise CacappError(f"there is no patient {code}; `cacapp patients` shows those there are")
+        raise UsageError(f"there is no patient {code}; `cacapp patients` shows those there are")
     return patient
 
 

@@ -21,6 +21,31 @@ def encode(mask: Array) -> bytes:
     return counts
 
 
+def encode_in_frame(mask: Array, bbox_xywh: tuple[int, int, int, int], height_px: int, width_px: int) -> bytes:
+    """The ``counts`` of a frame of (height_px, width_px) in which only the crop at ``bbox_xywh`` holds ``mask``; no such frame is made.
+
+    Args:
+        mask: (h, w) bool, the box's shape, at least one pixel set; the box lies inside the frame.
+    """
+    x, y, w, h = bbox_xywh
+    if mask.shape != (h, w) or x < 0 or y < 0 or x + w > width_px or y + h > height_px:
+        raise ValueError(f"a mask of shape {mask.shape} at {bbox_xywh} does not fit a frame of {height_px} x {width_px} px")
+    # A blank row above and below each column: every run starts and ends inside its column.
+    columns = np.zeros((w, h + 2), np.int8)
+    columns[:, 1:-1] = mask.T
+    steps = np.diff(columns, axis=1)
+    starts_at, ends_at = np.nonzero(steps == 1), np.nonzero(steps == -1)
+    starts, ends = ((x + column) * height_px + y + row for column, row in (starts_at, ends_at))
+    # Where a run reaches the frame's last row and the next one starts in the first, they are one.
+    joined = starts[1:] == ends[:-1]
+    starts, ends = starts[np.r_[True, ~joined]], ends[np.r_[~joined, True]]
+    edges = np.stack([starts, ends], axis=1).ravel()
+    rest = [height_px * width_px] if ends[-1] < height_px * width_px else []
+    runs = np.diff(np.r_[0, edges, rest].astype(np.int64))
+    counts: bytes = coco.frPyObjects({"size": [height_px, width_px], "counts": runs.tolist()}, height_px, width_px)["counts"]
+    return counts
+
+
 def decode(counts: bytes, height_px: int, width_px: int) -> Array:
     """The (height_px, width_px) bool mask of ``counts``.
 

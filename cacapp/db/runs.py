@@ -10,7 +10,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from cacapp.db.tables import FrameRow, Run, RunFrame, now
-from cacapp.errors import CacappError
+from cacapp.errors import UsageError
 
 
 def fingerprint(**parts: Any) -> str:
@@ -76,11 +76,11 @@ def get_run(session: Session, run_id: int) -> Run:
     """The run with this number.
 
     Raises:
-        CacappError: there is none.
+        UsageError: there is none.
     """
     run = session.get(Run, run_id)
     if run is None:
-        raise CacappError(f"there is no run {run_id}; `cacapp runs list` shows the runs there are")
+        raise UsageError(f"there is no run {run_id}; `cacapp runs list` shows the runs there are")
     return run
 
 

@@ -32,8 +32,8 @@ def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "t
     """Writes the cells of the slides (all by default) into the folder ``out``; several slides get a folder each.
 
     tiff: ``<frame>_labels.tif`` (Y, X) int32, the value being the cell's label, and one ``cells.csv``.
-    geojson: ``<frame>.geojson``, a polygon a cell in px, with class and counts (QuPath opens it).
-    coco: ``annotations.json``, one annotation a cell with its RLE mask.
+    geojson: ``<frame>.geojson``, a polygon a cell in px from the corner of the frame, with class and counts (QuPath opens it).
+    coco: ``annotations.json``, one annotation a cell with the RLE mask of the whole frame, as pycocotools reads it.
     """
     if form not in FORMATS:
         raise UsageError(f"--format {form}: choose one of {', '.join(FORMATS)}")
@@ -69,7 +69,7 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
             paths.append(_geojson(folder, frame, own, records))
         else:
             images.append({"id": frame.id, "file_name": frame.uri, "height": frame.height_px, "width": frame.width_px})
-            annotations += [_annotation(row, records[row.cell_id]) for row in own]
+            annotations += [_annotation(frame, row, records[row.cell_id].instance) for row in own]
         progress.advance(frame.name)
     if form == "tiff":
         path = folder / "cells.csv"
@@ -129,26 +129,34 @@ def _geojson(folder: Path, frame: FrameRow, rows: Sequence[CellRow], records: di
     return path
 
 
-def polygon(instance: Instance) -> list[list[float]]:
-    """The outline of an instance's largest part as a closed ring of (x, y) px in the frame."""
-    outlines, _ = cv2.findContours(instance.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    ring = max(outlines, key=len).reshape(-1, 2).astype(float) + instance.bbox_xywh[:2]
-    points: list[list[float]] = ring.tolist()
-    while len(points) < 3:
-        points.append(points[-1])
-    return [*points, points[0]]
+def polygon(instance: Instance) -> list[list[int]]:
+    """The outline of an instance's largest part, holes filled, as a closed ring of (x, y) corners.
+
+    The ring runs along the edges of the pixels, px from the corner of the frame (pixel i covers i to i + 1, as in QuPath), and never
+    touches itself, however thin the mask.
+    """
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(instance.mask.astype(np.uint8), connectivity=4)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    # Three samples a pixel: the contour runs through the outer ones, which tell on which side of the pixel it passes.
+    samples = np.kron((parts == largest).astype(np.uint8), np.ones((3, 3), np.uint8))
+    (outline, *_), _ = cv2.findContours(samples, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    pixel, side = np.divmod(outline.reshape(-1, 2), 3)
+    corners = pixel + (side == 2) + np.array(instance.bbox_xywh[:2])
+    ring = [point for point, before in zip(corners.tolist(), np.roll(corners, 1, axis=0).tolist(), strict=True) if point != before]
+    return [*ring, ring[0]]
 
 
-def _annotation(row: CellRow, record: CellRecord) -> dict[str, Any]:
-    x, y, w, h = record.instance.bbox_xywh
+def _annotation(frame: FrameRow, row: CellRow, instance: Instance) -> dict[str, Any]:
+    height, width = frame.height_px, frame.width_px
+    counts = rle.encode_in_frame(instance.mask, instance.bbox_xywh, height, width).decode()
     return {
         "id": row.cell_id,
         "image_id": row.frame_id,
         "category_id": 1,
-        "bbox": [x, y, w, h],
+        "bbox": list(instance.bbox_xywh),
         "area": row.area_px,
         "iscrowd": 0,
-        "segmentation": {"size": [h, w], "counts": rle.encode(record.instance.mask).decode(), "origin_xy": [x, y]},
+        "segmentation": {"size": [height, width], "counts": counts},
         "class": row.class_,
         "is_cac": row.is_cac,
         "counts": row.counts,
