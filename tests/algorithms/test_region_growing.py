@@ -21,7 +21,7 @@ def test_a_hand_worked_row() -> None:
     # 14 joins the left region (4 off 10; its mean is now 12), then 18 (6 off; mean 14), and 21 is 7 off that mean but 9 off 30:
     # it goes left, although 30 is nearer to it than the left seed's own 10.
     assert row([10, 14, 18, 21, 30], [1, 0, 0, 0, 2]) == [1, 1, 1, 1, 2]
-    # from the other side: 26 and 22 pull the right mean to 26, and 18 is nearer to 10 (8) than ... 26 (8): queued first, it goes left
+    # the right region takes 26 (4 off), then 22 (6 off 28); 17 is 7 off the left mean and 9 off the right one
     assert row([10, 17, 22, 26, 30], [1, 0, 0, 0, 2]) == [1, 1, 2, 2, 2]
 
 

@@ -77,3 +77,19 @@ def test_tiny_planes_have_levels_too(shape: tuple[int, int]) -> None:
     plane = np.full(shape, 7, np.float32)
     assert levels(plane).background == 7
     assert neighbourhood_peak(plane, 30) == pytest.approx(plane)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+def test_in_a_plane_of_one_population_the_threshold_is_above_it_all(tilt: float) -> None:
+    plane = np.random.default_rng(3).normal(200, 10, (300, 400)) * (1 - tilt * np.linspace(0, 1, 400))
+    found = levels(plane.astype(np.float32))
+    assert found.threshold > plane.max()
+    assert found.background == pytest.approx(np.median(plane), rel=0.01)
+
+
+def test_one_nucleus_in_a_large_plane_is_above_the_threshold_and_noise_is_not() -> None:
+    plane = np.random.default_rng(3).normal(200, 10, (1500, 1500)).astype(np.float32)
+    plane[700:740, 700:740] += 300  # 0.07 % of the plane: no class of its own for Otsu
+    found = levels(plane)
+    assert 250 < found.threshold < 300
+    assert found.noise == pytest.approx(10, rel=0.05)
