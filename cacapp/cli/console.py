@@ -89,8 +89,12 @@ def say(line: str, quiet: bool = False, lead: str = "") -> None:
 
 def print_json(value: Any) -> None:
     """JSON on stdout, for scripts."""
-    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=_plain)
-    sys.stdout.write("\n")
+    sys.stdout.write(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """JSON text that ends in a new line; moments in ISO 8601."""
+    return json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n"
 
 
 def _plain(value: Any) -> Any:

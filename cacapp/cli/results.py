@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cacapp.cli import options as o
 from cacapp.cli.console import out as stdout
-from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.console import as_json, print_json, progress, say
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.errors import UsageError
 
@@ -38,7 +38,7 @@ def report(
     quiet: o.Quiet = False,
 ) -> None:
     """The patients' results: a table, JSON, CSV, or an HTML page each with pictures."""
-    form = "json" if json else form
+    form = "json" if json and form == "table" else form
     if form not in ("table", "json", "csv", "html"):
         raise UsageError(f"--format {form}: choose one of table, json, csv, html")
     if form != "html":
@@ -49,8 +49,10 @@ def report(
 
     with progress(quiet) as bar:
         pages = write_reports(open_database(db, create=False), out or Path("reports"), patient or (), bar)
+    if json:
+        print_json([str(page) for page in pages])
     for page in pages:
-        say(str(page), quiet)
+        say(str(page), quiet or json)
 
 
 def patients(patient: o.PatientFilter = None, db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
@@ -74,7 +76,7 @@ def cells(
     from cacapp.db.session import open_database
     from cacapp.steps.export import cells_csv
 
-    form = "json" if json else form
+    form = "json" if json and form == "table" else form
     if form not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {form}: choose one of table, csv, json, parquet")
     if form == "parquet" and out is None:
@@ -215,12 +217,7 @@ def _remarks(row: CellRow) -> str:
 
 
 def _deliver_json(value: Any, out: Path | None) -> None:
-    if out is None:
-        print_json(value)
-        return
-    import json
-
-    _deliver_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", out)
+    _deliver_text(as_json(value), out)
 
 
 def _deliver_text(text: str, out: Path | None) -> None:

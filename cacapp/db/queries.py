@@ -129,10 +129,14 @@ def patients(session: Session) -> list[PatientSummary]:
 
 
 def runs(session: Session, slide: str | None = None, limit: int | None = None) -> list[RunSummary]:
-    """Runs, latest first: all of them or those of a slide."""
+    """Runs, latest first: all of them or those of a slide.
+
+    Raises:
+        UsageError: there is no such slide.
+    """
     query = select(Run, _c(Slide.barcode), _c(Patient.code)).join(Slide, _c(Run.slide_id) == _c(Slide.id)).join(Patient)
     if slide is not None:
-        query = query.where(_c(Slide.barcode) == slide)
+        query = query.where(_c(Slide.id) == slides(session, [slide])[0].slide.id)
     found = session.execute(query.order_by(_c(Run.id).desc()).limit(limit)).all()
     states: dict[int, dict[str, int]] = {}
     count = (

@@ -151,7 +151,8 @@ def test_slides_and_runs_are_listed(database: Database, filled: Any) -> None:
             (filled.segment_id, "segment", "S1", "P1", {"done": 1}),
         ]
         assert [run.run.id for run in queries.runs(session, limit=1)] == [filled.count_id]
-        assert queries.runs(session, slide="S9") == []
+        with pytest.raises(UsageError, match="no slide S9"):
+            queries.runs(session, slide="S9")
 
 
 BIG = ("cell", "cell_call", "signal", "signal_count", "run_frame")
