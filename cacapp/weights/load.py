@@ -71,11 +71,13 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _load_checkpoint(path: Path) -> dict[str, Tensor]:
     import pickle
+    import warnings
 
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch remarks on files it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted:

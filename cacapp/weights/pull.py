@@ -121,7 +121,7 @@ def _accept(entry: Entry, url: str, response: Response, done: int, sink: IO[byte
         raise CacappError(f"{url} is not {entry.file}: {why}; {_bring(entry)}")
     if status == PARTIAL and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
         raise _RestartError
-    if status == OK:
+    if status == OK and done:  # it sends all from the first byte
         sink.truncate(0)
         done = 0
     return done, total
