@@ -53,11 +53,13 @@ def demo(
     from cacapp.cli.pipeline import Pipeline
     from cacapp.cli.results import print_patients
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
+    from cacapp.steps.files import make_folder
     from cacapp.steps.manifest import read_manifest
     from cacapp.steps.simulate import sample_slides
 
     host = discover(None, quiet)
     segment_plan, count_plan = plans(host, "watershed", "coarse", None, "log", None, "katz-4color", SAMPLE_MIN_EVALUABLE_CELLS)
+    make_folder(out)
     db = str(out / "cacapp.db")
     checkout = Path("sample_slides")
     with progress(quiet) as bar:

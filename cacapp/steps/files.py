@@ -26,3 +26,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise CacappError(f"{path} cannot be written: {error.strerror or error}; choose another place with --out") from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with its parents where it is not there. Raises CacappError naming it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacappError(f"folder {path} cannot be made: {error.strerror or error}; choose another place with --out") from error
