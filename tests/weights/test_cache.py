@@ -51,6 +51,15 @@ def test_a_file_put_into_the_folder_by_hand_is_checked_once(small: Entry, folder
     assert receipt.is_current(kept, folder / small.file)
 
 
+def test_a_wrong_file_put_into_the_folder_by_hand_is_not_taken(small: Entry, folder: Path, payload: bytes) -> None:
+    folder.mkdir(parents=True)
+    (folder / small.file).write_bytes(payload[::-1])
+    with pytest.raises(CacappError, match=r"is not the published file of 'small': SHA-256"):
+        cache.locate("small")
+    assert cache.verify(small).finding == "damaged"
+    assert receipt.read(folder / small.file) is None
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [(lambda p: p[:-1], "700,000 bytes instead of 700,001"), (lambda p: bytes([p[0] ^ 1]) + p[1:], "SHA-256 [0-9a-f]{64} instead of")],

@@ -125,6 +125,14 @@ def test_a_zip_bomb_is_refused_unread(saved: Path, tmp_path: Path) -> None:
     assert "a compressed archive is no weights file" in refused(path)
 
 
+def test_compression_is_refused_even_where_the_sizes_look_harmless(saved: Path, tmp_path: Path) -> None:
+    path = rewritten(saved, tmp_path / "small.pth", {}, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        assert sum(member.file_size for member in archive.infolist()) <= path.stat().st_size
+    assert "a compressed archive is no weights file" in refused(path)
+    assert load_state(rewritten(saved, tmp_path / "stored.pth", {}))
+
+
 def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.pth"
     torch.save({"weight": torch.zeros(1).expand(10**12)}, path)
