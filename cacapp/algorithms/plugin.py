@@ -16,8 +16,9 @@ def cacapp_prompters() -> list[type[Prompter]]:
 @hookimpl
 def cacapp_segmenters() -> list[type[Segmenter]]:
     from cacapp.algorithms.coarse import Coarse
+    from cacapp.algorithms.sam.segmenter import AutomaticSam, PromptedSam
 
-    return [Coarse]
+    return [Coarse, PromptedSam, AutomaticSam]
 
 
 @hookimpl

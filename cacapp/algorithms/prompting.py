@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
+from cacapp.api import Field, Prompter
 from cacapp.arrays.background import levels
 from cacapp.arrays.regions import inscribed_diameter
 from cacapp.arrays.shapes import deepest_point
@@ -52,14 +55,49 @@ def reduced(dapi: Array, zoom: int) -> Array:
     return cv2.resize(padded, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def prompts_of(regions: Sequence[Instance], dapi: Array) -> Prompts:
-    """One positive point a region (its centre, or its deepest point where that lies outside), the darkest pixel as the negative."""
+class CoarsePrompter(Prompter):
+    """A classical algorithm that proposes coarse regions: one prompt a region, a positive point and a negative one."""
+
+    negative: Literal["darkest", "neighbour", "local", "none"] = Field(
+        "darkest",
+        description="negative point: darkest pixel of the image, nearest other region, darkest pixel around the region, or none",
+    )
+
+    def regions(self, dapi: Array) -> list[Instance]:
+        """The coarse regions of a (Y, X) uint8 or uint16 plane."""
+        raise NotImplementedError
+
+    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+        return prompts_of(self.regions(dapi), dapi, self.negative)
+
+
+def prompts_of(regions: Sequence[Instance], dapi: Array, negative: str = "darkest") -> Prompts:
+    """One positive point a region, its centre (or its deepest point where that lies outside), and a negative one.
+
+    Args:
+        negative: "darkest" (the paper: the darkest pixel of the image), "neighbour" (the nearest other region's point), "local" (the
+            darkest pixel within half a region's size around it) or "none" (padding).
+    """
     if not regions:
         return Prompts.empty()
-    dark_y, dark_x = np.unravel_index(int(dapi.argmin()), dapi.shape)
-    points = np.empty((len(regions), 2, 2), np.float32)
-    for n, region in enumerate(regions):
-        x, y = deepest_point(region.mask)
-        points[n] = (region.bbox_xywh[0] + x, region.bbox_xywh[1] + y), (dark_x, dark_y)
-    labels = np.tile(np.array([1, 0], np.int8), (len(regions), 1))
+    centres = np.array([np.add(r.bbox_xywh[:2], deepest_point(r.mask)) for r in regions], np.float32)
+    points = np.stack([centres, centres], axis=1)
+    labels = np.tile(np.array([1, -1 if negative == "none" else 0], np.int8), (len(regions), 1))
+    if negative == "darkest":
+        points[:, 1] = np.unravel_index(int(dapi.argmin()), dapi.shape)[::-1]
+    elif negative == "local":
+        points[:, 1] = [_darkest_around(dapi, region) for region in regions]
+    elif negative == "neighbour" and len(regions) > 1:
+        points[:, 1] = centres[cKDTree(centres).query(centres, k=2)[1][:, 1]]
+    elif negative == "neighbour":
+        labels[:, 1] = -1
     return Prompts(points, labels, None, tuple(regions))
+
+
+def _darkest_around(dapi: Array, region: Instance) -> tuple[int, int]:
+    """(x, y) of the darkest pixel in the region's box widened by half its size."""
+    x, y, w, h = region.bbox_xywh
+    left, top = max(0, x - w // 2), max(0, y - h // 2)
+    crop = dapi[top : y + h + h // 2, left : x + w + w // 2]
+    row, column = np.unravel_index(int(crop.argmin()), crop.shape)
+    return int(left + column), int(top + row)

@@ -8,14 +8,14 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from cacapp.algorithms.prompting import prompts_of, working_plane
-from cacapp.api import Field, Prompter
+from cacapp.algorithms.prompting import CoarsePrompter, working_plane
+from cacapp.api import Field
 from cacapp.arrays.background import levels
 from cacapp.arrays.regions import basins, fill_holes, fuse, instances_of
-from cacapp.types import Array, Prompts
+from cacapp.types import Array, Instance
 
 
-class RegionGrowing(Prompter):
+class RegionGrowing(CoarsePrompter):
     """Seeds on the bright centres of nuclei grow against the background, one pixel at a time, the most similar pixel first.
 
     Seeds are the maxima of the smoothed plane above Otsu's threshold, fused where the valley between them is shallow. A pixel's
@@ -36,10 +36,10 @@ class RegionGrowing(Prompter):
     )
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
-    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+    def regions(self, dapi: Array) -> list[Instance]:
         plane = working_plane(dapi, self.working_diameter_px)
         if not plane.diameter_px:
-            return Prompts.empty()
+            return []
         smooth = cv2.GaussianBlur(plane.image, (0, 0), 0.7)
         grey = levels(smooth)
         lifted = smooth - grey.background
@@ -49,7 +49,7 @@ class RegionGrowing(Prompter):
         labels[labels == seeds.max() + 1] = 0
         labels = _filled(labels)
         smallest = max(12.0, self.min_area * np.pi / 4 * plane.diameter_px**2)
-        return prompts_of(instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1])), dapi)
+        return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
 
     def _seeds(self, lifted: Array, threshold: float, diameter_px: float) -> Array:
         """(Y, X) int32 seed regions, 1..N: the top of each hill of the smoothed plane."""

@@ -7,14 +7,14 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from cacapp.algorithms.prompting import prompts_of, working_plane
-from cacapp.api import Field, Prompter
+from cacapp.algorithms.prompting import CoarsePrompter, working_plane
+from cacapp.api import Field
 from cacapp.arrays.background import levels
 from cacapp.arrays.regions import fill_holes, instances_of
-from cacapp.types import Array, Prompts
+from cacapp.types import Array, Instance
 
 
-class SplitMerge(Prompter):
+class SplitMerge(CoarsePrompter):
     """A quad-tree splits the plane until each block is homogeneous; neighbouring blocks of similar brightness merge, most similar first.
 
     Merged regions brighter than the border level of a nucleus are joined where they touch by more than a neck, and filled.
@@ -37,15 +37,15 @@ class SplitMerge(Prompter):
     neck: float = Field(0.25, ge=0, le=1, description="touching nuclei are parted where they are narrower than this share of a diameter")
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
-    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+    def regions(self, dapi: Array) -> list[Instance]:
         plane = working_plane(dapi, self.working_diameter_px)
         if not plane.diameter_px:
-            return Prompts.empty()
+            return []
         smooth = cv2.GaussianBlur(plane.image, (0, 0), 1.0)
         grey = levels(smooth)
         rise = grey.threshold - grey.background
         if rise <= 0:
-            return Prompts.empty()
+            return []
         lifted = (smooth - grey.background) / np.float32(rise)
         blocks = split(lifted, self.split_range, self.max_block_px)
         regions = merge(lifted, blocks, self.merge_difference)
@@ -53,7 +53,7 @@ class SplitMerge(Prompter):
         mask = fill_holes(mean[regions] > self.local_share)
         labels = self._parted(mask, plane.diameter_px)
         smallest = max(12.0, self.min_area * np.pi / 4 * plane.diameter_px**2)
-        return prompts_of(instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1])), dapi)
+        return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
 
     def _parted(self, mask: Array, diameter_px: float) -> Array:
         """Connected parts of the mask after an opening that cuts necks; what the opening removed goes to the part it touches."""

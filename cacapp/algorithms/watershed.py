@@ -7,14 +7,14 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from cacapp.algorithms.prompting import prompts_of, working_plane
-from cacapp.api import Field, Prompter
+from cacapp.algorithms.prompting import CoarsePrompter, working_plane
+from cacapp.api import Field
 from cacapp.arrays.background import levels, neighbourhood_peak
 from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, instances_of
-from cacapp.types import Array, Prompts
+from cacapp.types import Array, Instance
 
 
-class Watershed(Prompter):
+class Watershed(CoarsePrompter):
     """Local threshold, distance transform, basins by steepest ascent, fusion of basins with a shallow border.
 
     Scale-free: the plane is reduced until a nucleus has ``working_diameter_px``, and two basins are judged by the ratio of their border
@@ -38,20 +38,20 @@ class Watershed(Prompter):
     fuse_ratio: float = Field(0.94, gt=0, le=1, description="border over summit from which two basins are one nucleus")
     min_area: float = Field(0.1, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
-    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+    def regions(self, dapi: Array) -> list[Instance]:
         plane = working_plane(dapi, self.working_diameter_px)
         if not plane.diameter_px:
-            return Prompts.empty()
+            return []
         smooth = cv2.GaussianBlur(plane.image, (0, 0), self.smoothing_px)
         mask = self._nuclei(smooth, plane.diameter_px)
         diameter = inscribed_diameter(mask)
         if not diameter:
-            return Prompts.empty()
+            return []
         height = self._landscape(smooth, mask, diameter)
         labels, peaks = basins(height, mask)
         labels = self._trimmed(fuse(labels, peaks, height, self.fuse_ratio), smooth - levels(smooth).background)
         smallest = max(12.0, self.min_area * np.pi / 4 * diameter**2)
-        return prompts_of(instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1])), dapi)
+        return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
 
     def _nuclei(self, smooth: Array, diameter_px: float) -> Array:
         grey = levels(smooth)

@@ -1,0 +1,130 @@
+"""Segmenters ``sam`` (prompted) and ``sam-auto`` (automatic mask generator)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from cacapp.algorithms.prompting import working_plane
+from cacapp.api import Field, Segmenter
+from cacapp.arrays.overlap import resolve
+from cacapp.types import Array, Instance, Prompts
+
+if TYPE_CHECKING:
+    from cacapp.algorithms.sam.models import LoadedSam
+
+
+class _SamBase(Segmenter):
+    """What both segmenters share: the model, its device, tiles, and the resolution of masks that claim one nucleus."""
+
+    model: Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"] = Field(
+        "nuclei_t", description="weights: the embedded nuclei_t, Meta's vit_b, vit_l, vit_h, or medsam (see: cacapp weights list)"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
+    overlap: float = Field(3.0, ge=1, le=8, description="overlap of neighbouring tiles, nuclear diameters")
+    same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score stays")
+    inside_share: float = Field(0.7, gt=0, le=1, description="a mask inside another by this share of its area is the same nucleus")
+
+    def weights_sha256(self) -> str | None:
+        from cacapp.weights.cache import digest_of
+
+        return digest_of(self.model)
+
+    def _load(self) -> LoadedSam:
+        from cacapp.algorithms.sam.models import device_of, load_sam
+        from cacapp.weights.cache import locate
+
+        return load_sam(self.model, locate(self.model), device_of(self.device))
+
+    def _resolved(self, instances: list[Instance]) -> list[Instance]:
+        return [instances[i] for i in resolve(instances, self.same_iou, self.inside_share)]
+
+
+class PromptedSam(_SamBase):
+    """Segment Anything (Kirillov et al. 2023), one mask a prompt, on frames of any size.
+
+    The frame is brought to the model's grey levels and nuclear size once; overlapping tiles are encoded once each; a prompt is decoded
+    on the tile that owns it. Masks of one nucleus are merged, a mask that took several nuclei goes, and a prompt whose mask the model
+    itself doubts keeps its coarse region.
+    """
+
+    name: ClassVar[str] = "sam"
+    api_version: ClassVar[int] = 1
+
+    use: Literal["points", "boxes", "both"] = Field("points", description="which prompts the model gets; medsam knows boxes only")
+    min_score: float = Field(0.5, ge=0, le=1, description="below this predicted IoU the mask is not used")
+    keep_region: bool = Field(True, description="a prompt without a usable mask keeps the prompter's coarse region")
+    batch: int = Field(64, ge=1, le=4096, description="prompts decoded at once: bounds the memory")
+
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        if not len(prompts):
+            return []
+        from cacapp.algorithms.sam.models import NUCLEUS_PX
+        from cacapp.algorithms.sam.tiled import grid_of, masks_of, scaled_frame
+
+        sam = self._load()
+        frame = scaled_frame(dapi, typical_diameter_px(dapi, prompts), NUCLEUS_PX[self.model])
+        grid = grid_of(frame, sam, round(self.overlap * NUCLEUS_PX[self.model]))
+        masks: list[Instance | None] = [None] * len(prompts)
+        for index, mask in masks_of(sam, frame, self._chosen(prompts), grid, self.batch):
+            if mask is not None and mask.score >= self.min_score:
+                masks[index] = mask
+        if self.keep_region and prompts.regions:
+            masks = [m or Instance(r.bbox_xywh, r.mask, 0.0) for m, r in zip(masks, prompts.regions, strict=True)]
+        return self._resolved([m for m in masks if m is not None])
+
+    def _chosen(self, prompts: Prompts) -> Prompts:
+        if self.use == "points" and self.model != "medsam":
+            return Prompts(prompts.points_xy, prompts.point_labels)
+        boxes = prompts.boxes_xyxy if prompts.boxes_xyxy is not None else boxes_of(prompts)
+        if self.use == "both" and self.model != "medsam":
+            return Prompts(prompts.points_xy, prompts.point_labels, boxes)
+        return Prompts(prompts.points_xy, np.full_like(prompts.point_labels, -1), boxes)
+
+
+class AutomaticSam(_SamBase):
+    """segment-anything's automatic mask generator: a grid of points on every tile, no prompts needed.
+
+    A mask belongs to the tile whose core holds its centre; masks larger than ``max_area`` of a tile (background, sheets) go.
+    """
+
+    name: ClassVar[str] = "sam-auto"
+    api_version: ClassVar[int] = 1
+    needs_prompts: ClassVar[bool] = False
+
+    points_per_side: int = Field(16, ge=2, le=128, description="points along each side of a tile")
+    min_score: float = Field(0.7, ge=0, le=1, description="below this predicted IoU a mask is not used")
+    min_stability: float = Field(0.8, ge=0, le=1, description="below this stability score a mask is not used")
+    max_area: float = Field(0.25, gt=0, le=1, description="largest mask, share of a tile")
+
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        from cacapp.algorithms.sam.automatic import automatic_masks
+        from cacapp.algorithms.sam.models import NUCLEUS_PX
+        from cacapp.algorithms.sam.tiled import grid_of, scaled_frame
+
+        sam = self._load()
+        frame = scaled_frame(dapi, typical_diameter_px(dapi, prompts), NUCLEUS_PX[self.model])
+        grid = grid_of(frame, sam, round(self.overlap * NUCLEUS_PX[self.model]))
+        found = automatic_masks(sam, frame, grid, self.points_per_side, self.min_score, self.min_stability, self.max_area)
+        return self._resolved(found)
+
+
+def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
+    """Diameter of a typical nucleus: the median of the coarse regions' equal-area circles, else measured on the image; px."""
+    if prompts.regions:
+        areas = [np.count_nonzero(region.mask) for region in prompts.regions]
+        return float(np.sqrt(np.median(areas) * 4 / np.pi))
+    plane = working_plane(dapi, 36.0)
+    return plane.diameter_px * plane.zoom or 32.0
+
+
+def boxes_of(prompts: Prompts) -> Array:
+    """(N, 4) float32 boxes around the coarse regions, px."""
+    if not prompts.regions:
+        from cacapp.errors import CacappError
+
+        raise CacappError("segmenter 'sam': boxes are asked for, and the prompter gave neither boxes nor regions")
+    boxes = np.array([r.bbox_xywh for r in prompts.regions], np.float32)
+    boxes[:, 2:] += boxes[:, :2] - 1
+    return boxes
