@@ -1,0 +1,160 @@
+"""``cacapp evaluate`` and ``benchmark``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import print_json, progress, say, say_warning
+from cacapp.cli.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from cacapp.host import Host
+    from cacapp.report.comparison import Comparison
+    from cacapp.steps.evaluate import Evaluation
+    from cacapp.steps.segment import SegmentPlan
+
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        help="Instance filter whose rejects are no prediction; may be repeated. [default: none, all instances are measured]",
+        rich_help_panel=o.ANALYSIS,
+    ),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option("--channels", metavar="MAP", help="Which channel of the images is DAPI: DAPI=Hoechst (name as found) or DAPI=#0."),
+]
+
+
+def evaluate(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images: DAPI alone, or files with a channel DAPI.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of instance labels with the images' stems, or STEM_labels.")],
+    prompter: o.Prompter = "watershed",
+    segmenter: o.Segmenter = "coarse",
+    filters: Filters = None,
+    settings: o.Set = None,
+    channels: Channels = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for predictions, metrics.csv and a picture of best, median and worst image.")
+    ] = None,
+    no_plugin: o.NoPlugin = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure a segmentation against labels drawn by a person. Needs no database.
+
+    What the segmenter finds is measured as it is; --filter applies filters first. Nuclei of an image that could not be predicted
+    count as missed.
+    """
+    from cacapp.cli.analyse import discover
+    from cacapp.frames import parse_channels
+    from cacapp.steps.evaluate import evaluate as step
+
+    host = discover(no_plugin, quiet)
+    plan = _plan(host, prompter, segmenter, filters or (), settings or ())
+    with progress(quiet) as bar:
+        found = step(host, plan, images, labels, channels=parse_channels(channels) if channels else None, out=out, progress=bar)
+    if json:
+        print_json(found.record())
+    elif not quiet:
+        _print(found)
+        if out is not None:
+            say(str(out), lead="Predictions, metrics.csv and examples.png:")
+    if found.failed:
+        raise typer.Exit(3)
+
+
+def benchmark(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images/ and labels/ to measure on.")],
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Folder with images/ and labels/, drawn by a person, for the rows that learn from them.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the table, the figure and the results of the rows.")] = Path("benchmark"),
+    rows: Annotated[list[str] | None, typer.Option("--row", metavar="ROW", help="Only this row (see --rows); may be repeated.")] = None,
+    list_rows: Annotated[bool, typer.Option("--rows", help="List the rows and leave.")] = False,
+    settings: o.Set = None,
+    channels: Channels = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the training.")] = 0,
+    no_plugin: o.NoPlugin = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure again what OUT holds already.")] = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """The method paper's table on your own data: every segmenter installed, measured on the same images.
+
+    Rows that need what is not installed say how to get it. Finished rows are kept in OUT, so that the same command goes on
+    where it was stopped.
+    """
+    from cacapp.cli.analyse import discover
+    from cacapp.frames import parse_channels
+    from cacapp.steps.benchmark import Benchmark, rows_of
+
+    host = discover(no_plugin, quiet)
+    if list_rows:
+        known = [[r.key, r.method, r.learns or ""] for r in rows_of(host)]
+        if json:
+            print_json([dict(zip(("row", "method", "learns_from"), row, strict=True)) for row in known])
+        else:
+            print_table(["row", "method", "learns from"], known, airy=False)
+        return
+    with progress(quiet) as bar:
+        task = Benchmark(host, folder, train, out, settings or (), parse_channels(channels) if channels else None, seed, force, bar)
+        comparison = task.run(rows or ())
+    if json:
+        print_json(comparison.record())
+    elif not quiet:
+        _print_comparison(comparison)
+        say(str(out / "benchmark.md"), lead="Table and figure:")
+    if comparison.failed:
+        say_warning("some images could not be measured; see the errors above", quiet)
+        raise typer.Exit(3)
+
+
+def _plan(host: Host, prompter: str, segmenter: str, filters: list[str] | tuple[()], settings: list[str] | tuple[()]) -> SegmentPlan:
+    """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
+    from cacapp.host import assign
+    from cacapp.steps.segment import SegmentPlan
+
+    names = [("prompter", prompter), ("segmenter", segmenter), *(("filter", name) for name in filters)]
+    return SegmentPlan(prompter, segmenter, tuple(filters), assign(settings, [host.find(kind, name) for kind, name in names]))
+
+
+def _print(found: Evaluation) -> None:
+    from cacapp.arrays.metrics import THRESHOLDS
+
+    figures = found.figures
+    names = {choice.kind: choice.name for choice in found.choices}
+    title = names["segmenter"] + (f" prompted by {names['prompter']}" if "prompter" in names else "")
+    filters = [choice.name for choice in found.choices if choice.kind == "filter"]
+    meanings = {f"AP@{t}": "" for t in THRESHOLDS} | {
+        "F1@0.5": "found at IoU 0.5, over the nuclei of all images",
+        "object_dice": "mean over true nuclei, a missed one counts 0",
+        "pixel_dice": "foreground, all images together",
+        "pixel_iou": "foreground, all images together",
+    }
+    meanings["AP@0.5"] = "TP/(TP+FP+FN), matched at IoU 0.5, mean over images"
+    rows = [[key.replace("_", " ").replace("iou", "IoU"), f"{figures[key]:.4f}", text] for key, text in meanings.items()]
+    first = f", the first took {found.first_seconds:.2f}" if len(found.images) > 1 else ""
+    rows.append(["seconds an image", f"{found.seconds_per_image:.3f}", f"{found.megapixels:.2f} megapixels on {found.device}{first}"])
+    if figures["missing"]:
+        rows.append(["without prediction", f"{figures['missing']:.0f}", "images; their nuclei count as missed"])
+    counts = f"{figures['images']:.0f} images, {figures['nuclei_true']:.0f} true and {figures['nuclei_pred']:.0f} predicted nuclei"
+    print_table(
+        ["figure", ("value", "right"), "what it is"], rows, title=title + (f", {', '.join(filters)}" if filters else ""), airy=False
+    )
+    say(counts)
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    columns: list[Column] = ["method", *((name, "right") for name in ("AP@0.5", "AP@0.75", "object Dice %", "pixel Dice %", "s/frame"))]
+    columns += ["device", ("paper: Dice %", "right"), ("paper: s", "right")]
+    print_table(columns, [line.cells() for line in comparison.lines if line.measured], airy=False)
+    for line in comparison.lines:
+        if not line.measured:
+            say(line.note, lead=f"{line.method}:")
+    say(comparison.about)
