@@ -87,9 +87,12 @@ class LogDetector(SignalDetector):
 def _sample(mosaic: Mosaic, n: int) -> Array:
     """Flat canvas indices of up to about ``NOISE_PIXELS`` evenly taken pixels inside a nucleus."""
     rows, cols = mosaic.windows[n]
-    y, x = np.nonzero(mosaic.inside[rows, cols])
-    step = max(1, len(y) // NOISE_PIXELS)
-    pixels: Array = (y[::step] + rows.start) * mosaic.canvas.shape[1] + x[::step] + cols.start
+    inside = mosaic.inside[rows, cols]
+    step = max(1, int(np.sqrt(np.count_nonzero(inside) / NOISE_PIXELS)))
+    y, x = np.nonzero(inside[::step, ::step])
+    if not len(y):
+        step, (y, x) = 1, np.nonzero(inside)
+    pixels: Array = (y * step + rows.start) * mosaic.canvas.shape[1] + x * step + cols.start
     return pixels
 
 

@@ -53,11 +53,19 @@ def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int
         x, y, w, h = instance.bbox_xywh
         (cy, cx), (sh, sw) = corners[n], sizes[n]
         window = (slice(cy, cy + sh), slice(cx, cx + sw))
-        rows = np.clip(np.arange(y - margin_px, y + h + margin_px), 0, plane.shape[0] - 1)
-        cols = np.clip(np.arange(x - margin_px, x + w + margin_px), 0, plane.shape[1] - 1)
-        canvas[window] = plane[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1][np.ix_(rows - rows[0], cols - cols[0])]
+        canvas[window] = _crop(plane, y - margin_px, x - margin_px, int(sh), int(sw))
         owner[window] = n + 1
         inside[window][margin_px : margin_px + h, margin_px : margin_px + w] = instance.mask
         shift[n] = y - margin_px - cy, x - margin_px - cx
         windows.append(window)
     return Mosaic(canvas, owner, inside, shift, tuple(windows))
+
+
+def _crop(plane: Array, top: int, left: int, height: int, width: int) -> Array:
+    """A (height, width) crop at (top, left); beyond the plane its rim is repeated."""
+    bottom, right = top + height, left + width
+    if top >= 0 and left >= 0 and bottom <= plane.shape[0] and right <= plane.shape[1]:
+        return plane[top:bottom, left:right]
+    rows = np.clip(np.arange(top, bottom), 0, plane.shape[0] - 1)
+    columns = np.clip(np.arange(left, right), 0, plane.shape[1] - 1)
+    return plane[rows[:, None], columns]
