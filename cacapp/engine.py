@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from cacapp.errors import CacappError
 
@@ -26,44 +27,68 @@ class Outcome(Generic[Item, Result]):
     seconds: float
 
 
-def run_items(work: Callable[[Item], Result], items: Sequence[Item], workers: int = 1) -> Iterator[Outcome[Item, Result]]:
-    """Does the work for each item. A failure costs that item only.
+class Engine:
+    """Where per-frame work is done: in this process, or in local processes. A context; its processes end with it.
 
-    Args:
-        work: a module-level function (or partial of one) when ``workers`` > 1: it is sent to other processes.
-        workers: 1 works in this process; more start that many processes, at most two items a worker being under way.
+    The processes start when first needed and are kept, since each takes seconds to load what it works with.
     """
-    if workers <= 1 or len(items) <= 1:
-        for item in items:
-            yield _timed(work, item)
-        return
-    yield from _parallel(work, items, workers)
 
+    def __init__(self, workers: int = 1) -> None:
+        """``workers``: 1 works in this process; more start that many processes, at most two items a worker being under way."""
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
 
-def _parallel(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Outcome[Item, Result]]:
-    waiting = list(items)[::-1]
-    pool = _pool(workers)
-    running: dict[Future[Outcome[Item, Result]], Item] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < 2 * workers:
-                item = waiting.pop()
-                running[pool.submit(_timed, work, item)] = item
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                item = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    # nobody knows whose item killed the worker: those under way are done one by one, each in a process of its own
-                    suspects = [item, *running.values()]
-                    running.clear()
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    yield from (_alone(work, suspect) for suspect in suspects)
-                    pool = _pool(workers)
-                    break
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop(wait=True)
+
+    def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Item, Result]]:
+        """Does the work for each item. A failure costs that item only.
+
+        Args:
+            work: a module-level function (or partial of one) where there are several workers: it is sent to them.
+        """
+        if self.workers <= 1 or len(items) <= 1:
+            for item in items:
+                yield _timed(work, item)
+            return
+        yield from self._parallel(work, items)
+
+    def _parallel(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Item, Result]]:
+        waiting = list(items)[::-1]
+        running: dict[Future[Outcome[Item, Result]], Item] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * self.workers:
+                    item = waiting.pop()
+                    running[self._started().submit(_timed, work, item)] = item
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    item = running.pop(future)
+                    try:
+                        yield future.result()
+                    except BrokenProcessPool:
+                        # nobody knows whose item killed the worker: those under way are done one by one, each in a process of its own
+                        suspects = [item, *running.values()]
+                        running.clear()
+                        self._stop(wait=False)
+                        yield from (_alone(work, suspect) for suspect in suspects)
+                        break
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = _pool(self.workers)
+        return self._pool
+
+    def _stop(self, wait: bool) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=wait, cancel_futures=True)
+            self._pool = None
 
 
 def _alone(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
@@ -76,12 +101,14 @@ def _alone(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_limit_threads)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
 
 
-def _limit_threads() -> None:
+def _prepare() -> None:
+    """Of each worker: one thread, and Ctrl-C left to the process that started it."""
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 
 

@@ -38,13 +38,14 @@ def segment(
 ) -> None:
     """Find the nuclei of slides. What an earlier run did is not repeated; an interrupted one is finished."""
     from cacapp.db.session import open_database
+    from cacapp.engine import Engine
     from cacapp.steps.segment import segment as step
 
     host = discover(no_plugin, quiet)
     segment_plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
-    with progress(quiet) as bar:
+    with progress(quiet) as bar, Engine(workers) as engine:
         reports = step(
-            open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
+            open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, engine=engine, progress=bar
         )
     finish(reports, json, quiet)
 
@@ -65,13 +66,14 @@ def count(
 ) -> None:
     """Count signals in the nuclei, call the cells by the assay, and bring the patients' results up to date."""
     from cacapp.db.session import open_database
+    from cacapp.engine import Engine
     from cacapp.steps.count import count as step
 
     host = discover(no_plugin, quiet)
     _, count_plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
-    with progress(quiet) as bar:
+    with progress(quiet) as bar, Engine(workers) as engine:
         reports = step(
-            open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, workers=workers, progress=bar
+            open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, engine=engine, progress=bar
         )
     finish(reports, json, quiet)
 
@@ -107,12 +109,13 @@ def run(
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """
     from cacapp.cli.pipeline import Pipeline
+    from cacapp.engine import Engine
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
     host = discover(no_plugin, quiet)
     segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable)
-    with progress(quiet) as bar:
-        done = Pipeline(db, host, segment_plan, count_plan, force, workers, bar).run(requests, out if report else None)
+    with progress(quiet) as bar, Engine(workers) as engine:
+        done = Pipeline(db, host, segment_plan, count_plan, force, engine, bar).run(requests, out if report else None)
     for ingested in done.ingested:
         say(describe(ingested), quiet or json)
     for one in done.reports:

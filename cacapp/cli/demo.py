@@ -52,6 +52,7 @@ def demo(
     from cacapp.cli.analyse import discover, exit_code, plans
     from cacapp.cli.pipeline import Pipeline
     from cacapp.cli.results import print_patients
+    from cacapp.engine import Engine
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
     from cacapp.steps.files import make_folder
     from cacapp.steps.manifest import read_manifest
@@ -70,7 +71,7 @@ def demo(
         else:
             folder, origin = sample_slides(out / "slides", bar), "simulated anew"
         requests = read_manifest(folder / "slides.csv")
-        done = Pipeline(db, host, segment_plan, count_plan, False, 1, bar).run(requests, out / "reports")
+        done = Pipeline(db, host, segment_plan, count_plan, False, Engine(), bar).run(requests, out / "reports")
     if json:
         print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in done.pages]})
     elif not quiet:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cacapp.db.session import open_database
+from cacapp.engine import Engine
 from cacapp.steps.count import CountPlan, count
 from cacapp.steps.ingest import IngestReport, ingest
 from cacapp.steps.manifest import SlideRequest
@@ -38,7 +39,7 @@ class Pipeline:
     segment_plan: SegmentPlan
     count_plan: CountPlan
     force: bool
-    workers: int
+    engine: Engine
     progress: Progress
 
     def run(self, requests: Sequence[SlideRequest], out: Path | None) -> Done:
@@ -46,7 +47,7 @@ class Pipeline:
         db = open_database(self.db)
         ingested = ingest(db, requests, (DAPI, *self.count_plan.assay.channels), self.progress)
         barcodes = [r.slide for r in ingested if r.error is None]
-        how = {"force": self.force, "workers": self.workers, "progress": self.progress}
+        how = {"force": self.force, "engine": self.engine, "progress": self.progress}
         segmented = segment(db, self.host, self.segment_plan, barcodes, **how)  # type: ignore[arg-type]
         usable = [r.slide for r in segmented if r.done]
         counted = count(db, self.host, self.count_plan, usable, **how) if usable else []  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ import typer
 from rich.text import Text
 
 from cacapp.cli import options as o
-from cacapp.cli.console import out as stdout
 from cacapp.cli.console import as_json, print_json, progress, say
+from cacapp.cli.console import out as stdout
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.errors import UsageError
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+import cv2
 import numpy as np
 from sqlmodel import Session
 
@@ -19,6 +21,7 @@ from cacapp.db.runs import fingerprint, frames_in_state, get_id
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
+from cacapp.engine import Engine
 from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall, call_cells
@@ -90,7 +93,7 @@ def count(
     *,
     patient: str | None = None,
     force: bool = False,
-    workers: int = 1,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> list[RunReport]:
     """Counts signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
@@ -118,7 +121,7 @@ def count(
     for slide in slides:
         run, frames = sources[slide.barcode]
         job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
-        reports.append(carry_out(db, job, force=force, workers=workers, progress=progress))
+        reports.append(carry_out(db, job, force=force, engine=engine or Engine(), progress=progress))
     with db.session() as session:
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
     for line in warnings:
@@ -130,7 +133,10 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     """Opens a frame, detects dots in every probe channel and turns them into counts and calls."""
     frame = open_frame(task.source)
     pixel = frame.pixel_size_um
-    candidates = {c: guard.detect(detector, frame.channel(c), task.nuclei, pixel) for c in assay.channels}
+    # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
+    with ThreadPoolExecutor(min(2, cv2.getNumThreads())) as pool:
+        found = list(pool.map(lambda c: guard.detect(detector, frame.channel(c), task.nuclei, pixel), assay.channels))
+    candidates = dict(zip(assay.channels, found, strict=True))
     spots = judge_spots(candidates, task.nuclei, pixel, assay)
     n = len(task.nuclei)
     gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n))

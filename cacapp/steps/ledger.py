@@ -13,7 +13,7 @@ from cacapp import __version__
 from cacapp.db.runs import finish_run, get_id, record_frame, start_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
-from cacapp.engine import run_items
+from cacapp.engine import Engine
 from cacapp.steps.progress import Progress, RunReport
 
 Item = TypeVar("Item")
@@ -48,7 +48,7 @@ class Job(Generic[Item, Result]):
     warn: Callable[[FrameRow, Result], str | None]
 
 
-def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int, progress: Progress) -> RunReport:
+def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
     """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes.
 
     The caller has started the progress, over the frames of all its jobs.
@@ -79,7 +79,7 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, workers: int
     rows = {_id(f): f for f in todo}
     failed: list[tuple[str, str]] = []
     written = 0
-    for outcome in run_items(_Keyed(job.work), items, workers):
+    for outcome in engine.run(_Keyed(job.work), items):
         frame = rows[outcome.item[0]]
         tries = attempts[_id(frame)] + 1
         with db.session() as session:

@@ -19,6 +19,7 @@ from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.db.tables import FrameRow, Slide
+from cacapp.engine import Engine
 from cacapp.errors import CacappError
 from cacapp.frames import open_frame
 from cacapp.host import Host
@@ -70,7 +71,7 @@ def segment(
     *,
     patient: str | None = None,
     force: bool = False,
-    workers: int = 1,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> list[RunReport]:
     """Segments the frames of the slides (all by default), one run a slide; what was done before is not repeated.
@@ -87,7 +88,7 @@ def segment(
     progress = progress or Silent()
     progress.start("segment", sum(map(len, frames.values())))
     jobs = (_job(slide, frames[slide.barcode], plan, choices, algorithms) for slide in slides)
-    return [carry_out(db, job, force=force, workers=workers, progress=progress) for job in jobs]
+    return [carry_out(db, job, force=force, engine=engine or Engine(), progress=progress) for job in jobs]
 
 
 def segment_frame(algorithms: _Algorithms, source: FrameSource) -> SegmentedFrame:
