@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from cacapp.types import Array, Instance, label_image
+
+# no deadline: tests share their machine; the same examples each time: a tolerance is no lottery
+settings.register_profile("cacapp", deadline=None, derandomize=True)
+settings.load_profile("cacapp")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from cacapp.types import Array, Instance
+
+# no deadline: tests share their machine; the same examples each time: a tolerance is no lottery
+settings.register_profile("cacapp", deadline=None, derandomize=True)
+settings.load_profile("cacapp")
 
 
 def _ellipse(long_px: float, short_px: float, angle: float = 0.0, centre_yx: tuple[float, float] = (0.0, 0.0)) -> Array:

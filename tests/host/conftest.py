@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no deadline: tests share their machine; the same examples each time: a tolerance is no lottery
+settings.register_profile("cacapp", deadline=None, derandomize=True)
+settings.load_profile("cacapp")
 
 MODULE = '''
 from typing import ClassVar
