@@ -1,0 +1,53 @@
+"""Masks that claim the same pixels: one nucleus is claimed once."""
+
+import numpy as np
+import pytest
+
+from cacapp.arrays.overlap import intersections, resolve
+from cacapp.types import Instance
+
+
+def disk(x: int, y: int, radius: int, score: float = 0.9) -> Instance:
+    yy, xx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return Instance((x - radius, y - radius, 2 * radius + 1, 2 * radius + 1), yy**2 + xx**2 <= radius**2, score)
+
+
+def box(x: int, y: int, w: int, h: int, score: float = 0.9) -> Instance:
+    return Instance((x, y, w, h), np.ones((h, w), bool), score)
+
+
+def test_of_two_masks_of_one_nucleus_the_surer_one_stays() -> None:
+    assert resolve([disk(50, 50, 20, 0.7), disk(52, 51, 20, 0.9)]) == [1]
+
+
+def test_touching_nuclei_both_stay() -> None:
+    assert resolve([disk(50, 50, 20), disk(86, 50, 20)]) == [0, 1]
+
+
+def test_a_mask_that_took_two_nuclei_goes_however_sure_it_is() -> None:
+    assert resolve([box(30, 30, 82, 41, 0.99), disk(50, 50, 20, 0.6), disk(91, 50, 20, 0.6)]) == [1, 2]
+
+
+def test_a_piece_of_a_nucleus_is_no_second_one() -> None:
+    assert resolve([disk(50, 50, 20, 0.9), disk(50, 60, 6, 0.8)]) == [0]
+
+
+def test_the_order_of_the_masks_does_not_matter() -> None:
+    some = [disk(50, 50, 20, 0.7), disk(52, 51, 20, 0.9), box(130, 30, 82, 41, 0.99), disk(150, 50, 20, 0.6), disk(191, 50, 20, 0.65)]
+    kept = {some[i].bbox_xywh for i in resolve(some)}
+    assert {some[::-1][i].bbox_xywh for i in resolve(some[::-1])} == kept == {some[i].bbox_xywh for i in (1, 3, 4)}
+
+
+@pytest.mark.parametrize("shift", range(0, 45, 7))
+def test_shared_pixels_are_counted(shift: int) -> None:
+    a, b = disk(50, 50, 20), disk(50 + shift, 48, 20)
+    canvas = np.zeros((2, 120, 140), bool)
+    for plane, one in zip(canvas, (a, b), strict=True):
+        x, y, w, h = one.bbox_xywh
+        plane[y : y + h, x : x + w] = one.mask
+    expected = int((canvas[0] & canvas[1]).sum())
+    assert [n for _, _, n in intersections([a, b])] == ([expected] if expected else [])
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert resolve([]) == []
