@@ -92,7 +92,8 @@ def benchmark(
     """
     from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
-    from cacapp.steps.benchmark import Benchmark, rows_of
+    from cacapp.steps.benchmark import Benchmark
+    from cacapp.steps.methods import rows_of
 
     host = discover(no_plugin, quiet)
     if list_rows:
@@ -151,10 +152,14 @@ def _print(found: Evaluation) -> None:
 
 
 def _print_comparison(comparison: Comparison) -> None:
-    columns: list[Column] = ["method", *((name, "right") for name in ("AP@0.5", "AP@0.75", "object Dice %", "pixel Dice %", "s/frame"))]
-    columns += ["device", ("paper: Dice %", "right"), ("paper: s", "right")]
-    print_table(columns, [line.cells() for line in comparison.lines if line.measured], airy=False)
+    numbers = ("AP@0.5", "AP@0.75", "object Dice %", "pixel Dice %", "s/frame")
+    columns: list[Column] = ["method", *((name, "right") for name in numbers), "device", ("paper: Dice %, s", "right")]
+    rows = []
     for line in comparison.lines:
-        if not line.measured:
-            say(line.note, lead=f"{line.method}:")
+        *cells, dice, seconds = line.cells()
+        if line.measured:
+            rows.append([*cells, f"{dice}, {seconds}" if dice else None])
+    print_table(columns, rows, airy=False)
+    for methods, note in comparison.notes():
+        say(note, lead=f"{methods}:")
     say(comparison.about)

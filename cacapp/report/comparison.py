@@ -82,6 +82,14 @@ class Comparison:
     about: str
     failed: bool = False
 
+    def notes(self) -> list[tuple[str, str]]:
+        """(methods, what to know of them): methods with the same note together."""
+        together: dict[str, list[str]] = {}
+        for line in self.lines:
+            if line.note:
+                together.setdefault(line.note, []).append(line.method)
+        return [("; ".join(methods), note) for note, methods in together.items()]
+
     def record(self) -> dict[str, Any]:
         """For ``--json``."""
         return {"about": self.about, "rows": [asdict(line) for line in self.lines]}
@@ -92,7 +100,7 @@ def markdown(comparison: Comparison) -> str:
     lines = ["# Benchmark", "", comparison.about, "", f"![speed against accuracy]({SVG_NAME})", ""]
     lines += [_row(COLUMNS), _row(["---"] + ["---:"] * 5 + ["---"] + ["---:"] * 2)]
     lines += [_row([cell or "–" for cell in line.cells()]) for line in comparison.lines]
-    notes = [f"- {_plain(line.method)}: {_plain(line.note)}" for line in comparison.lines if line.note]
+    notes = [f"- {_plain(methods)}: {_plain(note)}" for methods, note in comparison.notes()]
     if notes:
         lines += ["", "## Notes", *notes]
     return "\n".join([*lines, "", PAPER, ""])

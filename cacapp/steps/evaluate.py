@@ -31,6 +31,9 @@ METRICS_CSV, EXAMPLES_PNG = "metrics.csv", "examples.png"
 DIGITS = 4  # of figures, as the field's tables print them
 
 
+SAME_FAILURES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class ImageScore:
     """One image with readable labels.
@@ -122,7 +125,7 @@ def evaluate(
 
     Raises:
         UsageError: unknown algorithms or parameters, no images with labels, or ``out`` holds the images or labels themselves.
-        CacappError: not one image could be predicted.
+        CacappError: not one image could be predicted, or the first SAME_FAILURES failed for the same reason.
     """
     progress = progress or Silent()
     if out is not None and out.resolve() in (images.resolve(), labels.resolve()):
@@ -160,8 +163,9 @@ def measure(
             progress.fail(error)
             failed.append((file.stem, error))
         progress.advance(file.stem)
+        _give_up(measured)
     if all(image.error is not None for image in measured):
-        raise CacappError(failed[0][1] if failed else "no labels could be read")
+        raise CacappError(next((image.error for image in measured if image.error), failed[0][1]))
     return Evaluation(tuple(measured), tuple(choices), _device(algorithms.segmenter), tuple(failed))
 
 
@@ -197,6 +201,13 @@ def _measured(
     if target is not None:
         write_atomically(target, _tiff(labels))
     return ImageScore(file, match(truth, labels), truth.size / 1e6, seconds), None
+
+
+def _give_up(measured: Sequence[ImageScore]) -> None:
+    """Raises CacappError where the first SAME_FAILURES images failed for one reason: a model that does not load fails on the rest too."""
+    causes = {i.error and i.error.removeprefix(f"{i.file.image}: ") for i in measured}
+    if len(measured) == SAME_FAILURES and len(causes) == 1 and (cause := causes.pop()) is not None:
+        raise CacappError(cause)
 
 
 def predict(algorithms: segmentation._Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
