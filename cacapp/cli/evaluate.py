@@ -21,7 +21,7 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        help="Instance filter whose rejects are no prediction; may be repeated. [default: none, all instances are measured]",
+        help="Instance filter whose rejects are no prediction; may be repeated. None by default: all instances are measured.",
         rich_help_panel=o.ANALYSIS,
     ),
 ]
