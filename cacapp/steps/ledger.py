@@ -73,7 +73,10 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
         todo = [f for f in job.frames if ledger[_id(f)].status != "done"]
         progress.advance(job.barcode, by=len(job.frames) - len(todo))
         if not todo:
-            return RunReport(job.barcode, run_id, job.step, len(job.frames), len(job.frames), repeated=True)
+            repeated = run.status == "succeeded"
+            if not repeated:  # killed between its last frame and its end
+                finish_run(session, run_id)
+            return RunReport(job.barcode, run_id, job.step, len(job.frames), len(job.frames), repeated=repeated)
         run.status, run.error = "running", None
         items = [(_id(f), job.item(session, f)) for f in todo]
     rows = {_id(f): f for f in todo}

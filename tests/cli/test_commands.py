@@ -188,7 +188,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(cacapp: Run, small_
 def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: Path, small_slide: Path) -> None:
     """A real terminal for stderr, a pipe for stdout."""
     parent, child = pty.openpty()
-    command = [sys.executable, "-m", "cacapp", "run", str(small_slide), *WHO[:-1], "unknown"]
+    command = [sys.executable, "-m", "cacapp", "run", str(small_slide), *WHO[:-1], "unknown", "--no-report"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child, cwd=tmp_path, env=environment)
     os.close(child)
@@ -217,4 +217,4 @@ def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: 
 
 def test_off_a_terminal_there_is_no_bar(cacapp: Run, small_slide: Path) -> None:
     assert not console.err.is_terminal
-    assert cacapp("run", small_slide, *WHO).err == ""
+    assert cacapp("run", small_slide, *WHO, "--no-report").err == ""
