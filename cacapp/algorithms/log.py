@@ -13,6 +13,10 @@ from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.types import Array, Instance, Signals
 
 NOISE_PIXELS = 1000
+MIN_NOISE_PIXELS = 100
+RING_POINTS = 16
+RING_SIGMAS = 3.0
+RING_PERCENTILE = 75  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
 
 
 class LogDetector(SignalDetector):
@@ -31,6 +35,13 @@ class LogDetector(SignalDetector):
     scales: int = Field(4, ge=1, le=12, description="number of scales between them")
     min_snr: float = Field(6.0, gt=0, description="weakest candidate, response over the nucleus' noise")
     min_roundness: float = Field(0.3, ge=0, le=1, description="smaller over larger curvature of a dot's top; edges and ridges have 0")
+    min_prominence: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="least height above the surrounding ring, share of that of a Gaussian dot; the rim of a bright nucleus has 0",
+    )
+    noise_rim_um: float = Field(0.5, ge=0, le=5, description="pixels this near to the outline are left out of the noise, µm")
     rim_um: float = Field(0.6, ge=0, le=5, description="dots up to this far outside the mask are reported, µm")
     nucleus_diameter_um: float = Field(
         8.5, gt=0, description="pixel size unknown: it is taken from the median nucleus having this diameter, µm"
@@ -43,7 +54,7 @@ class LogDetector(SignalDetector):
         sigmas = np.geomspace(max(0.8, self.min_sigma_um / pixel), max(0.8, self.max_sigma_um / pixel), self.scales)
         rim = max(1, round(self.rim_um / pixel))
         mosaic = pack(plane, nuclei, margin_px=int(np.ceil(3 * sigmas[-1])) + rim)
-        best, scale, noise, smooth = self._respond(mosaic, sigmas)
+        best, scale, noise, smooth = self._respond(mosaic, sigmas, round(self.noise_rim_um / pixel))
         zone = cv2.dilate(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
         peaks = (best == cv2.dilate(best, np.ones((3, 3), np.uint8))) & (zone > 0)
         rows, cols = np.nonzero(peaks)
@@ -52,6 +63,7 @@ class LogDetector(SignalDetector):
         snr = response / noise[owner - 1, which]
         keep = (snr >= self.min_snr) & (response > 0)
         keep[keep] = _roundness(smooth, which[keep], rows[keep], cols[keep]) >= self.min_roundness
+        keep[keep] = _prominence(smooth, sigmas, which[keep], rows[keep], cols[keep], response[keep]) >= self.min_prominence
         rows, cols, owner, response, which, snr = (v[keep] for v in (rows, cols, owner, response, which, snr))
         yx = np.stack(_refine(best, rows, cols), axis=1) + mosaic.shift_yx[owner - 1]
         bottom = np.array(plane.shape) - 1
@@ -63,13 +75,14 @@ class LogDetector(SignalDetector):
         areas = [np.count_nonzero(i.mask) for i in nuclei]
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
-    def _respond(self, mosaic: Mosaic, sigmas: Array) -> tuple[Array, Array, Array, list[Array]]:
+    def _respond(self, mosaic: Mosaic, sigmas: Array, rim_px: int) -> tuple[Array, Array, Array, list[Array]]:
         """The best response over scales (Y, X), its scale index, the noise (N, S) of each nucleus at each scale, the smoothed canvases."""
         smoothed = []
         best = np.full(mosaic.canvas.shape, -np.inf, np.float32)
         scale = np.zeros(mosaic.canvas.shape, np.uint8)
         noise = np.empty((len(mosaic.windows), len(sigmas)), np.float32)
-        samples = [_sample(mosaic, n) for n in range(len(mosaic.windows))]
+        core = cv2.erode(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
+        samples = [_sample(mosaic, core, n) for n in range(len(mosaic.windows))]
         for s, sigma in enumerate(sigmas):
             size = 2 * int(np.ceil(4 * sigma)) + 1
             smooth = cv2.GaussianBlur(mosaic.canvas, (size, size), sigma)
@@ -84,10 +97,12 @@ class LogDetector(SignalDetector):
         return best, scale, np.maximum(noise, np.maximum(floor, 1e-3)), smoothed
 
 
-def _sample(mosaic: Mosaic, n: int) -> Array:
-    """Flat canvas indices of up to about ``NOISE_PIXELS`` evenly taken pixels inside a nucleus."""
+def _sample(mosaic: Mosaic, core: Array, n: int) -> Array:
+    """Flat canvas indices of about ``NOISE_PIXELS`` evenly taken pixels in the core of a nucleus, or in all of it where it has none."""
     rows, cols = mosaic.windows[n]
-    inside = mosaic.inside[rows, cols]
+    inside = core[rows, cols]
+    if np.count_nonzero(inside) < MIN_NOISE_PIXELS:
+        inside = mosaic.inside[rows, cols]
     step = max(1, int(np.sqrt(np.count_nonzero(inside) / NOISE_PIXELS)))
     y, x = np.nonzero(inside[::step, ::step])
     if not len(y):
@@ -113,6 +128,26 @@ def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array
         dxy = (image[y + 1, x + 1] - image[y + 1, x - 1] - image[y - 1, x + 1] + image[y - 1, x - 1]) / 4
         middle, half = (dxx + dyy) / 2, np.hypot((dxx - dyy) / 2, dxy)
         result[at] = np.where(middle + half < 0, (middle + half) / np.minimum(middle - half, -1e-9), 0)
+    return result
+
+
+def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
+    """How far each maximum stands above the ring around it, over what a Gaussian dot would: 1 for a dot, 0 on an edge.
+
+    A dot of amplitude A smoothed at its own σ is A/2 high and A/2 exp(-9/4) at 3 σ; its response is A/2.
+    """
+    result = np.zeros(len(rows))
+    angle = np.arange(RING_POINTS) * (2 * np.pi / RING_POINTS)
+    expected = 1 - np.exp(-(RING_SIGMAS**2) / 4)
+    for s, image in enumerate(smoothed):
+        at = np.flatnonzero(scale == s)
+        if not len(at):
+            continue
+        y = np.rint(rows[at, None] + RING_SIGMAS * sigmas[s] * np.sin(angle)).astype(int)
+        x = np.rint(cols[at, None] + RING_SIGMAS * sigmas[s] * np.cos(angle)).astype(int)
+        ring = image[np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)]
+        height = image[rows[at], cols[at]] - np.percentile(ring, RING_PERCENTILE, axis=1)
+        result[at] = height / (expected * response[at])
     return result
 
 

@@ -11,15 +11,16 @@ import numpy as np
 from cacapp.algorithms.prompting import CoarsePrompter, working_plane
 from cacapp.api import Field
 from cacapp.arrays.background import levels
-from cacapp.arrays.regions import basins, fill_holes, fuse, instances_of
+from cacapp.arrays.regions import basins, fill_holes, fuse, instances_of, landscape
 from cacapp.types import Array, Instance
 
 
 class RegionGrowing(CoarsePrompter):
     """Seeds on the bright centres of nuclei grow against the background, one pixel at a time, the most similar pixel first.
 
-    Seeds are the maxima of the smoothed plane above Otsu's threshold, fused where the valley between them is shallow. A pixel's
-    difference is to the mean of the region at the time it is queued, as in the paper. Regions are filled and small ones dropped.
+    Seeds are the tops of the distance to the background (above Otsu's threshold, weighed with brightness), fused where the valley
+    between them is shallow. A pixel's difference is to the mean of the region at the time it is queued, as in the paper. Regions are
+    filled and small ones dropped.
     """
 
     name: ClassVar[str] = "region-growing"
@@ -27,7 +28,7 @@ class RegionGrowing(CoarsePrompter):
 
     working_diameter_px: float = Field(20.0, ge=8, le=100, description="diameter of a nucleus at the scale worked at, px")
     seed_smoothing: float = Field(
-        0.15, ge=0.02, le=0.5, description="standard deviation of the Gaussian that seeds are found on, nuclear diameters"
+        0.05, ge=0.02, le=0.5, description="standard deviation of the Gaussian that seeds are found on, nuclear diameters"
     )
     seed_ratio: float = Field(0.9, gt=0, le=1, description="valley over lower maximum from which two seeds are one")
     seed_share: float = Field(0.8, gt=0, lt=1, description="a seed reaches down to this share of its maximum")
@@ -52,9 +53,10 @@ class RegionGrowing(CoarsePrompter):
         return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
 
     def _seeds(self, lifted: Array, threshold: float, diameter_px: float) -> Array:
-        """(Y, X) int32 seed regions, 1..N: the top of each hill of the smoothed plane."""
-        hills = cv2.GaussianBlur(lifted, (0, 0), max(1.0, self.seed_smoothing * diameter_px))
-        labels, peaks = basins(hills, lifted > threshold)
+        """(Y, X) int32 seed regions, 1..N: the top of each hill of the plane."""
+        mask = lifted > threshold
+        hills = landscape(lifted, mask, diameter_px, self.seed_smoothing, 0.5)
+        labels, peaks = basins(hills, mask)
         labels = fuse(labels, peaks, hills, self.seed_ratio)
         tops = np.zeros(int(labels.max()) + 1, np.float32)
         np.maximum.at(tops, labels.ravel(), hills.ravel())

@@ -10,14 +10,14 @@ import numpy as np
 from cacapp.algorithms.prompting import CoarsePrompter, working_plane
 from cacapp.api import Field
 from cacapp.arrays.background import levels
-from cacapp.arrays.regions import fill_holes, instances_of
+from cacapp.arrays.regions import basins, fill_holes, fuse, instances_of, landscape
 from cacapp.types import Array, Instance
 
 
 class SplitMerge(CoarsePrompter):
     """A quad-tree splits the plane until each block is homogeneous; neighbouring blocks of similar brightness merge, most similar first.
 
-    Merged regions brighter than the border level of a nucleus are joined where they touch by more than a neck, and filled.
+    Merged regions brighter than the border level of a nucleus are filled and parted at their necks.
     """
 
     name: ClassVar[str] = "split-merge"
@@ -34,7 +34,7 @@ class SplitMerge(CoarsePrompter):
     local_share: float = Field(
         0.5, gt=0, le=1, description="a region belongs to a nucleus above this share of Otsu's threshold over background"
     )
-    neck: float = Field(0.25, ge=0, le=1, description="touching nuclei are parted where they are narrower than this share of a diameter")
+    neck: float = Field(0.9, gt=0, le=1, description="width of a neck over that of the narrower part from which two parts are one nucleus")
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
     def regions(self, dapi: Array) -> list[Instance]:
@@ -51,19 +51,11 @@ class SplitMerge(CoarsePrompter):
         regions = merge(lifted, blocks, self.merge_difference)
         mean = np.bincount(regions.ravel(), weights=lifted.ravel()) / np.maximum(np.bincount(regions.ravel()), 1)
         mask = fill_holes(mean[regions] > self.local_share)
-        labels = self._parted(mask, plane.diameter_px)
+        height = landscape(smooth, mask, plane.diameter_px, 0.05, 0.0)
+        parts, peaks = basins(height, mask)
+        labels = fuse(parts, peaks, height, self.neck)
         smallest = max(12.0, self.min_area * np.pi / 4 * plane.diameter_px**2)
         return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
-
-    def _parted(self, mask: Array, diameter_px: float) -> Array:
-        """Connected parts of the mask after an opening that cuts necks; what the opening removed goes to the part it touches."""
-        size = max(1, round(self.neck * diameter_px)) | 1
-        core = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-        _, labels = cv2.connectedComponents(core, connectivity=4)
-        for _ in range(size // 2 + 1):
-            wider = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
-            labels = np.where((labels == 0) & mask, wider, labels)
-        return labels
 
 
 def split(image: Array, max_range: float, max_block_px: int) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from cacapp.algorithms.prompting import CoarsePrompter, working_plane
 from cacapp.api import Field
 from cacapp.arrays.background import levels, neighbourhood_peak
-from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, instances_of
+from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, instances_of, landscape
 from cacapp.types import Array, Instance
 
 
@@ -47,7 +47,7 @@ class Watershed(CoarsePrompter):
         diameter = inscribed_diameter(mask)
         if not diameter:
             return []
-        height = self._landscape(smooth, mask, diameter)
+        height = landscape(smooth, mask, diameter, self.distance_smoothing, self.brightness_weight)
         labels, peaks = basins(height, mask)
         labels = self._trimmed(fuse(labels, peaks, height, self.fuse_ratio), smooth - levels(smooth).background)
         smallest = max(12.0, self.min_area * np.pi / 4 * diameter**2)
@@ -76,14 +76,3 @@ class Watershed(CoarsePrompter):
         result = labels.copy()
         result[rows[cut], cols[cut]] = 0
         return result
-
-    def _landscape(self, smooth: Array, mask: Array, diameter_px: float) -> Array:
-        distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-        distance = cv2.GaussianBlur(distance, (0, 0), max(0.7, self.distance_smoothing * diameter_px))
-        if not self.brightness_weight:
-            return distance
-        bright = cv2.GaussianBlur(smooth, (0, 0), max(1.0, 0.1 * diameter_px))
-        size = int(diameter_px) | 1
-        share = bright / np.maximum(cv2.dilate(bright, np.ones((size, size), np.uint8)), 1)
-        landscape: Array = distance * (1 - self.brightness_weight + self.brightness_weight * share)
-        return landscape

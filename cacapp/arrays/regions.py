@@ -68,6 +68,25 @@ def basins(height: Array, mask: Array) -> tuple[Array, Array]:
     return labels, np.concatenate([np.zeros(1, np.float32), own[summit]])
 
 
+def landscape(smooth: Array, mask: Array, diameter_px: float, smoothing: float, brightness_weight: float) -> Array:
+    """The distance to the background, smoothed and lowered where it is dimmer than its surroundings: (Y, X) float32, one hill a nucleus.
+
+    Args:
+        smooth: (Y, X) float32, brightness. mask: (Y, X) bool.
+        diameter_px: typical diameter of a nucleus.
+        smoothing: standard deviation of the Gaussian on the distances, nuclear diameters.
+        brightness_weight: 0 takes the distance alone, 1 multiplies it with the brightness relative to the brightest within a diameter.
+    """
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    distance = cv2.GaussianBlur(distance, (0, 0), max(0.7, smoothing * diameter_px))
+    if not brightness_weight:
+        return distance
+    bright = cv2.GaussianBlur(smooth, (0, 0), max(1.0, 0.1 * diameter_px))
+    size = int(diameter_px) | 1
+    share = bright / np.maximum(cv2.dilate(bright, np.ones((size, size), np.uint8)), 1)
+    return np.asarray(distance * (1 - brightness_weight + brightness_weight * share))
+
+
 def borders(labels: Array, height: Array) -> tuple[Array, Array]:
     """Pairs of labels that touch, and the highest point of their border.
 
