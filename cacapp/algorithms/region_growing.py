@@ -28,9 +28,9 @@ class RegionGrowing(CoarsePrompter):
 
     working_diameter_px: float = Field(20.0, ge=8, le=100, description="diameter of a nucleus at the scale worked at, px")
     seed_smoothing: float = Field(
-        0.05, ge=0.02, le=0.5, description="standard deviation of the Gaussian that seeds are found on, nuclear diameters"
+        0.1, ge=0.02, le=0.5, description="standard deviation of the Gaussian that seeds are found on, nuclear diameters"
     )
-    seed_ratio: float = Field(0.9, gt=0, le=1, description="valley over lower maximum from which two seeds are one")
+    seed_ratio: float = Field(0.85, gt=0, le=1, description="valley over lower maximum from which two seeds are one")
     seed_share: float = Field(0.8, gt=0, lt=1, description="a seed reaches down to this share of its maximum")
     background_factor: float = Field(
         3.0, ge=0, le=50, description="background seeds lie under background plus this many noise standard deviations"
