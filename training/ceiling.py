@@ -34,7 +34,7 @@ def load(path: Path) -> torch.nn.Module:
 def scaled(image: Array) -> Array:
     """The whole image to 0..1 by its 0.5 and 99.8 percentiles, float32."""
     low, high = np.percentile(image, (0.5, 99.8))
-    return np.clip((image.astype(np.float32) - low) / max(high - low, 1), 0, 1)
+    return np.clip((image - low) / max(high - low, 1), 0, 1).astype(np.float32)
 
 
 @torch.no_grad()

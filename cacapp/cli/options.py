@@ -52,7 +52,8 @@ Notes = Annotated[str | None, typer.Option("--notes", help="Free text kept with 
 Prompter = Annotated[str, typer.Option("--prompter", help="Prompt algorithm.", rich_help_panel=ANALYSIS)]
 Segmenter = Annotated[str, typer.Option("--segmenter", help="Segmenter.", rich_help_panel=ANALYSIS)]
 Filter = Annotated[
-    list[str] | None, typer.Option("--filter", help="Instance filter; may be repeated. [default: single-cell]", rich_help_panel=ANALYSIS)
+    list[str] | None,
+    typer.Option("--filter", help="Instance filter; may be repeated.", show_default="single-cell", rich_help_panel=ANALYSIS),
 ]
 Detector = Annotated[str, typer.Option("--detector", help="Signal detector.", rich_help_panel=ANALYSIS)]
 Set = Annotated[
@@ -68,7 +69,8 @@ MinEvaluable = Annotated[
         "--min-evaluable",
         min=1,
         metavar="N",
-        help="Fewer evaluable cells give no verdict. [default: the assay's]",
+        help="Fewer evaluable cells give no verdict.",
+        show_default="the assay's",
         rich_help_panel=ANALYSIS,
     ),
 ]

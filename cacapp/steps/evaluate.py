@@ -150,7 +150,7 @@ def measure(
     what: str = "evaluate",
 ) -> Evaluation:
     """``evaluate`` on files that are put together already; ``wrong`` are those that could not be. Raises CacappError as it does."""
-    choices, algorithms = segmentation._build(host, plan)
+    choices, algorithms = segmentation.build_algorithms(host, plan)
     progress.start(what, len(files))
     measured, failed = [], list(wrong)
     for _, line in wrong:
@@ -170,7 +170,7 @@ def measure(
 
 
 def _measured(
-    algorithms: segmentation._Algorithms, file: LabelledFile, channels: Mapping[str, str] | None, out: Path | None, progress: Progress
+    algorithms: segmentation.Algorithms, file: LabelledFile, channels: Mapping[str, str] | None, out: Path | None, progress: Progress
 ) -> tuple[ImageScore | None, str | None]:
     """An image's score where its labels can be read, and what went wrong."""
     target = None if out is None else prediction_path(out, file)
@@ -210,7 +210,7 @@ def _give_up(measured: Sequence[ImageScore]) -> None:
         raise CacappError(cause)
 
 
-def predict(algorithms: segmentation._Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
+def predict(algorithms: segmentation.Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
     """Instances of an image, less those a filter rejects, and the seconds it took. Raises CacappError naming the algorithm that failed."""
     dapi, pixel_size_um = pixels.dapi, pixels.pixel_size_um
     start = time.perf_counter()

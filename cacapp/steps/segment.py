@@ -44,7 +44,9 @@ class SegmentPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Algorithms:
+class Algorithms:
+    """The built algorithms of a plan; ``prompter`` None where the segmenter needs no prompts."""
+
     prompter: Prompter | None
     segmenter: Segmenter
     filters: Sequence[InstanceFilter]
@@ -78,7 +80,7 @@ def segment(
 
     Raises UsageError for unknown slides, algorithms or parameters, before anything is written.
     """
-    choices, algorithms = _build(host, plan)
+    choices, algorithms = build_algorithms(host, plan)
     with db.reading() as session:
         slides = chosen_slides(session, barcodes, patient)
         frames = {slide.barcode: frames_of(session, cast(int, slide.id)) for slide in slides}
@@ -91,7 +93,7 @@ def segment(
     return [carry_out(db, job, force=force, engine=engine or Engine(), progress=progress) for job in jobs]
 
 
-def segment_frame(algorithms: _Algorithms, source: FrameSource) -> SegmentedFrame:
+def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame:
     """Opens a frame (refusing a missing or changed file), reads DAPI and runs prompter, segmenter and filters on it."""
     frame = open_frame(source)
     dapi = frame.channel(DAPI)
@@ -106,7 +108,9 @@ def segment_frame(algorithms: _Algorithms, source: FrameSource) -> SegmentedFram
     )
 
 
-def _build(host: Host, plan: SegmentPlan) -> tuple[list[Choice], _Algorithms]:
+def build_algorithms(host: Host, plan: SegmentPlan) -> tuple[list[Choice], Algorithms]:
+    """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter."""
+
     def build(kind: str, name: str) -> tuple[Choice, Any]:
         return choose(host, kind, name, plan.params.get(name, {}))
 
@@ -121,11 +125,11 @@ def _build(host: Host, plan: SegmentPlan) -> tuple[list[Choice], _Algorithms]:
         choice, built = build("filter", name)
         choices.append(choice)
         filters.append(built)
-    return choices, _Algorithms(prompter, segmenter, tuple(filters))
+    return choices, Algorithms(prompter, segmenter, tuple(filters))
 
 
 def _job(
-    slide: Slide, frames: Sequence[FrameRow], plan: SegmentPlan, choices: Sequence[Choice], algorithms: _Algorithms
+    slide: Slide, frames: Sequence[FrameRow], plan: SegmentPlan, choices: Sequence[Choice], algorithms: Algorithms
 ) -> Job[FrameSource, SegmentedFrame]:
     records = [choice.record() for choice in choices]
     inputs = [(f.name, f.sha256, f.scene, f.projection) for f in frames]
