@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -11,6 +11,9 @@ from cacapp.cli import options as o
 from cacapp.cli.console import out, print_json, say, say_error
 from cacapp.cli.tables import print_table
 from cacapp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cacapp.host import Parameter
 
 app = typer.Typer(help="Algorithms: what is installed, where it comes from, and its parameters.", no_args_is_help=True)
 
@@ -76,10 +79,15 @@ def show(
         if not quiet:
             out.print(Text(" ".join((found.cls.__doc__ or "").replace("``", "").split())))
         if rows and not quiet:
-            lines = [[p.name, p.type, p.default, p.bounds, p.description] for p in rows]
-            print_table(["parameter", "type", ("default", "right"), "bounds", "what it is"], lines)
+            lines = [[p.name, p.default, p.bounds, _meaning(p)] for p in rows]
+            print_table(["parameter", ("default", "right"), "bounds", "what it is"], lines)
     if json:
         print_json(records)
+
+
+def _meaning(parameter: Parameter) -> str:
+    """The description, with the type where it is more than a number."""
+    return parameter.description if parameter.type in ("number", "integer") else f"{parameter.description} ({parameter.type})"
 
 
 def _summary(cls: type) -> str:
