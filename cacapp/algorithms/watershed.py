@@ -27,7 +27,7 @@ class Watershed(CoarsePrompter):
     working_diameter_px: float = Field(36.0, ge=8, le=200, description="diameter of a nucleus at the scale worked at, px")
     smoothing_px: float = Field(0.7, ge=0.3, le=10, description="standard deviation of the Gaussian before thresholds, px at working scale")
     noise_factor: float = Field(4.0, ge=0, le=50, description="a nucleus is this many noise standard deviations above the background")
-    floor: float = Field(0.4, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
+    floor: float = Field(0.25, ge=0, le=1, description="lowest level of a nucleus, share of the way from background to Otsu's threshold")
     local_share: float = Field(0.25, ge=0.05, le=0.95, description="a nucleus' border lies at this share of the brightness around it")
     own_share: float = Field(0.4, ge=0, lt=1, description="a nucleus ends at this share of its own median brightness")
     neighbourhood: float = Field(1.2, ge=0.5, le=5, description="reach of 'around it', nuclear diameters")
