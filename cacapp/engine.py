@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +107,8 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _prepare() -> None:
     """Of each worker: one thread, and Ctrl-C left to the process that started it."""
+    # before torch is imported: threads of several workers that wait for each other on the same cores cost tens of times the work
+    os.environ["OMP_NUM_THREADS"] = "1"
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
