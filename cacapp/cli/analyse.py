@@ -28,7 +28,7 @@ def segment(
     segmenter: o.Segmenter = "coarse",
     filters: o.Filter = None,
     settings: o.Set = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of algorithms that draw random numbers.", rich_help_panel=o.ANALYSIS)] = 0,
+    seed: o.Seed = 0,
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
     workers: o.Workers = 1,
@@ -94,6 +94,7 @@ def run(
     assay: o.Assay = "katz-4color",
     detector: o.Detector = "log",
     settings: o.Set = None,
+    seed: o.Seed = 0,
     min_evaluable: o.MinEvaluable = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML reports.")] = True,
     out: Annotated[Path, typer.Option("--out", help="Folder of the reports.")] = Path("reports"),
@@ -113,7 +114,7 @@ def run(
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
     host = discover(no_plugin, quiet)
-    segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable)
+    segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable, seed)
     with progress(quiet) as bar, Engine(workers) as engine:
         done = Pipeline(db, host, segment_plan, count_plan, force, engine, bar).run(requests, out if report else None)
     for ingested in done.ingested:

@@ -42,9 +42,9 @@ def ingest(
     from cacapp.types import DAPI
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
-    required = (DAPI, *load_assay(assay).channels)
+    definition = load_assay(assay)
     with progress(quiet) as bar:
-        reports = step(open_database(db), requests, required, bar)
+        reports = step(open_database(db), requests, (DAPI, *definition.channels), bar, definition.aliases)
     if json:
         print_json([ingest_record(r) for r in reports])
     for report in reports:

@@ -45,7 +45,8 @@ class Pipeline:
     def run(self, requests: Sequence[SlideRequest], out: Path | None) -> Done:
         """Takes the slides through all steps; ``out`` None writes no report. A slide that fails goes no further, the others do."""
         db = open_database(self.db)
-        ingested = ingest(db, requests, (DAPI, *self.count_plan.assay.channels), self.progress)
+        assay = self.count_plan.assay
+        ingested = ingest(db, requests, (DAPI, *assay.channels), self.progress, assay.aliases)
         barcodes = [r.slide for r in ingested if r.error is None]
         how = {"force": self.force, "engine": self.engine, "progress": self.progress}
         segmented = segment(db, self.host, self.segment_plan, barcodes, **how)  # type: ignore[arg-type]

@@ -119,6 +119,7 @@ class Assay(Strict):
     description: str = ""
     cac_classes: tuple[str, ...] = Field(min_length=1)
     probes: tuple[Probe, ...] = Field(min_length=1, max_length=6)
+    aliases: dict[str, tuple[Text, ...]] = Field({}, description="further names that files give a channel, by channel")
     signals: SignalRules
     nuclei: Nuclei
     classes: tuple[CellClass, ...] = Field(min_length=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cacapp.fish.rules import OTHER, Subtype, classify, duplicate, unreachable
-from cacapp.types import PROBE_CHANNELS, Array
+from cacapp.types import DAPI, PROBE_CHANNELS, Array
 
 if TYPE_CHECKING:
     from cacapp.fish.assay import Assay
@@ -18,7 +18,7 @@ Problem = tuple[str, str] | None
 
 def contradiction(assay: Assay) -> Problem:
     """(key, what is wrong with it), None for an assay that is sound. Entries of a list are numbered from 1: ``probes #2``."""
-    for check in (_probe_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem):
+    for check in (_probe_problem, _alias_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem):
         if (problem := check(assay)) is not None:
             return problem
     return None
@@ -32,6 +32,16 @@ def _probe_problem(assay: Assay) -> Problem:
         return "probes", f"channel {channel!r} is used twice"
     if (locus := duplicate([p.locus for p in assay.probes])) is not None:
         return "probes", f"locus {locus!r} is used twice"
+    return None
+
+
+def _alias_problem(assay: Assay) -> Problem:
+    known = (DAPI, *assay.channels)
+    for channel in assay.aliases:
+        if channel not in known:
+            return f"aliases.{channel}", f"no channel of this assay; it has {', '.join(known)}"
+    if (twice := duplicate([name.casefold() for names in assay.aliases.values() for name in names])) is not None:
+        return "aliases", f"{twice!r} is listed twice"
     return None
 
 

@@ -67,6 +67,13 @@ def canonical_mapping(mapping: Mapping[str, str] | None, required: Sequence[str]
     return result
 
 
+def with_aliases(extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The default aliases with a laboratory's own: a name given for one channel stands for no other channel any more."""
+    own = {normalised(alias): name for name, aliases in extra.items() for alias in aliases}
+    kept = {name: tuple(a for a in aliases if own.get(normalised(a), name) == name) for name, aliases in DEFAULT_ALIASES.items()}
+    return kept | {name: (*kept.get(name, ()), *aliases) for name, aliases in extra.items()}
+
+
 def canonical_names(found: str, required: Sequence[str], aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES) -> list[str]:
     """The canonical names that ``found`` is an alias of: one where it is clear, none or several where it is not."""
     key = normalised(found)

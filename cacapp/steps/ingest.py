@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from cacapp.db.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide
 from cacapp.errors import CacappError
-from cacapp.frames import BadFile, discover, parse_channels
+from cacapp.frames import BadFile, discover, parse_channels, with_aliases
 from cacapp.steps.manifest import SlideRequest
 from cacapp.steps.progress import Progress, Silent
 from cacapp.types import CHANNELS, FrameSource
@@ -35,19 +35,24 @@ class IngestReport:
 
 
 def ingest(
-    db: Database, requests: Sequence[SlideRequest], required: Sequence[str] = CHANNELS, progress: Progress | None = None
+    db: Database,
+    requests: Sequence[SlideRequest],
+    required: Sequence[str] = CHANNELS,
+    progress: Progress | None = None,
+    aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> list[IngestReport]:
     """Adds the slides and their frames, each slide in one transaction. A file or a slide that is refused costs itself only.
 
     Args:
         required: channel names every frame must have, DAPI first.
+        aliases: further names that files give a channel, by channel, as the assay lists them.
 
     Raises:
         UsageError: an option of a slide is wrong; nothing has been written.
         CacappError: no slide could be added: claimed by another patient, or none of its files is a frame.
     """
     progress = progress or Silent()
-    searches = [_search(request, required) for request in requests]
+    searches = [_search(request, required, aliases or {}) for request in requests]
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
     errors: list[CacappError] = []
@@ -66,10 +71,17 @@ def ingest(
     return reports
 
 
-def _search(request: SlideRequest, required: Sequence[str]) -> Iterator[FrameSource | BadFile]:
+def _search(request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
     paths = [str(p.absolute()) for p in request.paths]
-    return discover(paths, pattern=request.pattern, channels=mapping, required=required, projection=request.projection)
+    return discover(
+        paths,
+        pattern=request.pattern,
+        channels=mapping,
+        required=required,
+        projection=request.projection,
+        aliases=with_aliases(aliases),
+    )
 
 
 def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | BadFile], progress: Progress) -> IngestReport:

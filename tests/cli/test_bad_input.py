@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,22 @@ def test_channel_names_nobody_knows_are_refused_with_the_flag_that_settles_it(
     assert "w1, w2, w3, w4, w5" in ended.err
     assert "--channels" in ended.err
     assert cacapp("ingest", path, *WHO, "--channels", "DAPI=w1,aqua=w2,green=w3,gold=w4,red=#4").code == OK
+
+
+def test_a_laboratorys_own_channel_names_go_into_the_assay_file_once_and_for_all(
+    cacapp: Run, tmp_path: Path, planes: Array, save_frame: Save
+) -> None:
+    # Cy3 means gold by default; this microscope calls red so, and Cy5, which no default knows, gold.
+    path = save_frame(tmp_path / "f.ome.tif", planes, ["DAPI", "aqua", "green", "Cy5", "Cy3"])
+    assert cacapp("ingest", path, *WHO).code == FAILED
+    text = (resources.files("cacapp.fish") / "assays" / "katz-4color.toml").read_text()
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace("[signals]", '[aliases]\nred = ["Cy3"]\ngold = ["Cy5"]\n\n[signals]', 1))
+    assert cacapp("run", path, *WHO, "--assay", own, "--no-report", "--db", "own.db").code == OK
+    save_frame(tmp_path / "plain" / "f.ome.tif", planes)
+    assert cacapp("run", tmp_path / "plain", *WHO, "--no-report", "--db", "plain.db").code == OK
+    counts = [[[r[c] for c in CHANNELS[1:]] for r in cacapp("cells", "--db", d, "--json").json] for d in ("own.db", "plain.db")]
+    assert counts[0] == counts[1]
 
 
 def test_eight_bits_are_enough(cacapp: Run, tmp_path: Path, planes: Array, save_frame: Save) -> None:

@@ -97,6 +97,8 @@ REFUSED = [
         "rim_tolerance_diameters = -1.0",
         "signals.rim_tolerance_diameters: input should be greater than or equal to 0",
     ),
+    ("[signals]", '[aliases]\nblue = ["x"]\n[signals]', "aliases.blue: no channel of this assay; it has DAPI, aqua, green, gold, red"),
+    ("[signals]", '[aliases]\nred = ["Cy5"]\ngold = ["cy5"]\n[signals]', "aliases: 'cy5' is listed twice"),
     ("[signals.debris]", "[signals.dust]", "signals.dust: unknown key"),
     ('donor = "aqua"', 'donor = "blue"', "signals.bleed_through.pairs #1 donor: no probe of this assay has channel 'blue'"),
     ('donor = "aqua"', 'donor = "green"', "signals.bleed_through.pairs #1: green cannot bleed into itself"),
