@@ -64,7 +64,7 @@ class Engine:
             while waiting or running:
                 while waiting and len(running) < 2 * self.workers:
                     item = waiting.pop()
-                    running[self._started().submit(_timed, work, item)] = item
+                    running[_submit(self._started(), work, item)] = item
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     item = running.pop(future)
@@ -96,13 +96,24 @@ def _alone(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
     start = time.perf_counter()
     with _pool(1) as pool:
         try:
-            return pool.submit(_timed, work, item).result()
+            return _submit(pool, work, item).result()
         except BrokenProcessPool:
             return Outcome(item, None, "the process working on it was killed or crashed", time.perf_counter() - start)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Item], Result], item: Item) -> Future[Outcome[Item, Result]]:
+    """Hands over an item. Workers start here and inherit that Ctrl-C is not theirs to hear, from their first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(_timed, work, item)
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_timed, work, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 def _prepare() -> None:

@@ -7,10 +7,12 @@ them, ``BEGIN`` for reading, which never waits.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -39,6 +41,23 @@ _SQLITE_REASONS = (
     ("not a database", "is no cacapp database; name another file with --db"),
     ("malformed", "is damaged; restore a backup"),
 )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the body: inside the driver it would leave a connection half reset, and say so in a traceback."""
+    heard = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(heard):
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+        if pressed:
+            heard(*pressed[0])
 
 
 class Database:
@@ -70,7 +89,7 @@ class Database:
             raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
         self._writing.now = True
         try:
-            with translated(self._label), Session(self.engine, expire_on_commit=False) as session:
+            with uninterrupted(), translated(self._label), Session(self.engine, expire_on_commit=False) as session:
                 yield session
                 session.commit()
         finally:
@@ -80,7 +99,7 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """A transaction that only reads: one consistent view, waits for no writer. Writing in it is an error."""
         engine = self.engine.execution_options(**{READ_ONLY: True})
-        with translated(self._label), Session(engine, expire_on_commit=False) as session:
+        with uninterrupted(), translated(self._label), Session(engine, expire_on_commit=False) as session:
             yield session
 
     def dispose(self) -> None:
@@ -88,6 +107,7 @@ class Database:
         self.engine.dispose()
 
 
+@uninterrupted()
 def open_database(url_or_path: str | Path | None = None, *, create: bool = True) -> Database:
     """Open the record, after checking that its schema is this cacapp's; make it where there is none and ``create`` is on.
 
@@ -119,6 +139,7 @@ def open_database(url_or_path: str | Path | None = None, *, create: bool = True)
     return Database(location, engine)
 
 
+@uninterrupted()
 def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaStatus:
     """Bring the schema up to date in one transaction; make the database where there is none.
 
@@ -144,6 +165,7 @@ def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaSta
         raise
 
 
+@uninterrupted()
 def status(url_or_path: str | Path | None) -> SchemaStatus:
     """The schema of an existing database, whether or not this cacapp can work with it.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from cacapp.db import slides
 from cacapp.db.session import Database, database_url, open_database
@@ -252,3 +253,21 @@ def test_foreign_keys_hold(database: Database, fill_slide: Callable[..., object]
     fill_slide(database)
     with pytest.raises(Exception, match="FOREIGN KEY"), database.session() as session:
         session.execute(text("DELETE FROM frame"))
+
+
+def interrupted(database: Database, *, fails: bool) -> None:
+    with database.session() as session:
+        signal.raise_signal(signal.SIGINT)
+        session.add(Patient(code="P1"))
+        if fails:
+            raise ValueError
+
+
+@pytest.mark.parametrize(("fails", "kept"), [(False, ["P1"]), (True, [])])
+def test_ctrl_c_in_a_transaction_is_heard_at_its_end(database: Database, fails: bool, kept: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(database, fails=fails)
+    with database.reading() as session:
+        assert [p.code for p in session.exec(select(Patient))] == kept
+    with pytest.raises(KeyboardInterrupt):  # and at once again outside of one
+        signal.raise_signal(signal.SIGINT)

@@ -211,13 +211,22 @@ def record_of(cacapp: Run, db: Path) -> tuple[list[dict[str, Any]], list[dict[st
     return without_ids(cells), without_ids(patients)
 
 
-def frames_done(db: Path) -> int:
+def number(db: Path, query: str) -> int:
+    """What a query counts in a database another process is working on; 0 while it is not made yet."""
     try:
         with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
-            done: int = connection.execute("SELECT count(*) FROM run_frame WHERE status = 'done'").fetchone()[0]
-            return done
-    except sqlite3.Error:  # not made yet
+            found: int = connection.execute(query).fetchone()[0]
+            return found
+    except sqlite3.Error:
         return 0
+
+
+def frames_done(db: Path) -> int:
+    return number(db, "SELECT count(*) FROM run_frame WHERE status = 'done'")
+
+
+def runs_begun(db: Path) -> int:
+    return number(db, "SELECT count(*) FROM run")
 
 
 @pytest.mark.parametrize("at_frames", [2, 10], ids=["segmenting", "counting"])
@@ -263,6 +272,21 @@ def test_every_command_that_the_readme_shows_exists_with_its_options(cacapp: Run
         ended = cacapp(*command, "--help")
         assert ended.code == 0, line
         assert [o for o in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line) if o not in ended.out] == [], line
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.2])
+def test_ctrl_c_while_the_workers_start_is_one_line(cacapp: Run, tmp_path: Path, delay_s: float) -> None:
+    db = tmp_path / "stopped.db"
+    assert cacapp("ingest", "--manifest", SLIDES / "slides.csv", "--db", db).code == 0
+    command = [*PROGRAM, "segment", "--workers", "2", "--db", str(db)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and runs_begun(db) < 1:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == "error: stopped; what was finished is kept, the same command goes on from there\n"
 
 
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(cacapp: Run, tmp_path: Path) -> None:
