@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector
+    from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector, TrainableSegmenter
     from cacapp.hookspecs import hookimpl
-    from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals
+    from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals, TrainingSample
 
 __version__ = "0.1.0"
 
@@ -25,14 +25,16 @@ __all__ = [
     "Shapes",
     "SignalDetector",
     "Signals",
+    "TrainableSegmenter",
+    "TrainingSample",
     "__version__",
     "hookimpl",
 ]
 
 _HOMES = {
-    "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector"),
+    "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "TrainableSegmenter"),
     "cacapp.hookspecs": ("hookimpl",),
-    "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals"),
+    "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals", "TrainingSample"),
 }
 
 

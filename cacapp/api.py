@@ -7,13 +7,27 @@ description. The command line (``--set name=value``), the database, the reports 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cacapp.types import Array, Instance, Prompts, Shapes, Signals
+from cacapp.types import Array, Instance, Prompts, Shapes, Signals, TrainingSample
 
-__all__ = ["API_VERSION", "Algorithm", "Array", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "um"]
+__all__ = [
+    "API_VERSION",
+    "Algorithm",
+    "Array",
+    "Field",
+    "InstanceFilter",
+    "Prompter",
+    "Segmenter",
+    "SignalDetector",
+    "TrainableSegmenter",
+    "TrainingProgress",
+    "TrainingSamples",
+    "um",
+]
 
 API_VERSION = 1
 
@@ -56,6 +70,43 @@ class Segmenter(Algorithm):
             dapi: (Y, X) uint8 or uint16, read-only.
             prompts: what the prompter gave.
             pixel_size_um: edge length of a pixel in µm, None where unknown.
+        """
+        raise NotImplementedError
+
+
+class TrainingProgress(Protocol):
+    """Where a training reports to."""
+
+    def start(self, what: str, total: int) -> None:
+        """Work of ``total`` items begins."""
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        """``by`` items are done; ``note``: the loss and the time left, say."""
+
+    def warn(self, line: str) -> None:
+        """Something a person should know, in one line."""
+
+
+class TrainingSamples(Protocol):
+    """Images to learn from, read when indexed (0 .. len - 1): one that was used need not be kept in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> TrainingSample: ...
+
+
+class TrainableSegmenter(Segmenter):
+    """A segmenter that learns from labels. Its field ``weights`` takes the path that ``train`` returned."""
+
+    def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
+        """Trains, and returns the file of weights inside the folder ``out``.
+
+        Called again with the same ``out`` after a kill, it goes on from its last checkpoint.
+
+        Args:
+            samples: images with labels.
+            out: folder for checkpoints, curves and the result; made where it is missing.
+            seed: of everything random.
         """
         raise NotImplementedError
 

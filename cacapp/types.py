@@ -217,6 +217,24 @@ class Signals:
         return Signals(self.yx[index], self.snr[index], self.amplitude[index], self.sigma_px[index])
 
 
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """An image to learn from.
+
+    Attributes:
+        dapi: (Y, X) uint8 or uint16.
+        labels: (Y, X) int32: 0 background, 1 and up one nucleus each, UNKNOWN (-1) where nothing is to be learnt.
+        pixel_size_um: edge length of a pixel in µm, None where unknown.
+    """
+
+    dapi: Array
+    labels: Array
+    pixel_size_um: float | None = None
+
+
 def label_image(instances: Sequence[Instance], height_px: int, width_px: int, labels: Sequence[int] | None = None) -> Array:
     """Instances painted into a (height_px, width_px) int32 image; where they overlap, the smaller one stays on top.
 

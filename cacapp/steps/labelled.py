@@ -13,7 +13,7 @@ from cacapp.errors import CacappError, UsageError
 from cacapp.frames.channels import canonical_mapping, canonical_names, resolve_channels
 from cacapp.frames.file import SUFFIXES, scenes_of, stem
 from cacapp.frames.scene import Scene, check_pixels, read_plane, single_dye_sample, slices_as_channels, square_pixel_um
-from cacapp.types import CHANNELS, DAPI, Array
+from cacapp.types import CHANNELS, DAPI, Array, TrainingSample
 
 LABELS_SUFFIX = "_labels"
 
@@ -41,21 +41,6 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """An image and its labels, for training.
-
-    Attributes:
-        dapi: (Y, X) uint8 or uint16.
-        labels: (Y, X) integers, 0 is background.
-        pixel_size_um: edge length of a pixel in µm, None where unknown.
-    """
-
-    dapi: Array
-    labels: Array
-    pixel_size_um: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Samples:
     """Labelled images, read when asked for: ``len(samples)``, ``samples[i]``. Raises CacappError for a file that cannot be read."""
 
@@ -65,16 +50,16 @@ class Samples:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> TrainingSample:
         file = self.files[index]
         if file.image is None or file.labels is None:
             raise CacappError(f"{file.image or file.labels}: has no counterpart")
         pixels, labels = read_dapi(file.image, self.channels), read_labels(file.labels)
         if pixels.dapi.shape != labels.shape:
             raise CacappError(f"{file.image}: {pixels.dapi.shape[::-1]} px, its labels {file.labels.name} are {labels.shape[::-1]} px")
-        return Sample(pixels.dapi, labels, pixels.pixel_size_um)
+        return TrainingSample(pixels.dapi, labels, pixels.pixel_size_um)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[TrainingSample]:
         return (self[index] for index in range(len(self)))
 
 

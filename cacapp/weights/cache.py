@@ -89,6 +89,17 @@ def digest_of(name: str) -> str:
     return _located(find(name))[1]
 
 
+def choose(weights: str) -> tuple[Path, str]:
+    """The file and full SHA-256 of weights that a parameter names: an entry of the registry, or the path of a file a training wrote.
+
+    Raises UsageError where it is neither, CacappError where an entry's file is not here or damaged.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix and not path.is_file():
+        raise UsageError(f"weights {weights}: no such file")
+    return (path, sha256_of(path)) if path.suffix else _located(find(weights))
+
+
 def how_to_get(entry: Entry) -> str:
     """The way to the entry's file, online and offline."""
     return (

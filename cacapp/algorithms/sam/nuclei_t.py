@@ -61,14 +61,18 @@ class ConvEncoder(nn.Module):
         self.fine4 = nn.Conv2d(b, FINE4, 1)
         self.fine2 = nn.Conv2d(a, FINE2, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 1 or 3, H, W) float, 0..1, sides multiples of 16 -> maps of stride 8 (EMBED channels), 4 (FINE4) and 2 (FINE2)."""
         grey = image.mean(dim=1, keepdim=True)
         x2 = self.stem(torch.cat([grey * 2 - 0.5, torch.log1p(grey * 60) / 2.0 - 1.0], dim=1))
         x4 = self.stride4(x2)
         x8 = self.stride8(x4)
         x16 = functional.interpolate(self.from16(self.stride16(x8)), scale_factor=2.0, mode="bilinear", align_corners=False)
-        embedding = self.neck(functional.relu(self.from8(x8) + x16))
-        return torch.cat([embedding, functional.pixel_unshuffle(self.fine4(x4), 2), functional.pixel_unshuffle(self.fine2(x2), 4)], dim=1)
+        return self.neck(functional.relu(self.from8(x8) + x16)), self.fine4(x4), self.fine2(x2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        embedding, fine4, fine2 = self.maps(image)
+        return torch.cat([embedding, functional.pixel_unshuffle(fine4, 2), functional.pixel_unshuffle(fine2, 4)], dim=1)
 
 
 def unfold_maps(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

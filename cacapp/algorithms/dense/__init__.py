@@ -1,0 +1,1 @@
+"""Per-pixel segmentation: every pixel of a nucleus votes for its centre."""

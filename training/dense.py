@@ -1,0 +1,233 @@
+"""Trains the network of segmenter ``dense``: on simulated scenes, then on those and on pseudo-labels of real images.
+
+    python training/dense.py train SHARDS OUT [--minutes 25] [--start nuclei_t/checkpoint.pt] [--real FOLDER]     resumes from OUT/checkpoint.pt
+    python training/dense.py export OUT cacapp/weights/dense-nuclei.safetensors
+
+FOLDER has npz files (image uint8 at working scale, labels int16: 0 background, -1 unknown). Loss: cross entropy and Dice of the foreground,
+cross entropy of borders, smooth L1 of offsets, every nucleus weighing about the square root of its area; unknown pixels count nowhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import threading
+import time
+from pathlib import Path
+from queue import Queue
+
+import cv2
+import numpy as np
+import torch
+from nuclei_t import Threads
+from prompts import Pool
+from tiles import SIDE_PX, degrade
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cacapp.algorithms.dense.network import BORDER, FOREGROUND, OFFSET_UNIT_PX, OFFSET_Y, OUTPUT_STRIDE, DenseNetwork
+from cacapp.types import Array
+
+TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.0e-3, 0.02, 0.995
+CHECKPOINT_S = 120
+UNKNOWN = -1
+
+
+def targets(labels: Array) -> Array:
+    """(Y, X) int labels at full resolution -> (5, Y/2, X/2) float32: foreground, border, offset y, offset x, weight."""
+    small = labels[::2, ::2]
+    high = cv2.dilate(small.astype(np.float32), np.ones((3, 3), np.uint8))
+    low = cv2.erode(np.where(small < 0, 0, small).astype(np.float32), np.ones((3, 3), np.uint8))
+    inside = small > 0
+    border = (high != low) & (high > 0) & (small >= 0)
+    n = int(small.max()) + 1 if inside.any() else 1
+    place = np.where(inside, small, 0).ravel()
+    area = np.maximum(np.bincount(place, minlength=n), 1).astype(np.float32)
+    result = np.zeros((5, *small.shape), np.float32)
+    result[0], result[1] = inside, border
+    grid = np.mgrid[: small.shape[0], : small.shape[1]].astype(np.float32)
+    for k in (0, 1):
+        centre = np.bincount(place, grid[k].ravel(), minlength=n) / area
+        result[2 + k] = np.where(inside, (centre[place].reshape(small.shape) - grid[k]) * OUTPUT_STRIDE / OFFSET_UNIT_PX, 0)
+    weight = np.clip(np.sqrt(200 / area), 0.6, 2.5)
+    weight[0] = 1
+    result[4] = weight[place].reshape(small.shape) * (small >= 0)
+    return result
+
+
+def loss_of(output: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+    inside, border, weight = target[:, 0], target[:, 1], target[:, 4]
+    total = weight.sum()
+    cross = functional.binary_cross_entropy_with_logits
+    fore = (cross(output[:, FOREGROUND], inside, reduction="none") * weight).sum() / total
+    edge = (cross(output[:, BORDER], border, reduction="none") * weight).sum() / total
+    p = torch.sigmoid(output[:, FOREGROUND]) * (weight > 0)
+    dice = 1 - ((2 * p * inside).sum((1, 2)) + 20) / (p.sum((1, 2)) + inside.sum((1, 2)) + 20)
+    miss = functional.smooth_l1_loss(output[:, OFFSET_Y : OFFSET_Y + 2], target[:, 2:4], reduction="none", beta=0.1).sum(1)
+    held = inside * weight
+    offset = (miss * held).sum() / held.sum().clamp(min=1)
+    loss = fore + 0.3 * dice.mean() + 0.5 * edge + 2 * offset
+    return loss, {
+        "fore": float(fore.detach()),
+        "dice": float(dice.detach().mean()),
+        "edge": float(edge.detach()),
+        "offset": float(offset.detach()),
+    }
+
+
+class Real:
+    """Pseudo-labelled real images at working scale; crops at random places, turns and scales."""
+
+    def __init__(self, folder: Path) -> None:
+        self.images = []
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path) as data:
+                self.images.append((data["image"], data["labels"]))
+        areas = np.array([min(i.size, 1_500_000) for i, _ in self.images], float)
+        self.share = np.sqrt(areas) / np.sqrt(areas).sum()
+
+    def draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        while True:
+            image, labels = self.images[int(rng.choice(len(self.images), p=self.share))]
+            scale = float(np.exp(rng.normal(0, 0.2)))
+            side = round(SIDE_PX / scale)
+            if min(image.shape) < side:
+                below, right = max(0, side - image.shape[0]), max(0, side - image.shape[1])
+                image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT)
+                labels = cv2.copyMakeBorder(labels, 0, below, 0, right, cv2.BORDER_CONSTANT, value=UNKNOWN)
+            y, x = (int(rng.integers(0, n - side + 1)) for n in image.shape)
+            image, labels = image[y : y + side, x : x + side], labels[y : y + side, x : x + side]
+            if (labels > 0).mean() < 0.01 and rng.random() < 0.8:
+                continue
+            image = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
+            labels = cv2.resize(labels, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
+            turns = int(rng.integers(4))
+            image, labels = np.rot90(image, turns), np.rot90(labels, turns)
+            if rng.random() < 0.5:
+                image, labels = image[:, ::-1], labels[:, ::-1]
+            return jitter(rng, np.ascontiguousarray(image, np.float32)), np.ascontiguousarray(labels).astype(np.int64)
+
+
+def jitter(rng: np.random.Generator, image: Array) -> Array:
+    """Another camera's view of a real tile: blur, noise, gamma, contrast; (Y, X) uint8."""
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.8)))
+    if rng.random() < 0.5:
+        image = 255 * (np.clip(image, 0, 255) / 255) ** np.exp(rng.uniform(-0.5, 0.4))
+    image = image * np.exp(rng.uniform(-0.9, 0.25)) + (rng.uniform(0, 20) if rng.random() < 0.3 else 0)
+    if rng.random() < 0.5:
+        image = image + rng.normal(0, rng.uniform(0.5, 8), image.shape)
+    return np.asarray(np.round(np.clip(image, 0, 255)).astype(np.uint8))
+
+
+def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: float) -> tuple[Tensor, Tensor]:
+    images, wanted = [], []
+    for _ in range(TILES):
+        if real is not None and rng.random() < share:
+            image, labels = real.draw(rng)
+        else:
+            light, labels = pool.draw(rng)
+            image = degrade(rng, light)
+        images.append(image)
+        wanted.append(targets(np.asarray(labels, np.int64)))
+    return torch.from_numpy(np.stack(images)[:, None]), torch.from_numpy(np.stack(wanted))
+
+
+def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None, folder: Path | None, share: float, peak: float) -> None:
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    network = DenseNetwork().to(memory_format=torch.channels_last).train()
+    if start is not None:
+        saved = torch.load(start, weights_only=True)["average"]
+        own = {k: v for k, v in saved.items() if k in network.state_dict()}
+        encoder = {f"encoder.{k.removeprefix('image_encoder.')}": v for k, v in saved.items() if k.startswith("image_encoder.")}
+        network.load_state_dict(own or encoder, strict=False)
+    average = copy.deepcopy(network)
+    groups = [{"params": [p for p in network.parameters() if (p.ndim > 1) == decay]} for decay in (True, False)]
+    optimiser = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    optimiser.param_groups[1]["weight_decay"] = 0.0
+    step, spent = 0, 0.0
+    if (out / "checkpoint.pt").exists():
+        saved = torch.load(out / "checkpoint.pt", weights_only=True)
+        for name, module in (("network", network), ("average", average), ("optimiser", optimiser)):
+            module.load_state_dict(saved[name])
+        step, spent = saved["step"], saved["spent"]
+    pool, real = Pool(shards), Real(folder) if folder else None
+    queue: Queue[tuple[Tensor, Tensor]] = Queue(4)
+
+    def feed(number: int) -> None:
+        while True:
+            queue.put(make_batch(np.random.default_rng([seed, number]), pool, real, share))
+            number += 1
+            if number % 100 == 0:
+                pool.refresh()
+
+    threading.Thread(target=feed, args=(step,), daemon=True).start()
+    threads, log, saved_at = Threads(), [], spent
+    while spent < 60 * minutes:
+        started = time.monotonic()
+        rate = peak * min(1, (step + 1) / WARMUP_STEPS) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / (60 * minutes))) / 2)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        images, wanted = queue.get()
+        using, begun = threads.before(), time.monotonic()
+        loss, seen = loss_of(network(images.float().div(255).to(memory_format=torch.channels_last)), wanted)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        keep = min(EMA, step / (step + 10))
+        with torch.no_grad():
+            for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+                a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
+        step += 1
+        threads.after(using, time.monotonic() - begun)
+        spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
+        log.append(seen | {"loss": float(loss.detach())})
+        if step % 25 == 0:
+            mean = {k: round(float(np.mean([s[k] for s in log])), 4) for k in log[0]}
+            row = {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards), "threads": using}
+            with (out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(row | mean) + "\n")
+            log = []
+        if spent - saved_at > CHECKPOINT_S or spent >= 60 * minutes:
+            saved_at = spent
+            state = {n: m.state_dict() for n, m in (("network", network), ("average", average), ("optimiser", optimiser))}
+            torch.save(state | {"step": step, "spent": spent}, out / "checkpoint.part")
+            (out / "checkpoint.part").replace(out / "checkpoint.pt")
+
+
+def export(out: Path, target: Path) -> None:
+    """Writes the averaged weights in half precision."""
+    from safetensors.torch import save_file
+
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    state = {k: (v.half() if v.dtype.is_floating_point else v).contiguous() for k, v in saved["average"].items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, str(target), metadata={"model": "dense-nuclei", "steps": str(saved["step"])})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("train")
+    one.add_argument("shards", type=Path)
+    one.add_argument("out", type=Path)
+    one.add_argument("--minutes", type=float, default=25)
+    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--start", type=Path, help="a checkpoint of nuclei_t (its encoder) or of this script")
+    one.add_argument("--real", type=Path, help="folder of pseudo-labelled tiles")
+    one.add_argument("--share", type=float, default=0.5, help="share of real tiles")
+    one.add_argument("--rate", type=float, default=LEARNING_RATE)
+    two = commands.add_parser("export")
+    two.add_argument("out", type=Path)
+    two.add_argument("target", type=Path)
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(2)
+    if given.command == "train":
+        train(given.shards, given.out, given.minutes, given.seed, given.start, given.real, given.share, given.rate)
+    else:
+        export(given.out, given.target)
