@@ -183,7 +183,7 @@ class Verdict(Table, table=True):
 
 
 class PseudoLabel(Table, table=True):
-    """Whether a mask became a training label, and every reason why not."""
+    """Whether a mask became a training label, every reason why not, and the prompt algorithms that found the same nucleus."""
 
     __tablename__ = "pseudo_label"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -191,6 +191,7 @@ class PseudoLabel(Table, table=True):
     run_id: int = Field(foreign_key="run.id", primary_key=True)
     accepted: bool
     reasons: list[str] = Field(default_factory=list, sa_type=JSON)
+    agreement: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
 
 
 class SignalRow(Table, table=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -100,14 +101,34 @@ def test_a_filled_database_goes_down_and_up_again(database: Database, fill_slide
     fill_slide(open_database(path))
 
 
+def test_pseudo_labels_survive_the_way_to_the_first_schema_and_back(
+    database: Database, fill_slide: Callable[..., Any], tmp_path: Path
+) -> None:
+    filled = fill_slide(database)
+    with database.session() as session:
+        session.execute(
+            text("INSERT INTO pseudo_label (cell_id, run_id, accepted, reasons, agreement) VALUES (:cell, :run, 1, '[\"a\"]', '[\"b\"]')"),
+            {"cell": filled.cell_ids[0], "run": filled.segment_id},
+        )
+    database.dispose()
+    upgrade(tmp_path / "cacapp.db", "0001")
+    with sqlite3.connect(tmp_path / "cacapp.db") as raw:
+        assert raw.execute("SELECT * FROM pseudo_label").fetchall() == [(filled.cell_ids[0], filled.segment_id, 1, '["a"]')]
+        assert "WITHOUT ROWID" in raw.execute("SELECT sql FROM sqlite_master WHERE name = 'pseudo_label'").fetchone()[0]
+    raw.close()
+    assert upgrade(tmp_path / "cacapp.db").up_to_date
+    with open_database(tmp_path / "cacapp.db").reading() as session:
+        assert session.execute(text("SELECT accepted, reasons, agreement FROM pseudo_label")).one() == (1, '["a"]', "[]")
+
+
 def test_a_migration_that_fails_leaves_the_old_schema(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
     here = schema.migrations_folder()
-    for file in ("env.py", "versions/0001_record.py"):
+    for file in ("env.py", *(f"versions/{path.name}" for path in (here / "versions").glob("*.py"))):
         (tmp_path / "migrations" / file).write_text((here / file).read_text())
-    (versions / "0002_fails.py").write_text(
-        "from alembic import op\nrevision, down_revision = '0002', '0001'\n"
+    (versions / "9000_fails.py").write_text(
+        f"from alembic import op\nrevision, down_revision = '9000', '{schema.head()}'\n"
         "def upgrade():\n    op.drop_table('metric')\n    op.execute('INSERT INTO nowhere VALUES (1)')\n"
         "def downgrade():\n    pass\n"
     )

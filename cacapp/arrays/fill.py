@@ -1,0 +1,239 @@
+"""Rejected nuclei painted over with background: low-frequency background of the surroundings plus noise copied from nearby."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cacapp.types import Array
+
+STEP_PX = 8
+"""The background is estimated on means over blocks of this side: it varies slowly, and a large frame takes a fraction of a second."""
+
+WIDEST_REACH_PX = 40
+LEAST_BACKGROUND = 0.03
+"""Share of a frame that should be background; where it is less, the margin kept around nuclei shrinks."""
+
+LEAST_SUPPORT = 0.05
+"""A fit that rests on this share of background pixels counts as much as the next wider one."""
+
+SMOOTHING_PX = 2.0
+OUTLIER = 4.0
+"""Standard deviations of the smoothed background beyond which something else lies there."""
+
+GLOW = 0.5
+"""A rejected nucleus glows where the smoothed plane is this many standard deviations of the noise above the background ..."""
+
+LEAST_GLOW_PX = 2
+"""... and at least so far around its mask."""
+
+PATCHES_PX = (16, 8, 4, 1)
+CHOICES = 32
+"""The noise of a place comes from one of so many nearest patches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a frame looks like where there is no nucleus.
+
+    Attributes:
+        usable: (Y, X) bool, true background: beyond the glow of nuclei, and no brighter than the noise explains.
+        level: (Y, X) float32, low-frequency background, everywhere.
+        excess: (Y, X) float32, what the smoothed plane has above it.
+        noise: standard deviation around it (1.4826 MAD), grey values.
+    """
+
+    usable: Array
+    level: Array
+    excess: Array
+    noise: float
+
+
+def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
+    """The plane with rejected regions replaced by background that is not told from the real one.
+
+    A rejected region goes with the glow around it, as far as it is seen above the noise, but no further than half-way to an accepted
+    nucleus; accepted pixels never change, also where masks overlap. The level is a local linear fit to the background (normalised
+    convolution of first order, Knutsson & Westin 1993) of widening reach; the noise is copied patch by patch from true background
+    nearby, so that its strength and texture are those of the place. Where a frame has no background at all nothing is filled: see
+    ``unfillable``.
+
+    Args:
+        dapi: (Y, X) uint8 or uint16.
+        rejected, accepted: (Y, X) bool, the union of the masks.
+        seed: of the patches; the same seed gives the same pixels.
+
+    Returns: (Y, X), dtype of ``dapi``; a copy.
+    """
+    result = dapi.copy()
+    if not (rejected & ~accepted).any() or unfillable(rejected, accepted).any():
+        return result
+    margin_px = _margin_px(rejected | accepted)
+    around = _surroundings(dapi, _distance(rejected | accepted), margin_px)
+    to_rejected = _distance(rejected)
+    glow = (around.excess > max(GLOW * around.noise, 0.5)) | (to_rejected <= LEAST_GLOW_PX)
+    area = glow & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
+    area = (area | rejected) & ~accepted
+    noise = _copied_noise(dapi - around.level, around.usable, area, np.random.default_rng(seed))
+    limits = np.iinfo(dapi.dtype)
+    result[area] = np.clip(np.rint(around.level[area] + noise), limits.min, limits.max).astype(dapi.dtype)
+    return result
+
+
+def unfillable(rejected: Array, accepted: Array) -> Array:
+    """(Y, X) bool: the rejected pixels, where no background pixel is left in the frame to fill them from; none otherwise.
+
+    Nothing is to be learnt from these pixels: they are UNKNOWN in the labels.
+    """
+    if (rejected | accepted).all():
+        return np.asarray(rejected & ~accepted)
+    return np.zeros(rejected.shape, bool)
+
+
+def _distance(mask: Array) -> Array:
+    """Distance of each pixel to the mask, px, (Y, X) float32; infinite where the mask is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5))
+
+
+def _margin_px(masks: Array) -> int:
+    """How far a nucleus may glow at most: half the diameter of a typical object."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(masks.astype(np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return int(np.clip(0.5 * np.sqrt(4 / np.pi * np.median(areas)), 3, WIDEST_REACH_PX))
+
+
+def _surroundings(dapi: Array, distance: Array, margin_px: int) -> Surroundings:
+    """The background beyond ``margin_px`` of all masks; nearer to them where too little is left, but for what is bright there.
+
+    Bright things that no mask names (missed nuclei, debris) are found as what the noise does not explain, and left out.
+    """
+    for margin in sorted({margin_px, margin_px // 2, margin_px // 4, 2, 1, 0}, reverse=True):
+        free = distance > margin
+        if np.count_nonzero(free) >= max(LEAST_BACKGROUND * free.size, 64) or (margin == 0 and free.any()):
+            break
+    plane = dapi.astype(np.float32)
+    smooth = cv2.GaussianBlur(plane, (0, 0), SMOOTHING_PX)
+    reach_px = max(2.0 * margin_px, 3.0 * STEP_PX)
+    usable = free
+    for _ in range(4):
+        level = _level(plane, usable, reach_px)
+        excess = smooth - level
+        middle, sd = _spread(excess[usable])
+        kept = free & (np.abs(excess - middle) <= OUTLIER * max(sd, 0.25))
+        if not kept.any() or np.array_equal(kept, usable):
+            break
+        usable = kept
+    _, noise = _spread(plane[usable] - level[usable])
+    return Surroundings(usable, level, excess, noise)
+
+
+def _spread(values: Array) -> tuple[float, float]:
+    """Median and robust standard deviation (1.4826 median absolute deviation) of at most a million of the values."""
+    values = values[:: max(1, len(values) // 1_000_000)]
+    middle = float(np.median(values))
+    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+
+
+def _level(plane: Array, usable: Array, reach_px: float) -> Array:
+    """The background's low frequencies, (Y, X) float32: local linear fits, the nearer pixels decide where there are any.
+
+    Fits over a Gaussian window of ``reach_px`` (standard deviation), over twice that, and so on to the whole frame; each is used as far
+    as it rests on enough background, the wider one else.
+    """
+    height, width = plane.shape
+    weight = _block_means(usable.astype(np.float32), STEP_PX)
+    value = _block_means(np.where(usable, plane, 0), STEP_PX)
+    large = cv2.resize(_fitted(value, weight, reach_px / STEP_PX).astype(np.float32), None, fx=STEP_PX, fy=STEP_PX)
+    return np.ascontiguousarray(large[:height, :width])
+
+
+def _fitted(total: Array, weight: Array, sigma: float) -> Array:
+    """The background of blocks with the sums ``total`` over ``weight`` background pixels, (rows, columns) float64."""
+    rows, columns = weight.shape
+    value = total / np.maximum(weight, 1e-9)
+    if max(rows, columns) <= 2 * sigma:
+        wider = np.full(weight.shape, np.average(value, weights=weight))
+    else:
+        # twice the window on half the blocks costs the same per block
+        coarse = _fitted(_block_means(total, 2), _block_means(weight, 2), sigma)
+        wider = cv2.resize(coarse, None, fx=2, fy=2)[:rows, :columns]
+    fit, support = _linear_fit(value, weight, sigma)
+    fit = np.clip(fit, value[weight > 0].min(), value[weight > 0].max())
+    return np.asarray((support * fit + LEAST_SUPPORT * wider) / (support + LEAST_SUPPORT))
+
+
+def _block_means(plane: Array, side: int) -> Array:
+    """Mean over blocks of side x side px, the rim padded with 0."""
+    below, right = -plane.shape[0] % side, -plane.shape[1] % side
+    padded = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
+    size = (padded.shape[1] // side, padded.shape[0] // side)
+    return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.float64)
+
+
+def _linear_fit(value: Array, weight: Array, sigma: float) -> tuple[Array, Array]:
+    """At each place the plane fitted to the values around, weighted with ``weight`` and a Gaussian; and the share of weight there is.
+
+    The slope is held back where the values do not span it (a ridge of a tenth of the window's own variance).
+    """
+
+    def window(image: Array) -> Array:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT))
+
+    y, x = np.mgrid[: value.shape[0], : value.shape[1]].astype(np.float64)
+    support = window(weight)
+    share = np.maximum(support, 1e-12)
+    mean_y, mean_x, mean_v = (window(weight * a) / share for a in (y, x, value))
+    yy, xx, xy = (window(weight * a) / share for a in (y * y, x * x, x * y))
+    vy, vx = (window(weight * value * a) / share for a in (y, x))
+    ridge = 0.1 * sigma**2
+    yy, xx, xy = yy - mean_y**2 + ridge, xx - mean_x**2 + ridge, xy - mean_x * mean_y
+    vy, vx = vy - mean_v * mean_y, vx - mean_v * mean_x
+    determinant = np.maximum(yy * xx - xy**2, 1e-9)
+    slope_y, slope_x = (vy * xx - vx * xy) / determinant, (vx * yy - vy * xy) / determinant
+    return mean_v + slope_y * (y - mean_y) + slope_x * (x - mean_x), support
+
+
+def _copied_noise(residual: Array, usable: Array, area: Array, rng: np.random.Generator) -> Array:
+    """Noise for the pixels of ``area``, in their order: residuals of background patches, each taken from one of the nearest there are.
+
+    Patches are as large as the background allows: whole ones keep the texture of correlated noise.
+    """
+    noise = np.full(area.shape, np.nan, np.float32)
+    for side in PATCHES_PX:
+        open_ = area & np.isnan(noise)
+        if not open_.any():
+            break
+        sources = _patch_corners(usable, side)
+        if len(sources) >= (1 if side == 1 else CHOICES):
+            _paste_patches(noise, residual, open_, sources, side, rng)
+    return noise[area]
+
+
+def _patch_corners(usable: Array, side: int) -> Array:
+    """(N, 2) corners (y, x) of the patches of ``side`` px that are background throughout, at most about 200,000 of them."""
+    if min(usable.shape) < side:
+        return np.zeros((0, 2), np.int64)
+    whole = cv2.erode(
+        usable.astype(np.uint8), np.ones((side, side), np.uint8), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    corners = np.argwhere(whole)
+    return corners[:: max(1, len(corners) // 200_000)]
+
+
+def _paste_patches(noise: Array, residual: Array, open_: Array, sources: Array, side: int, rng: np.random.Generator) -> None:
+    """Covers ``open_`` with patches on a grid, in place."""
+    rows, columns = np.nonzero(open_)
+    across = -(-open_.shape[1] // side)
+    places = np.stack(np.divmod(np.unique(rows // side * across + columns // side), across), axis=1) * side
+    nearest = cKDTree(sources).query(places, k=min(CHOICES, len(sources)))[1].reshape(len(places), -1)
+    picked = sources[nearest[np.arange(len(places)), rng.integers(0, nearest.shape[1], len(places))]]
+    for (top, left), (y, x) in zip(places.tolist(), picked.tolist(), strict=True):
+        target = np.s_[top : top + side, left : left + side]
+        wanted = open_[target]
+        patch = residual[y : y + wanted.shape[0], x : x + wanted.shape[1]]
+        noise[target][wanted] = patch[wanted]
