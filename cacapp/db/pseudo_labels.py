@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import String, cast, delete, func, select
 from sqlmodel import Session
 
+from cacapp.db import rle
 from cacapp.db.bulk import insert_columns
 from cacapp.db.cells import CellRecord, read_cells
 from cacapp.db.queries import frames_of_runs
@@ -39,6 +40,28 @@ class Judgement:
     accepted: bool
     reasons: tuple[str, ...] = ()
     agreement: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCells:
+    """N cells of a frame with their masks still encoded: a slide has too many to hold them all decoded.
+
+    Attributes:
+        ids: N cell ids, by label.
+        boxes_xywh: N boxes, px.
+        masks: N compressed COCO RLEs of the boxes' crops.
+    """
+
+    ids: tuple[int, ...]
+    boxes_xywh: tuple[tuple[int, int, int, int], ...]
+    masks: tuple[bytes, ...]
+
+    def instances(self) -> tuple[Instance, ...]:
+        """The masks decoded. Raises CacappError for a damaged one."""
+        return tuple(
+            Instance(box, rle.decode(mask, height_px=box[3], width_px=box[2]))
+            for box, mask in zip(self.boxes_xywh, self.masks, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,15 @@ def write_pseudo_labels(session: Session, run_id: int, frame_id: int, cell_ids: 
         "agreement": [_json(j.agreement) for j in judged],
     }
     insert_columns(session, PSEUDO_LABEL, len(judged), columns)
+
+
+def pack_cells(session: Session, run_id: int, frame_id: int) -> PackedCells:
+    """A frame's cells of a segment run, by label."""
+    columns = (CELL.c.id, CELL.c.bbox_x_px, CELL.c.bbox_y_px, CELL.c.bbox_w_px, CELL.c.bbox_h_px, CELL.c.mask)
+    rows = session.connection().execute(select(*columns).where(CELL.c.frame_id == frame_id, CELL.c.run_id == run_id).order_by(CELL.c.label))
+    found = [(row.id, (row.bbox_x_px, row.bbox_y_px, row.bbox_w_px, row.bbox_h_px), row.mask) for row in rows]
+    ids, boxes, masks = zip(*found, strict=True) if found else ((), (), ())
+    return PackedCells(ids, boxes, masks)
 
 
 def read_pseudo_labels(session: Session, run: Run, frame_id: int) -> list[PseudoLabelRecord]:
