@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cacapp import __version__
-from cacapp.cli import analyse, database, demo, evaluate, export, ingest, plugins, results, runs, weights
+from cacapp.cli import analyse, database, demo, evaluate, export, ingest, plugins, pseudo_labels, results, runs, weights
 from cacapp.errors import CacappError, UsageError
 
 OK, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
@@ -48,6 +48,7 @@ app.command("report", rich_help_panel="From slides to results")(results.report)
 app.command("patients", rich_help_panel="Look things up")(results.patients)
 app.command("cells", rich_help_panel="Look things up")(results.cells)
 app.command("export", rich_help_panel="Look things up")(export.export)
+app.command("pseudo-label", rich_help_panel="Teach a model")(pseudo_labels.pseudo_label)
 app.command("simulate", rich_help_panel="Try it")(demo.simulate)
 app.command("demo", rich_help_panel="Try it")(demo.demo)
 app.command("evaluate", rich_help_panel="Measure it")(evaluate.evaluate)

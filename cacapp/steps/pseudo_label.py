@@ -17,9 +17,12 @@ from cacapp.db.pseudo_labels import (
     STEP,
     Judgement,
     PackedCells,
+    PseudoLabelStats,
     accepted_count,
     agreement_reason,
     pack_cells,
+    pseudo_label_run,
+    pseudo_label_stats,
     write_pseudo_labels,
 )
 from cacapp.db.queries import latest_run
@@ -119,6 +122,55 @@ def pseudo_label(
     return reports
 
 
+@dataclass(frozen=True, slots=True)
+class RunStats:
+    """What a pseudo-label run rejected and why. ``prompters``: the prompt algorithms that were asked."""
+
+    slide: str
+    run_id: int
+    segment_run_id: int
+    filters: tuple[str, ...]
+    prompters: tuple[str, ...]
+    stats: PseudoLabelStats
+
+
+def statistics(
+    db: Database, barcodes: Sequence[str] = (), *, patient: str | None = None, run_id: int | None = None
+) -> tuple[list[RunStats], PseudoLabelStats]:
+    """Each slide's latest pseudo-label run, or run ``run_id``, and the sums over all of them.
+
+    Raises:
+        UsageError: unknown slides, or a run of another step or slide.
+        CacappError: there are no pseudo-labels of these slides.
+    """
+    with db.reading() as session:
+        slides = {slide.id: slide.barcode for slide in chosen_slides(session, barcodes, patient)}
+        if run_id is None:
+            found = [run for slide_id in slides if (run := latest_run(session, cast(int, slide_id), STEP)) is not None]
+        else:
+            found = [pseudo_label_run(session, run_id)]
+        if not found:
+            raise CacappError("there are no pseudo-labels of these slides yet; make some with: cacapp pseudo-label")
+        if found[0].slide_id not in slides:
+            raise UsageError(f"--run {run_id} is of slide {session.get_one(Slide, found[0].slide_id).barcode}, not of those asked for")
+        each = [
+            RunStats(
+                slides[run.slide_id],
+                get_id(run),
+                cast(int, run.source_run_id),
+                _chosen(run, "filter"),
+                _chosen(run, "prompter"),
+                pseudo_label_stats(session, [get_id(run)]),
+            )
+            for run in found
+        ]
+        return each, each[0].stats if len(each) == 1 else pseudo_label_stats(session, [one.run_id for one in each])
+
+
+def _chosen(run: Run, kind: str) -> tuple[str, ...]:
+    return tuple(one["name"] for one in run.algorithms.get("chosen", []) if one["kind"] == kind)
+
+
 def build_judges(host: Host, plan: PseudoLabelPlan) -> tuple[list[Choice], Judges]:
     """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter, or an agreement that cannot be."""
     asked = len(set(plan.prompters))
@@ -215,7 +267,7 @@ def _job(
         work=partial(judge_frame, judges),
         item=partial(_task, run_id=get_id(run)),
         write=_write,
-        warn=_nothing,
+        warn=lambda frame, result: None,  # a frame without labels is no news; a run without is told at its end
     )
 
 
@@ -231,8 +283,3 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: JudgedFrame) 
     write_pseudo_labels(session, run_id, cast(int, frame.id), result.cell_ids, result.judgements)
     accepted = sum(j.accepted for j in result.judgements)
     return len(result.judgements), {"limits": result.limits, "accepted": accepted, "rejected": len(result.judgements) - accepted}
-
-
-def _nothing(frame: FrameRow, result: JudgedFrame) -> str | None:
-    """A frame without labels is no reason to worry a person; a run without is told at its end."""
-    return None

@@ -69,16 +69,20 @@ class PseudoSamples:
 
     def __getitem__(self, index: int, /) -> TrainingSample:
         """The frame's sample. Raises CacappError where its file is gone or has changed, IndexError beyond the last."""
-        return self.sample(self.frames[index], self.records(self.frames[index]))
+        frame = self.frames[index]
+        return self.sample(frame, self.dapi(frame), self.records(frame))
+
+    def dapi(self, frame: LabelledFrame) -> Array:
+        """The frame's DAPI as it was ingested, (Y, X) uint8 or uint16. Raises CacappError where its file is gone or has changed."""
+        return open_frame(frame.source).channel(DAPI)
 
     def records(self, frame: LabelledFrame) -> list[PseudoLabelRecord]:
         """The judged cells of a frame, by label."""
         with self._db.reading() as session:
             return read_pseudo_labels(session, frame.run, frame.frame_id)
 
-    def sample(self, frame: LabelledFrame, records: Sequence[PseudoLabelRecord]) -> TrainingSample:
-        """The frame's sample with these cells, so that they need not be read twice."""
-        dapi = open_frame(frame.source).channel(DAPI)
+    def sample(self, frame: LabelledFrame, dapi: Array, records: Sequence[PseudoLabelRecord]) -> TrainingSample:
+        """The frame's sample, from its plane and judged cells."""
         accepted = [r.instance for r in records if r.judgement.accepted]
         rejected = [r.instance for r in records if not r.judgement.accepted]
         return training_sample(dapi, accepted, rejected, frame.source.pixel_size_um, self._seed_of(frame))
