@@ -7,10 +7,11 @@ from cacapp.hookspecs import hookimpl
 @hookimpl
 def cacapp_prompters() -> list[type[Prompter]]:
     from cacapp.algorithms.region_growing import RegionGrowing
+    from cacapp.algorithms.samaug import SamAug
     from cacapp.algorithms.split_merge import SplitMerge
     from cacapp.algorithms.watershed import Watershed
 
-    return [Watershed, RegionGrowing, SplitMerge]
+    return [Watershed, RegionGrowing, SplitMerge, SamAug]
 
 
 @hookimpl

@@ -27,11 +27,15 @@ OUTLIER = 4.0
 GLOW = 0.5
 """A rejected nucleus glows where the smoothed plane is this many standard deviations of the noise above the background ..."""
 
-LEAST_GLOW_PX = 2
+RIM_PX = 2
 """... and at least so far around its mask."""
 
+DETAIL_PX = 4.0
+"""Noise is what is left beyond a Gaussian mean of this standard deviation."""
+
 PATCHES_PX = (16, 8, 4, 1)
-CHOICES = 32
+MOST_PATCHES = 200_000
+CHOICES = 64
 """The noise of a place comes from one of so many nearest patches."""
 
 
@@ -56,10 +60,9 @@ def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
     """The plane with rejected regions replaced by background that is not told from the real one.
 
     A rejected region goes with the glow around it, as far as it is seen above the noise, but no further than half-way to an accepted
-    nucleus; accepted pixels never change, also where masks overlap. The level is a local linear fit to the background (normalised
-    convolution of first order, Knutsson & Westin 1993) of widening reach; the noise is copied patch by patch from true background
-    nearby, so that its strength and texture are those of the place. Where a frame has no background at all nothing is filled: see
-    ``unfillable``.
+    nucleus; accepted pixels never change, also where masks overlap. The new level continues that of the pixels around, and far from
+    them follows the background of the frame; the noise is copied patch by patch from the surroundings, so that its strength and texture
+    are those of the place. Where a frame has no background at all nothing is filled: see ``unfillable``.
 
     Args:
         dapi: (Y, X) uint8 or uint16.
@@ -71,15 +74,19 @@ def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
     result = dapi.copy()
     if not (rejected & ~accepted).any() or unfillable(rejected, accepted).any():
         return result
-    margin_px = _margin_px(rejected | accepted)
-    around = _surroundings(dapi, _distance(rejected | accepted), margin_px)
-    to_rejected = _distance(rejected)
-    glow = (around.excess > max(GLOW * around.noise, 0.5)) | (to_rejected <= LEAST_GLOW_PX)
-    area = glow & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
+    masks = rejected | accepted
+    margin_px, distance, to_rejected = _margin_px(masks), _distance(masks), _distance(rejected)
+    around = _surroundings(dapi, distance, margin_px)
+    seen = max(GLOW * around.noise, 0.5)
+    area = ((around.excess > seen) | (to_rejected <= RIM_PX)) & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
     area = (area | rejected) & ~accepted
-    noise = _copied_noise(dapi - around.level, around.usable, area, np.random.default_rng(seed))
+    ground = (distance > RIM_PX) & ~area & (around.excess <= OUTLIER * around.noise + 1)
+    if not ground.any():
+        ground = around.usable
+    level = _continued(dapi, ground, around.level)
+    noise = _copied_noise(_detail(dapi, ground), ground, area, np.random.default_rng(seed))
     limits = np.iinfo(dapi.dtype)
-    result[area] = np.clip(np.rint(around.level[area] + noise), limits.min, limits.max).astype(dapi.dtype)
+    result[area] = np.clip(np.rint(level[area] + noise), limits.min, limits.max).astype(dapi.dtype)
     return result
 
 
@@ -156,6 +163,7 @@ def _fitted(total: Array, weight: Array, sigma: float) -> Array:
     """The background of blocks with the sums ``total`` over ``weight`` background pixels, (rows, columns) float64."""
     rows, columns = weight.shape
     value = total / np.maximum(weight, 1e-9)
+    wider: Array
     if max(rows, columns) <= 2 * sigma:
         wider = np.full(weight.shape, np.average(value, weights=weight))
     else:
@@ -165,6 +173,35 @@ def _fitted(total: Array, weight: Array, sigma: float) -> Array:
     fit, support = _linear_fit(value, weight, sigma)
     fit = np.clip(fit, value[weight > 0].min(), value[weight > 0].max())
     return np.asarray((support * fit + LEAST_SUPPORT * wider) / (support + LEAST_SUPPORT))
+
+
+def _continued(dapi: Array, ground: Array, level: Array) -> Array:
+    """``level`` brought to the ``ground`` pixels near each place, (Y, X) float32: no step shows where a filled region begins.
+
+    The difference is averaged over blocks, and carried into the gaps by pyramids: each takes what it lacks from blocks twice as large
+    (pull-push, Gortler et al. 1996).
+    """
+    height, width = dapi.shape
+    weight = _block_means(ground.astype(np.float32), STEP_PX)
+    total = _block_means(np.where(ground, dapi - level, np.float32(0)), STEP_PX)
+    large = cv2.resize(_carried(total, weight).astype(np.float32), None, fx=STEP_PX, fy=STEP_PX)
+    return np.asarray(level + large[:height, :width])
+
+
+def _carried(total: Array, weight: Array) -> Array:
+    """Sums ``total`` over ``weight`` pixels of blocks to means, where there is no weight from coarser blocks."""
+    if max(weight.shape) == 1:
+        return total / np.maximum(weight, 1e-9)
+    coarse = _carried(_block_means(total, 2), _block_means(weight, 2))
+    wider = cv2.resize(coarse, None, fx=2, fy=2)[: weight.shape[0], : weight.shape[1]]
+    return np.asarray((total + LEAST_SUPPORT * wider) / (weight + LEAST_SUPPORT))
+
+
+def _detail(dapi: Array, ground: Array) -> Array:
+    """What the plane has beyond a local mean over the ``ground`` pixels: noise and texture, (Y, X) float32."""
+    known = ground.astype(np.float32)
+    mean = cv2.GaussianBlur(dapi * known, (0, 0), DETAIL_PX) / np.maximum(cv2.GaussianBlur(known, (0, 0), DETAIL_PX), 1e-6)
+    return np.asarray(dapi - mean)
 
 
 def _block_means(plane: Array, side: int) -> Array:
@@ -198,42 +235,44 @@ def _linear_fit(value: Array, weight: Array, sigma: float) -> tuple[Array, Array
     return mean_v + slope_y * (y - mean_y) + slope_x * (x - mean_x), support
 
 
-def _copied_noise(residual: Array, usable: Array, area: Array, rng: np.random.Generator) -> Array:
-    """Noise for the pixels of ``area``, in their order: residuals of background patches, each taken from one of the nearest there are.
+def _copied_noise(detail: Array, ground: Array, area: Array, rng: np.random.Generator) -> Array:
+    """Noise for the pixels of ``area``, in their order: patches of the ground, each one of the nearest, turned at random.
 
-    Patches are as large as the background allows: whole ones keep the texture of correlated noise.
+    Patches are as large as the ground allows: whole ones keep the texture of correlated noise.
     """
     noise = np.full(area.shape, np.nan, np.float32)
     for side in PATCHES_PX:
-        open_ = area & np.isnan(noise)
-        if not open_.any():
+        bare = area & np.isnan(noise)
+        if not bare.any():
             break
-        sources = _patch_corners(usable, side)
-        if len(sources) >= (1 if side == 1 else CHOICES):
-            _paste_patches(noise, residual, open_, sources, side, rng)
+        corners = _patch_corners(ground, side, rng)
+        if len(corners) >= (1 if side == 1 else CHOICES):
+            _paste_patches(noise, detail, bare, corners, side, rng)
     return noise[area]
 
 
-def _patch_corners(usable: Array, side: int) -> Array:
-    """(N, 2) corners (y, x) of the patches of ``side`` px that are background throughout, at most about 200,000 of them."""
-    if min(usable.shape) < side:
+def _patch_corners(ground: Array, side: int, rng: np.random.Generator) -> Array:
+    """(N, 2) corners (y, x) of patches of ``side`` px that are ground throughout; a random MOST_PATCHES of them at most."""
+    if min(ground.shape) < side:
         return np.zeros((0, 2), np.int64)
-    whole = cv2.erode(
-        usable.astype(np.uint8), np.ones((side, side), np.uint8), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    corners = np.argwhere(whole)
-    return corners[:: max(1, len(corners) // 200_000)]
+    square = np.ones((side, side), np.uint8)
+    whole = cv2.erode(ground.astype(np.uint8), square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    corners = np.flatnonzero(whole)
+    if len(corners) > MOST_PATCHES:
+        corners = np.sort(rng.choice(corners, MOST_PATCHES, replace=False, shuffle=False))
+    return np.stack(np.divmod(corners, ground.shape[1]), axis=1)
 
 
-def _paste_patches(noise: Array, residual: Array, open_: Array, sources: Array, side: int, rng: np.random.Generator) -> None:
-    """Covers ``open_`` with patches on a grid, in place."""
-    rows, columns = np.nonzero(open_)
-    across = -(-open_.shape[1] // side)
+def _paste_patches(noise: Array, detail: Array, bare: Array, corners: Array, side: int, rng: np.random.Generator) -> None:
+    """Covers ``bare`` with patches on a grid, in place."""
+    rows, columns = np.nonzero(bare)
+    across = -(-bare.shape[1] // side)
     places = np.stack(np.divmod(np.unique(rows // side * across + columns // side), across), axis=1) * side
-    nearest = cKDTree(sources).query(places, k=min(CHOICES, len(sources)))[1].reshape(len(places), -1)
-    picked = sources[nearest[np.arange(len(places)), rng.integers(0, nearest.shape[1], len(places))]]
-    for (top, left), (y, x) in zip(places.tolist(), picked.tolist(), strict=True):
-        target = np.s_[top : top + side, left : left + side]
-        wanted = open_[target]
-        patch = residual[y : y + wanted.shape[0], x : x + wanted.shape[1]]
-        noise[target][wanted] = patch[wanted]
+    nearest = cKDTree(corners).query(places, k=min(CHOICES, len(corners)))[1].reshape(len(places), -1)
+    picked = corners[nearest[np.arange(len(places)), rng.integers(0, nearest.shape[1], len(places))]]
+    turns = rng.integers(0, 8, len(places)).tolist()
+    for (top, left), (y, x), turn in zip(places.tolist(), picked.tolist(), turns, strict=True):
+        wanted = bare[top : top + side, left : left + side]
+        patch = np.rot90(detail[y : y + side, x : x + side], turn % 4)
+        patch = (patch.T if turn >= 4 else patch)[: wanted.shape[0], : wanted.shape[1]]
+        noise[top : top + side, left : left + side][wanted] = patch[wanted]

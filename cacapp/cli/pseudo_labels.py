@@ -182,10 +182,11 @@ def _print(each: Sequence[RunStats], total: PseudoLabelStats) -> None:
         print_table(of_runs, runs, title="Pseudo-labels", airy=False)
         say("")
         title = f"All {len(each)} slides together"
-    outcome: list[list[Value]] = [["accepted", total.accepted, share(total.accepted)], ["rejected", total.rejected, share(total.rejected)]]
-    outcome += [[f"  {reason}", n, share(n)] for reason, n in total.reasons.items()]
-    several = "a mask with several reasons counts in each" if sum(total.reasons.values()) > total.rejected else ""
-    print_table(["mask", ("number", "right"), ("share, %", "right")], outcome, title=title, caption=several, airy=False)
+    say(f"{total.cells} masks: {total.accepted} accepted, {total.rejected} rejected ({share(total.rejected) or 0} %)", lead=f"{title}.")
+    if total.reasons:
+        reasons: list[list[Value]] = [[reason, n, share(n)] for reason, n in total.reasons.items()]
+        several = "a mask with several reasons counts in each" if sum(total.reasons.values()) > total.rejected else ""
+        print_table(["reason to reject", ("masks", "right"), ("share, %", "right")], reasons, caption=several, airy=False)
     asked = list(dict.fromkeys(name for r in each for name in r.prompters))
     if not asked or not total.cells:
         return
@@ -196,8 +197,8 @@ def _print(each: Sequence[RunStats], total: PseudoLabelStats) -> None:
         for cells, accepted in [total.agreed_by.get(n, (0, 0))]
     ]
     heading = "Agreement of prompt algorithms"
-    columns: list[Column] = ["algorithms that found it", ("masks", "right"), ("share, %", "right"), ("accepted", "right")]
+    columns: list[Column] = ["found by", ("masks", "right"), ("share, %", "right"), ("accepted", "right")]
     print_table(columns, agreed, title=heading, airy=False)
     say("")
     found: list[list[Value]] = [[name, total.found_by.get(name, 0), share(total.found_by.get(name, 0))] for name in asked]
-    print_table(["prompt algorithm", ("masks found", "right"), ("share, %", "right")], found, airy=False)
+    print_table(["algorithm", ("masks", "right"), ("share, %", "right")], found, airy=False)

@@ -99,7 +99,8 @@ def write_coco(db: Database, run_ids: Sequence[int], out: Path, seed: int = 0, p
             progress.advance(frame.source.name)
         labels = sum(not a["iscrowd"] for a in annotations)
         content = {"info": _info(db, samples, seed), "categories": [CATEGORY], "images": images, "annotations": annotations}
-        title = f"Pseudo-labels of run {', '.join(map(str, run_ids))}: {labels} accepted, {rejected} rejected, {len(images)} images"
+        runs = f"run{'s' if len(run_ids) > 1 else ''} {', '.join(map(str, run_ids))}"
+        title = f"Pseudo-labels of {runs}: {labels} accepted, {rejected} rejected, {len(images)} images"
         write_atomically(folder / OVERLAY, overlay_png(title, picker.crops()))
         write_atomically(folder / ANNOTATIONS, json.dumps(content, ensure_ascii=False).encode())
     return DataSet(out, len(images), labels, rejected)

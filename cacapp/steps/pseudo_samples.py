@@ -106,6 +106,5 @@ def training_sample(
 def no_labels(run_ids: Sequence[int]) -> str:
     """Why these runs teach nothing, and the way out."""
     which = f"run {run_ids[0]} has" if len(run_ids) == 1 else f"runs {', '.join(map(str, run_ids))} have"
-    return (
-        f"{which} no accepted pseudo-label; see why with: cacapp pseudo-label --stats --run {run_ids[0]}, then widen the filters with --set"
-    )
+    way_out = f"see why with: cacapp pseudo-label --stats --run {run_ids[0]}, then loosen the filters (--set) or --min-agreement"
+    return f"{which} no accepted pseudo-label; {way_out}"
