@@ -49,6 +49,7 @@ ROWS: tuple[Row, ...] = (
     Row("sam-watershed", "SAM, default model, prompted by watershed", "sam", "watershed"),
     Row("sam-region-growing", "SAM, default model, prompted by region growing", "sam", "region-growing"),
     Row("sam-split-merge", "SAM, default model, prompted by split and merge", "sam", "split-merge"),
+    Row("sam-samaug", "SAM, default model, prompted by watershed with SAMAug's points", "sam", "samaug"),
     Row("cellpose", "Cellpose, default", "cellpose", get=_CELLPOSE, paper=(0.7471, 21.64)),
     Row("cellpose-tuned", "Cellpose, fine-tuned", "cellpose", learns=HUMAN, get=_CELLPOSE, paper=(0.8022, 27.43)),
     Row("maskrcnn", "Mask R-CNN on pseudo-labels", "maskrcnn", paper=(0.8765, 4.19)),
