@@ -25,10 +25,13 @@ OUTLIER = 4.0
 """Standard deviations of the smoothed background beyond which something else lies there."""
 
 GLOW = 0.5
-"""A rejected nucleus glows where the smoothed plane is this many standard deviations of the noise above the background ..."""
+"""A rejected nucleus glows where the smoothed plane is this many standard deviations of the noise above the background."""
+
+HAZE = 0.1
+"""Out-of-focus light is at most this share of the typical brightness of nuclei."""
 
 RIM_PX = 2
-"""... and at least so far around its mask."""
+"""A rejected nucleus goes with at least so much around its mask."""
 
 DETAIL_PX = 4.0
 """Noise is what is left beyond a Gaussian mean of this standard deviation."""
@@ -75,15 +78,22 @@ def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
     if not (rejected & ~accepted).any() or unfillable(rejected, accepted).any():
         return result
     masks = rejected | accepted
-    margin_px, distance, to_rejected = _margin_px(masks), _distance(masks), _distance(rejected)
-    around = _surroundings(dapi, distance, margin_px)
-    seen = max(GLOW * around.noise, 0.5)
-    area = ((around.excess > seen) | (to_rejected <= RIM_PX)) & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
+    margin_px = _margin_px(masks)
+    around = _surroundings(dapi, _distance(masks), margin_px)
+    outlier = OUTLIER * around.noise + 1
+    # what is much dimmer than nuclei and reaches further than they glow is haze, and stays
+    bright = around.excess > max(HAZE * float(np.median(around.excess[masks])), outlier)
+    distance = _distance(masks | bright)
+    level = _continued(dapi, distance > margin_px / 2, around.level)
+    excess = around.excess + around.level - level
+    to_rejected = _distance(rejected)
+    glow = (excess > max(GLOW * around.noise, 0.5)) | (to_rejected <= RIM_PX)
+    area = glow & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
     area = (area | rejected) & ~accepted
-    ground = (distance > RIM_PX) & ~area & (around.excess <= OUTLIER * around.noise + 1)
+    ground = (distance > RIM_PX) & ~area & (excess <= outlier)
     if not ground.any():
         ground = around.usable
-    level = _continued(dapi, ground, around.level)
+    level = _continued(dapi, ground, level)
     noise = _copied_noise(_detail(dapi, ground), ground, area, np.random.default_rng(seed))
     limits = np.iinfo(dapi.dtype)
     result[area] = np.clip(np.rint(level[area] + noise), limits.min, limits.max).astype(dapi.dtype)

@@ -154,3 +154,17 @@ def test_small_frames_are_filled_too(shape: tuple[int, int]) -> None:
     rejected[0, 0] = True
     found = filled(np.full(shape, 50, np.uint8), rejected, np.zeros(shape, bool), seed=0)
     assert (found == 50).all()
+
+
+def test_haze_around_a_rejected_nucleus_is_left_without_an_edge() -> None:
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    haze = 150 * np.exp(-((rows - 100) ** 2 + (columns - 130) ** 2) / (2 * 50**2))
+    dapi = frame(400 + haze, 10)
+    found = filled(dapi, REJECTED, ACCEPTED, seed=1).astype(float)
+    outside = disk(100, 100, 60) & ~disk(100, 100, 34) & ~cv2.dilate(ACCEPTED.astype(np.uint8), np.ones((21, 21), np.uint8)).astype(bool)
+    assert (found - 400 - haze)[outside].mean() == pytest.approx(0, abs=5)
+    # around the nucleus, sector by sector: the haze is brighter on one side, and so is the fill there
+    sector = ((np.arctan2(rows - 100, columns - 100) + np.pi) / (2 * np.pi) * 8).astype(int) % 8
+    within, beyond = disk(100, 100, 26) & ~disk(100, 100, 20), disk(100, 100, 36) & ~disk(100, 100, 30)
+    steps = [found[within & (sector == n)].mean() - found[beyond & (sector == n)].mean() for n in range(8)]
+    assert np.abs(steps).max() < 35  # the haze itself falls by 18 over these 10 px
