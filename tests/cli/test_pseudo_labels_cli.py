@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from cacapp.cli import console
 
 Run = Callable[..., Any]
+DOCS = Path(__file__).parents[2] / "docs" / "pseudo-labels.md"
 STRICT = ("--set", "min_area_um2=40")
 
 
@@ -140,3 +142,34 @@ def test_the_run_is_listed_with_its_algorithms(counted: Run) -> None:
         "same_nucleus_iou": 0.5,
     }
     assert all("limits" in line["details"] for line in shown["ledger"])
+
+
+def test_the_commands_of_the_guide_run(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
+    cacapp("ingest", small_slide, "--patient", "P1", "--slide", "S001", "--blood-volume-ul", "100")
+    commands = [line for block in re.findall(r"```\n(.*?)```", DOCS.read_text(), re.DOTALL) for line in block.splitlines()]
+    assert len(commands) == 4
+    for line in commands:
+        program, *args = line.split()
+        assert program == "cacapp"
+        ended = cacapp(*args)
+        assert (ended.code, ended.err) == (0, ""), line
+    assert (tmp_path / "labels" / "overlay.png").is_file()
+
+
+def test_help_names_every_option(cacapp: Run) -> None:
+    printed = cacapp("pseudo-label", "--help").out
+    for option in (
+        "--run",
+        "--filter",
+        "--prompters",
+        "--min-agreement",
+        "--out",
+        "--stats",
+        "--seed",
+        "--set",
+        "--force",
+        "--json",
+        "--quiet",
+        "--db",
+    ):
+        assert option in printed
