@@ -1,6 +1,6 @@
 """Trains the network of segmenter ``dense``: on simulated scenes, then on those and on pseudo-labels of real images.
 
-    python training/dense.py train SHARDS OUT [--minutes 25] [--start nuclei_t/checkpoint.pt] [--real FOLDER]     resumes from OUT/checkpoint.pt
+    python training/dense.py train SHARDS OUT [--minutes 25] [--start nuclei_t/checkpoint.pt] [--real FOLDER]     resumes
     python training/dense.py export OUT cacapp/weights/dense-nuclei.safetensors
 
 FOLDER has npz files (image uint8 at working scale, labels int16: 0 background, -1 unknown). Loss: cross entropy and Dice of the foreground,

@@ -25,6 +25,7 @@ SIDE_PX = 256
 MARGIN_PX = 36  # drawn around the tile and cut off, so that nuclei cross its edges
 DIAMETER_PX = 32.0
 SHARD = 64
+VISIBLE = 0.33  # a nucleus is labelled as far as its own light, blurred, reaches this share of its median: what an eye calls its outline
 STYLES = ("sparse", "culture", "clumps", "sheet")
 STYLE_WEIGHTS = (0.18, 0.34, 0.30, 0.18)
 
@@ -96,17 +97,22 @@ def draw_scene(rng: np.random.Generator) -> tuple[Array, Array]:
     scene = draw_setting(rng)
     side = SIDE_PX + 2 * MARGIN_PX
     light, labels = np.zeros((side, side), np.float32), np.zeros((side, side), np.int32)
-    centres = _place_all(rng, scene, light, labels)
+    seen = np.stack([light, light])
+    sharpness_px = float(rng.choice((0.4, 0.8, 1.3, 2.2), p=(0.35, 0.35, 0.2, 0.1)))
+    centres = _place_all(rng, scene, light, labels, seen, sharpness_px)
+    labels = np.where(labels > 0, labels, seen[1].astype(np.int32))
     diameter = scene.model.px(scene.model.diameter_um)
     _add_surroundings(rng, light, centres, diameter)
     if rng.random() < 0.7:
         light += rng.uniform(0, 0.5) * rng.random() * cv2.GaussianBlur(light, (0, 0), rng.uniform(0.15, 0.9) * diameter)
-    light = cv2.GaussianBlur(light, (0, 0), float(rng.choice((0.4, 0.8, 1.3, 2.2), p=(0.35, 0.35, 0.2, 0.1))))
+    light = cv2.GaussianBlur(light, (0, 0), sharpness_px)
     cut = slice(MARGIN_PX, MARGIN_PX + SIDE_PX)
     return np.ascontiguousarray(light[cut, cut]), _renumbered(labels[cut, cut])
 
 
-def _place_all(rng: np.random.Generator, scene: Scene, light: Array, labels: Array) -> list[tuple[float, float, float]]:
+def _place_all(
+    rng: np.random.Generator, scene: Scene, light: Array, labels: Array, seen: Array, sharpness_px: float
+) -> list[tuple[float, float, float]]:
     side, centres = len(labels), []
     grid = _sheet_points(rng, scene, side) if scene.style == "sheet" else []
     hidden_max = max(scene.hidden_max, 0.3) if scene.style == "sheet" else scene.hidden_max
@@ -148,7 +154,15 @@ def _place_all(rng: np.random.Generator, scene: Scene, light: Array, labels: Arr
         window[free] = label
         centres.append((cy, cx, float(np.sqrt(h * w))))
         brightness = rng.lognormal(0, scene.brightness_sd) * (rng.uniform(1.0, 2.5) if small else 1.0)
-        _paint(rng, scene, light, free, mask, (top, left), brightness)
+        own = _paint(rng, scene, light, free, mask, (top, left), brightness)
+        _extend(
+            seen,
+            own,
+            np.pad(free, (own.shape[0] - h) // 2),
+            label,
+            (top - (own.shape[0] - h) // 2, left - (own.shape[1] - w) // 2),
+            sharpness_px,
+        )
     return centres
 
 
@@ -174,7 +188,7 @@ def _aligned(outline: Array, turn: float) -> Array:
 
 def _paint(
     rng: np.random.Generator, scene: Scene, light: Array, free: Array, whole: Array, at_px: tuple[int, int], brightness: float
-) -> None:
+) -> Array:
     sigma = scene.defocus_px * rng.uniform(0.3, 1.0) if rng.random() < scene.defocus else 0.0
     pad = int(np.ceil(3 * sigma)) + 1
     mask = np.pad(whole, pad)
@@ -194,6 +208,21 @@ def _paint(
     if sigma:
         crop = cv2.GaussianBlur(crop, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     add_crop(light, crop, at_px[0] - pad, at_px[1] - pad)
+    return crop
+
+
+def _extend(seen: Array, own: Array, free: Array, label: int, at_px: tuple[int, int], sharpness_px: float) -> None:
+    """Claims the pixels around a nucleus where its own light shows; ``seen``: (2, Y, X), the strongest light so far and whose it is."""
+    pad = int(np.ceil(2 * sharpness_px)) + 1
+    blurred = cv2.GaussianBlur(np.pad(own, pad), (0, 0), sharpness_px)
+    free = np.pad(free, pad)
+    claimed = np.where(blurred > VISIBLE * np.median(blurred[free]), blurred, 0)
+    top, left = at_px[0] - pad, at_px[1] - pad
+    y0, x0, side = max(0, -top), max(0, -left), seen.shape[1]
+    claimed = claimed[y0 : y0 + side - max(top, 0), x0 : x0 + side - max(left, 0)]
+    here = seen[:, max(top, 0) : max(top, 0) + claimed.shape[0], max(left, 0) : max(left, 0) + claimed.shape[1]]
+    wins = claimed > here[0]
+    here[0][wins], here[1][wins] = claimed[wins], label
 
 
 def _add_surroundings(rng: np.random.Generator, light: Array, centres: list[tuple[float, float, float]], diameter: float) -> None:
@@ -219,6 +248,8 @@ def _add_surroundings(rng: np.random.Generator, light: Array, centres: list[tupl
         light += cv2.GaussianBlur(fibres, (0, 0), rng.uniform(0.7, 2.5))
     for _ in range(rng.poisson(1.5) if rng.random() < 0.5 else 0):
         add_spot(light, *rng.uniform(0, side, 2), rng.uniform(0.03, 0.4), diameter * rng.uniform(0.35, 1.2))
+    if rng.random() < 0.08:  # a bead or a clump far out of focus
+        add_spot(light, *rng.uniform(0, side, 2), rng.uniform(0.15, 1.0), diameter * rng.uniform(1.5, 4.0))
     for _ in range(int(rng.choice((0, 3, 15)))):
         add_spot(light, *rng.uniform(0, side, 2), rng.lognormal(-1, 0.8), rng.uniform(0.5, 2.2))
     light += rng.uniform(0, 0.12) * np.maximum(1 + smooth_noise(rng, side, side, rng.uniform(30, 120)), 0)

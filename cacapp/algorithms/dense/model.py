@@ -1,0 +1,60 @@
+"""The network of segmenter ``dense``, loaded once a process and run on frames of any size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from cacapp.algorithms.dense.network import FOREGROUND, OFFSET_UNIT_PX, OFFSET_Y, OUTPUT_STRIDE, SIDES_PX, DenseNetwork
+from cacapp.types import Array
+from cacapp.weights.load import check_state, load_state
+
+
+@lru_cache(maxsize=2)
+def load_network(path: Path, sha256: str, device: str) -> DenseNetwork:
+    """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
+
+    Raises CacappError for a file that is damaged or of another network.
+    """
+    state = load_state(path)
+    network = DenseNetwork()
+    check_state(state, network, str(path))
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    network.to(device)
+    network.to(memory_format=torch.channels_last)
+    return network.eval()
+
+
+@torch.inference_mode()
+def votes_of(network: DenseNetwork, image: Array, core_px: int, margin_px: int) -> tuple[Array, Array]:
+    """Foreground probability (h, w) and offsets to the centre (2, h, w), float32, map pixels, of an image of any size.
+
+    The map has half the image's sides (rounded up). Tiles with a margin on all sides are computed one by one and only their cores kept,
+    so that memory is bounded by the maps and nothing depends on where tiles meet.
+
+    Args:
+        image: (Y, X) float32, 0..255, nuclei about 32 px across.
+        core_px: side of a tile's core, a multiple of SIDES_PX. margin_px: what is computed around it, too.
+    """
+    height, width = image.shape
+    high, wide = (-(-n // SIDES_PX) * SIDES_PX for n in image.shape)
+    padded = cv2.copyMakeBorder(image, margin_px, high - height + margin_px, margin_px, wide - width + margin_px, cv2.BORDER_REFLECT_101)
+    foreground = np.zeros((high // OUTPUT_STRIDE, wide // OUTPUT_STRIDE), np.float32)
+    offsets = np.zeros((2, *foreground.shape), np.float32)
+    device = next(network.parameters()).device
+    for top in range(0, high, core_px):
+        for left in range(0, wide, core_px):
+            tile = padded[top : min(top + core_px, high) + 2 * margin_px, left : min(left + core_px, wide) + 2 * margin_px]
+            output = network(torch.from_numpy(tile[None, None] / 255.0).to(device))[0]
+            cut = margin_px // OUTPUT_STRIDE
+            core = output[:, cut : output.shape[1] - cut, cut : output.shape[2] - cut]
+            y, x = top // OUTPUT_STRIDE, left // OUTPUT_STRIDE
+            here = (slice(y, y + core.shape[1]), slice(x, x + core.shape[2]))
+            foreground[here] = torch.sigmoid(core[FOREGROUND]).cpu().numpy()
+            offsets[(slice(None), *here)] = (core[OFFSET_Y : OFFSET_Y + 2] * (OFFSET_UNIT_PX / OUTPUT_STRIDE)).cpu().numpy()
+    keep = (slice(-(-height // OUTPUT_STRIDE)), slice(-(-width // OUTPUT_STRIDE)))
+    return np.ascontiguousarray(foreground[keep]), np.ascontiguousarray(offsets[(slice(None), *keep)])

@@ -1,0 +1,76 @@
+"""The size of a typical nucleus of a frame, found with the network itself: at the right scale it is sure of many nuclei of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cacapp.algorithms.prompting import working_plane
+from cacapp.types import Array
+
+NEAR = 1.2
+"""Within this factor a size is right."""
+
+ROUNDS = 3
+LOOK = 24
+"""Sides of the part that is looked at, in diameters: several hundred nuclei where they are dense."""
+
+SMALLEST_PX, GUESS_PX, OCTAVE_PX = 5.0, 24.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the network sees at one scale: diameters (N,) px of the frame, scores (N,)."""
+
+    diameters_px: Array
+    scores: Array
+
+    @property
+    def median_px(self) -> float:
+        """Diameter of the nucleus that holds the middle of the area: specks do not count for much."""
+        if not len(self.diameters_px):
+            return 0.0
+        order = np.sort(self.diameters_px)
+        share = np.cumsum(order**2)
+        return float(order[np.searchsorted(share, share[-1] / 2)])
+
+
+def find_scale(dapi: Array, look: Callable[[Array, float], Candidate]) -> float:
+    """Diameter of a typical nucleus, px; 0 where no scale shows any.
+
+    A first guess comes from thresholds and is corrected by what the network finds at it. Where that finds nothing of a size near the
+    guess (a glow, a sheet without gaps), all octaves are tried, and the one with the most nuclei of its own size is taken.
+    """
+    plane = working_plane(dapi, 36.0)
+    guess = plane.diameter_px * plane.zoom or GUESS_PX
+    tried: dict[float, Candidate] = {}
+    size = guess
+    for _ in range(ROUNDS):
+        size = float(np.clip(size, SMALLEST_PX, max(dapi.shape)))
+        found = tried[size] = look(_part(dapi, size), size)
+        median = found.median_px
+        if not median:
+            break
+        if 1 / NEAR < median / size < NEAR:
+            return median
+        size = median
+    octaves = OCTAVE_PX * 2.0 ** np.arange(1 + max(0, int(np.log2(max(dapi.shape) / 3 / OCTAVE_PX))))
+    for size in octaves.tolist():
+        tried[size] = look(_part(dapi, size), size)
+    best = max(tried, key=lambda s: _own(tried[s], s))
+    return best if len(tried[best].scores) else 0.0
+
+
+def _own(found: Candidate, size_px: float) -> float:
+    """How many nuclei near the size itself there are, weighed with their scores."""
+    near = np.abs(np.log(found.diameters_px / size_px)) < np.log(1.6)
+    return float(found.scores[near].sum())
+
+
+def _part(dapi: Array, size_px: float) -> Array:
+    """The middle of the frame, LOOK diameters along each side at most."""
+    side = round(LOOK * size_px)
+    top, left = (max(0, (n - side) // 2) for n in dapi.shape)
+    return dapi[top : top + side, left : left + side]

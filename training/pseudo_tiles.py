@@ -1,0 +1,108 @@
+"""Pseudo-labelled tiles of real images for training/dense.py and training/maskrcnn.py: no human label is read.
+
+    python training/pseudo_tiles.py IMAGES OUT --dense CHECKPOINT      writes OUT/<stem>.npz (image uint8 at working scale, labels int16)
+
+Three hands propose masks: watershed's regions, SAM (nuclei_t) prompted by them, and the dense network trained on simulation. A nucleus is
+accepted where two or more agree (IoU of AGREE) and the single-cell filter passes it; its outline is where two of them put it. Whatever any
+of them proposed and was not accepted is unknown (-1), the rest is background.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
+from cacapp.algorithms.dense.segmenter import Dense
+from cacapp.algorithms.sam.segmenter import PromptedSam
+from cacapp.algorithms.sam.tiled import scaled_frame
+from cacapp.algorithms.single_cell import SingleCell
+from cacapp.algorithms.watershed import Watershed
+from cacapp.arrays.overlap import intersections
+from cacapp.arrays.shapes import shapes_of
+from cacapp.steps.labelled import read_dapi
+from cacapp.types import UNKNOWN, Array, Instance
+
+AGREE = 0.6
+FEWEST = 2  # accepted nuclei of an image that is used
+
+
+def labels_of(dapi: Array, proposals: list[list[Instance]]) -> tuple[Array, list[int]]:
+    """(Y, X) int16 labels from each hand's instances, and the accepted nuclei's areas, px."""
+    height, width = dapi.shape
+    everyone = [one for hand in proposals for one in hand]
+    owner = np.repeat(np.arange(len(proposals)), [len(hand) for hand in proposals])
+    area = np.array([np.count_nonzero(one.mask) for one in everyone])
+    matches: list[set[int]] = [{i} for i in range(len(everyone))]
+    for a, b, shared in intersections(everyone):
+        if owner[a] != owner[b] and shared / (area[a] + area[b] - shared) >= AGREE:
+            matches[a].add(b)
+            matches[b].add(a)
+    labels = np.zeros((height, width), np.int16)
+    for one in everyone:
+        x, y, w, h = one.bbox_xywh
+        labels[y : y + h, x : x + w][one.mask] = UNKNOWN
+    verdicts = SingleCell().judge(shapes_of(everyone, height, width, None))
+    done: set[int] = set()
+    areas: list[int] = []
+    # the dense network's view first: it takes fewest aggregates for one
+    for i in sorted(range(len(everyone)), key=lambda i: (-int(owner[i]), -everyone[i].score)):
+        if i in done or len(matches[i]) < 2 or verdicts[i] is not None:
+            continue
+        group = matches[i] - done
+        done |= matches[i]
+        if len(group) < 2:
+            continue
+        boxes = np.array([everyone[j].bbox_xywh for j in group])
+        x, y = boxes[:, :2].min(axis=0)
+        right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+        votes = np.zeros((bottom - y, right - x), int)
+        for j in group:
+            bx, by, bw, bh = everyone[j].bbox_xywh
+            votes[by - y : by - y + bh, bx - x : bx - x + bw] += everyone[j].mask
+        here = labels[y:bottom, x:right]
+        mine = (votes >= 2) & (here <= 0)
+        if mine.sum() < 12:
+            continue
+        areas.append(int(mine.sum()))
+        here[mine] = len(areas)
+    return labels, areas
+
+
+def write_tiles(images: Path, out: Path, checkpoint: Path) -> None:
+    network = DenseNetwork()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    network.eval()
+    watershed, sam, dense = Watershed(), PromptedSam(keep_region=False), Dense()
+    out.mkdir(parents=True, exist_ok=True)
+    total = 0
+    for path in sorted(images.iterdir()):
+        target = out / f"{path.stem}.npz"
+        if target.exists():
+            continue
+        dapi = read_dapi(path).dapi
+        prompts = watershed.prompt(dapi, None)
+        seen = dense._segment(dapi, network)
+        labels, areas = labels_of(dapi, [list(prompts.regions), sam.segment(dapi, prompts, None), seen])
+        if len(areas) < FEWEST:
+            continue
+        frame = scaled_frame(dapi, float(np.sqrt(np.median(areas) * 4 / np.pi)), NUCLEUS_PX)
+        small = cv2.resize(labels, frame.image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        np.savez_compressed(target, image=np.round(frame.image).astype(np.uint8), labels=small)
+        total += len(areas)
+        print(path.stem[:12], len(prompts), len(seen), len(areas), flush=True)
+    print(f"{total} nuclei accepted")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--dense", type=Path, required=True, help="a checkpoint of training/dense.py")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    write_tiles(given.images, given.out, given.dense)
