@@ -1,0 +1,1 @@
+"""Segmenter ``maskrcnn``: torchvision's Mask R-CNN, taught by pseudo-labels."""

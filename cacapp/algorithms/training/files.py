@@ -1,0 +1,54 @@
+"""Files of a training: there as a whole or not at all, and a clear word where the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from cacapp.errors import CacappError
+
+Buffer = bytes | memoryview
+
+
+def write_whole(path: Path, content: Buffer | Callable[[IO[bytes]], Any]) -> None:
+    """Writes ``<path>.part`` and renames it; ``content``: bytes, or what writes them into an open file.
+
+    Raises CacappError where the file cannot be written; the one that was there before stays as it was.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
+        _remove(part)
+        raise _no_room(path, error) from error
+
+
+def _remove(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _no_room(path: Path, error: BaseException | None) -> CacappError:
+    """The error to raise where a file of a training cannot be written."""
+    reason = str(error)
+    while error is not None:
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = "the disk is full" if full else str(error.strerror or error)
+            break
+        error = error.__cause__ or error.__context__
+    way_out = "make room, or choose another folder; the last checkpoint is whole, and the same command goes on from it"
+    return CacappError(f"{path} cannot be written: {reason}; {way_out}")

@@ -1,0 +1,147 @@
+"""Training samples at the scale a network works at, kept in files: read once, however often crops are drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cacapp.algorithms.sam.tiled import scaled_frame
+from cacapp.algorithms.training.files import write_whole
+from cacapp.api import TrainingProgress, TrainingSamples
+from cacapp.errors import CacappError
+from cacapp.types import UNKNOWN, Array, TrainingSample
+
+HELD_SHARE = 0.15
+"""Of the frames, for validation; of the pixels where there is one frame."""
+
+ENOUGH = 5
+"""From so many nuclei a frame's own median is its scale; with fewer it is the median of all frames."""
+
+SMALLEST_PART_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A sample at working scale.
+
+    Attributes:
+        path: holds (2, Y, X) int16: grey levels 0..255, and labels as in TrainingSample.
+        rows: the part (first, last) of its rows that belongs to this set.
+        centres_yx: (N, 2) float32 of the nuclei in that part, px from its first row.
+        height_px, width_px: of the part.
+    """
+
+    path: Path
+    rows: tuple[int, int]
+    centres_yx: Array = field(repr=False)
+    height_px: int
+    width_px: int
+
+    def read(self) -> tuple[Array, Array]:
+        """Grey levels and labels, (Y, X) int16 each, still on disk: pixels are read when used."""
+        both = np.load(self.path, mmap_mode="r")
+        return both[0, slice(*self.rows)], both[1, slice(*self.rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """What to learn from, what to validate on, and the digest of both."""
+
+    learn: tuple[Scaled, ...]
+    held: tuple[Scaled, ...]
+    digest: str
+    nuclei: int
+
+
+def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int, progress: TrainingProgress) -> Sets:
+    """Scales all samples into ``folder`` and divides them: some frames are held for validation, of a single frame a strip of it.
+
+    Args:
+        nucleus_px: diameter of a nucleus at the working scale.
+        seed: decides what is held.
+
+    Raises:
+        CacappError: there is no accepted label in any sample, or the folder cannot be written.
+    """
+    progress.start("scale training images", len(samples))
+    measured = [_diameter(samples[i]) for i in range(len(samples))] if len(samples) else []
+    known = [diameter for diameter, n in measured if n]
+    if not known:
+        raise CacappError(
+            f"nothing can be learnt: none of the {len(samples)} training images has an accepted label; "
+            "see why with `cacapp pseudo-label --stats`, then loosen the filters"
+        )
+    overall = float(np.median(known))
+    sha = hashlib.sha256()
+    frames = []
+    for i, (diameter, n) in enumerate(measured):
+        frames.append(_scale(samples[i], diameter if n >= ENOUGH else overall, nucleus_px, folder / f"{i:05d}.npy", sha))
+        progress.advance(f"image {i + 1}")
+    learn, held = _divide(frames, np.random.default_rng([abs(seed), 1]))
+    if not held:
+        progress.warn("the training images are too few to hold some back: the model is validated on what it learns from")
+    nuclei = sum(len(one.centres_yx) for one in frames)
+    return Sets(tuple(learn), tuple(held or learn), sha.hexdigest(), nuclei)
+
+
+def _diameter(sample: TrainingSample) -> tuple[float, int]:
+    """Median diameter of a sample's nuclei, px, and how many there are."""
+    labels = sample.labels
+    areas = np.bincount(labels[labels > 0].ravel()) if (labels > 0).any() else np.zeros(1, int)
+    areas = areas[areas > 0]
+    return (float(np.sqrt(np.median(areas) * 4 / np.pi)), len(areas)) if len(areas) else (0.0, 0)
+
+
+def _scale(sample: TrainingSample, diameter_px: float, nucleus_px: float, path: Path, sha: hashlib._Hash) -> Scaled:
+    frame = scaled_frame(sample.dapi, diameter_px, nucleus_px)
+    ids, numbers = np.unique(sample.labels, return_inverse=True)
+    order = np.where(ids > 0, np.cumsum(ids > 0), np.where(ids == UNKNOWN, UNKNOWN, 0)).astype(np.int32)
+    labels = order[numbers.reshape(sample.labels.shape)]
+    if int(labels.max()) > np.iinfo(np.int16).max:
+        raise CacappError(f"a training image has {int(labels.max())} nuclei; cut it into images of 32,767 at most")
+    small = cv2.resize(labels.astype(np.int16), frame.image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    both = np.stack([np.round(frame.image).astype(np.int16), small])
+    buffer = io.BytesIO()
+    np.save(buffer, both)
+    sha.update(buffer.getbuffer())
+    write_whole(path, buffer.getbuffer())
+    return Scaled(path, (0, small.shape[0]), _centres(small), *small.shape)
+
+
+def _centres(labels: Array) -> Array:
+    """(N, 2) float32 (y, x) of the labels from 1 up."""
+    rows, columns = np.nonzero(labels > 0)
+    values = labels[rows, columns].astype(int)
+    n = np.bincount(values)
+    present = n > 0
+    centres = np.stack([np.bincount(values, rows)[present], np.bincount(values, columns)[present]], axis=1)
+    return np.asarray(centres / n[present][:, None], np.float32)
+
+
+def _divide(frames: list[Scaled], rng: np.random.Generator) -> tuple[list[Scaled], list[Scaled]]:
+    """What to learn from and what to hold; nothing is held where either would be without a nucleus."""
+    order = rng.permutation(len(frames)).tolist()
+    useful = [i for i in order if len(frames[i].centres_yx)]
+    if len(useful) > 1:
+        held = set(useful[: max(1, round(HELD_SHARE * len(useful)))])
+        return [f for i, f in enumerate(frames) if i not in held], [frames[i] for i in sorted(held)]
+    whole = frames[useful[0]]
+    strip = round(HELD_SHARE * whole.height_px)
+    if strip < SMALLEST_PART_PX:
+        return frames, []
+    first = bool(rng.integers(2))
+    at = strip if first else whole.height_px - strip
+    above, below = _rows(whole, 0, at), _rows(whole, at, whole.height_px)
+    learn, hold = (below, above) if first else (above, below)
+    return ([learn], [hold]) if len(learn.centres_yx) and len(hold.centres_yx) else (frames, [])
+
+
+def _rows(whole: Scaled, first: int, last: int) -> Scaled:
+    y = whole.centres_yx[:, 0]
+    inside = whole.centres_yx[(y >= first) & (y < last)] - np.array([first, 0], np.float32)
+    return Scaled(whole.path, (first, last), inside, last - first, whole.width_px)
