@@ -69,24 +69,33 @@ def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int
         CacappError: there is no accepted label in any sample, or the folder cannot be written.
     """
     progress.start("scale training images", len(samples))
-    measured = [_diameter(samples[i]) for i in range(len(samples))] if len(samples) else []
-    known = [diameter for diameter, n in measured if n]
-    if not known:
+    frames: dict[int, Scaled] = {}
+    shas: dict[int, str] = {}
+    few: list[int] = []
+    diameters: list[float] = []
+    for i in range(len(samples)):
+        sample = samples[i]
+        diameter, n = _diameter(sample)
+        diameters += [diameter] if n else []
+        if n < ENOUGH:
+            few.append(i)
+            continue
+        frames[i], shas[i] = _scale(sample, diameter, nucleus_px, folder / f"{i:05d}.npy")
+        progress.advance(f"image {i + 1}")
+    if not diameters:
         raise CacappError(
             f"nothing can be learnt: none of the {len(samples)} training images has an accepted label; "
             "see why with `cacapp pseudo-label --stats`, then loosen the filters"
         )
-    overall = float(np.median(known))
-    sha = hashlib.sha256()
-    frames = []
-    for i, (diameter, n) in enumerate(measured):
-        frames.append(_scale(samples[i], diameter if n >= ENOUGH else overall, nucleus_px, folder / f"{i:05d}.npy", sha))
+    overall = float(np.median(diameters))
+    for i in few:
+        frames[i], shas[i] = _scale(samples[i], overall, nucleus_px, folder / f"{i:05d}.npy")
         progress.advance(f"image {i + 1}")
-    learn, held = _divide(frames, np.random.default_rng([abs(seed), 1]))
+    learn, held = _divide([frames[i] for i in sorted(frames)], np.random.default_rng([abs(seed), 1]))
     if not held:
         progress.warn("the training images are too few to hold some back: the model is validated on what it learns from")
-    nuclei = sum(len(one.centres_yx) for one in frames)
-    return Sets(tuple(learn), tuple(held or learn), sha.hexdigest(), nuclei)
+    digest = hashlib.sha256("".join(shas[i] for i in sorted(shas)).encode()).hexdigest()
+    return Sets(tuple(learn), tuple(held or learn), digest, sum(len(one.centres_yx) for one in frames.values()))
 
 
 def _diameter(sample: TrainingSample) -> tuple[float, int]:
@@ -97,20 +106,21 @@ def _diameter(sample: TrainingSample) -> tuple[float, int]:
     return (float(np.sqrt(np.median(areas) * 4 / np.pi)), len(areas)) if len(areas) else (0.0, 0)
 
 
-def _scale(sample: TrainingSample, diameter_px: float, nucleus_px: float, path: Path, sha: hashlib._Hash) -> Scaled:
+def _scale(sample: TrainingSample, diameter_px: float, nucleus_px: float, path: Path) -> tuple[Scaled, str]:
+    """The sample in its file, and the file's digest."""
     frame = scaled_frame(sample.dapi, diameter_px, nucleus_px)
-    ids, numbers = np.unique(sample.labels, return_inverse=True)
-    order = np.where(ids > 0, np.cumsum(ids > 0), np.where(ids == UNKNOWN, UNKNOWN, 0)).astype(np.int32)
-    labels = order[numbers.reshape(sample.labels.shape)]
-    if int(labels.max()) > np.iinfo(np.int16).max:
-        raise CacappError(f"a training image has {int(labels.max())} nuclei; cut it into images of 32,767 at most")
-    small = cv2.resize(labels.astype(np.int16), frame.image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    present = np.bincount(np.maximum(sample.labels, 0).ravel()) > 0
+    present[0] = False
+    if (nuclei := int(present.sum())) > np.iinfo(np.int16).max:
+        raise CacappError(f"a training image has {nuclei} nuclei; cut it into images of 32,767 at most")
+    number = (np.cumsum(present) * present).astype(np.int16)
+    labels = np.where(sample.labels == UNKNOWN, np.int16(UNKNOWN), number[np.maximum(sample.labels, 0)])
+    small = cv2.resize(labels, frame.image.shape[::-1], interpolation=cv2.INTER_NEAREST)
     both = np.stack([np.round(frame.image).astype(np.int16), small])
     buffer = io.BytesIO()
     np.save(buffer, both)
-    sha.update(buffer.getbuffer())
     write_whole(path, buffer.getbuffer())
-    return Scaled(path, (0, small.shape[0]), _centres(small), *small.shape)
+    return Scaled(path, (0, small.shape[0]), _centres(small), *small.shape), hashlib.sha256(buffer.getbuffer()).hexdigest()
 
 
 def _centres(labels: Array) -> Array:

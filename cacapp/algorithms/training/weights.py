@@ -1,0 +1,22 @@
+"""A trained network as a file to use and to share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cacapp import __version__
+from cacapp.algorithms.training.files import write_whole
+
+
+def write_half(network: nn.Module, path: Path, about: Mapping[str, str]) -> None:
+    """Writes the weights as safetensors in half precision, with ``about`` and cacapp's version in the metadata."""
+    from safetensors.torch import save
+
+    state = {k: (v.half() if v.dtype.is_floating_point else v).cpu().contiguous() for k, v in network.state_dict().items()}
+    limit = torch.finfo(torch.float16).max
+    state = {k: v.clamp(-limit, limit) if v.dtype == torch.float16 else v for k, v in state.items()}
+    write_whole(path, save(state, metadata={**about, "cacapp": __version__}))
