@@ -17,9 +17,10 @@ def cacapp_prompters() -> list[type[Prompter]]:
 @hookimpl
 def cacapp_segmenters() -> list[type[Segmenter]]:
     from cacapp.algorithms.coarse import Coarse
+    from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
     from cacapp.algorithms.sam.segmenter import AutomaticSam, PromptedSam
 
-    return [Coarse, PromptedSam, AutomaticSam]
+    return [Coarse, PromptedSam, AutomaticSam, MaskRcnn]
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from cacapp.api import InstanceFilter, Prompter, Segmenter
 from cacapp.arrays.focus import focus_of, saturated_share
 from cacapp.arrays.shapes import centroids, shapes_of
 from cacapp.db.cells import write_cells
+from cacapp.db.models import with_model_files
 from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source, frames_of
@@ -80,6 +81,8 @@ def segment(
 
     Raises UsageError for unknown slides, algorithms or parameters, before anything is written.
     """
+    with db.reading() as session:
+        plan = replace(plan, params=with_model_files(session, plan.params))
     choices, algorithms = build_algorithms(host, plan)
     with db.reading() as session:
         slides = chosen_slides(session, barcodes, patient)
