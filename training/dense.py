@@ -1,6 +1,6 @@
 """Trains the network of segmenter ``dense``: on simulated scenes, then on those and on pseudo-labels of real images.
 
-    python training/dense.py train SHARDS OUT [--minutes 25] [--start nuclei_t/checkpoint.pt] [--real FOLDER]     resumes
+    python training/dense.py train SHARDS OUT [--minutes 25] [--start cacapp/weights/nuclei_t.safetensors] [--real FOLDER]     resumes
     python training/dense.py export OUT cacapp/weights/dense-nuclei.safetensors
 
 FOLDER has npz files (image uint8 at working scale, labels int16: 0 background, -1 unknown). Loss: cross entropy and Dice of the foreground,
@@ -21,7 +21,6 @@ from queue import Queue
 import cv2
 import numpy as np
 import torch
-from nuclei_t import Threads
 from prompts import Pool
 from tiles import SIDE_PX, degrade
 from torch import Tensor, nn
@@ -135,12 +134,22 @@ def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: f
     return torch.from_numpy(np.stack(images)[:, None]), torch.from_numpy(np.stack(wanted))
 
 
+def weights_in(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, or a file that was exported, float32."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    averaged: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    return averaged
+
+
 def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None, folder: Path | None, share: float, peak: float) -> None:
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     network = DenseNetwork().to(memory_format=torch.channels_last).train()
     if start is not None:
-        saved = torch.load(start, weights_only=True)["average"]
+        saved = weights_in(start)
         own = {k: v for k, v in saved.items() if k in network.state_dict()}
         encoder = {f"encoder.{k.removeprefix('image_encoder.')}": v for k, v in saved.items() if k.startswith("image_encoder.")}
         network.load_state_dict(own or encoder, strict=False)
@@ -165,15 +174,16 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
                 pool.refresh()
 
     threading.Thread(target=feed, args=(step,), daemon=True).start()
-    threads, log, saved_at = Threads(), [], spent
+    log, saved_at = [], spent
     while spent < 60 * minutes:
         started = time.monotonic()
         rate = peak * min(1, (step + 1) / WARMUP_STEPS) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / (60 * minutes))) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate
         images, wanted = queue.get()
-        using, begun = threads.before(), time.monotonic()
-        loss, seen = loss_of(network(images.float().div(255).to(memory_format=torch.channels_last)), wanted)
+        with torch.autocast("cpu", torch.bfloat16):  # half the time where the CPU has avx512_bf16
+            output = network(images.float().div(255).to(memory_format=torch.channels_last))
+        loss, seen = loss_of(output.float(), wanted)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -183,12 +193,11 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
             for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
                 a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
         step += 1
-        threads.after(using, time.monotonic() - begun)
         spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
         log.append(seen | {"loss": float(loss.detach())})
         if step % 25 == 0:
             mean = {k: round(float(np.mean([s[k] for s in log])), 4) for k in log[0]}
-            row = {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards), "threads": using}
+            row = {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards)}
             with (out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(row | mean) + "\n")
             log = []
@@ -221,12 +230,14 @@ if __name__ == "__main__":
     one.add_argument("--real", type=Path, help="folder of pseudo-labelled tiles")
     one.add_argument("--share", type=float, default=0.5, help="share of real tiles")
     one.add_argument("--rate", type=float, default=LEARNING_RATE)
+    one.add_argument("--threads", type=int, default=1)
     two = commands.add_parser("export")
     two.add_argument("out", type=Path)
     two.add_argument("target", type=Path)
+    two.set_defaults(threads=1)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(given.threads)
     if given.command == "train":
         train(given.shards, given.out, given.minutes, given.seed, given.start, given.real, given.share, given.rate)
     else:

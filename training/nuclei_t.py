@@ -1,7 +1,7 @@
 """Trains nuclei_t on simulated nuclei alone. CPU, about 80 minutes on two cores.
 
     python training/tiles.py SHARDS --tiles 9600 &                     # simulates while this trains
-    python training/nuclei_t.py train SHARDS VAL OUT [--minutes 80]    # resumes from OUT/checkpoint.pt
+    python training/nuclei_t.py train SHARDS VAL OUT [--minutes 80] [--start WEIGHTS]    # resumes from OUT/checkpoint.pt
     python training/nuclei_t.py export OUT cacapp/weights/nuclei_t.safetensors
 
 Loss: focal + Dice on the mask, squared error of the predicted IoU, and for the encoder a dense task beside it (foreground, borders,
@@ -107,13 +107,18 @@ def correction(rng: np.random.Generator, logits: Tensor, target: Tensor, origins
 
 
 def step_loss(sam: nn.Module, head: DenseHead, batch: Batch, rng: np.random.Generator, window: int) -> tuple[Tensor, dict[str, float]]:
-    features = sam.image_encoder(batch.images.float() / 255)
-    dense = dense_loss(head(features), batch.labels)
+    with torch.autocast("cpu", torch.bfloat16):  # half the time where the CPU has avx512_bf16
+        features = sam.image_encoder((batch.images.float() / 255).to(memory_format=torch.channels_last))
+        dense_output = head(features)
+    features = features.float()
+    dense = dense_loss(dense_output.float(), batch.labels)
     boxes = batch.boxes_xyxy if rng.random() < 0.15 else None
     points, kinds, masks = batch.points_xy, batch.point_labels, None
     total, seen = 0.5 * dense, {"dense": float(dense.detach())}
     for turn in range(1 + int(rng.random() < 0.5)):
-        logits, iou, origins = decode_windows(sam, features, batch.image, points, kinds, boxes_xyxy=boxes, masks=masks, window=window)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, iou, origins = decode_windows(sam, features, batch.image, points, kinds, boxes_xyxy=boxes, masks=masks, window=window)
+        logits, iou = logits.float(), iou.float()
         target = targets_of(batch, origins, window)
         each = mask_loss(logits if turn == 0 else logits[:, :1], target)
         real = iou_of(logits.detach(), target)
@@ -145,14 +150,18 @@ def validate(sam: nn.Module, pool: Pool, tiles: int = 64) -> dict[str, float]:
     return scores | {"val_above_half": float(np.mean(np.array(result["window"]) > 0.5))}
 
 
-def train(shards: Path, val: Path, out: Path, minutes: float, seed: int) -> None:
+def train(shards: Path, val: Path, out: Path, minutes: float, seed: int, start: Path | None, peak: float) -> None:
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     (out / "pid").write_text(str(os.getpid()))
     sam, head = build_nuclei_t().to(memory_format=torch.channels_last).train(), DenseHead()
+    if start is not None:
+        from safetensors.torch import load_file
+
+        sam.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(start)).items()})
     average = copy.deepcopy(sam)
     groups = [{"params": [p for p in (*sam.parameters(), *head.parameters()) if (p.ndim > 1) == decay]} for decay in (True, False)]
-    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
     optimiser.param_groups[1]["weight_decay"] = 0.0
     step, spent = 0, 0.0
     if (out / "checkpoint.pt").exists():
@@ -163,16 +172,14 @@ def train(shards: Path, val: Path, out: Path, minutes: float, seed: int) -> None
     pool, val_pool = Pool(shards), Pool(val)
     queue: Queue[tuple[Batch, int]] = Queue(3)
     threading.Thread(target=_feed, args=(queue, pool, seed, step), daemon=True).start()
-    threads = Threads()
     rng, log, saved_at = np.random.default_rng([seed, step, 1]), [], spent
     while spent < 60 * minutes:
         started = time.monotonic()
         share = spent / (60 * minutes)
-        rate = LEARNING_RATE * min(1, (step + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        rate = peak * min(1, (step + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch, window = queue.get()
-        using, begun = threads.before(), time.monotonic()
         loss, seen = step_loss(sam, head, batch, rng, window)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -186,7 +193,6 @@ def train(shards: Path, val: Path, out: Path, minutes: float, seed: int) -> None
                 else:
                     a.copy_(b)
         step += 1
-        threads.after(using, time.monotonic() - begun)
         spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
         log.append(seen | {"loss": float(loss.detach())})
         if step % 25 == 0:
@@ -197,8 +203,7 @@ def train(shards: Path, val: Path, out: Path, minutes: float, seed: int) -> None
             }
             _write(
                 out,
-                {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards), "threads": using}
-                | mean,
+                {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards)} | mean,
             )
             log = []
         if step % VALIDATE_STEPS == 0:
@@ -209,27 +214,6 @@ def train(shards: Path, val: Path, out: Path, minutes: float, seed: int) -> None
             torch.save(state | {"step": step, "spent": spent}, out / "checkpoint.part")
             (out / "checkpoint.part").replace(out / "checkpoint.pt")
     _write(out, {"step": step, "minutes": round(spent / 60, 2), "final": True} | validate(average, val_pool, 160))
-
-
-class Threads:
-    """One or two threads, whichever is faster just now: on a machine shared with others two may wait for each other."""
-
-    def __init__(self) -> None:
-        self.count, self.seconds = 0, {1: [], 2: []}
-
-    def before(self) -> int:
-        turn = self.count % 80
-        trial = {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, 5: 2}.get(turn)
-        if turn == 0:
-            self.seconds = {1: [], 2: []}
-        best = min((1, 2), key=lambda n: np.mean(self.seconds[n]) if self.seconds[n] else 0)
-        torch.set_num_threads(trial or best)
-        return trial or best
-
-    def after(self, threads: int, seconds: float) -> None:
-        if self.count % 80 < 6:
-            self.seconds[threads].append(seconds)
-        self.count += 1
 
 
 def _feed(queue: Queue[tuple[Batch, int]], pool: Pool, seed: int, step: int) -> None:
@@ -266,13 +250,17 @@ if __name__ == "__main__":
         one.add_argument(name, type=Path)
     one.add_argument("--minutes", type=float, default=80)
     one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--start", type=Path, help="exported weights to go on from")
+    one.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak of the learning rate")
+    one.add_argument("--threads", type=int, default=1)
     two = commands.add_parser("export")
     two.add_argument("out", type=Path)
     two.add_argument("target", type=Path)
+    two.set_defaults(threads=1)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(given.threads)
     if given.command == "train":
-        train(given.shards, given.val, given.out, given.minutes, given.seed)
+        train(given.shards, given.val, given.out, given.minutes, given.seed, given.start, given.rate)
     else:
         export(given.out, given.target)

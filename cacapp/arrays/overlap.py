@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from cacapp.types import Array, Instance
@@ -57,10 +58,44 @@ def resolve(instances: Sequence[Instance], same: float = 0.5, inside: float = 0.
     return [int(i) for i in np.flatnonzero(~gone)]
 
 
+def shared_out(instances: Sequence[Instance], lifts: Sequence[Array]) -> list[Instance | None]:
+    """Instances that no longer overlap: a pixel that several claim goes to the one that is surest of it.
+
+    Args:
+        lifts: for each instance its (h, w) certainty in the mask's crop, comparable between instances (logits, say).
+
+    Returns: an instance each, its largest piece where it falls apart; None where nothing is left of it.
+    """
+    masks = [i.mask.copy() for i in instances]
+    for a, b, _ in intersections(instances):
+        here, there = _windows(instances[a].bbox_xywh, instances[b].bbox_xywh)
+        both = instances[a].mask[here] & instances[b].mask[there]
+        first = lifts[a][here] >= lifts[b][there]
+        masks[a][here] &= ~both | first
+        masks[b][there] &= ~both | ~first
+    return [one if np.array_equal(one.mask, mask) else _largest(one, mask) for one, mask in zip(instances, masks, strict=True)]
+
+
+def _largest(one: Instance, mask: Array) -> Instance | None:
+    """The instance with the largest piece of a smaller mask."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if count < 2:
+        return None
+    label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, w, h = (int(v) for v in stats[label, :4])
+    return Instance((one.bbox_xywh[0] + x, one.bbox_xywh[1] + y, w, h), pieces[y : y + h, x : x + w] == label, one.score)
+
+
+def _windows(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where two boxes xywh overlap, in the crop of each."""
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+    x0, y0, x1, y1 = max(ax, bx), max(ay, by), min(ax + aw, bx + bw), min(ay + ah, by + bh)
+    return (slice(y0 - ay, y1 - ay), slice(x0 - ax, x1 - ax)), (slice(y0 - by, y1 - by), slice(x0 - bx, x1 - bx))
+
+
 def _shared(a: Instance, b: Instance) -> int:
     (ax, ay, aw, ah), (bx, by, bw, bh) = a.bbox_xywh, b.bbox_xywh
-    x0, y0, x1, y1 = max(ax, bx), max(ay, by), min(ax + aw, bx + bw), min(ay + ah, by + bh)
-    if x0 >= x1 or y0 >= y1:
+    if max(ax, bx) >= min(ax + aw, bx + bw) or max(ay, by) >= min(ay + ah, by + bh):
         return 0
-    first: Array = a.mask[y0 - ay : y1 - ay, x0 - ax : x1 - ax]
-    return int(np.count_nonzero(first & b.mask[y0 - by : y1 - by, x0 - bx : x1 - bx]))
+    here, there = _windows(a.bbox_xywh, b.bbox_xywh)
+    return int(np.count_nonzero(a.mask[here] & b.mask[there]))

@@ -8,11 +8,12 @@ import numpy as np
 
 from cacapp.algorithms.prompting import working_plane
 from cacapp.api import Field, Segmenter
-from cacapp.arrays.overlap import resolve
+from cacapp.arrays.overlap import resolve, shared_out
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:
     from cacapp.algorithms.sam.models import LoadedSam
+    from cacapp.algorithms.sam.tiled import SoftMask
 
 
 class _SamBase(Segmenter):
@@ -37,16 +38,14 @@ class _SamBase(Segmenter):
 
         return load_sam(self.model, locate(self.model), device_of(self.device))
 
-    def _resolved(self, instances: list[Instance]) -> list[Instance]:
-        return [instances[i] for i in resolve(instances, self.same_iou, self.inside_share)]
-
 
 class PromptedSam(_SamBase):
     """Segment Anything (Kirillov et al. 2023), one mask a prompt, on frames of any size.
 
     The frame is brought to the model's grey levels and nuclear size once; overlapping tiles are encoded once each; a prompt is decoded
-    on the tile that owns it. Masks of one nucleus are merged, a mask that took several nuclei goes, and a prompt whose mask the model
-    itself doubts keeps its coarse region.
+    on the tile that owns it. Where a coarse region stays uncovered, or a mask looks like several nuclei, the model is asked again. Masks
+    of one nucleus are merged, a mask that took several nuclei goes, a pixel that two claim goes to the surer one, and a prompt whose mask
+    the model itself doubts keeps its coarse region.
     """
 
     name: ClassVar[str] = "sam"
@@ -55,24 +54,35 @@ class PromptedSam(_SamBase):
     use: Literal["points", "boxes", "both"] = Field("points", description="which prompts the model gets; medsam knows boxes only")
     min_score: float = Field(0.5, ge=0, le=1, description="below this predicted IoU the mask is not used")
     keep_region: bool = Field(True, description="a prompt without a usable mask keeps the prompter's coarse region")
+    second_look: bool = Field(True, description="ask again where a region stays uncovered or a mask looks like several nuclei")
     batch: int = Field(64, ge=1, le=4096, description="prompts decoded at once: bounds the memory")
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
         if not len(prompts):
             return []
         from cacapp.algorithms.sam.models import NUCLEUS_PX
+        from cacapp.algorithms.sam.second_look import second_prompts
         from cacapp.algorithms.sam.tiled import grid_of, masks_of, scaled_frame
 
         sam = self._load()
-        frame = scaled_frame(dapi, typical_diameter_px(dapi, prompts), NUCLEUS_PX[self.model])
+        diameter_px = typical_diameter_px(dapi, prompts)
+        frame = scaled_frame(dapi, diameter_px, NUCLEUS_PX[self.model])
         grid = grid_of(frame, sam, round(self.overlap * NUCLEUS_PX[self.model]))
-        masks: list[Instance | None] = [None] * len(prompts)
+        masks: list[SoftMask | None] = [None] * len(prompts)
         for index, mask in masks_of(sam, frame, self._chosen(prompts), grid, self.batch):
-            if mask is not None and mask.score >= self.min_score:
+            if mask is not None and mask.instance.score >= self.min_score:
                 masks[index] = mask
+        more: list[SoftMask] = []
+        if self.second_look and prompts.regions and self.use == "points" and self.model != "medsam":
+            again = second_prompts(prompts, [m and m.instance for m in masks], diameter_px, (frame.height_px, frame.width_px))
+            answers = masks_of(sam, frame, again, grid, self.batch) if len(again) else ()
+            more = [mask for _, mask in answers if mask is not None and mask.instance.score >= self.min_score]
         if self.keep_region and prompts.regions:
-            masks = [m or Instance(r.bbox_xywh, r.mask, 0.0) for m, r in zip(masks, prompts.regions, strict=True)]
-        return self._resolved([m for m in masks if m is not None])
+            masks = [m or _unsure(r) for m, r in zip(masks, prompts.regions, strict=True)]
+        found = [m for m in masks if m is not None] + more
+        kept = [found[i] for i in resolve([m.instance for m in found], self.same_iou, self.inside_share)]
+        parted = shared_out([m.instance for m in kept], [m.logits for m in kept])
+        return [one for one in parted if one is not None]
 
     def _chosen(self, prompts: Prompts) -> Prompts:
         if self.use == "points" and self.model != "medsam":
@@ -107,7 +117,7 @@ class AutomaticSam(_SamBase):
         frame = scaled_frame(dapi, typical_diameter_px(dapi, prompts), NUCLEUS_PX[self.model])
         grid = grid_of(frame, sam, round(self.overlap * NUCLEUS_PX[self.model]))
         found = automatic_masks(sam, frame, grid, self.points_per_side, self.min_score, self.min_stability, self.max_area)
-        return self._resolved(found)
+        return [found[i] for i in resolve(found, self.same_iou, self.inside_share)]
 
 
 def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
@@ -117,6 +127,13 @@ def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
         return float(np.sqrt(np.median(areas) * 4 / np.pi))
     plane = working_plane(dapi, 36.0)
     return plane.diameter_px * plane.zoom or 32.0
+
+
+def _unsure(region: Instance) -> SoftMask:
+    """A coarse region as a mask that any of the model's own goes before."""
+    from cacapp.algorithms.sam.tiled import SoftMask
+
+    return SoftMask(Instance(region.bbox_xywh, region.mask, 0.0), np.full(region.mask.shape, -1.0, np.float16))
 
 
 def boxes_of(prompts: Prompts) -> Array:

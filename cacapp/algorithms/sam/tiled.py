@@ -33,6 +33,19 @@ class ScaledFrame:
     width_px: int
 
 
+@dataclass(frozen=True, slots=True)
+class SoftMask:
+    """The mask of a prompt, and how sure the model is of each of its pixels.
+
+    Attributes:
+        instance: the mask, in the frame.
+        logits: (h, w) float16 of the mask's crop, > 0 inside.
+    """
+
+    instance: Instance
+    logits: Array
+
+
 def scaled_frame(dapi: Array, diameter_px: float, nucleus_px: float) -> ScaledFrame:
     """Brings a (Y, X) uint8 or uint16 plane to the model's grey levels and scale.
 
@@ -58,7 +71,7 @@ def grid_of(frame: ScaledFrame, sam: LoadedSam, overlap_px: int, shift_yx: tuple
 @torch.no_grad()
 def masks_of(
     sam: LoadedSam, frame: ScaledFrame, prompts: Prompts, grid: TileGrid, batch: int = 64
-) -> Iterator[tuple[int, Instance | None]]:
+) -> Iterator[tuple[int, SoftMask | None]]:
     """(index of the prompt, its mask or None where the model finds nothing there), tile by tile.
 
     Each tile is encoded once; memory does not grow with the number of prompts.
@@ -79,10 +92,10 @@ def masks_of(
             found = sam.decode(features, local, prompts.point_labels[some], box)
             for n, index in enumerate(some.tolist()):
                 origin = corner + found.origins_xy[n]
-                yield index, _instance(found.logits[n], float(found.scores[n]), origin, sam.mask_stride, frame, anchors[index])
+                yield index, _soft_mask(found.logits[n], float(found.scores[n]), origin, sam.mask_stride, frame, anchors[index])
 
 
-def _instance(logits: Array, score: float, origin_xy: Array, stride: float, frame: ScaledFrame, anchor_xy: Array) -> Instance | None:
+def _soft_mask(logits: Array, score: float, origin_xy: Array, stride: float, frame: ScaledFrame, anchor_xy: Array) -> SoftMask | None:
     """The mask of one prompt in the frame: logits enlarged to the frame's pixels, cut at 0, the part under (or nearest) the prompt."""
     rows, columns = np.nonzero(logits > -4)
     if not len(rows):
@@ -105,7 +118,8 @@ def _instance(logits: Array, score: float, origin_xy: Array, stride: float, fram
         return None
     mask, (left, top) = part
     box = (int(x0) + left, int(y0) + top, mask.shape[1], mask.shape[0])
-    return Instance(box, mask, float(np.clip(score, 0, 1)))
+    inside = large[top : top + mask.shape[0], left : left + mask.shape[1]].astype(np.float16)
+    return SoftMask(Instance(box, mask, float(np.clip(score, 0, 1))), inside)
 
 
 def _part(mask: Array, point_xy: Array) -> tuple[Array, tuple[int, int]] | None:
