@@ -179,7 +179,8 @@ class _Run:
     def _close_epoch(self) -> None:
         state, steps = self.state, self.schedule.steps
         epoch = state.step // steps
-        score = self.lesson.score(self.average.eval())
+        with torch.no_grad():
+            score = self.lesson.score(self.average.eval())
         row = {"epoch": epoch, "step": state.step, "learning_rate": self.schedule.rate(state.step - 1), "seconds": round(state.seconds, 1)}
         state.history.append(row | {k: round(v / steps, 5) for k, v in state.sums.items()} | {self.lesson.score_name: round(score, 5)})
         state.sums = {}

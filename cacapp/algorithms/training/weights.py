@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,4 +20,12 @@ def write_half(network: nn.Module, path: Path, about: Mapping[str, str]) -> None
     state = {k: (v.half() if v.dtype.is_floating_point else v).cpu().contiguous() for k, v in network.state_dict().items()}
     limit = torch.finfo(torch.float16).max
     state = {k: v.clamp(-limit, limit) if v.dtype == torch.float16 else v for k, v in state.items()}
-    write_whole(path, save(state, metadata={**about, "cacapp": __version__}))
+    write_whole(path, ordered(save(state, metadata={**about, "cacapp": __version__})))
+
+
+def ordered(content: bytes) -> bytes:
+    """A safetensors file whose header is sorted: as the library writes it, the order of the metadata is a matter of chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of eight bytes
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
