@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from cacapp.algorithms.maskrcnn.network import build
 from cacapp.algorithms.maskrcnn.start import take
 from cacapp.algorithms.maskrcnn.targets import target_of
+from cacapp.algorithms.training.crops import SMALL, small_frame
 from cacapp.weights.load import load_state
 
 TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.2e-3, 0.02, 0.995
@@ -47,6 +48,8 @@ def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: f
         else:
             light, labels = pool.draw(rng)
             image = degrade(rng, light)
+        if rng.random() < SMALL:
+            image, labels = small_frame(rng, image, labels)
         images.append(torch.from_numpy(np.ascontiguousarray(image))[None])
         targets.append(target_of(np.asarray(labels, np.int64)))
     return images, targets

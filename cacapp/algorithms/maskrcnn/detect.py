@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from cacapp.algorithms.maskrcnn.network import SIDES_PX
 from cacapp.algorithms.sam.tiled import ScaledFrame
@@ -21,6 +21,9 @@ MARGIN_PX = 64
 
 SLACK_PX = 8
 """A nucleus whose centre is this near to a core is taken from both tiles, and one of the two goes later: so none falls between them."""
+
+SMALLEST_PX = 256
+"""Smaller images are filled up with background to the side of the crops that networks learn from: in less every pixel is near an edge."""
 
 OUTSIDE = -4.0
 """Logit beyond a mask's box."""
@@ -55,7 +58,7 @@ class Detections:
 
 
 @torch.inference_mode()
-def detect(network: nn.Module, image: Array, core_px: int, min_score: float = 0.05, shift_yx: tuple[int, int] = (0, 0)) -> Detections:
+def detect(network: GeneralizedRCNN, image: Array, core_px: int, min_score: float = 0.05, shift_yx: tuple[int, int] = (0, 0)) -> Detections:
     """Nuclei of an image of any size, those near the border of two tiles perhaps twice.
 
     Args:
@@ -68,21 +71,24 @@ def detect(network: nn.Module, image: Array, core_px: int, min_score: float = 0.
     grid = TileGrid(height, width, core_px + 2 * MARGIN_PX, 2 * MARGIN_PX, shift_yx)
     fill = float(np.percentile(sample(image), 5))
     device = next(network.parameters()).device
+    network.roi_heads.score_thresh = min_score  # no mask is computed for what scores less
     found: list[Detections] = []
     for origin in grid.origins_yx:
         y0, x0 = np.maximum(origin, 0)
         y1, x1 = np.minimum(origin + grid.side_px, (height, width))
         tile = image[y0:y1, x0:x1]
-        below, right = -tile.shape[0] % SIDES_PX, -tile.shape[1] % SIDES_PX
-        whole = cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_CONSTANT, value=fill)
+        more_y, more_x = (max(SMALLEST_PX, -(-n // SIDES_PX) * SIDES_PX) - n for n in tile.shape)
+        above, left = more_y // 2 // SIDES_PX * SIDES_PX, more_x // 2 // SIDES_PX * SIDES_PX
+        whole = cv2.copyMakeBorder(tile, above, more_y - above, left, more_x - left, cv2.BORDER_CONSTANT, value=fill)
         seen = network([torch.from_numpy(whole[None] / np.float32(255)).to(device)])[0]
         boxes, scores, masks = (seen[name].float().cpu().numpy() for name in ("boxes", "scores", "masks"))
-        boxes = np.clip(boxes + np.array([x0, y0, x0, y0], np.float32), 0, np.array([width, height] * 2, np.float32))
+        boxes = boxes + np.tile(np.array([x0 - left, y0 - above], np.float32), 2)
         centre_yx = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2
         core = origin + MARGIN_PX
         mine = ((centre_yx >= core - SLACK_PX) & (centre_yx < core + core_px + SLACK_PX)).all(axis=1)
+        mine &= ((centre_yx >= 0) & (centre_yx < (height, width))).all(axis=1)
         whole_px = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= 1
-        found.append(Detections(boxes, scores, masks).take(mine & whole_px & (scores >= min_score)))
+        found.append(Detections(boxes, scores, masks).take(mine & whole_px))
     return Detections(
         np.concatenate([one.boxes_xyxy for one in found]),
         np.concatenate([one.scores for one in found]),

@@ -10,7 +10,7 @@ from cacapp.api import Field, TrainableSegmenter, TrainingProgress, TrainingSamp
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 
 class MaskRcnn(TrainableSegmenter):
@@ -80,7 +80,7 @@ class MaskRcnn(TrainableSegmenter):
         here = [name for name in ("maskrcnn-nuclei", "nuclei_t") if name in known and where(known[name]) in ("embedded", "here")]
         return choose(here[0]) if here else (None, "")
 
-    def _segment(self, dapi: Array, network: nn.Module) -> list[Instance]:
+    def _segment(self, dapi: Array, network: GeneralizedRCNN) -> list[Instance]:
         from cacapp.algorithms.maskrcnn.detect import detect, instances_of
         from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
         from cacapp.algorithms.sam.tiled import scaled_frame
@@ -91,7 +91,7 @@ class MaskRcnn(TrainableSegmenter):
         frame = scaled_frame(dapi, diameter_px, NUCLEUS_PX)
         return instances_of(detect(network, frame.image, self.tile_px, self.min_score), frame)
 
-    def _candidate(self, part: Array, diameter_px: float, network: nn.Module) -> Candidate:
+    def _candidate(self, part: Array, diameter_px: float, network: GeneralizedRCNN) -> Candidate:
         from cacapp.algorithms.maskrcnn.detect import detect
         from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
         from cacapp.algorithms.sam.tiled import scaled_frame

@@ -18,6 +18,10 @@ NEAR_NUCLEUS = 0.8
 """Share of crops that have a nucleus near their middle."""
 
 
+SMALL = 0.15
+"""Share of crops that are made the picture of a smaller frame."""
+
+
 class Crops:
     """Draws square crops of ``side_px`` from images at working scale: large images more often, by the root of their area.
 
@@ -42,7 +46,8 @@ class Crops:
             middle = rng.uniform(0, (one.height_px, one.width_px))
         angle = rng.uniform(0, 360) if rng.random() < TURNED else 90.0 * int(rng.integers(4))
         image, labels = cut(one, middle, self.side_px, float(np.exp(rng.normal(0, SCALE_SD))), angle, bool(rng.random() < 0.5))
-        return other_camera(rng, image.astype(np.float32)), labels
+        seen = other_camera(rng, image.astype(np.float32))
+        return small_frame(rng, seen, labels) if rng.random() < SMALL else (seen, labels)
 
 
 def cut(one: Scaled, middle_yx: Array, side_px: int, scale: float = 1.0, angle_deg: float = 0.0, flip: bool = False) -> tuple[Array, Array]:
@@ -79,6 +84,16 @@ def other_camera(rng: np.random.Generator, image: Array) -> Array:
     if rng.random() < 0.5:
         image = image + rng.normal(0, rng.uniform(0.5, 8), image.shape)
     return np.asarray(np.round(np.clip(image, 0, 255)).astype(np.uint8))
+
+
+def small_frame(rng: np.random.Generator, image: Array, labels: Array) -> tuple[Array, Array]:
+    """A crop as a frame that is smaller than it is seen: part of it, and an even background around."""
+    sides = [round(n * rng.uniform(0.25, 1)) for n in image.shape]
+    top, left = (int(rng.integers(n - side + 1)) for n, side in zip(image.shape, sides, strict=True))
+    here = (slice(top, top + sides[0]), slice(left, left + sides[1]))
+    whole, seen = np.full_like(image, int(np.percentile(image[here], 5))), np.zeros_like(labels)
+    whole[here], seen[here] = image[here], labels[here]
+    return whole, seen
 
 
 def held_crops(images: Sequence[Scaled], side_px: int, count: int, rng: np.random.Generator) -> list[tuple[Array, Array]]:

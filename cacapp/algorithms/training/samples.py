@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from cacapp.errors import CacappError
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 HELD_SHARE = 0.15
-"""Of the frames, for validation; of the pixels where there is one frame."""
+"""Of the frames, for validation; of the rows where there is one frame, twice that where no nucleus lies in them."""
 
 ENOUGH = 5
 """From so many nuclei a frame's own median is its scale; with fewer it is the median of all frames."""
@@ -141,14 +142,15 @@ def _divide(frames: list[Scaled], rng: np.random.Generator) -> tuple[list[Scaled
         held = set(useful[: max(1, round(HELD_SHARE * len(useful)))])
         return [f for i, f in enumerate(frames) if i not in held], [frames[i] for i in sorted(held)]
     whole = frames[useful[0]]
-    strip = round(HELD_SHARE * whole.height_px)
-    if strip < SMALLEST_PART_PX:
-        return frames, []
-    first = bool(rng.integers(2))
-    at = strip if first else whole.height_px - strip
-    above, below = _rows(whole, 0, at), _rows(whole, at, whole.height_px)
-    learn, hold = (below, above) if first else (above, below)
-    return ([learn], [hold]) if len(learn.centres_yx) and len(hold.centres_yx) else (frames, [])
+    ends = [True, False] if rng.integers(2) else [False, True]
+    for share, first in product((HELD_SHARE, 2 * HELD_SHARE), ends):
+        strip = round(share * whole.height_px)
+        at = strip if first else whole.height_px - strip
+        above, below = _rows(whole, 0, at), _rows(whole, at, whole.height_px)
+        learn, hold = (below, above) if first else (above, below)
+        if strip >= SMALLEST_PART_PX and len(learn.centres_yx) and len(hold.centres_yx):
+            return [learn], [hold]
+    return frames, []
 
 
 def _rows(whole: Scaled, first: int, last: int) -> Scaled:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacapp.algorithms.training.crops import Crops, cut, held_crops
+from cacapp.algorithms.training.crops import Crops, cut, held_crops, small_frame
 from cacapp.algorithms.training.samples import Scaled
 from cacapp.types import UNKNOWN, Array
 
@@ -81,6 +81,16 @@ def test_an_image_smaller_than_a_crop_is_taken(tmp_path: Path) -> None:
         image, seen = Crops([one], SIDE).draw(np.random.default_rng(seed))
         assert image.shape == (SIDE, SIDE)
         assert (seen == UNKNOWN).any()
+
+
+def test_a_smaller_frame_is_part_of_the_crop_and_even_around_it() -> None:
+    image = np.random.default_rng(0).integers(1, 200, (64, 64)).astype(np.uint8)
+    labels = np.ones((64, 64), np.int16)
+    for seed in range(20):
+        whole, seen = small_frame(np.random.default_rng(seed), image, labels)
+        assert np.array_equal(whole[seen == 1], image[seen == 1])
+        assert len(np.unique(whole[seen == 0])) <= 1
+        assert (seen == 1).mean() > 0.05
 
 
 def test_held_crops_come_from_every_image_with_nuclei(ellipse: Scaled, tmp_path: Path) -> None:
