@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from cacapp.algorithms.maskrcnn.detect import detect, instances_of
 from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX, Backbone, build
@@ -20,20 +21,17 @@ from cacapp.algorithms.maskrcnn.start import start_from
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.algorithms.training.crops import Crops, held_crops
+from cacapp.algorithms.training.judge import average_precision
 from cacapp.algorithms.training.loop import Lesson, Schedule, fit
 from cacapp.algorithms.training.parallel import losses_on_gpus
 from cacapp.algorithms.training.samples import Sets, prepare
 from cacapp.api import TrainingProgress, TrainingSamples
-from cacapp.arrays.metrics import match
-from cacapp.types import UNKNOWN, Array, Instance
+from cacapp.types import Array, Instance
 
 SCORE = "AP@0.5"
 MIN_SCORE = 0.5
 FEWEST_CROPS = 160
 """An epoch has at least as many: each is another view of the same nuclei."""
-
-SHARE_UNKNOWN = 0.5
-"""What is found is not judged where more of it than this is unknown."""
 
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
@@ -121,23 +119,12 @@ def _judge(sets: Sets, crop_px: int, seed: int) -> Callable[[nn.Module], float]:
     held = held_crops(sets.held, 2 * crop_px, min(16, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
 
     def score(network: nn.Module) -> float:
-        return float(np.mean([_average_precision(network, image, labels) for image, labels in held]))
+        return float(np.mean([average_precision(_found(network, image), labels) for image, labels in held]))
 
     return score
 
 
-def _average_precision(network: nn.Module, image: Array, labels: Array) -> float:
-    height, width = labels.shape
-    frame = ScaledFrame(image.astype(np.float32), 1.0, height, width)
-    found = instances_of(detect(network, frame.image, 2048, MIN_SCORE), frame)
-    return match(np.where(labels > 0, labels, 0).astype(np.int32), judged(found, labels)).average_precision(0.5)
-
-
-def judged(found: Sequence[Instance], labels: Array) -> list[Instance]:
-    """Those of the found instances that labels have a word about: not the ones that are mostly UNKNOWN."""
-    kept = []
-    for one in found:
-        x, y, w, h = one.bbox_xywh
-        if np.mean(labels[y : y + h, x : x + w][one.mask] == UNKNOWN) <= SHARE_UNKNOWN:
-            kept.append(one)
-    return kept
+def _found(network: nn.Module, image: Array) -> list[Instance]:
+    assert isinstance(network, GeneralizedRCNN)
+    frame = ScaledFrame(image.astype(np.float32), 1.0, *image.shape)
+    return instances_of(detect(network, frame.image, 2048, MIN_SCORE), frame)

@@ -9,8 +9,8 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
 from cacapp.algorithms.maskrcnn.detect import Detections, instances_of
 from cacapp.algorithms.maskrcnn.targets import target_of
-from cacapp.algorithms.maskrcnn.training import judged
 from cacapp.algorithms.sam.tiled import ScaledFrame
+from cacapp.algorithms.training.judge import average_precision, judged
 from cacapp.types import UNKNOWN, Array, Instance, label_image
 
 
@@ -68,3 +68,14 @@ def test_what_is_found_in_the_unknown_is_not_judged() -> None:
     square = np.ones((10, 10), bool)
     kept = judged([Instance((5, 5, 10, 10), square), Instance((40, 5, 10, 10), square), Instance((26, 5, 10, 10), square)], labels)
     assert [one.bbox_xywh[0] for one in kept] == [5]
+
+
+def test_finds_in_the_unknown_cost_no_precision() -> None:
+    labels = np.zeros((60, 60), int)
+    labels[5:15, 5:15] = 4
+    labels[:, 30:] = UNKNOWN
+    square = np.ones((10, 10), bool)
+    right, unknown, wrong = (Instance(box, square) for box in ((5, 5, 10, 10), (45, 5, 10, 10), (5, 40, 10, 10)))
+    assert average_precision([right, unknown], labels) == 1
+    assert average_precision([right, unknown, wrong], labels) == 0.5
+    assert average_precision([], labels) == 0
