@@ -46,6 +46,7 @@ def test_a_model_is_trained_shown_and_used(labelled: Run) -> None:
     assert "nothing repeated" in labelled("train", "--name", "first", "--set", "epochs=1", *QUICK).out
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_the_same_command_goes_on(labelled: Run, tmp_path: Path) -> None:
     command = ["train", "--name", "long", "--set", "epochs=5", *QUICK]
     out = tmp_path / "models" / "long"
@@ -101,6 +102,7 @@ def test_json_and_quiet(labelled: Run) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_guide_s_commands_work(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     cacapp("ingest", small_slide, "--patient", "P1", "--slide", "S001", "--blood-volume-ul", "100")
     commands = [line for block in re.findall(r"```\n(.*?)```", DOCS.read_text(), re.DOTALL) for line in block.splitlines()]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 
+LOOK_PX = 1024
+"""The part of a frame that the size of nuclei is measured on is one tile."""
+
+
 class MaskRcnn(TrainableSegmenter):
     """torchvision's Mask R-CNN, the method paper's student: boxes are proposed, judged, and each gets a mask of its own.
 
@@ -97,6 +101,6 @@ class MaskRcnn(TrainableSegmenter):
         from cacapp.algorithms.sam.tiled import scaled_frame
 
         frame = scaled_frame(part, diameter_px, NUCLEUS_PX)
-        found = detect(network, frame.image, self.tile_px, self.min_score)
+        found = detect(network, frame.image, max(self.tile_px, LOOK_PX), self.min_score)
         kept = found.diameters_px > 1
         return Candidate(found.diameters_px[kept] / frame.zoom, found.scores[kept])
