@@ -86,8 +86,10 @@ def write_tiles(images: Path, out: Path, checkpoint: Path) -> None:
             continue
         dapi = read_dapi(path).dapi
         prompts = watershed.prompt(dapi, None)
-        seen = dense._segment(dapi, network)
-        labels, areas = labels_of(dapi, [list(prompts.regions), sam.segment(dapi, prompts, None), seen])
+        with torch.autocast("cpu", torch.bfloat16):  # half the time where the CPU has avx512_bf16
+            seen = dense._segment(dapi, network)
+            asked = sam.segment(dapi, prompts, None)
+        labels, areas = labels_of(dapi, [list(prompts.regions), asked, seen])
         if len(areas) < FEWEST:
             continue
         frame = scaled_frame(dapi, float(np.sqrt(np.median(areas) * 4 / np.pi)), NUCLEUS_PX)

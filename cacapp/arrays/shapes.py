@@ -35,6 +35,19 @@ def shapes_of(instances: Sequence[Instance], height_px: int, width_px: int, pixe
     return Shapes(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4], edge, pixel_size_um)
 
 
+def typical_diameter(areas: Array) -> float:
+    """Diameter of the circle with a typical area: the one that holds the middle of the sum, so that specks do not count for much.
+
+    Args:
+        areas: (N,) of the nuclei; the result is in the unit of their root. 0 where there are none.
+    """
+    if not len(areas):
+        return 0.0
+    order = np.sort(np.asarray(areas, float))
+    share = np.cumsum(order)
+    return float(np.sqrt(order[np.searchsorted(share, share[-1] / 2)] * 4 / np.pi))
+
+
 def centroids(instances: Sequence[Instance]) -> Array:
     """Centres of mass, (N, 2) float64, (y, x) px in the frame."""
     result = np.zeros((len(instances), 2))

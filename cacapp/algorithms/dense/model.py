@@ -13,6 +13,9 @@ from cacapp.algorithms.dense.network import FOREGROUND, OFFSET_UNIT_PX, OFFSET_Y
 from cacapp.types import Array
 from cacapp.weights.load import check_state, load_state
 
+EDGE_PX = SIDES_PX
+"""What the network sees beyond the image's edges, mirrored."""
+
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, device: str) -> DenseNetwork:
@@ -34,24 +37,26 @@ def votes_of(network: DenseNetwork, image: Array, core_px: int, margin_px: int) 
     """Foreground probability (h, w) and offsets to the centre (2, h, w), float32, map pixels, of an image of any size.
 
     The map has half the image's sides (rounded up). Tiles with a margin on all sides are computed one by one and only their cores kept,
-    so that memory is bounded by the maps and nothing depends on where tiles meet.
+    so that memory is bounded by the maps and nothing depends on where tiles meet. The image's own edges are mirrored over EDGE_PX.
 
     Args:
         image: (Y, X) float32, 0..255, nuclei about 32 px across.
-        core_px: side of a tile's core, a multiple of SIDES_PX. margin_px: what is computed around it, too.
+        core_px: side of a tile's core; margin_px: what is computed around it, too. Both multiples of SIDES_PX.
     """
     height, width = image.shape
     high, wide = (-(-n // SIDES_PX) * SIDES_PX for n in image.shape)
-    padded = cv2.copyMakeBorder(image, margin_px, high - height + margin_px, margin_px, wide - width + margin_px, cv2.BORDER_REFLECT_101)
+    padded = cv2.copyMakeBorder(image, EDGE_PX, high - height + EDGE_PX, EDGE_PX, wide - width + EDGE_PX, cv2.BORDER_REFLECT_101)
     foreground = np.zeros((high // OUTPUT_STRIDE, wide // OUTPUT_STRIDE), np.float32)
     offsets = np.zeros((2, *foreground.shape), np.float32)
     device = next(network.parameters()).device
     for top in range(0, high, core_px):
         for left in range(0, wide, core_px):
-            tile = padded[top : min(top + core_px, high) + 2 * margin_px, left : min(left + core_px, wide) + 2 * margin_px]
-            output = network(torch.from_numpy(tile[None, None] / 255.0).to(device))[0]
-            cut = margin_px // OUTPUT_STRIDE
-            core = output[:, cut : output.shape[1] - cut, cut : output.shape[2] - cut]
+            y0, x0 = max(0, top + EDGE_PX - margin_px), max(0, left + EDGE_PX - margin_px)
+            tile = padded[y0 : top + EDGE_PX + core_px + margin_px, x0 : left + EDGE_PX + core_px + margin_px]
+            output = network(torch.from_numpy(tile[None, None] / 255.0).to(device))[0].float()
+            down, along = (top + EDGE_PX - y0) // OUTPUT_STRIDE, (left + EDGE_PX - x0) // OUTPUT_STRIDE
+            rows, columns = min(core_px, high - top) // OUTPUT_STRIDE, min(core_px, wide - left) // OUTPUT_STRIDE
+            core = output[:, down : down + rows, along : along + columns]
             y, x = top // OUTPUT_STRIDE, left // OUTPUT_STRIDE
             here = (slice(y, y + core.shape[1]), slice(x, x + core.shape[2]))
             foreground[here] = torch.sigmoid(core[FOREGROUND]).cpu().numpy()

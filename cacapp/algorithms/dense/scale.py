@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cacapp.algorithms.prompting import working_plane
+from cacapp.arrays.shapes import typical_diameter
 from cacapp.types import Array
 
 NEAR = 1.2
@@ -29,12 +30,8 @@ class Candidate:
 
     @property
     def median_px(self) -> float:
-        """Diameter of the nucleus that holds the middle of the area: specks do not count for much."""
-        if not len(self.diameters_px):
-            return 0.0
-        order = np.sort(self.diameters_px)
-        share = np.cumsum(order**2)
-        return float(order[np.searchsorted(share, share[-1] / 2)])
+        """Diameter of a typical one, px; 0 where there is none."""
+        return typical_diameter(np.pi / 4 * self.diameters_px**2)
 
 
 def find_scale(dapi: Array, look: Callable[[Array, float], Candidate]) -> float:

@@ -16,6 +16,9 @@ from cacapp.types import Array, Instance, Prompts
 if TYPE_CHECKING:
     from cacapp.algorithms.dense.network import DenseNetwork
 
+MARGIN_PX = 64
+"""Around a tile's core, at the network's scale: two nuclei."""
+
 
 class Dense(Segmenter):
     """Every pixel says whether it is nucleus and where its nucleus' centre lies; pixels that agree are one nucleus.
@@ -68,7 +71,7 @@ class Dense(Segmenter):
         from cacapp.algorithms.sam.tiled import scaled_frame
 
         frame = scaled_frame(dapi, diameter_px, NUCLEUS_PX)
-        foreground, offsets = votes_of(network, frame.image, self.tile_px, margin_px=96)
+        foreground, offsets = votes_of(network, frame.image, self.tile_px, margin_px=MARGIN_PX)
         labels = objects_of(foreground, offsets, Rules(foreground=self.foreground))
         areas = np.bincount(labels.ravel())
         scores = np.bincount(labels.ravel(), foreground.ravel()) / np.maximum(areas, 1)

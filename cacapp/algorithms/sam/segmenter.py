@@ -9,6 +9,7 @@ import numpy as np
 from cacapp.algorithms.prompting import working_plane
 from cacapp.api import Field, Segmenter
 from cacapp.arrays.overlap import resolve, shared_out
+from cacapp.arrays.shapes import typical_diameter
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:
@@ -121,10 +122,9 @@ class AutomaticSam(_SamBase):
 
 
 def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
-    """Diameter of a typical nucleus: the median of the coarse regions' equal-area circles, else measured on the image; px."""
+    """Diameter of a typical nucleus, px: that of the coarse regions, else measured on the image."""
     if prompts.regions:
-        areas = [np.count_nonzero(region.mask) for region in prompts.regions]
-        return float(np.sqrt(np.median(areas) * 4 / np.pi))
+        return typical_diameter(np.array([np.count_nonzero(region.mask) for region in prompts.regions]))
     plane = working_plane(dapi, 36.0)
     return plane.diameter_px * plane.zoom or 32.0
 
