@@ -3,8 +3,8 @@
     python training/dense.py train SHARDS OUT [--minutes 25] [--start cacapp/weights/nuclei_t.safetensors] [--real FOLDER]     resumes
     python training/dense.py export OUT cacapp/weights/dense-nuclei.safetensors
 
-FOLDER has npz files (image uint8 at working scale, labels int16: 0 background, -1 unknown). Loss: cross entropy and Dice of the foreground,
-cross entropy of borders, smooth L1 of offsets, every nucleus weighing about the square root of its area; unknown pixels count nowhere.
+FOLDER has npz files (image uint8 at working scale, labels int16: 0 background, -1 unknown), see pseudo_tiles.py. Network and losses are
+those of `cacapp train --model dense`.
 """
 
 from __future__ import annotations
@@ -24,56 +24,14 @@ import torch
 from prompts import Pool
 from tiles import SIDE_PX, degrade
 from torch import Tensor, nn
-from torch.nn import functional
 
-from cacapp.algorithms.dense.network import BORDER, FOREGROUND, OFFSET_UNIT_PX, OFFSET_Y, OUTPUT_STRIDE, DenseNetwork
-from cacapp.types import Array
+from cacapp.algorithms.dense.network import DenseNetwork
+from cacapp.algorithms.dense.targets import losses_of, targets_of
+from cacapp.types import UNKNOWN, Array
 
 TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.0e-3, 0.02, 0.995
 CHECKPOINT_S = 120
-UNKNOWN = -1
-
-
-def targets(labels: Array) -> Array:
-    """(Y, X) int labels at full resolution -> (5, Y/2, X/2) float32: foreground, border, offset y, offset x, weight."""
-    small = labels[::2, ::2]
-    high = cv2.dilate(small.astype(np.float32), np.ones((3, 3), np.uint8))
-    low = cv2.erode(np.where(small < 0, 0, small).astype(np.float32), np.ones((3, 3), np.uint8))
-    inside = small > 0
-    border = (high != low) & (high > 0) & (small >= 0)
-    n = int(small.max()) + 1 if inside.any() else 1
-    place = np.where(inside, small, 0).ravel()
-    area = np.maximum(np.bincount(place, minlength=n), 1).astype(np.float32)
-    result = np.zeros((5, *small.shape), np.float32)
-    result[0], result[1] = inside, border
-    grid = np.mgrid[: small.shape[0], : small.shape[1]].astype(np.float32)
-    for k in (0, 1):
-        centre = np.bincount(place, grid[k].ravel(), minlength=n) / area
-        result[2 + k] = np.where(inside, (centre[place].reshape(small.shape) - grid[k]) * OUTPUT_STRIDE / OFFSET_UNIT_PX, 0)
-    weight = np.clip(np.sqrt(200 / area), 0.6, 2.5)
-    weight[0] = 1
-    result[4] = weight[place].reshape(small.shape) * (small >= 0)
-    return result
-
-
-def loss_of(output: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
-    inside, border, weight = target[:, 0], target[:, 1], target[:, 4]
-    total = weight.sum()
-    cross = functional.binary_cross_entropy_with_logits
-    fore = (cross(output[:, FOREGROUND], inside, reduction="none") * weight).sum() / total
-    edge = (cross(output[:, BORDER], border, reduction="none") * weight).sum() / total
-    p = torch.sigmoid(output[:, FOREGROUND]) * (weight > 0)
-    dice = 1 - ((2 * p * inside).sum((1, 2)) + 20) / (p.sum((1, 2)) + inside.sum((1, 2)) + 20)
-    miss = functional.smooth_l1_loss(output[:, OFFSET_Y : OFFSET_Y + 2], target[:, 2:4], reduction="none", beta=0.1).sum(1)
-    held = inside * weight
-    offset = (miss * held).sum() / held.sum().clamp(min=1)
-    loss = fore + 0.3 * dice.mean() + 0.5 * edge + 2 * offset
-    return loss, {
-        "fore": float(fore.detach()),
-        "dice": float(dice.detach().mean()),
-        "edge": float(edge.detach()),
-        "offset": float(offset.detach()),
-    }
+EMPTY_SHARE = 0.04  # tiles of noise and haze alone
 
 
 class Real:
@@ -124,13 +82,16 @@ def jitter(rng: np.random.Generator, image: Array) -> Array:
 def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: float) -> tuple[Tensor, Tensor]:
     images, wanted = [], []
     for _ in range(TILES):
-        if real is not None and rng.random() < share:
+        if rng.random() < EMPTY_SHARE:
+            haze = cv2.GaussianBlur(rng.random((SIDE_PX, SIDE_PX), dtype=np.float32), (0, 0), float(rng.uniform(4, 40)))
+            image, labels = degrade(rng, haze * rng.uniform(0, 0.5)), np.zeros((SIDE_PX, SIDE_PX), np.int64)
+        elif real is not None and rng.random() < share:
             image, labels = real.draw(rng)
         else:
             light, labels = pool.draw(rng)
             image = degrade(rng, light)
         images.append(image)
-        wanted.append(targets(np.asarray(labels, np.int64)))
+        wanted.append(targets_of(np.asarray(labels, np.int64)))
     return torch.from_numpy(np.stack(images)[:, None]), torch.from_numpy(np.stack(wanted))
 
 
@@ -183,7 +144,8 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
         images, wanted = queue.get()
         with torch.autocast("cpu", torch.bfloat16):  # half the time where the CPU has avx512_bf16
             output = network(images.float().div(255).to(memory_format=torch.channels_last))
-        loss, seen = loss_of(output.float(), wanted)
+        losses = losses_of(output.float(), wanted)
+        loss = torch.stack(list(losses.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -194,7 +156,7 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
                 a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
         step += 1
         spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
-        log.append(seen | {"loss": float(loss.detach())})
+        log.append({name: float(value.detach()) for name, value in losses.items()} | {"loss": float(loss.detach())})
         if step % 25 == 0:
             mean = {k: round(float(np.mean([s[k] for s in log])), 4) for k in log[0]}
             row = {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards)}

@@ -28,9 +28,9 @@ from tiles import degrade
 from torch import Tensor, nn
 
 from cacapp.algorithms.maskrcnn.network import build
-from cacapp.algorithms.maskrcnn.start import take
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.training.crops import SMALL, small_frame
+from cacapp.algorithms.training.start import take
 from cacapp.weights.load import load_state
 
 TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.2e-3, 0.02, 0.995
@@ -70,7 +70,7 @@ def train(
     network = build("light").to(memory_format=torch.channels_last).train()
     if start is not None:
         state = torch.load(start, weights_only=True)["average"] if start.suffix == ".pt" else load_state(start)
-        print(f"{take(network, state, str(start))} tensors from {start}", flush=True)
+        print(f"{take(network, state, str(start), 'maskrcnn')} tensors from {start}", flush=True)
     average = copy.deepcopy(network)
     groups = [{"params": [p for p in network.parameters() if (p.ndim > 1) == decay]} for decay in (True, False)]
     optimiser = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ from scipy import ndimage
 
 from cacapp.algorithms.dense.scale import Candidate, find_scale
 from cacapp.algorithms.dense.votes import Rules, objects_of
-from cacapp.api import Field, Segmenter
+from cacapp.algorithms.training.student import Student
+from cacapp.api import Field, TrainingProgress, TrainingSamples
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ MARGIN_PX = 64
 """Around a tile's core, at the network's scale: two nuclei."""
 
 
-class Dense(Segmenter):
+class Dense(Student):
     """Every pixel says whether it is nucleus and where its nucleus' centre lies; pixels that agree are one nucleus.
 
     The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. Instances do not
@@ -29,20 +31,13 @@ class Dense(Segmenter):
 
     name: ClassVar[str] = "dense"
     api_version: ClassVar[int] = 1
-    needs_prompts: ClassVar[bool] = False
+    beginnings: ClassVar[tuple[str, ...]] = ("dense-nuclei", "nuclei_t")
 
     weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
-    diameter_px: float = Field(0.0, ge=0, le=2000, description="diameter of a typical nucleus, px; 0 finds it on the frame")
     foreground: float = Field(0.5, gt=0, lt=1, description="probability from which a pixel belongs to a nucleus")
     min_score: float = Field(0.82, ge=0, le=1, description="mean probability in an object below which it is none")
     min_diameter: float = Field(0.38, ge=0, le=1, description="smallest object, share of the diameter the network expects")
     tile_px: int = Field(768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale: bounds the memory")
-
-    def weights_sha256(self) -> str | None:
-        from cacapp.weights.cache import choose
-
-        return choose(self.weights)[1]
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
         from cacapp.algorithms.dense.model import load_network
@@ -51,6 +46,15 @@ class Dense(Segmenter):
 
         network = load_network(*choose(self.weights), device_of(self.device))
         return self._segment(dapi, network)
+
+    def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        from cacapp.algorithms.dense.network import NUCLEUS_PX
+        from cacapp.algorithms.dense.training import train
+        from cacapp.algorithms.sam.models import device_of
+
+        scaled = self.model_copy(update={"diameter_px": NUCLEUS_PX})  # held crops are at the network's scale
+        return train(samples, out, seed, progress, self._recipe("dense", self._beginning()), device_of(self.device), scaled._segment)
 
     def _segment(self, dapi: Array, network: DenseNetwork) -> list[Instance]:
         diameter_px = self.diameter_px or find_scale(dapi, lambda part, size: self._candidate(part, size, network))

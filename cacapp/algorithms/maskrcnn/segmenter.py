@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cacapp.algorithms.dense.scale import Candidate, find_scale
-from cacapp.api import Field, TrainableSegmenter, TrainingProgress, TrainingSamples
+from cacapp.algorithms.training.student import Student
+from cacapp.api import Field, TrainingProgress, TrainingSamples
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ LOOK_PX = 1024
 """The part of a frame that the size of nuclei is measured on is one tile."""
 
 
-class MaskRcnn(TrainableSegmenter):
+class MaskRcnn(Student):
     """torchvision's Mask R-CNN, the method paper's student: boxes are proposed, judged, and each gets a mask of its own.
 
     The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. Tiles overlap, and each
@@ -27,31 +28,14 @@ class MaskRcnn(TrainableSegmenter):
 
     name: ClassVar[str] = "maskrcnn"
     api_version: ClassVar[int] = 1
-    needs_prompts: ClassVar[bool] = False
+    beginnings: ClassVar[tuple[str, ...]] = ("maskrcnn-nuclei", "nuclei_t")
 
     weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
-    diameter_px: float = Field(0.0, ge=0, le=2000, description="diameter of a typical nucleus, px; 0 finds it on the frame")
     min_score: float = Field(0.5, ge=0.05, le=1, description="probability of being a nucleus below which a detection is none")
     tile_px: int = Field(640, ge=128, le=4096, multiple_of=32, description="side of a tile's core at the network's scale, px")
     backbone: Literal["light", "resnet50-fpn"] = Field(
         "light", description="training: light (3 M parameters, for CPUs) or resnet50-fpn (44 M, the paper's, for GPUs)"
     )
-    start: str = Field(
-        "auto",
-        description="training: weights to start from, or none; auto: for light maskrcnn-nuclei where it is here, else nuclei_t",
-    )
-    epochs: int = Field(30, ge=1, le=10_000, description="training: passes over the images")
-    crops: int = Field(0, ge=0, description="training: crops an epoch; 0: as many as cover the images, 160 at least")
-    crop_px: int = Field(256, ge=64, le=2048, multiple_of=32, description="training: side of a crop at the network's scale, px")
-    batch: int = Field(8, ge=1, le=512, description="training: crops a step")
-    learning_rate: float = Field(8e-4, gt=0, le=1, description="training: step size of AdamW at its peak")
-    patience: int = Field(8, ge=0, description="training: epochs without a better AP@0.5 after which it ends; 0: never")
-
-    def weights_sha256(self) -> str | None:
-        from cacapp.weights.cache import choose
-
-        return choose(self.weights)[1]
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
         from cacapp.algorithms.maskrcnn.model import load_network
@@ -62,27 +46,12 @@ class MaskRcnn(TrainableSegmenter):
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
         """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
-        from cacapp.algorithms.maskrcnn.training import Settings, train
+        from cacapp.algorithms.maskrcnn.training import train
         from cacapp.algorithms.sam.models import device_of
 
-        start, digest = self._start()
-        settings = Settings(
-            self.backbone, start, digest, self.epochs, self.crops, self.crop_px, self.batch, self.learning_rate, self.patience
-        )
-        return train(samples, out, seed, progress, settings, device_of(self.device))
-
-    def _start(self) -> tuple[Path | None, str]:
-        """The file to start from and its digest; (None, "") for random weights."""
-        from cacapp.weights.cache import choose, where
-        from cacapp.weights.registry import entries
-
-        if self.start == "none" or (self.start == "auto" and self.backbone != "light"):
-            return None, ""
-        if self.start != "auto":
-            return choose(self.start)
-        known = entries()
-        here = [name for name in ("maskrcnn-nuclei", "nuclei_t") if name in known and where(known[name]) in ("embedded", "here")]
-        return choose(here[0]) if here else (None, "")
+        nothing = self.start == "auto" and self.backbone != "light"  # what is shipped has the light one
+        recipe = self._recipe(self.backbone, (None, "") if nothing else self._beginning())
+        return train(samples, out, seed, progress, recipe, self.backbone, device_of(self.device))
 
     def _segment(self, dapi: Array, network: GeneralizedRCNN) -> list[Instance]:
         from cacapp.algorithms.maskrcnn.detect import detect, instances_of

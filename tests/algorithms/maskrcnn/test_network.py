@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from cacapp.algorithms.maskrcnn.heads import IGNORED, _known, unknown_share
 from cacapp.algorithms.maskrcnn.model import load_network
 from cacapp.algorithms.maskrcnn.network import build
-from cacapp.algorithms.maskrcnn.start import start_from
 from cacapp.algorithms.maskrcnn.targets import target_of
+from cacapp.algorithms.training.start import start_from
 from cacapp.errors import CacappError
 from cacapp.types import UNKNOWN, Array
 from cacapp.weights.cache import locate
@@ -105,9 +105,9 @@ def test_a_target_has_the_nuclei_of_the_labels() -> None:
 
 def test_training_starts_from_the_encoder_of_nuclei_t() -> None:
     network = build("light")
-    assert start_from(network, locate("nuclei_t")) > 100
+    assert start_from(network, locate("nuclei_t"), "maskrcnn") > 100
     with pytest.raises(CacappError, match="nothing in it fits"):
-        start_from(build("resnet50-fpn"), locate("nuclei_t"))
+        start_from(build("resnet50-fpn"), locate("nuclei_t"), "maskrcnn")
 
 
 def test_weights_tell_which_backbone_they_are_of(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Weights to start a training from: of the same network, or of another one with the same encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from cacapp.errors import CacappError
+from cacapp.weights.load import load_state
+
+ENCODERS = {"nuclei_t": "image_encoder.", "dense": "encoder.", "maskrcnn": "backbone."}
+"""What each of cacapp's networks calls the encoder that they share."""
+
+
+def start_from(network: nn.Module, path: Path, ours: str) -> int:
+    """Takes from a file of weights what fits the network; returns how many tensors that are.
+
+    Args:
+        ours: key of ENCODERS for the network itself.
+
+    Raises CacappError where nothing fits.
+    """
+    return take(network, load_state(path), str(path), ours)
+
+
+def take(network: nn.Module, state: dict[str, Tensor], what: str, ours: str) -> int:
+    """``start_from`` for weights in memory; ``what`` is what an error calls them."""
+    wanted, own = network.state_dict(), ENCODERS[ours]
+    for theirs in ENCODERS.values():
+        encoder = {own + key.removeprefix(theirs): value for key, value in state.items() if key.startswith(theirs)}
+        state = {**encoder, **state}
+    fitting = {key: value.to(wanted[key].dtype) for key, value in state.items() if key in wanted and wanted[key].shape == value.shape}
+    if not fitting:
+        names = ", ".join(ENCODERS)
+        raise CacappError(f"{what}: nothing in it fits this network; start from weights of {names}, or from none")
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)
