@@ -72,7 +72,10 @@ def evaluate(
 def benchmark(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images/ and labels/ to measure on.")],
     train: Annotated[
-        Path | None, typer.Option("--train", help="Folder with images/ and labels/, drawn by a person, for the rows that learn from them.")
+        Path | None,
+        typer.Option(
+            "--train", help="Folder with images/ to learn from, and labels/, drawn by a person, for the rows that learn from those."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the table, the figure and the results of the rows.")] = Path("benchmark"),
     rows: Annotated[list[str] | None, typer.Option("--row", metavar="ROW", help="Only this row (see --rows); may be repeated.")] = None,
@@ -88,20 +91,21 @@ def benchmark(
     """The method paper's table on your own data: every segmenter installed, measured on the same images.
 
     Rows that need what is not installed say how to get it. Finished rows are kept in OUT, so that the same command goes on
-    where it was stopped.
+    where it was stopped. Rows that learn from pseudo-labels make them from the images of --train, or, without it, from those measured;
+    labels a person drew are not read for that. Leave out what takes long by naming the rows you want.
     """
     from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
     from cacapp.steps.benchmark import Benchmark
-    from cacapp.steps.methods import rows_of
+    from cacapp.steps.methods import needs, rows_of
 
     host = discover(no_plugin, quiet)
     if list_rows:
-        known = [[r.key, r.method, r.learns or ""] for r in rows_of(host)]
+        known = [[r.key, r.method, r.learns or "", "; ".join(needs(host, r))] for r in rows_of(host)]
         if json:
-            print_json([dict(zip(("row", "method", "learns_from"), row, strict=True)) for row in known])
+            print_json([dict(zip(("row", "method", "learns_from", "needs"), row, strict=True)) for row in known])
         else:
-            print_table(["row", "method", "learns from"], known, airy=False)
+            print_table(["row", "method", "learns from", "needs"], known, airy=False)
         return
     with progress(quiet) as bar:
         task = Benchmark(host, folder, train, out, settings or (), parse_channels(channels) if channels else None, seed, force, bar)
@@ -160,6 +164,8 @@ def _print_comparison(comparison: Comparison) -> None:
         if line.measured:
             rows.append([*cells, f"{dice}, {seconds}" if dice else None])
     print_table(columns, rows, airy=False)
+    if negative := comparison.negative_prompts():
+        say(negative, lead="Negative prompts:")
     for methods, note in comparison.notes():
         say(note, lead=f"{methods}:")
     say(comparison.about)

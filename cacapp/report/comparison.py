@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
@@ -76,11 +76,13 @@ class Comparison:
         lines: one a method.
         about: the images and the machine, in a sentence.
         failed: whether some images could not be measured.
+        negatives: kinds of negative point and the key of the line that measures each, the default first.
     """
 
     lines: tuple[Line, ...]
     about: str
     failed: bool = False
+    negatives: Mapping[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[tuple[str, str]]:
         """(methods, what to know of them): methods with the same note together."""
@@ -90,9 +92,22 @@ class Comparison:
                 together.setdefault(line.note, []).append(line.method)
         return [("; ".join(methods), note) for note, methods in together.items()]
 
+    def negative_prompts(self) -> str:
+        """Which negative point is best by AP@0.5 and which is the default; empty where fewer than two are measured."""
+        found = {line.key: line for line in self.lines if line.ap50 is not None}
+        measured = {kind: found[key].ap50 or 0.0 for kind, key in self.negatives.items() if key in found}
+        if len(measured) < 2:
+            return ""
+        default = next(iter(self.negatives))
+        ranked = sorted(measured, key=lambda kind: (-measured[kind], kind != default))
+        figures = ", ".join(f"{kind} {measured[kind]:.4f}" for kind in ranked)
+        best = f"Best is {ranked[0]}" + (", the default." if ranked[0] == default else f"; the default is {default}.")
+        left = [f"{kind} (--row {key})" for kind, key in self.negatives.items() if kind not in measured]
+        return f"AP@0.5 by negative point: {figures}. {best}" + (f" Not measured: {', '.join(left)}." if left else "")
+
     def record(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"about": self.about, "rows": [asdict(line) for line in self.lines]}
+        return {"about": self.about, "rows": [asdict(line) for line in self.lines], "negative_prompts": self.negative_prompts()}
 
 
 def markdown(comparison: Comparison) -> str:
@@ -100,6 +115,8 @@ def markdown(comparison: Comparison) -> str:
     lines = ["# Benchmark", "", comparison.about, "", f"![speed against accuracy]({SVG_NAME})", ""]
     lines += [_row(COLUMNS), _row(["---"] + ["---:"] * 5 + ["---"] + ["---:"] * 2)]
     lines += [_row([cell or "–" for cell in line.cells()]) for line in comparison.lines]
+    if negative := comparison.negative_prompts():
+        lines += ["", "## Negative prompts", negative]
     notes = [f"- {_plain(methods)}: {_plain(note)}" for methods, note in comparison.notes()]
     if notes:
         lines += ["", "## Notes", *notes]

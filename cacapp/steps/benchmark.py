@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -11,28 +10,30 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cacapp.api import TrainableSegmenter
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames import sha256_of
 from cacapp.host import Host, Registered, assign
 from cacapp.report.comparison import SVG_NAME, Comparison, Line, csv_text, markdown, svg
 from cacapp.steps.evaluate import measure
 from cacapp.steps.files import write_atomically
-from cacapp.steps.labelled import LabelledFile, Samples, labelled_files
-from cacapp.steps.methods import Row, rows_of
+from cacapp.steps.labelled import LabelledFile, image_files, labelled_files
+from cacapp.steps.lessons import FILTERS, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
+from cacapp.steps.methods import DEFAULT_PROMPTER, HUMAN, Row, negatives, rows_of
 from cacapp.steps.plan import choose
 from cacapp.steps.progress import Progress
 from cacapp.steps.segment import SegmentPlan
 
-FORMAT = 1
+FORMAT = 2
 """Of the kept results; another number makes them be measured again."""
 
-MODEL_FIELDS = ("model", "weights")
-"""The parameter of a trainable segmenter that takes the path ``train`` returned; the first it has."""
+WEIGHTS = "weights"
+"""The parameter of a trainable segmenter that takes the path ``train`` returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark to run: ``folder`` and ``train`` have images/ and labels/; results are kept in ``out``.
+    """A benchmark to run: ``folder`` has images/ and labels/, ``train`` images/ and maybe labels/; results are kept in ``out``.
 
     Attributes:
         settings: ``--set`` texts, for every row that has the algorithm; a row's own parameters go before them.
@@ -60,43 +61,54 @@ class Benchmark:
         Raises:
             UsageError: unknown rows or parameters, folders without labelled images, or images both trained and measured on.
         """
-        rows = rows_of(self.host)
+        values = self._settings(rows_of(self.host))
+        rows = rows_of(self.host, values)
         unknown = next((key for key in only if key not in {row.key for row in rows}), None)
         if unknown is not None:
             raise UsageError(f"--row {unknown}: there is no such row; see: cacapp benchmark DIR --rows")
-        values = self._settings(rows)
-        files, wrong = _files(self.folder)
-        data = _Data(files, wrong, _digest(files))
-        training = self._training(data)
+        data = _Data(*_files(self.folder))
         once = _Once(self.progress)
+        training = self._training(data, once)
         done: list[tuple[Line, Mapping[str, Any]]] = []
         for row in rows:
             result = self._row(row, values, data, training, once, bool(only) and row.key not in only)
             if result is not None:
                 done.append(result)
-                self._write(_comparison(done, self.folder))
-        return _comparison(done, self.folder)
+                self._write(self._comparison(done, values))
+        return self._comparison(done, values)
 
     def _settings(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-        names = dict.fromkeys([("prompter", row.prompter) for row in rows] + [("segmenter", row.segmenter) for row in rows])
+        names = [("prompter", row.prompter) for row in rows] + [("segmenter", row.segmenter) for row in rows]
+        names += [("filter", name) for name in FILTERS]
         installed = {(found.kind, found.name): found for found in self.host.algorithms()}
-        return assign(self.settings, [installed[name] for name in names if name in installed])
+        return assign(self.settings, [installed[name] for name in dict.fromkeys(names) if name in installed])
 
-    def _training(self, data: _Data) -> _Data | None:
+    def _training(self, data: _Data, progress: Progress) -> _Data | None:
         if self.train is None:
             return None
-        files, wrong = _files(self.train)
+        if not (self.train / "images").is_dir():
+            raise UsageError(f"--train {self.train} has no folder images/")
+        files, wrong = _files(self.train) if (self.train / "labels").is_dir() else image_files(self.train / "images")
         for _, line in wrong:
-            self.progress.fail(line)
-        complete = [f for f in files if f.image and f.labels]
+            progress.fail(line)
         measured = {sha256_of(f.image): f.image for f in data.files if f.image}
-        both = [(f.image, measured[digest]) for f in complete if f.image and (digest := sha256_of(f.image)) in measured]
+        both = [(f.image, measured[digest]) for f in files if f.image and (digest := sha256_of(f.image)) in measured]
         if both:
             raise UsageError(
                 f"--train {self.train} and {self.folder} share {len(both)} images, {both[0][0]} and {both[0][1]} for one; "
                 "measure on images that were not trained on"
             )
-        return _Data(complete, wrong, _digest(complete))
+        return _Data(files, wrong)
+
+    def _lesson(self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None) -> Lesson:
+        """What a row learns from. Raises CacappError where it is not given."""
+        if row.learns == HUMAN:
+            complete = [file for file in training.files if file.image and file.labels] if training else []
+            if not complete:
+                raise CacappError(f"it learns from {row.learns}: give them with --train DIR, a folder with images/ and labels/")
+            return HumanLabels(complete, self.channels)
+        files = [file for file in (training or data).files if file.image]
+        return PseudoLabels(self.host, files, self.channels, values, self.seed, self.out / "pseudo-labels", measured=training is None)
 
     def _row(
         self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None, progress: Progress, kept_only: bool
@@ -109,8 +121,9 @@ class Benchmark:
         if kept_only and kept is None:
             return None
         try:
-            plan, weights = self._plan(row, values, training, progress, train=not kept_only)
-            key = _fingerprint(self.host, plan, [data.digest, sorted((self.channels or {}).items()), weights])
+            lesson = self._lesson(row, values, data, training) if row.learns and _installed(self.host, row) else None
+            plan, taught = self._plan(row, values, lesson, progress, train=not kept_only)
+            key = _fingerprint(self.host, plan, [files_digest(data.files), sorted((self.channels or {}).items()), taught])
             if kept is not None and kept["fingerprint"] == key and (kept_only or not self.force):
                 return Line(**kept["line"]), kept
             if kept_only:
@@ -122,6 +135,7 @@ class Benchmark:
             return replace(empty, note=f"not run: {error}"), {}
         figures = found.figures
         missing = int(figures["missing"])
+        notes = [f"{missing} images without prediction; their nuclei count as missed"] if missing else []
         line = replace(
             empty,
             ap50=figures["AP@0.5"],
@@ -130,56 +144,73 @@ class Benchmark:
             pixel_dice=figures["pixel_dice"],
             seconds=round(found.seconds_per_image, 4),
             device=found.device,
-            note=f"{missing} images without prediction; their nuclei count as missed" if missing else "",
+            note="; ".join([taught, *notes] if taught else notes),
         )
         record = {"fingerprint": key, "line": asdict(line), "evaluation": found.record()}
         write_atomically(path, json.dumps(record, indent=1).encode())
         return line, record
 
     def _plan(
-        self, row: Row, values: Mapping[str, Mapping[str, Any]], training: _Data | None, progress: Progress, train: bool
+        self, row: Row, values: Mapping[str, Mapping[str, Any]], lesson: Lesson | None, progress: Progress, train: bool
     ) -> tuple[SegmentPlan, str]:
-        """What the row runs, trained first where it learns; and the digest of what it learnt from, "" for nothing."""
-        if not any(r.name == row.segmenter for r in self.host.algorithms("segmenter")) and not any(
-            p.name == row.segmenter for p in self.host.problems
-        ):
+        """What the row runs, trained first where it learns; and what to know of what it learnt."""
+        if not _installed(self.host, row):
             raise CacappError(f"no segmenter {row.segmenter!r} installed: {row.get}")
         found = self.host.find("segmenter", row.segmenter)
         params = {**values.get(row.segmenter, {}), **row.params}
-        learnt = ""
-        if row.learns:
-            if training is None:
-                raise CacappError(f"it learns from {row.learns}: give them with --train DIR, a folder with images/ and labels/")
-            params |= self._learnt(row, found, params, training, progress, train)
-            learnt = training.digest
-        return SegmentPlan(row.prompter, row.segmenter, (), {**values, row.segmenter: params}), learnt
+        taught = ""
+        if lesson is not None:
+            learnt, taught = self._learnt(row, found, params, lesson, progress, train)
+            params |= learnt
+        prompting = {**values.get(row.prompter, {}), **row.prompter_params}
+        return SegmentPlan(row.prompter, row.segmenter, (), {**values, row.prompter: prompting, row.segmenter: params}), taught
 
     def _learnt(
-        self, row: Row, found: Registered, params: Mapping[str, Any], training: _Data, progress: Progress, train: bool
-    ) -> dict[str, Any]:
-        """The parameter that names the model trained for this row; trained now unless an earlier call finished it."""
-        parameter = next((name for name in MODEL_FIELDS if name in found.cls.model_fields), None)
-        if parameter is None or not callable(getattr(found.cls, "train", None)):
+        self, row: Row, found: Registered, params: Mapping[str, Any], lesson: Lesson, progress: Progress, train: bool
+    ) -> tuple[dict[str, Any], str]:
+        """The parameter that names the model trained for this row, and its note; trained now unless an earlier call finished it.
+
+        Each lesson has a folder of its own: a training that was stopped goes on there, and none overwrites another's model.
+        """
+        if not issubclass(found.cls, TrainableSegmenter) or WEIGHTS not in found.cls.model_fields:
             raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}) cannot be trained")
-        choice, built = choose(self.host, "segmenter", row.segmenter, params)
-        key = _sha256([FORMAT, choice.record(), training.digest, self.seed])
-        note = self.out / "models" / f"{row.key}.json"
+        trainer: Any = self.host.build("segmenter", row.segmenter, params)
+        # which weights it would segment with does not matter here, and they may be missing
+        settings = {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
+        key = digest_of([FORMAT, found.name, found.distribution, found.version, settings, lesson.digest(), self.seed])
+        folder = self.out / "models" / f"{row.key}-{key[:8]}"
+        note = folder.with_suffix(".json")
         kept = _read(note)
-        if kept is not None and kept["fingerprint"] == key and Path(kept["model"]).exists() and not (self.force and train):
-            return {parameter: kept["model"]}
+        if kept is not None and kept["fingerprint"] == key and _same_file(Path(kept["model"]), kept["sha256"]):
+            return {WEIGHTS: kept["model"]}, str(kept["note"])
         if not train:
             raise CacappError("not trained yet")
+        samples = lesson.samples(progress)
         progress.start(f"train {row.key}", 0)
-        trainer: Any = built
         try:
-            model = Path(trainer.train(Samples(training.files, self.channels), self.out / "models" / row.key, self.seed, progress))
+            model = Path(trainer.train(samples, folder, self.seed, progress)).resolve()
         except CacappError:
             raise
         except (Exception, SystemExit) as error:
             text = " ".join(str(error).split())
             raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}): training failed: {type(error).__name__}: {text}") from error
-        write_atomically(note, json.dumps({"fingerprint": key, "model": str(model)}).encode())
-        return {parameter: str(model)}
+        if not model.is_file():
+            raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}): train() returned {model}, which is no file")
+        record = {"fingerprint": key, "model": str(model), "sha256": sha256_of(model), "note": lesson.note(samples)}
+        write_atomically(note, json.dumps(record).encode())
+        return {WEIGHTS: str(model)}, record["note"]
+
+    def _comparison(self, done: Sequence[tuple[Line, Mapping[str, Any]]], values: Mapping[str, Mapping[str, Any]]) -> Comparison:
+        evaluations = [record["evaluation"] for _, record in done if record]
+        about = f"{self.folder}: no row could be measured."
+        if evaluations:
+            first = evaluations[0]
+            about = (
+                f"{self.folder}: {first['images']} images with {first['nuclei_true']} nuclei, {first['megapixels_per_image']:.2f} "
+                f"megapixels an image (the paper's frames: 14.86). Measured on {platform.machine()} with {os.cpu_count()} cores."
+            )
+        lines = tuple(line for line, _ in done)
+        return Comparison(lines, about, any(e["failed"] for e in evaluations), negatives(self.host, values.get(DEFAULT_PROMPTER)))
 
     def _write(self, comparison: Comparison) -> None:
         write_atomically(self.out / "benchmark.md", markdown(comparison).encode())
@@ -189,11 +220,10 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Labelled images, what was wrong with others, and a digest over all their files."""
+    """Images, some with labels, and what was wrong with others."""
 
     files: Sequence[LabelledFile]
     wrong: Sequence[tuple[str, str]]
-    digest: str
 
 
 class _Once:
@@ -222,8 +252,14 @@ def _files(folder: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
     return labelled_files(folder / "images", folder / "labels")
 
 
-def _digest(files: Sequence[LabelledFile]) -> str:
-    return _sha256([[f.stem, *(sha256_of(p) if p else None for p in (f.image, f.labels))] for f in files])
+def _installed(host: Host, row: Row) -> bool:
+    """Whether the row's segmenter is here, be it broken."""
+    names = [found.name for found in host.algorithms("segmenter")] + [problem.name for problem in host.problems]
+    return row.segmenter in names
+
+
+def _same_file(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
 
 
 def _fingerprint(host: Host, plan: SegmentPlan, data: Sequence[Any]) -> str:
@@ -232,11 +268,7 @@ def _fingerprint(host: Host, plan: SegmentPlan, data: Sequence[Any]) -> str:
     records = [choice.record()]
     if getattr(segmenter, "needs_prompts", True):
         records.append(choose(host, "prompter", plan.prompter, plan.params.get(plan.prompter, {}))[0].record())
-    return _sha256([FORMAT, records, *data])
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    return digest_of([FORMAT, records, *data])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -246,15 +278,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) and "fingerprint" in value else None
-
-
-def _comparison(done: Sequence[tuple[Line, Mapping[str, Any]]], folder: Path) -> Comparison:
-    evaluations = [record["evaluation"] for _, record in done if record]
-    about = f"{folder}: no row could be measured."
-    if evaluations:
-        first = evaluations[0]
-        about = (
-            f"{folder}: {first['images']} images with {first['nuclei_true']} nuclei, {first['megapixels_per_image']:.2f} megapixels an "
-            f"image (the paper's frames: 14.86). Measured on {platform.machine()} with {os.cpu_count()} cores."
-        )
-    return Comparison(tuple(line for line, _ in done), about, any(e["failed"] for e in evaluations))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cacapp import host as guard
+from cacapp.api import InstanceFilter
 from cacapp.arrays.metrics import THRESHOLDS, Match, match, scores
 from cacapp.arrays.shapes import shapes_of
 from cacapp.errors import CacappError, UsageError
@@ -217,12 +218,15 @@ def predict(algorithms: segmentation.Algorithms, pixels: Pixels) -> tuple[list[I
     prompts = guard.prompt(algorithms.prompter, dapi, pixel_size_um) if algorithms.prompter else Prompts.empty()
     instances = guard.segment(algorithms.segmenter, dapi, prompts, pixel_size_um)
     if algorithms.filters:
-        shapes = shapes_of(instances, dapi.shape[0], dapi.shape[1], pixel_size_um)
-        verdicts = [guard.judge(one, shapes)[0] for one in algorithms.filters]
-        instances = [
-            i for i, reasons in zip(instances, zip(*verdicts, strict=True), strict=True) if not any(r is not None for r in reasons)
-        ]
+        instances = [i for i, gone in zip(instances, rejected(algorithms.filters, instances, pixels), strict=True) if not gone]
     return instances, time.perf_counter() - start
+
+
+def rejected(filters: Sequence[InstanceFilter], instances: Sequence[Instance], pixels: Pixels) -> list[bool]:
+    """For each instance whether any filter rejects it. Raises CacappError naming a filter that failed."""
+    shapes = shapes_of(instances, pixels.dapi.shape[0], pixels.dapi.shape[1], pixels.pixel_size_um)
+    verdicts = [guard.judge(one, shapes)[0] for one in filters]
+    return [any(reasons[n] is not None for reasons in verdicts) for n in range(len(instances))]
 
 
 def prediction_path(out: Path, file: LabelledFile) -> Path:

@@ -80,7 +80,7 @@ def labelled_files(images: Path, labels: Path) -> tuple[list[LabelledFile], list
         image, other = _best(pictures.get(name, [])), _best(truths.get(name, []))
         twice = next((found for found in (image, other) if len(found) > 1), None)
         if twice:
-            wrong.append((name, f"{name}: could be {twice[0].name} or {twice[1].name} in {twice[0].parent}; keep one"))
+            wrong.append((name, _ambiguous(name, twice)))
         else:
             files.append(LabelledFile(name, next(iter(image), None), next(iter(other), None)))
     if not any(f.image and f.labels for f in files):
@@ -90,6 +90,15 @@ def labelled_files(images: Path, labels: Path) -> tuple[list[LabelledFile], list
             else f"no images in {images} (read are {', '.join(SUFFIXES)})"
         )
     return files, wrong
+
+
+def image_files(images: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
+    """``labelled_files`` of a folder without labels. Raises UsageError where it does not exist or holds no image."""
+    found = {name: _best(paths) for name, paths in _by_stem(images, lambda path: not stem(path).endswith(LABELS_SUFFIX)).items()}
+    if not found:
+        raise UsageError(f"no images in {images} (read are {', '.join(SUFFIXES)})")
+    wrong = [(name, _ambiguous(name, paths)) for name, paths in found.items() if len(paths) > 1]
+    return [LabelledFile(name, paths[0], None) for name, paths in found.items() if len(paths) == 1], wrong
 
 
 def read_dapi(path: Path, channels: Mapping[str, str] | None = None) -> Pixels:
@@ -153,6 +162,10 @@ def _best(paths: list[Path]) -> list[Path]:
         return 0 if stem(path).endswith(LABELS_SUFFIX) else 2 if Path(path.stem).suffix.lower() == ".ome" else 1
 
     return [path for path in paths if rank(path) == min(map(rank, paths))]
+
+
+def _ambiguous(name: str, paths: list[Path]) -> str:
+    return f"{name}: could be {paths[0].name} or {paths[1].name} in {paths[0].parent}; keep one"
 
 
 def _scene(path: Path) -> Scene:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from cacapp.host import Host, Registered
+from cacapp.weights.cache import where
+from cacapp.weights.registry import entries
 
-HUMAN = "human labels"
+Teacher = Literal["human labels", "pseudo-labels"]
+HUMAN: Teacher = "human labels"
+PSEUDO: Teacher = "pseudo-labels"
 DEFAULT_PROMPTER = "watershed"
+
+ABLATED = "sam-watershed"
+"""The row whose negative points are varied."""
+
+WEIGHTS_FIELDS = ("weights", "model")
+"""Parameters that name weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,7 @@ class Row:
 
     Attributes:
         key: its name on the command line and of its result file.
-        params: of the segmenter, what makes the row.
+        params, prompter_params: of the segmenter and of the prompter, what makes the row.
         learns: what it is trained on first; None where it is used as it comes.
         get: how to get a segmenter that is not installed.
         paper: Dice in [0, 1] and seconds a frame in Table 1, None where it is not there.
@@ -29,7 +39,8 @@ class Row:
     segmenter: str
     prompter: str = DEFAULT_PROMPTER
     params: Mapping[str, Any] = field(default_factory=dict)
-    learns: str | None = None
+    prompter_params: Mapping[str, Any] = field(default_factory=dict)
+    learns: Teacher | None = None
     get: str = "update cacapp, of which it is part"
     paper: tuple[float, float] | None = None
 
@@ -52,13 +63,41 @@ ROWS: tuple[Row, ...] = (
     Row("sam-samaug", "SAM, default model, prompted by watershed with SAMAug's points", "sam", "samaug"),
     Row("cellpose", "Cellpose, default", "cellpose", get=_CELLPOSE, paper=(0.7471, 21.64)),
     Row("cellpose-tuned", "Cellpose, fine-tuned", "cellpose", learns=HUMAN, get=_CELLPOSE, paper=(0.8022, 27.43)),
-    Row("maskrcnn", "Mask R-CNN on pseudo-labels", "maskrcnn", paper=(0.8765, 4.19)),
+    Row("maskrcnn", "Mask R-CNN on pseudo-labels", "maskrcnn", learns=PSEUDO, paper=(0.8765, 4.19)),
     Row("maskrcnn-human", "Mask R-CNN on human labels", "maskrcnn", learns=HUMAN, paper=(0.9351, 4.19)),
+    Row("maskrcnn-shipped", "Mask R-CNN as it comes with cacapp", "maskrcnn", params={"weights": "maskrcnn-nuclei"}),
+    Row("dense", "per-pixel student on pseudo-labels", "dense", learns=PSEUDO),
+    Row("dense-shipped", "per-pixel student as it comes with cacapp", "dense", params={"weights": "dense-nuclei"}),
 )
 
+NEGATIVES = {
+    "darkest": "darkest pixel of the image",
+    "neighbour": "nearest other region",
+    "local": "darkest pixel around the region",
+    "none": "none",
+}
 
-def rows_of(host: Host) -> list[Row]:
-    """The table's rows, and one for every other prompter (alone) and segmenter that the host has found."""
+
+def negatives(host: Host, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Kinds of negative point that the ABLATED row's prompter knows, and the row of each; first the one that ABLATED itself uses.
+
+    Args:
+        settings: the user's, of that prompter.
+    """
+    prompter = next((r for r in host.algorithms("prompter") if r.name == DEFAULT_PROMPTER), None)
+    parameter = prompter.cls.model_fields.get("negative") if prompter else None
+    if parameter is None:
+        return {}
+    default = str((settings or {}).get("negative", parameter.default))
+    return {default: ABLATED} | {kind: f"sam-{kind}" for kind in get_args(parameter.annotation) if kind != default}
+
+
+def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Row]:
+    """The table's rows, those with other negative points, and one for every other prompter (alone) and segmenter that the host has found.
+
+    Args:
+        settings: the user's parameters by algorithm.
+    """
     prompters = {r.name: r for r in host.algorithms("prompter")}
     segmenters = {r.name: r for r in host.algorithms("segmenter")}
     known_prompters, known_segmenters = {row.prompter for row in ROWS}, {row.segmenter for row in ROWS}
@@ -68,7 +107,35 @@ def rows_of(host: Host) -> list[Row]:
         if name not in known_segmenters:
             prompted = f", prompted by {DEFAULT_PROMPTER}" if getattr(found.cls, "needs_prompts", True) else ""
             more.append(Row(f"segmenter-{name}", f"{name}{prompted} ({_from(found)})", name))
-    return [*ROWS, *more]
+    rows = list(ROWS)
+    at = next(n for n, row in enumerate(rows, 1) if row.key == ABLATED)
+    rows[at:at] = [
+        Row(key, f"SAM, default model, watershed, negative point: {NEGATIVES.get(kind, kind)}", "sam", prompter_params={"negative": kind})
+        for kind, key in negatives(host, (settings or {}).get(DEFAULT_PROMPTER)).items()
+        if key != ABLATED
+    ]
+    return rows + more
+
+
+def needs(host: Host, row: Row) -> list[str]:
+    """What the row needs beyond images with labels, and the way to it where it is not here; empty where it runs as it is."""
+    found = next((r for r in host.algorithms("segmenter") if r.name == row.segmenter), None)
+    if found is None:
+        return [f"segmenter {row.segmenter}, which is not installed: {row.get}"]
+    if row.learns == HUMAN:
+        return ["--train DIR with labels/ drawn by a person", "time to train"]
+    if row.learns == PSEUDO:
+        return ["time to train, on the images of --train DIR or, without it, on those measured"]
+    name = next((f for f in WEIGHTS_FIELDS if f in found.cls.model_fields), None)
+    if name is None:
+        return []
+    weights = str(row.params.get(name, found.cls.model_fields[name].default))
+    entry = entries().get(weights)
+    if entry is None:  # a plugin's names of weights are its own
+        return [f"weights {weights}, which are not here: {row.get}"] if found.distribution == "cacapp" else []
+    if where(entry) in ("embedded", "here"):
+        return [] if entry.embedded else [f"weights {weights}"]
+    return [f"weights {weights}, which are not here: {row.get if entry.embedded else f'cacapp weights pull {weights}'}"]
 
 
 def _from(found: Registered) -> str:

@@ -85,11 +85,13 @@ class PseudoSamples:
         """The frame's sample, from its plane and judged cells."""
         accepted = [r.instance for r in records if r.judgement.accepted]
         rejected = [r.instance for r in records if not r.judgement.accepted]
-        return training_sample(dapi, accepted, rejected, frame.source.pixel_size_um, self._seed_of(frame))
+        seed = seed_of(frame.source.sha256, self._seed)
+        return training_sample(dapi, accepted, rejected, frame.source.pixel_size_um, seed)
 
-    def _seed_of(self, frame: LabelledFrame) -> int:
-        """Of the frame's own, so that a frame looks the same whichever others are read with it."""
-        return int.from_bytes(bytes.fromhex(frame.source.sha256)[:7], "big") ^ abs(self._seed)
+
+def seed_of(sha256: str, seed: int) -> int:
+    """The seed of a frame's own filling, by its digest: a frame looks the same whichever others are read with it."""
+    return int.from_bytes(bytes.fromhex(sha256)[:7], "big") ^ abs(seed)
 
 
 def training_sample(

@@ -99,7 +99,27 @@ def test_benchmark_writes_table_and_figure_and_says_what_is_missing(cacapp: Run,
 
 def test_benchmark_lists_its_rows(cacapp: Run, data: Path) -> None:
     rows = cacapp("benchmark", data, "--rows", "--json").json
-    assert {"row": "maskrcnn-human", "method": "Mask R-CNN on human labels", "learns_from": "human labels"} in rows
+    needs = {row["row"]: row["needs"] for row in rows}
+    assert {row["row"]: row["learns_from"] for row in rows}["maskrcnn-human"] == "human labels"
+    assert "time to train" in needs["maskrcnn"]
+    assert "--train DIR" in needs["maskrcnn-human"]
+    assert needs["cellpose"] == "segmenter cellpose, which is not installed: pip install cacapp-cellpose"
+    assert needs["watershed"] == ""
+    assert cacapp("benchmark", data, "--rows").code == 0
+
+
+@pytest.mark.slow
+def test_benchmark_names_the_best_negative_point(cacapp: Run, data: Path) -> None:
+    for path in (data / "images").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:160, :160])
+    for path in (data / "labels").iterdir():
+        tifffile.imwrite(path, tifffile.imread(path)[:160, :160])
+    ended = cacapp("benchmark", data, "--row", "sam-watershed", "--row", "sam-local")
+    assert ended.code == 0
+    said = " ".join(ended.out.split())
+    assert "Negative prompts: AP@0.5 by negative point:" in said
+    assert "Best is" in said
+    assert "## Negative prompts" in Path("benchmark/benchmark.md").read_text()
 
 
 def test_a_benchmark_without_labels_is_a_usage_error(cacapp: Run, data: Path) -> None:
