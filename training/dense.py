@@ -25,8 +25,9 @@ from prompts import Pool
 from tiles import SIDE_PX, degrade
 from torch import Tensor, nn
 
-from cacapp.algorithms.dense.network import DenseNetwork
+from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.targets import losses_of, targets_of
+from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX as TILE_NUCLEUS_PX
 from cacapp.types import UNKNOWN, Array
 
 TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.0e-3, 0.02, 0.995
@@ -35,10 +36,10 @@ EMPTY_SHARE = 0.04  # tiles of noise and haze alone
 
 
 class Real:
-    """Pseudo-labelled real images at working scale; crops at random places, turns and scales."""
+    """Pseudo-labelled real images at the scale of nuclei_t; crops at random places, turns and scales around ``zoom``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.images = []
+    def __init__(self, folder: Path, zoom: float = 1.0) -> None:
+        self.images, self.zoom = [], zoom
         for path in sorted(folder.glob("*.npz")):
             with np.load(path) as data:
                 self.images.append((data["image"], data["labels"]))
@@ -48,7 +49,7 @@ class Real:
     def draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
         while True:
             image, labels = self.images[int(rng.choice(len(self.images), p=self.share))]
-            scale = float(np.exp(rng.normal(0, 0.2)))
+            scale = self.zoom * float(np.exp(rng.normal(0, 0.2)))
             side = round(SIDE_PX / scale)
             if min(image.shape) < side:
                 below, right = max(0, side - image.shape[0]), max(0, side - image.shape[1])
@@ -79,6 +80,17 @@ def jitter(rng: np.random.Generator, image: Array) -> Array:
     return np.asarray(np.round(np.clip(image, 0, 255)).astype(np.uint8))
 
 
+def closer(rng: np.random.Generator, light: Array, labels: Array) -> tuple[Array, Array]:
+    """Half of the scenes as they are, of the others a part, enlarged: this network looks at larger nuclei than nuclei_t."""
+    if rng.random() < 0.5:
+        return light, labels
+    side = round(SIDE_PX / rng.uniform(1.1, 1.6))
+    y, x = rng.integers(0, SIDE_PX - side + 1, 2)
+    part = slice(y, y + side), slice(x, x + side)
+    size = (SIDE_PX, SIDE_PX)
+    return cv2.resize(light[part], size, interpolation=cv2.INTER_LINEAR), cv2.resize(labels[part], size, interpolation=cv2.INTER_NEAREST)
+
+
 def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: float) -> tuple[Tensor, Tensor]:
     images, wanted = [], []
     for _ in range(TILES):
@@ -88,7 +100,7 @@ def make_batch(rng: np.random.Generator, pool: Pool, real: Real | None, share: f
         elif real is not None and rng.random() < share:
             image, labels = real.draw(rng)
         else:
-            light, labels = pool.draw(rng)
+            light, labels = closer(rng, *pool.draw(rng))
             image = degrade(rng, light)
         images.append(image)
         wanted.append(targets_of(np.asarray(labels, np.int64)))
@@ -124,7 +136,7 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
         for name, module in (("network", network), ("average", average), ("optimiser", optimiser)):
             module.load_state_dict(saved[name])
         step, spent = saved["step"], saved["spent"]
-    pool, real = Pool(shards), Real(folder) if folder else None
+    pool, real = Pool(shards), Real(folder, NUCLEUS_PX / TILE_NUCLEUS_PX) if folder else None
     queue: Queue[tuple[Tensor, Tensor]] = Queue(4)
 
     def feed(number: int) -> None:

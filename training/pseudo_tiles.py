@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from dense import weights_in
 
-from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
+from cacapp.algorithms.dense.network import DenseNetwork
 from cacapp.algorithms.dense.scale import find_scale
 from cacapp.algorithms.dense.segmenter import Dense
+from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX
 from cacapp.algorithms.sam.segmenter import PromptedSam
 from cacapp.algorithms.sam.tiled import scaled_frame
 from cacapp.algorithms.single_cell import SingleCell

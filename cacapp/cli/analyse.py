@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
 from cacapp.cli.ingest import describe, ingest_record, slide_requests
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 def segment(
     slides: o.Slides = None,
     patient: o.PatientFilter = None,
-    prompter: o.Prompter = "watershed",
-    segmenter: o.Segmenter = "coarse",
+    prompter: o.Prompter = defaults.PROMPTER,
+    segmenter: o.Segmenter = defaults.SEGMENTER,
     filters: o.Filter = None,
     settings: o.Set = None,
     seed: o.Seed = 0,
@@ -53,8 +54,8 @@ def segment(
 def count(
     slides: o.Slides = None,
     patient: o.PatientFilter = None,
-    assay: o.Assay = "katz-4color",
-    detector: o.Detector = "log",
+    assay: o.Assay = defaults.ASSAY,
+    detector: o.Detector = defaults.DETECTOR,
     settings: o.Set = None,
     min_evaluable: o.MinEvaluable = None,
     no_plugin: o.NoPlugin = None,
@@ -88,11 +89,11 @@ def run(
     pattern: o.FilePattern = None,
     projection: o.Projection = "none",
     notes: o.Notes = None,
-    prompter: o.Prompter = "watershed",
-    segmenter: o.Segmenter = "coarse",
+    prompter: o.Prompter = defaults.PROMPTER,
+    segmenter: o.Segmenter = defaults.SEGMENTER,
     filters: o.Filter = None,
-    assay: o.Assay = "katz-4color",
-    detector: o.Detector = "log",
+    assay: o.Assay = defaults.ASSAY,
+    detector: o.Detector = defaults.DETECTOR,
     settings: o.Set = None,
     seed: o.Seed = 0,
     min_evaluable: o.MinEvaluable = None,
@@ -158,7 +159,7 @@ def plans(
     from cacapp.steps.count import CountPlan
     from cacapp.steps.segment import SegmentPlan
 
-    filter_names = tuple(filters or ("single-cell",))
+    filter_names = tuple(filters or defaults.FILTERS)
     chosen = [("prompter", prompter), ("segmenter", segmenter), ("signal-detector", detector)]
     names = chosen + ([("filter", name) for name in filter_names] if segmenter else [])
     values = assign(settings or (), [host.find(kind, name) for kind, name in names if name])
@@ -166,9 +167,13 @@ def plans(
         if name:
             host.build(kind, name, values[name])
     segmentation = SegmentPlan(
-        prompter or "watershed", segmenter or "coarse", filter_names, {n: v for n, v in values.items() if n != detector}, seed
+        prompter or defaults.PROMPTER,
+        segmenter or defaults.SEGMENTER,
+        filter_names,
+        {n: v for n, v in values.items() if n != detector},
+        seed,
     )
-    counting = CountPlan(load_assay(assay or "katz-4color"), detector or "log", values.get(detector or "", {}), min_evaluable)
+    counting = CountPlan(load_assay(assay or defaults.ASSAY), detector or defaults.DETECTOR, values.get(detector or "", {}), min_evaluable)
     return segmentation, counting
 
 

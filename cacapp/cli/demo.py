@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import print_table
@@ -59,7 +60,9 @@ def demo(
     from cacapp.steps.simulate import sample_slides
 
     host = discover(None, quiet)
-    segment_plan, count_plan = plans(host, "watershed", "coarse", None, "log", None, "katz-4color", SAMPLE_MIN_EVALUABLE_CELLS)
+    segment_plan, count_plan = plans(
+        host, defaults.PROMPTER, defaults.SEGMENTER, None, defaults.DETECTOR, None, defaults.ASSAY, SAMPLE_MIN_EVALUABLE_CELLS
+    )
     make_folder(out)
     db = str(out / "cacapp.db")
     checkout = Path("sample_slides")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
 from cacapp.cli.tables import Column, print_table
@@ -34,8 +35,8 @@ Channels = Annotated[
 def evaluate(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images: DAPI alone, or files with a channel DAPI.")],
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of instance labels with the images' stems, or STEM_labels.")],
-    prompter: o.Prompter = "watershed",
-    segmenter: o.Segmenter = "coarse",
+    prompter: o.Prompter = defaults.PROMPTER,
+    segmenter: o.Segmenter = defaults.SEGMENTER,
     filters: Filters = None,
     settings: o.Set = None,
     channels: Channels = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.errors import UsageError
@@ -27,7 +28,7 @@ def ingest(
     pattern: o.FilePattern = None,
     projection: o.Projection = "none",
     notes: o.Notes = None,
-    assay: o.Assay = "katz-4color",
+    assay: o.Assay = defaults.ASSAY,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cacapp import defaults
+
 ANALYSIS, RECORD = "Analysis", "Record"
 
 Db = Annotated[
@@ -53,7 +55,7 @@ Prompter = Annotated[str, typer.Option("--prompter", help="Prompt algorithm.", r
 Segmenter = Annotated[str, typer.Option("--segmenter", help="Segmenter.", rich_help_panel=ANALYSIS)]
 Filter = Annotated[
     list[str] | None,
-    typer.Option("--filter", help="Instance filter; may be repeated.", show_default="single-cell", rich_help_panel=ANALYSIS),
+    typer.Option("--filter", help="Instance filter; may be repeated.", show_default=", ".join(defaults.FILTERS), rich_help_panel=ANALYSIS),
 ]
 Detector = Annotated[str, typer.Option("--detector", help="Signal detector.", rich_help_panel=ANALYSIS)]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of algorithms that draw random numbers.", rich_help_panel=ANALYSIS)]

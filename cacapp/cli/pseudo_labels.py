@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import Column, Value, print_table
@@ -105,7 +106,7 @@ def _plan(host: Host, filters: Sequence[str] | None, prompters: str, min_agreeme
 
     names = tuple(dict.fromkeys(name.strip() for name in prompters.split(",") if name.strip()))
     names = () if names == ("none",) else names
-    chosen = tuple(dict.fromkeys(filters or ("single-cell",)))
+    chosen = tuple(dict.fromkeys(filters or defaults.FILTERS))
     found = [host.find("filter", name) for name in chosen] + [host.find("prompter", name) for name in names]
     return PseudoLabelPlan(chosen, names, min_agreement, assign(settings, found))
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cacapp import defaults
 from cacapp.api import TrainableSegmenter
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames import sha256_of
@@ -18,8 +19,8 @@ from cacapp.report.comparison import SVG_NAME, Comparison, Line, csv_text, markd
 from cacapp.steps.evaluate import measure
 from cacapp.steps.files import write_atomically
 from cacapp.steps.labelled import LabelledFile, image_files, labelled_files
-from cacapp.steps.lessons import FILTERS, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
-from cacapp.steps.methods import DEFAULT_PROMPTER, HUMAN, Row, negatives, rows_of
+from cacapp.steps.lessons import PSEUDO_PLAN, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
+from cacapp.steps.methods import HUMAN, Row, negatives, rows_of
 from cacapp.steps.plan import choose
 from cacapp.steps.progress import Progress
 from cacapp.steps.segment import SegmentPlan
@@ -79,7 +80,7 @@ class Benchmark:
 
     def _settings(self, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         names = [("prompter", row.prompter) for row in rows] + [("segmenter", row.segmenter) for row in rows]
-        names += [("filter", name) for name in FILTERS]
+        names += [("filter", name) for name in PSEUDO_PLAN.filters]
         installed = {(found.kind, found.name): found for found in self.host.algorithms()}
         return assign(self.settings, [installed[name] for name in dict.fromkeys(names) if name in installed])
 
@@ -210,7 +211,7 @@ class Benchmark:
                 f"megapixels an image (the paper's frames: 14.86). Measured on {platform.machine()} with {os.cpu_count()} cores."
             )
         lines = tuple(line for line, _ in done)
-        return Comparison(lines, about, any(e["failed"] for e in evaluations), negatives(self.host, values.get(DEFAULT_PROMPTER)))
+        return Comparison(lines, about, any(e["failed"] for e in evaluations), negatives(self.host, values.get(defaults.PROMPTER)))
 
     def _write(self, comparison: Comparison) -> None:
         write_atomically(self.out / "benchmark.md", markdown(comparison).encode())

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from sqlmodel import Session
 
+from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import SignalDetector
 from cacapp.db.calls import write_calls, write_counts, write_signals
@@ -42,7 +43,7 @@ class CountPlan:
     """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's."""
 
     assay: Assay
-    detector: str = "log"
+    detector: str = defaults.DETECTOR
     params: Mapping[str, Any] = field(default_factory=dict)
     min_evaluable_cells: int | None = None
 

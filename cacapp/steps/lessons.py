@@ -26,8 +26,7 @@ from cacapp.steps.pseudo_samples import seed_of, training_sample
 from cacapp.steps.segment import SegmentPlan
 from cacapp.types import TrainingSample
 
-FILTERS = ("single-cell",)
-PSEUDO_PLAN = SegmentPlan("watershed", "sam", FILTERS)
+PSEUDO_PLAN = SegmentPlan(segmenter="sam")
 """Where the masks come from that may become pseudo-labels, and who judges them."""
 
 
@@ -124,8 +123,8 @@ class PseudoLabels:
             raise CacappError(f"no image could be pseudo-labelled: {failures[0]}")
         if not nuclei:
             raise CacappError(
-                f"none of {len(paths)} images has a mask that is accepted as a pseudo-label; loosen the bounds of filter {FILTERS[0]} "
-                f"with --set (see: cacapp plugins show {FILTERS[0]})"
+                f"none of {len(paths)} images has a mask that is accepted as a pseudo-label; loosen the bounds of filter {PSEUDO_PLAN.filters[0]} "
+                f"with --set (see: cacapp plugins show {PSEUDO_PLAN.filters[0]})"
             )
         return KeptSamples(tuple(paths), nuclei)
 

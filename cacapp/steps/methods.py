@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from cacapp import defaults
 from cacapp.host import Host, Registered
 from cacapp.weights.cache import where
 from cacapp.weights.registry import entries
@@ -13,7 +14,6 @@ from cacapp.weights.registry import entries
 Teacher = Literal["human labels", "pseudo-labels"]
 HUMAN: Teacher = "human labels"
 PSEUDO: Teacher = "pseudo-labels"
-DEFAULT_PROMPTER = "watershed"
 
 ABLATED = "sam-watershed"
 """The row whose negative points are varied."""
@@ -37,7 +37,7 @@ class Row:
     key: str
     method: str
     segmenter: str
-    prompter: str = DEFAULT_PROMPTER
+    prompter: str = defaults.PROMPTER
     params: Mapping[str, Any] = field(default_factory=dict)
     prompter_params: Mapping[str, Any] = field(default_factory=dict)
     learns: Teacher | None = None
@@ -84,7 +84,7 @@ def negatives(host: Host, settings: Mapping[str, Any] | None = None) -> dict[str
     Args:
         settings: the user's, of that prompter.
     """
-    prompter = next((r for r in host.algorithms("prompter") if r.name == DEFAULT_PROMPTER), None)
+    prompter = next((r for r in host.algorithms("prompter") if r.name == defaults.PROMPTER), None)
     parameter = prompter.cls.model_fields.get("negative") if prompter else None
     if parameter is None:
         return {}
@@ -105,13 +105,13 @@ def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None)
     more = [Row(f"prompter-{name}", f"{name} alone ({_from(found)})", "coarse", name) for name, found in others.items()]
     for name, found in segmenters.items():
         if name not in known_segmenters:
-            prompted = f", prompted by {DEFAULT_PROMPTER}" if getattr(found.cls, "needs_prompts", True) else ""
+            prompted = f", prompted by {defaults.PROMPTER}" if getattr(found.cls, "needs_prompts", True) else ""
             more.append(Row(f"segmenter-{name}", f"{name}{prompted} ({_from(found)})", name))
     rows = list(ROWS)
     at = next(n for n, row in enumerate(rows, 1) if row.key == ABLATED)
     rows[at:at] = [
         Row(key, f"SAM, default model, watershed, negative point: {NEGATIVES.get(kind, kind)}", "sam", prompter_params={"negative": kind})
-        for kind, key in negatives(host, (settings or {}).get(DEFAULT_PROMPTER)).items()
+        for kind, key in negatives(host, (settings or {}).get(defaults.PROMPTER)).items()
         if key != ABLATED
     ]
     return rows + more

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlmodel import Session
 
+from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter
 from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, found_again
@@ -54,7 +55,7 @@ class PseudoLabelPlan:
         params: parameters by algorithm name.
     """
 
-    filters: Sequence[str] = ("single-cell",)
+    filters: Sequence[str] = defaults.FILTERS
     prompters: Sequence[str] = PROMPTERS
     min_agreement: int = 0
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

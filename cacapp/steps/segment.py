@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from sqlmodel import Session
 
+from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter, Segmenter
 from cacapp.arrays.focus import focus_of, saturated_share
@@ -37,9 +38,9 @@ SATURATED_WARNING = 0.02
 class SegmentPlan:
     """The algorithms of a segmentation and their parameters by algorithm name."""
 
-    prompter: str = "watershed"
-    segmenter: str = "coarse"
-    filters: Sequence[str] = ("single-cell",)
+    prompter: str = defaults.PROMPTER
+    segmenter: str = defaults.SEGMENTER
+    filters: Sequence[str] = defaults.FILTERS
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
 

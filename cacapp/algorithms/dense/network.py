@@ -1,7 +1,7 @@
 """The network behind segmenter ``dense``: for each pixel, is it nucleus, is it a border, and where its nucleus' centre lies.
 
 A convolutional encoder (the one of ``nuclei_t``) and a light decoder. The output is what Panoptic-DeepLab (Cheng et al. 2020) and
-spatial embeddings (Neven et al. 2019) use: foreground and an offset to the instance's centre. It sees nuclei about 32 px across.
+spatial embeddings (Neven et al. 2019) use: foreground and an offset to the instance's centre. It sees nuclei about 40 px across.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, NUCLEUS_PX, ConvEncoder
+from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, ConvEncoder
+
+NUCLEUS_PX = 40.0
+"""Diameter of a typical nucleus at the scale the network works at: larger than nuclei_t's, since small ones are lost first."""
 
 OUTPUT_STRIDE = 2
 SIDES_PX = 16  # sides of the input are multiples of this
-OFFSET_UNIT_PX = NUCLEUS_PX / 2
+OFFSET_UNIT_PX = 16.0
 FOREGROUND, BORDER, OFFSET_Y, OFFSET_X = range(4)
-
-__all__ = ["BORDER", "FOREGROUND", "NUCLEUS_PX", "OFFSET_UNIT_PX", "OFFSET_X", "OFFSET_Y", "OUTPUT_STRIDE", "SIDES_PX", "DenseNetwork"]
 
 _WIDE4, _WIDE2 = 48, 24
 

@@ -75,7 +75,9 @@ class PromptedSam(_SamBase):
                 masks[index] = mask
         more: list[SoftMask] = []
         if self.second_look and prompts.regions and self.use == "points" and self.model != "medsam":
-            again = second_prompts(prompts, [None if m is None else m.instance for m in masks], diameter_px, (frame.height_px, frame.width_px))
+            again = second_prompts(
+                prompts, [None if m is None else m.instance for m in masks], diameter_px, (frame.height_px, frame.width_px)
+            )
             answers = masks_of(sam, frame, again, grid, self.batch) if len(again) else ()
             more = [mask for _, mask in answers if mask is not None and mask.instance.score >= self.min_score]
         if self.keep_region and prompts.regions:
