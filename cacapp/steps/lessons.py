@@ -123,8 +123,8 @@ class PseudoLabels:
             raise CacappError(f"no image could be pseudo-labelled: {failures[0]}")
         if not nuclei:
             raise CacappError(
-                f"none of {len(paths)} images has a mask that is accepted as a pseudo-label; loosen the bounds of filter {PSEUDO_PLAN.filters[0]} "
-                f"with --set (see: cacapp plugins show {PSEUDO_PLAN.filters[0]})"
+                f"none of {len(paths)} images has a mask that is accepted as a pseudo-label; loosen the bounds of filter "
+                f"{PSEUDO_PLAN.filters[0]} with --set (see: cacapp plugins show {PSEUDO_PLAN.filters[0]})"
             )
         return KeptSamples(tuple(paths), nuclei)
 
