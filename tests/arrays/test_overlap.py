@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cacapp.arrays.overlap import intersections, resolve
-from cacapp.types import Instance
+from cacapp.arrays.overlap import intersections, resolve, shared_out
+from cacapp.types import Array, Instance, label_image
 
 
 def disk(x: int, y: int, radius: int, score: float = 0.9) -> Instance:
@@ -51,3 +51,38 @@ def test_shared_pixels_are_counted(shift: int) -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert resolve([]) == []
+
+
+def depth(one: Instance) -> Array:
+    """How deep inside its disk a pixel lies."""
+    r = one.bbox_xywh[2] // 2
+    y, x = np.mgrid[-r : r + 1, -r : r + 1]
+    return (r - np.hypot(x, y)).astype(np.float32)
+
+
+def test_a_shared_pixel_goes_to_the_surer_instance() -> None:
+    pair = [disk(30, 30, 12), disk(46, 30, 12)]
+    left, right = shared_out(pair, [depth(one) for one in pair])
+    assert left is not None
+    assert right is not None
+    assert list(intersections([left, right])) == []
+    union = label_image(pair, 60, 80) > 0
+    assert np.array_equal(label_image([left, right], 60, 80) > 0, union)
+    assert left.bbox_xywh[0] + left.bbox_xywh[2] - 1 == 38  # equally deep half-way: the first has it
+    assert right.bbox_xywh[0] == 39
+
+
+def test_an_instance_without_a_pixel_of_its_own_is_gone() -> None:
+    outer, inner = disk(30, 30, 12), disk(30, 30, 4)
+    left, none = shared_out([outer, inner], [np.ones(outer.mask.shape), np.zeros(inner.mask.shape)])
+    assert left is outer
+    assert none is None
+
+
+def test_of_an_instance_cut_in_two_the_larger_piece_stays() -> None:
+    bar = Instance((0, 10, 40, 5), np.ones((5, 40), bool), 0.5)
+    post = Instance((10, 0, 6, 30), np.ones((30, 6), bool), 0.5)
+    cut, whole = shared_out([bar, post], [np.zeros((5, 40)), np.ones((30, 6))])
+    assert whole is post
+    assert cut is not None
+    assert cut.bbox_xywh == (16, 10, 24, 5)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cacapp.arrays.shapes import centroids, deepest_point, perimeter, shapes_of
+from cacapp.arrays.shapes import centroids, deepest_point, perimeter, shapes_of, typical_diameter
 from cacapp.types import Array, Instance, Shapes
 
 Draw = Callable[..., Array]
@@ -162,3 +162,9 @@ def test_the_deepest_point_of_a_ring_lies_on_the_ring_half_way_between_its_rims(
     px, py = deepest_point(ring)
     assert ring[round(py), round(px)]
     assert np.hypot(px - 23, py - 23) == pytest.approx(15, abs=1.5)
+
+
+def test_the_typical_diameter_is_that_of_the_nuclei_however_many_specks_there_are() -> None:
+    nuclei, specks = np.full(20, np.pi / 4 * 30**2), np.full(200, 5.0)
+    assert typical_diameter(np.concatenate([specks, nuclei])) == pytest.approx(30)
+    assert typical_diameter(np.zeros(0)) == 0
