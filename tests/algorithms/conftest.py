@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from cacapp.types import Array, Instance, label_image
+from cacapp.simulation import SlideModel, simulate_frame
+from cacapp.types import Array, Instance, TrainingSample, label_image
 
 # no deadline: tests share their machine; the same examples each time: a tolerance is no lottery
 settings.register_profile("cacapp", deadline=None, derandomize=True)
@@ -84,3 +85,10 @@ def scene() -> Callable[..., Scene]:
 @pytest.fixture(scope="session")
 def overlaps() -> Callable[[Scene, Sequence[Instance]], list[float]]:
     return _overlaps
+
+
+@pytest.fixture(scope="session")
+def simulated_samples() -> list[TrainingSample]:
+    """Three simulated frames with their true labels, to learn from."""
+    frames = [simulate_frame(SlideModel(), np.random.default_rng(seed), 420, 440, 16) for seed in range(3)]
+    return [TrainingSample(frame.planes[0], frame.labels.astype(np.int32), None) for frame in frames]
