@@ -297,7 +297,9 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(cacapp: Run, tmp_path: 
     db = tmp_path / "stopped.db"
     command = [*SLOW, "--db", str(db)]
     assert cacapp("ingest", "--manifest", SLIDES / "slides.csv", "--db", db).code == 0
-    process = subprocess.Popen([*PROGRAM, *command, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [*PROGRAM, *command, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while process.poll() is None and frames_done(db) < 2:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
