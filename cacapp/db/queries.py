@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import Session
 
 from cacapp.db.runs import get_run
-from cacapp.db.tables import Cell, CellCall, FrameRow, Patient, PatientResult, Run, RunFrame, Slide
+from cacapp.db.tables import Cell, CellCall, ChannelRow, FrameRow, Patient, PatientResult, Run, RunFrame, SignalCount, Slide
 from cacapp.errors import CacappError, UsageError
 
 
@@ -217,6 +217,30 @@ def _count_by(session: Session, column: InstrumentedAttribute[Any], run_ids: Seq
         .order_by(name)
     )
     return {row.name: row.cells for row in session.connection().execute(query)}
+
+
+def copy_histograms(session: Session, run_ids: Sequence[int]) -> dict[str, dict[int, int]]:
+    """Evaluable cells by probe channel and copies, over count runs: {"red": {2: 940, 3: 12}}."""
+    name, n = _c(ChannelRow.name), _c(SignalCount.n)
+    query = (
+        select(name, n, func.count().label("cells"))
+        .select_from(CellCall)
+        .join(SignalCount, and_(_c(SignalCount.cell_id) == _c(CellCall.cell_id), _c(SignalCount.run_id) == _c(CellCall.run_id)))
+        .join(Cell, _c(Cell.id) == _c(CellCall.cell_id))
+        .join(ChannelRow, and_(_c(ChannelRow.frame_id) == _c(Cell.frame_id), _c(ChannelRow.index) == _c(SignalCount.channel)))
+        .where(*_calls_of(run_ids), _c(CellCall.evaluable).is_(True))
+        .group_by(name, n)
+        .order_by(name, n)
+    )
+    found: dict[str, dict[int, int]] = {}
+    for channel, copies, cells in session.connection().execute(query):
+        found.setdefault(channel, {})[copies] = cells
+    return found
+
+
+def signal_totals(session: Session, run_ids: Sequence[int]) -> dict[str, int]:
+    """Counted signals of the evaluable cells by probe channel, over count runs."""
+    return {c: sum(n * cells for n, cells in bins.items()) for c, bins in copy_histograms(session, run_ids).items()}
 
 
 def frames_of_runs(run_ids: Sequence[int]) -> Select[Any]:

@@ -260,6 +260,37 @@ class CellCall(Table, table=True):
     review_reason: str | None = None
 
 
+class Duplicate(Table, table=True):
+    """A nucleus that frames which overlap show twice: ``cell_id`` is the one that is not counted, ``duplicate_of`` the one that stands."""
+
+    __tablename__ = "duplicate"
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    duplicate_of: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False))
+
+
+class SlideQuality(Table, table=True):
+    """A measure of a slide's quality in a count run, and what the assay's limits say of it. ``channel`` "" is the slide as a whole."""
+
+    __tablename__ = "slide_quality"
+    __table_args__ = (CheckConstraint("verdict IN ('pass', 'warn', 'fail')", name="verdict"),)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    channel: str = Field(primary_key=True)
+    measure: str = Field(primary_key=True)
+    value: float | None = None
+    verdict: str
+    reason: str | None = None
+
+
+class ControlSlide(Table, table=True):
+    """A slide of a healthy donor: what is called abnormal on it is a false call."""
+
+    __tablename__ = "control_slide"
+    slide_id: int = Field(foreign_key="slide.id", primary_key=True)
+    note: str | None = None
+    added_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
 class Review(Table, table=True):
     """Append-only: what a person changed, from what to what, and why."""
 
@@ -293,6 +324,7 @@ class PatientResult(Table, table=True):
     cacs_per_100ul_high: float | None = None
     verdict: str
     verdict_without_polyploid: str
+    ratio: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     frames: int
     frames_failed: int
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, mod
 
 from cacapp.errors import UsageError
 from cacapp.fish.contradictions import contradiction
+from cacapp.fish.ratio import Ratio
 from cacapp.fish.rules import OTHER, CellClass, Name, Strict, Subtype
 
 __all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
@@ -99,12 +100,15 @@ class Verdicts(Strict):
     not_increased: Text
     insufficient: Text
     undetermined: Text
+    equivocal: Text | None = Field(None, description="of a ratio between the limits")
 
 
 class Patient(Strict):
     """Criteria of a patient's result."""
 
-    threshold_per_100ul: float = Field(gt=0, description="CACs per 100 µL of blood from which the risk is called increased")
+    threshold_per_100ul: float | None = Field(
+        None, gt=0, description="CACs per 100 µL of blood from which the risk is called increased; None for a ratio assay"
+    )
     min_evaluable_cells: int = Field(ge=1)
     confidence: float = Field(0.95, gt=0, lt=1, description="of the exact Poisson interval")
     without_subtypes: tuple[str, ...] = Field((), description="subtypes left out of the second count")
@@ -125,6 +129,7 @@ class Assay(Strict):
     classes: tuple[CellClass, ...] = Field(min_length=1)
     subtypes: tuple[Subtype, ...] = ()
     patient: Patient
+    ratio: Ratio | None = Field(None, description="the patient's criterion of a ratio assay, in place of CACs per 100 µL")
     _text: str | None = PrivateAttr(default=None)
 
     @property

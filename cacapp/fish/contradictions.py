@@ -18,7 +18,8 @@ Problem = tuple[str, str] | None
 
 def contradiction(assay: Assay) -> Problem:
     """(key, what is wrong with it), None for an assay that is sound. Entries of a list are numbered from 1: ``probes #2``."""
-    for check in (_probe_problem, _alias_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem):
+    checks = (_probe_problem, _alias_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem)
+    for check in (*checks, _ratio_problem):
         if (problem := check(assay)) is not None:
             return problem
     return None
@@ -94,6 +95,11 @@ def _class_problem(assay: Assay) -> Problem:
             return "cac_classes", f"no class is named {name!r}; there are {', '.join(names)}"
     if (name := duplicate(assay.cac_classes)) is not None:
         return "cac_classes", f"{name!r} is listed twice"
+    healthy = np.array([[p.copies for p in assay.probes]])
+    called = assay.class_names[classify(healthy, assay.classes, assay.channels)[0]]
+    if called in assay.cac_classes:
+        pattern = ",".join(str(p.copies) for p in assay.probes)
+        return "cac_classes", f"a normal nucleus ({pattern}) would be {called!r}, which is one of them"
     return None
 
 
@@ -124,10 +130,21 @@ def _patient_problem(assay: Assay) -> Problem:
     for name in assay.patient.without_subtypes:
         if name not in known:
             return "patient.without_subtypes", f"no subtype is named {name!r}; there are {', '.join(known) or 'none'}"
-    words = assay.patient.verdicts.model_dump()
+    words = {key: text for key, text in assay.patient.verdicts.model_dump().items() if text is not None}
     if (word := duplicate(list(words.values()))) is not None:
         return "patient.verdicts", f"{word!r} stands for two verdicts"
     for key, text in words.items():
         if any(word in text.lower() for word in FORBIDDEN_WORDS):
             return f"patient.verdicts.{key}", f"{text!r} reads as a diagnosis; this is for research use only"
     return None
+
+
+def _ratio_problem(assay: Assay) -> Problem:
+    limit, words = assay.patient.threshold_per_100ul, assay.patient.verdicts
+    if assay.ratio is None:
+        return None if limit is not None else ("patient.threshold_per_100ul", "missing; a ratio assay gives [ratio] instead")
+    if limit is not None:
+        return "patient.threshold_per_100ul", "the verdict cannot follow both CACs per 100 µL and [ratio]; leave one out"
+    if words.equivocal is None and any(o.verdict == "equivocal" for o in assay.ratio.outcomes):
+        return "patient.verdicts.equivocal", "missing; an outcome of [ratio] is equivocal"
+    return assay.ratio.problem(assay.channels)

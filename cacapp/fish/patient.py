@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, isclose, isfinite
 
 from scipy.special import gammaincinv
@@ -15,6 +15,7 @@ from scipy.special import gammaincinv
 from cacapp.errors import UsageError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall
+from cacapp.fish.ratio import RatioResult, ratio_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class SlideTally:
         cacs: evaluable cells that are CACs.
         cacs_left_out: those among them with a subtype the assay leaves out of the second count (balanced polyploids).
         blood_volume_ul: what the slide stands for, µL; None where unknown.
+        signals: counted signals of the evaluable cells by channel; a ratio assay needs them.
     """
 
     classes: Mapping[str, int]
@@ -36,6 +38,7 @@ class SlideTally:
     cacs: int
     cacs_left_out: int
     blood_volume_ul: float | None
+    signals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def evaluable(self) -> int:
@@ -61,6 +64,7 @@ class PatientResult:
         cacs_per_100ul_without_polyploid: the rate without those left out.
         verdict, verdict_without_polyploid: the assay's words.
         min_evaluable_cells: the limit that was used.
+        ratio: what a ratio assay found; None for other assays.
     """
 
     cells: int
@@ -78,6 +82,7 @@ class PatientResult:
     verdict: str
     verdict_without_polyploid: str
     min_evaluable_cells: int
+    ratio: RatioResult | None = None
 
 
 def tally(calls: Sequence[CellCall], exclusions: Sequence[str | None], blood_volume_ul: float | None, assay: Assay) -> SlideTally:
@@ -109,8 +114,8 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
     """The result of a patient from the tallies of all slides, which add up.
 
     The verdict, in this order: fewer evaluable cells than the minimum is "insufficient", whatever else is known, since no volume
-    could mend it; an unknown volume of any slide is "undetermined", counts only; else CACs per 100 µL at or above the threshold is
-    "increased", below it "not increased".
+    could mend it; a ratio assay's verdict is that of its outcome, "undetermined" without a ratio; an unknown volume of any slide is
+    "undetermined", counts only; else CACs per 100 µL at or above the threshold is "increased", below it "not increased".
 
     Args:
         slides: the patient's slides; without any, the result is that of no cells.
@@ -131,6 +136,12 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
     evaluable = sum(s.evaluable for s in slides)
     cacs, left_out = sum(s.cacs for s in slides), sum(s.cacs_left_out for s in slides)
     low, high = poisson_interval(cacs, criteria.confidence)
+    ratio = None
+    if assay.ratio is not None:
+        signals = Counter[str]()
+        for slide in slides:
+            signals.update(slide.signals)
+        ratio = ratio_result(assay.ratio, signals, evaluable)
     return PatientResult(
         cells=sum(s.cells for s in slides),
         evaluable=evaluable,
@@ -144,9 +155,10 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
         cacs_per_100ul_low=_per_100ul(low, volume_ul),
         cacs_per_100ul_high=_per_100ul(high, volume_ul),
         cacs_per_100ul_without_polyploid=_per_100ul(cacs - left_out, volume_ul),
-        verdict=_verdict(cacs, evaluable, minimum, volume_ul, assay),
-        verdict_without_polyploid=_verdict(cacs - left_out, evaluable, minimum, volume_ul, assay),
+        verdict=_verdict(cacs, evaluable, minimum, volume_ul, ratio, assay),
+        verdict_without_polyploid=_verdict(cacs - left_out, evaluable, minimum, volume_ul, ratio, assay),
         min_evaluable_cells=minimum,
+        ratio=ratio,
     )
 
 
@@ -177,13 +189,15 @@ def _per_100ul(n: float, volume_ul: float | None) -> float | None:
     return None if volume_ul is None else n * 100 / volume_ul
 
 
-def _verdict(cacs: int, evaluable: int, minimum: int, volume_ul: float | None, assay: Assay) -> str:
+def _verdict(cacs: int, evaluable: int, minimum: int, volume_ul: float | None, ratio: RatioResult | None, assay: Assay) -> str:
     words = assay.patient.verdicts
     if evaluable < minimum:
         return words.insufficient
-    rate = _per_100ul(cacs, volume_ul)
-    if rate is None:
+    rate, limit = _per_100ul(cacs, volume_ul), assay.patient.threshold_per_100ul
+    if ratio is not None:
+        found: str | None = None if ratio.verdict is None else getattr(words, ratio.verdict)
+        return found or words.undetermined
+    if rate is None or limit is None:
         return words.undetermined
-    limit = assay.patient.threshold_per_100ul
     # A rate that misses the limit by rounding alone has reached it.
     return words.increased if rate >= limit or isclose(rate, limit, rel_tol=1e-9) else words.not_increased

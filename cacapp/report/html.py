@@ -37,6 +37,7 @@ def render_html(report: PatientReport) -> str:
             drawn=sum(bool(c.pictures) for c in flagged),
             frames_drawn=sum(f.picture is not None for f in report.frames),
             caveats=wording.caveats(report),
+            criterion=wording.criterion(report.criteria),
             reckoning=wording.reckoning(report.result, report.criteria),
             sentence=wording.verdict_sentence(report.verdict, report.result, report.criteria),
             running_head=_css_string(f"Patient {report.patient_code}"),

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from cacapp.report.contrast import ContrastLimits
 
@@ -48,12 +49,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class VerdictWords:
-    """The assay's four verdicts in its own words, as its file gives them."""
+    """The assay's verdicts in its own words, as its file gives them."""
 
     increased: str = "increased risk (Katz)"
     not_increased: str = "not increased (Katz)"
     insufficient: str = "insufficient"
     undetermined: str = "undetermined"
+    equivocal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Criteria:
         assay_name, assay_version: of the assay definition stored with the run.
         probes: in the order of the signal patterns.
         class_rules: (class, its rule in words), as the assay file gives them.
-        threshold_per_100ul: CACs per 100 µL of blood from which the verdict is "increased".
+        threshold_per_100ul: CACs per 100 µL of blood from which the verdict is "increased"; None for a ratio assay.
         min_evaluable_cells: fewer than these give the verdict "insufficient"; the number that was used.
         confidence: of the Poisson interval, in (0, 1).
         verdicts: the words for each verdict.
@@ -74,7 +76,7 @@ class Criteria:
     assay_version: str
     probes: tuple[Probe, ...]
     class_rules: tuple[tuple[str, str], ...]
-    threshold_per_100ul: float
+    threshold_per_100ul: float | None
     min_evaluable_cells: int
     confidence: float = 0.95
     verdicts: VerdictWords = field(default_factory=VerdictWords)
@@ -93,6 +95,7 @@ class ResultNumbers:
         cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without a volume.
         needs_review: cells that wait for a person's look.
         frames: frames of all slides, ``frames_failed`` of which gave no cells.
+        ratio: what a ratio assay found, as ``cacapp.fish.ratio.RatioResult`` names it; None for other assays.
     """
 
     cells: int
@@ -108,6 +111,7 @@ class ResultNumbers:
     needs_review: int
     frames: int
     frames_failed: int
+    ratio: Mapping[str, Any] | None = None
 
     @property
     def cacs_without_polyploid(self) -> int:

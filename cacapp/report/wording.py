@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from cacapp.report.model import Criteria, PatientReport, ResultNumbers, VerdictWords
 
@@ -70,7 +72,13 @@ def rate(result: ResultNumbers) -> str:
 def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) -> str:
     """What the verdict says, and what it rests on."""
     threshold, words = number(criteria.threshold_per_100ul), criteria.verdicts
+    if result.ratio is not None and verdict != words.insufficient:
+        return ratio_sentence(result.ratio)
     if verdict == words.increased:
+        katz = criteria.assay_name.startswith("katz")
+        if not katz:
+            reached = f"{threshold} or more CACs per 100 µL of blood: the assay's limit is reached."
+            return f"{reached} The count alone establishes nothing in this person."
         return (
             f"{threshold} or more CACs per 100 µL of blood: consistent with an increased risk of stage I–II lung cancer "
             "by Katz's criteria. The count alone establishes nothing in this person."
@@ -81,10 +89,31 @@ def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) ->
             "too few to hold against the criteria."
         )
     if verdict == words.not_increased:
-        return f"Fewer than {threshold} CACs per 100 µL of blood: Katz's criterion is not met."
+        whose = "Katz's" if criteria.assay_name.startswith("katz") else "the assay's"
+        return f"Fewer than {threshold} CACs per 100 µL of blood: {whose} criterion is not met."
     if result.blood_volume_ul is None:
         return "The blood volume the slides stand for is not known, so there is no rate to hold against the criteria. Counts only."
     return "The criteria gave no answer for these numbers."
+
+
+def ratio_sentence(ratio: Mapping[str, Any]) -> str:
+    """ "1,812 red signals over 902 green ones in 450 cells: ratio 2.01, 4.03 red per cell (group-1)." """
+    upper, lower = (f"{integer(ratio['signals'][c])} {c}" for c in (ratio["numerator"], ratio["denominator"]))
+    sums = f"{upper} signals over {lower} ones in {plural(ratio['cells'], 'cell')}"
+    if ratio["ratio"] is None:
+        return f"{sums}: there is no ratio to hold against the criteria."
+    return (
+        f"{sums}: ratio {ratio['ratio']:.2f}, {ratio['copies']:.2f} {ratio['numerator']} and {ratio['reference_copies']:.2f} "
+        f"{ratio['denominator']} per cell ({ratio['outcome']}). The ratio alone establishes nothing in this person."
+    )
+
+
+def criterion(criteria: Criteria) -> str:
+    """The patient's criteria in short."""
+    least = f"at least {integer(criteria.min_evaluable_cells)} evaluable cells"
+    if criteria.threshold_per_100ul is None:
+        return f"bands of the ratio and the copies per cell, {least}."
+    return f"{number(criteria.threshold_per_100ul)} or more CACs per 100 µL, {least}."
 
 
 def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
@@ -126,6 +155,7 @@ def caveats(report: PatientReport) -> list[str]:
     if (
         low is not None
         and high is not None
+        and criteria.threshold_per_100ul is not None
         and low < criteria.threshold_per_100ul <= high
         and report.verdict != criteria.verdicts.insufficient
     ):

@@ -152,7 +152,7 @@ def _criteria(assay: Assay, run: Run) -> Criteria:
         assay.patient.threshold_per_100ul,
         int(minimum),
         assay.patient.confidence,
-        VerdictWords(words.increased, words.not_increased, words.insufficient, words.undetermined),
+        VerdictWords(words.increased, words.not_increased, words.insufficient, words.undetermined, words.equivocal),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from cacapp.db.calls import write_patient_result
-from cacapp.db.queries import call_totals, latest_run_ids
+from cacapp.db.queries import call_totals, latest_run_ids, signal_totals
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, RunFrame, Slide
 from cacapp.fish.assay import Assay
 from cacapp.fish.patient import SlideTally, patient_result
@@ -60,6 +60,7 @@ def _refresh(session: Session, patient_id: int, newest: int, assay: Assay, min_e
                 totals.cacs,
                 totals.cacs_balanced_polyploid,
                 slides[slide_id].blood_volume_ul,
+                {} if assay.ratio is None else signal_totals(session, [count_run]),
             )
         )
     result = patient_result(tallies, assay, min_evaluable_cells=min_evaluable_cells)
@@ -86,6 +87,7 @@ def _refresh(session: Session, patient_id: int, newest: int, assay: Assay, min_e
             cacs_per_100ul_high=result.cacs_per_100ul_high,
             verdict=result.verdict,
             verdict_without_polyploid=result.verdict_without_polyploid,
+            ratio=None if result.ratio is None else result.ratio.record(),
             frames=frames,
             frames_failed=frames - done,
         ),

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from cacapp.db import schema
 from cacapp.db.session import Database, migration_connection, open_database, status, upgrade
-from cacapp.db.tables import Table
+from cacapp.db.tables import ControlSlide, Duplicate, SlideQuality, Table
 from cacapp.errors import CacappError
 
 TABLES = set(Table.metadata.tables)
@@ -119,6 +119,32 @@ def test_pseudo_labels_survive_the_way_to_the_first_schema_and_back(
     assert upgrade(tmp_path / "cacapp.db").up_to_date
     with open_database(tmp_path / "cacapp.db").reading() as session:
         assert session.execute(text("SELECT accepted, reasons, agreement FROM pseudo_label")).one() == (1, '["a"]', "[]")
+
+
+def test_results_survive_the_way_to_the_schema_without_ratios_and_back(
+    database: Database, fill_slide: Callable[..., Any], make_result: Callable[..., Any], tmp_path: Path
+) -> None:
+    filled = fill_slide(database)
+    with database.session() as session:
+        kept = make_result(filled.count_id, 1)
+        kept.ratio = {"ratio": 2.5}
+        session.add(kept)
+        session.add(ControlSlide(slide_id=filled.slide_id, note="donor"))
+        session.add(SlideQuality(run_id=filled.count_id, channel="red", measure="snr", value=4.5, verdict="fail", reason="low"))
+        session.add(Duplicate(run_id=filled.count_id, cell_id=filled.cell_ids[0], duplicate_of=filled.cell_ids[1]))
+    database.dispose()
+    assert upgrade(tmp_path / "cacapp.db", "0002").current == "0002"
+    with sqlite3.connect(tmp_path / "cacapp.db") as raw:
+        assert raw.execute("SELECT run_id, cells, verdict FROM patient_result").fetchall() == [(filled.count_id, 3, "insufficient")]
+        names = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert names == (TABLES | {"alembic_version"}) - {"control_slide", "slide_quality", "duplicate"}
+        assert raw.execute("SELECT count(*) FROM sqlite_master WHERE name = 'ix_patient_result_patient_id'").fetchone() == (1,)
+    raw.close()
+    assert upgrade(tmp_path / "cacapp.db").up_to_date
+    with open_database(tmp_path / "cacapp.db").reading() as session:
+        assert session.execute(text("SELECT cacs, ratio FROM patient_result")).one() == (1, None)
+    with migration_connection(tmp_path / "cacapp.db") as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Table.metadata) == []
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

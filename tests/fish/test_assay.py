@@ -46,7 +46,7 @@ def test_the_default_assay_is_katz_with_four_probes_in_order() -> None:
     ]
     assert assay.cac_classes == ("cac",)
     assert assay.patient.threshold_per_100ul == 3
-    assert builtin_assays() == ("katz-4color",)
+    assert builtin_assays() == ("any-gain", "gain-or-loss", "her2-cep17", "katz-4color", "two-probe")
 
 
 def test_the_text_stored_with_a_run_is_the_file_byte_for_byte(tmp_path) -> None:
@@ -143,6 +143,16 @@ REFUSED = [
     ("min_evaluable_cells = 500", "min_evaluable_cells = 0", "patient.min_evaluable_cells: input should be greater than or equal to 1"),
     ("confidence = 0.95", "confidence = 95", "patient.confidence: input should be less than 1"),
     ('"increased risk (Katz)"', '"Diagnosis: cancer"', "patient.verdicts.increased: 'Diagnosis: cancer' reads as a diagnosis"),
+    (
+        "threshold_per_100ul = 3.0",
+        "",
+        "patient.threshold_per_100ul: missing; a ratio assay gives [ratio] instead",
+    ),
+    (
+        'cac_classes = ["cac"]',
+        'cac_classes = ["cac", "normal"]',
+        "cac_classes: a normal nucleus (2,2,2,2) would be 'normal', which is one of them",
+    ),
     ('"undetermined"', '"insufficient"', "patient.verdicts: 'insufficient' stands for two verdicts"),
     ("[patient]", "[patient", "not valid TOML"),
     ('version = "1"', "version = 2024-01-01T00:00:00", None),
@@ -170,7 +180,9 @@ def test_same_place_debris_needs_three_probes() -> None:
 
 
 def test_a_missing_file_names_the_built_in_assays(tmp_path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.toml: No such file or directory; give a TOML file or one of: katz-4color"):
+    with pytest.raises(
+        UsageError, match=r"nowhere\.toml: No such file or directory; give a TOML file or one of: any-gain, gain-or-loss, her2"
+    ):
         load_assay(tmp_path / "nowhere.toml")
     with pytest.raises(UsageError, match="Is a directory"):
         load_assay(tmp_path)
