@@ -15,6 +15,7 @@ from sqlmodel import Session
 from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import SignalDetector
+from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.db.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells import read_cells
 from cacapp.db.queries import latest_run
@@ -36,6 +37,8 @@ from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.result import refresh_results
 from cacapp.steps.select import chosen_slides
 from cacapp.types import Array, FrameSource, Instance, Shapes
+
+DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class CountedFrame:
     counts: Array
     calls: list[CellCall]
     exclusions: list[str | None]
+    crosstalk: list[Crosstalk]
 
 
 def count(
@@ -135,8 +139,10 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     frame = open_frame(task.source)
     pixel = frame.pixel_size_um
     # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
-    with ThreadPoolExecutor(min(2, cv2.getNumThreads())) as pool:
-        found = list(pool.map(lambda c: guard.detect(detector, frame.channel(c), task.nuclei, pixel), assay.channels))
+    with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
+        planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
+        planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
+        found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
     candidates = dict(zip(assay.channels, found, strict=True))
     spots = judge_spots(candidates, task.nuclei, pixel, assay)
     n = len(task.nuclei)
@@ -147,7 +153,22 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
     calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most)
-    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions)
+    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, crosstalk)
+
+
+def without_crosstalk(
+    planes: Mapping[str, Array], nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay
+) -> tuple[dict[str, Array], list[Crosstalk]]:
+    """The probe planes without the neighbouring dyes' light, and the shares that were taken off, learnt from the frame.
+
+    Args:
+        planes: (Y, X) uint8 or uint16 by channel of the assay.
+    """
+    rules = assay.signals.bleed_through
+    pairs = [(p.donor, p.acceptor, p.max_share) for p in rules.pairs]
+    sigma_px = assay.signals.signal_diameter_px(pixel_size_um) / DIAMETER_IN_SIGMAS
+    found = estimate_crosstalk(planes, nuclei, pairs, sigma_px, rules.min_donor_spots)
+    return unmix(planes, found), found
 
 
 def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]] | None:
@@ -233,7 +254,11 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
     write_counts(session, run_id, result.cell_ids, result.counts, [names.index(c) for c in channels])
     stored = [_Called(call, reason) for call, reason in zip(result.calls, result.exclusions, strict=True)]
     write_calls(session, run_id, result.cell_ids, stored)
-    return written, {"signals": {c: int(result.spots[c].counts.sum()) for c in channels}}
+    outcome = {
+        "signals": {c: int(result.spots[c].counts.sum()) for c in channels},
+        "crosstalk": {f"{c.donor}>{c.acceptor}": round(c.share, 4) for c in result.crosstalk if c.n_dots},
+    }
+    return written, outcome
 
 
 def _warning(frame: FrameRow, result: CountedFrame) -> str | None:
