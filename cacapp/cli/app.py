@@ -10,7 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from cacapp import __version__
-from cacapp.cli import analyse, assay, database, demo, evaluate, export, ingest, plugins, pseudo_labels, results, runs, train, weights
+from cacapp.cli import (
+    analyse,
+    assay,
+    control,
+    database,
+    demo,
+    evaluate,
+    export,
+    ingest,
+    plugins,
+    pseudo_labels,
+    results,
+    runs,
+    train,
+    weights,
+)
 from cacapp.errors import CacappError, UsageError
 
 OK, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
@@ -55,6 +70,7 @@ app.command("demo", rich_help_panel="Try it")(demo.demo)
 app.command("evaluate", rich_help_panel="Measure it")(evaluate.evaluate)
 app.command("benchmark", rich_help_panel="Measure it")(evaluate.benchmark)
 app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
+app.add_typer(control.app, name="control", rich_help_panel="Measure it")
 app.add_typer(train.app, name="models", rich_help_panel="Teach a model")
 app.add_typer(assay.app, name="assay", rich_help_panel="Set-up")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Set-up")

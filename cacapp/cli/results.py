@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cacapp.db.cell_queries import CellRow
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
+    from cacapp.steps.control import Pools
+    from cacapp.steps.extras import Extras
 
 CLASS_ORDER = ("normal", "loss", "gain", "cac")
 WIDE = 110
@@ -101,20 +103,25 @@ def print_patients(db: str | None, codes: Sequence[str] = ()) -> None:
 
 def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | None, quiet: bool) -> None:
     from cacapp.db.session import open_database
+    from cacapp.steps.extras import extras_of
     from cacapp.steps.report import patients_with_results
 
-    found = patients_with_results(open_database(db, create=False), codes)
+    record = open_database(db, create=False)
+    found = patients_with_results(record, codes)
+    with record.reading() as session:
+        pools: Pools = {}
+        extras = [extras_of(session, p.result, pools) for p in found]
     if form == "json":
-        _deliver_json([_record(p) for p in found], out)
+        _deliver_json([_record(p, e) for p, e in zip(found, extras, strict=True)], out)
     elif form == "csv":
-        _deliver_text(_csv([_record(p) for p in found]), out)
+        _deliver_text(_csv([_record(p, e) for p, e in zip(found, extras, strict=True)]), out)
     elif not found:
         say("no patients yet; add slides with: cacapp ingest", quiet)
     elif not quiet:
-        _print_patients_table(found)
+        _print_patients_table(found, extras)
 
 
-def _print_patients_table(found: Sequence[PatientSummary]) -> None:
+def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extras]) -> None:
     counted = [(p, p.result) for p in found if p.result is not None]
     classes = list(dict.fromkeys(name for _, r in counted for name, n in r.classes.items() if n or name in CLASS_ORDER))
     classes.sort(key=lambda name: (CLASS_ORDER.index(name) if name in CLASS_ORDER else len(CLASS_ORDER), name))
@@ -128,7 +135,7 @@ def _print_patients_table(found: Sequence[PatientSummary]) -> None:
         "verdict",
     ]
     rows: list[list[Value]] = []
-    for p in found:
+    for p, extra in zip(found, extras, strict=True):
         r = p.result
         if r is None:
             rows.append([p.patient.code, *[None] * (len(columns) - 2), Text("not counted yet", "yellow")])
@@ -140,28 +147,31 @@ def _print_patients_table(found: Sequence[PatientSummary]) -> None:
         rate = None
         if r.cacs_per_100ul is not None:
             rate = f"{r.cacs_per_100ul:.2f}{' ' if wide else NEW_LINE}({r.cacs_per_100ul_low:.2f}–{r.cacs_per_100ul_high:.2f})"
-        cacs = f"{r.cacs}{polyploid if wide else ''}"
+        false = "" if extra.false_cacs is None else f"{NEW_LINE}({extra.false_cacs['expected']:.2g} false expected)"
+        cacs = f"{r.cacs}{polyploid if wide else ''}{false}"
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
-        rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r)])
+        rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r, extra)])
     print_table(columns, rows, caption="Research use only.")
 
 
-def _verdict(result: PatientResult) -> Text:
+def _verdict(result: PatientResult, extra: Extras) -> Text:
     style = {"increased": "bold red", "not increased": "green"}
     text = Text(result.verdict, next((s for start, s in style.items() if result.verdict.startswith(start)), "yellow"))
     if result.verdict != result.verdict_without_polyploid:
         text.append(f"\nwithout polyploids: {result.verdict_without_polyploid}", "dim not bold default")
     if result.frames_failed:
         text.append(f"\n{result.frames_failed} of {result.frames} frames missing", "not bold yellow")
+    for line in extra.remarks:
+        text.append(f"\n{line}", "not bold yellow")
     return text
 
 
-def _record(summary: PatientSummary) -> dict[str, Any]:
+def _record(summary: PatientSummary, extra: Extras) -> dict[str, Any]:
     result = summary.result
     base = {"patient": summary.patient.code, "slides": summary.slides}
     if result is None:
         return base | {"frames": summary.frames, "verdict": None}
-    return base | {name: value for name, value in result.model_dump().items() if name not in ("patient_id",)}
+    return base | {name: value for name, value in result.model_dump().items() if name not in ("patient_id",)} | extra.record()
 
 
 def _csv(records: Sequence[dict[str, Any]]) -> str:

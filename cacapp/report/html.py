@@ -37,6 +37,7 @@ def render_html(report: PatientReport) -> str:
             drawn=sum(bool(c.pictures) for c in flagged),
             frames_drawn=sum(f.picture is not None for f in report.frames),
             caveats=wording.caveats(report),
+            budget_sentences=wording.budget_sentences(report.budget, report.controls_left_out),
             criterion=wording.criterion(report.criteria),
             reckoning=wording.reckoning(report.result, report.criteria),
             sentence=wording.verdict_sentence(report.verdict, report.result, report.criteria),

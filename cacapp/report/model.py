@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cacapp.fish.control import ErrorBudget
 from cacapp.report.contrast import ContrastLimits
 
 MAX_CELL_PICTURES = 60
@@ -243,6 +244,8 @@ class PatientReport:
     Attributes:
         verdict, verdict_without_polyploid: each one of the words in ``criteria.verdicts``.
         flagged: CAC candidates and cells to review, in any order; the page sorts them.
+        budget: false CACs to expect, from healthy donors' slides; None where there are none that were counted alike.
+        controls_left_out: registered controls that were counted otherwise, or not yet.
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
     """
 
@@ -261,6 +264,8 @@ class PatientReport:
     contrast: tuple[ContrastLimits, ...] = ()
     provenance: tuple[RunProvenance, ...] = ()
     files: tuple[SourceFile, ...] = ()
+    budget: ErrorBudget | None = None
+    controls_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

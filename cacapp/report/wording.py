@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from cacapp.fish.control import ErrorBudget
 from cacapp.report.model import Criteria, PatientReport, ResultNumbers, VerdictWords
 
 RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
@@ -166,3 +167,40 @@ def caveats(report: PatientReport) -> list[str]:
         waits = "waits" if result.needs_review == 1 else "wait"
         found.append(f"{plural(result.needs_review, 'cell')} {waits} for a person's look; all calls on this page are the software's.")
     return found
+
+
+def budget_sentences(budget: ErrorBudget | None, left_out: int) -> list[str]:
+    """How many false CACs to expect and how probable the observed count is under them; that it is unknown without controls."""
+    others = ""
+    if left_out:
+        others = f" Left out: {plural(left_out, 'control slide')}, counted with another assay or other algorithms, or not yet."
+    if budget is None:
+        return [
+            "The false-CAC rate is unknown: no slide of a healthy donor was counted in the same way (cacapp control add registers them), "
+            f"so how many of these CACs are errors cannot be said.{others}"
+        ]
+    pool, share = budget.pool, number(100 * budget.confidence, 1)
+    low, high = (number(10_000 * r) for r in (budget.rate_low, budget.rate_high))
+    rate = (
+        f"Controls: {plural(pool.cacs, 'CAC')} among {plural(pool.evaluable, 'evaluable cell')} on {plural(pool.slides, 'slide')} of "
+        f"{plural(pool.donors, 'healthy donor')}, a false-CAC rate of {number(10_000 * budget.rate)} per 10,000 cells "
+        f"({share} % exact interval {low}–{high}).{others}"
+    )
+    expected = (
+        f"On this patient's {plural(budget.cells, 'evaluable cell')}, {number(budget.expected)} false CACs are to be expected "
+        f"({number(budget.expected_low)}–{number(budget.expected_high)}); {integer(budget.observed)} "
+        f"{'was' if budget.observed == 1 else 'were'} called."
+    )
+    if not budget.observed:
+        return [rate, expected]
+    at_rate = f"{probability(budget.probability)} at the controls' rate, " if pool.cacs else ""
+    chance = (
+        f"Errors alone give {integer(budget.observed)} or more with probability {at_rate}{probability(budget.probability_high)} "
+        f"at the upper end of its interval; {probability(budget.probability_exact)} by an exact test of the patient against the controls."
+    )
+    return [rate, expected, chance]
+
+
+def probability(p: float) -> str:
+    """Two significant digits; "below 0.0001" for less."""
+    return "below 0.0001" if p < 0.0001 else f"{p:.2g}"

@@ -37,6 +37,7 @@ from cacapp.report.model import (
     SourceFile,
     VerdictWords,
 )
+from cacapp.steps.control import budget_of
 from cacapp.steps.files import write_atomically
 from cacapp.steps.pictures import draw
 from cacapp.steps.progress import Progress, Silent
@@ -108,6 +109,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
             for f in frames
             for uri, sha in sorted({(c.uri, c.sha256) for c in frame_source(session, f).channels})
         )
+        budget = budget_of(session, result)
         provenance = tuple(_provenance(session, run, slides) for run in counted)
     shown = [row for row in rows if row.evaluable and (row.is_cac or row.needs_review)]
     pixel_size = {cast(int, f.id): f.pixel_size_um for f in frames}
@@ -126,6 +128,8 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         failed_frames=failed,
         provenance=tuple(p for pair in provenance for p in pair),
         files=files,
+        budget=budget.known,
+        controls_left_out=len(budget.left_out),
     )
     pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress)
     return replace(
