@@ -13,6 +13,9 @@ from cacapp.arrays.background import levels, neighbourhood_peak
 from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, instances_of, landscape
 from cacapp.types import Array, Instance
 
+LARGEST_HOLE = 0.1
+"""Of a nucleus, share of its area: what is darker inside is filled up to this."""
+
 
 class Watershed(CoarsePrompter):
     """Local threshold, distance transform, basins by steepest ascent, fusion of basins with a shallow border.
@@ -61,7 +64,9 @@ class Watershed(CoarsePrompter):
         around = neighbourhood_peak(smooth, self.neighbourhood * diameter_px)
         lifted = smooth - grey.background
         mask = (lifted > rise) & (lifted > self.local_share * (around - grey.background))
-        opened = cv2.morphologyEx(fill_holes(mask).astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        # a larger hole lies between nuclei: filled, a confluent sheet would be one nucleus
+        solid = fill_holes(mask, LARGEST_HOLE * np.pi / 4 * diameter_px**2)
+        opened = cv2.morphologyEx(solid.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
         return opened.astype(bool)
 
     def _trimmed(self, labels: Array, lifted: Array) -> Array:

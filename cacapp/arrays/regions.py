@@ -10,11 +10,16 @@ from cacapp.types import Array, Instance
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
-def fill_holes(mask: Array) -> Array:
-    """A (Y, X) bool mask with every background region that does not reach the frame's edge filled (4-connected)."""
+def fill_holes(mask: Array, largest_px: float = np.inf) -> Array:
+    """A (Y, X) bool mask with each background part of at most ``largest_px`` that does not reach the frame's edge filled (4-connected)."""
     padded = cv2.copyMakeBorder((~mask).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: Array = padded[1:-1, 1:-1] != 2
+    if np.isfinite(largest_px):
+        _, holes, stats, _ = cv2.connectedComponentsWithStats((filled & ~mask).astype(np.uint8), connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] <= largest_px
+        small[0] = False
+        filled = mask | small[holes]
     return filled
 
 

@@ -187,3 +187,11 @@ def test_weights_that_were_cut_off_are_refused_in_one_line(tmp_path: Path, suffi
     with pytest.raises(CacappError, match=str(cut)) as refused:
         load_sam("nuclei_t", cut, "cpu")
     assert "\n" not in str(refused.value)
+
+
+def test_a_confluent_sheet_is_nuclei_not_one_mask() -> None:
+    step = 1.9 * RADIUS  # neighbours overlap
+    dapi, labels = frame_of([(y, x) for y in np.arange(20, 290, step) for x in np.arange(20, 310, step)])
+    found = segmented(dapi)
+    assert abs(len(found) - labels.max()) <= 0.1 * labels.max()
+    assert np.mean([iou > 0.5 for iou in ious(labels, found)]) > 0.9
