@@ -14,6 +14,10 @@ from cacapp.types import Array, Instance, Signals
 
 NOISE_PIXELS = 1000
 MIN_NOISE_PIXELS = 100
+MIN_PIXELS_BESIDE_DOTS = 40
+MASK_SNR = 5.0  # what stands out this much of a nucleus' texture is no part of its noise
+MASK_SIGMAS = 4.0  # a dot and the dark ring that the filter draws around it
+MASK_ROUNDS = 3  # strong dots hide weaker ones until they are left out
 RING_POINTS = 16
 RING_SIGMAS = 3.0
 RING_PERCENTILE = 75  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
@@ -23,8 +27,8 @@ class LogDetector(SignalDetector):
     """Maxima over place and scale of -σ² ∇²G_σ * image (Lindeberg 1998), found inside nuclei only.
 
     A Gaussian dot of amplitude A answers with A/2 at its own σ: that gives its amplitude above whatever background is flat or sloping under
-    it. Noise is the spread (1.4826 MAD) of the same response inside the same nucleus, so texture and autofluorescence of a nucleus count
-    as its own noise; SNR is response over noise. Positions are refined by a parabola through the maximum and its neighbours.
+    it. Noise is the spread (1.4826 MAD) of the same response inside the same nucleus beside its dots, so texture and autofluorescence of a
+    nucleus count as its own noise; SNR is response over noise. Positions are refined by a parabola through the maximum and its neighbours.
     """
 
     name: ClassVar[str] = "log"
@@ -77,22 +81,25 @@ class LogDetector(SignalDetector):
 
     def _respond(self, mosaic: Mosaic, sigmas: Array, rim_px: int) -> tuple[Array, Array, Array, list[Array]]:
         """The best response over scales (Y, X), its scale index, the noise (N, S) of each nucleus at each scale, the smoothed canvases."""
-        smoothed = []
+        smoothed, responses = [], []
         best = np.full(mosaic.canvas.shape, -np.inf, np.float32)
         scale = np.zeros(mosaic.canvas.shape, np.uint8)
-        noise = np.empty((len(mosaic.windows), len(sigmas)), np.float32)
-        core = cv2.erode(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
-        samples = [_sample(mosaic, core, n) for n in range(len(mosaic.windows))]
         for s, sigma in enumerate(sigmas):
             size = 2 * int(np.ceil(4 * sigma)) + 1
             smooth = cv2.GaussianBlur(mosaic.canvas, (size, size), sigma)
             response = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, scale=-(sigma**2))
             smoothed.append(smooth)
+            responses.append(response)
+            np.copyto(scale, np.uint8(s), where=response > best)
+            np.maximum(best, response, out=best)
+        core = cv2.erode(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
+        middle = len(sigmas) // 2
+        samples = _without_dots([_sample(mosaic, core, n) for n in range(len(mosaic.windows))], responses[middle], mosaic, sigmas[middle])
+        noise = np.empty((len(mosaic.windows), len(sigmas)), np.float32)
+        for s, response in enumerate(responses):
             flat = response.ravel()
             for n, pixels in enumerate(samples):
                 noise[n, s] = _spread(flat[pixels])
-            np.copyto(scale, np.uint8(s), where=response > best)
-            np.maximum(best, response, out=best)
         floor = np.median(noise, axis=0) * 0.1
         return best, scale, np.maximum(noise, np.maximum(floor, 1e-3)), smoothed
 
@@ -109,6 +116,28 @@ def _sample(mosaic: Mosaic, core: Array, n: int) -> Array:
         step, (y, x) = 1, np.nonzero(inside)
     pixels: Array = (y * step + rows.start) * mosaic.canvas.shape[1] + x * step + cols.start
     return pixels
+
+
+def _without_dots(samples: list[Array], response: Array, mosaic: Mosaic, sigma: float) -> list[Array]:
+    """The samples less the pixels on and around dots, which would count as noise where a small nucleus holds many bright ones.
+
+    Where fewer than ``MIN_PIXELS_BESIDE_DOTS`` would be left, the sample stays as it was.
+    """
+    peaks = (response == cv2.dilate(response, np.ones((3, 3), np.uint8))) & (mosaic.owner > 0)
+    rows, cols = np.nonzero(peaks)
+    owner, height = mosaic.owner[rows, cols] - 1, response[rows, cols]
+    flat = response.ravel()
+    side = 2 * int(np.ceil(MASK_SIGMAS * sigma)) + 1
+    kept = samples
+    for _ in range(MASK_ROUNDS):
+        noise = np.array([_spread(flat[pixels]) for pixels in kept], np.float32)
+        dots = height > MASK_SNR * noise[owner]
+        marked = np.zeros(response.shape, np.uint8)
+        marked[rows[dots], cols[dots]] = 1
+        free = ~cv2.dilate(marked, np.ones((side, side), np.uint8)).astype(bool).ravel()
+        left = [pixels[free[pixels]] for pixels in samples]
+        kept = [new if len(new) >= MIN_PIXELS_BESIDE_DOTS else old for new, old in zip(left, kept, strict=True)]
+    return kept
 
 
 def _spread(values: Array) -> float:

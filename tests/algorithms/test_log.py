@@ -82,6 +82,17 @@ def test_snr_is_height_over_the_noise_of_the_nucleus() -> None:
     assert noisier == pytest.approx(values[-1] / 2, rel=0.25)
 
 
+@pytest.mark.parametrize("radius", [26, 30, 35])
+def test_many_bright_dots_do_not_hide_a_weak_one_of_their_nucleus(radius: int) -> None:
+    ring = [(50 + 0.6 * radius * np.sin(a), 50 + 0.6 * radius * np.cos(a)) for a in np.linspace(0, 2 * np.pi, 6)[:-1]]
+    weak = [(*ring[0], 300.0, 2.0)]
+    alone = find(plane(weak), [disk(50, 50, SHAPE, radius)])
+    among = find(plane(weak + [(y, x, 4000.0, 2.0) for y, x in ring[1:]]), [disk(50, 50, SHAPE, radius)])
+    assert len(alone) == 1
+    assert len(among) == 5
+    assert among.snr.min() == pytest.approx(alone.snr[0], rel=0.4)
+
+
 def test_empty_nuclei_with_noise_hold_no_dots() -> None:
     places = [(45 + 90 * r, 45 + 90 * c) for r in range(10) for c in range(20)]
     shape = (910, 1810)
