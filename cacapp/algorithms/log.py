@@ -8,16 +8,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from cacapp.algorithms.dot_noise import nuclear_noise
 from cacapp.api import Field, SignalDetector
 from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.types import Array, Instance, Signals
 
-NOISE_PIXELS = 1000
-MIN_NOISE_PIXELS = 100
-MIN_PIXELS_BESIDE_DOTS = 40
-MASK_SNR = 5.0  # what stands out this much of a nucleus' texture is no part of its noise
-MASK_SIGMAS = 4.0  # a dot and the dark ring that the filter draws around it
-MASK_ROUNDS = 3  # strong dots hide weaker ones until they are left out
 RING_POINTS = 16
 RING_SIGMAS = 3.0
 RING_PERCENTILE = 75  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
@@ -40,7 +35,7 @@ class LogDetector(SignalDetector):
     min_snr: float = Field(6.0, gt=0, description="weakest candidate, response over the nucleus' noise")
     min_roundness: float = Field(0.3, ge=0, le=1, description="smaller over larger curvature of a dot's top; edges and ridges have 0")
     min_prominence: float = Field(
-        0.3,
+        0.2,
         ge=0,
         le=1,
         description="least height above the surrounding ring, share of that of a Gaussian dot; the rim of a bright nucleus has 0",
@@ -92,58 +87,7 @@ class LogDetector(SignalDetector):
             responses.append(response)
             np.copyto(scale, np.uint8(s), where=response > best)
             np.maximum(best, response, out=best)
-        core = cv2.erode(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
-        middle = len(sigmas) // 2
-        samples = _without_dots([_sample(mosaic, core, n) for n in range(len(mosaic.windows))], responses[middle], mosaic, sigmas[middle])
-        noise = np.empty((len(mosaic.windows), len(sigmas)), np.float32)
-        for s, response in enumerate(responses):
-            flat = response.ravel()
-            for n, pixels in enumerate(samples):
-                noise[n, s] = _spread(flat[pixels])
-        floor = np.median(noise, axis=0) * 0.1
-        return best, scale, np.maximum(noise, np.maximum(floor, 1e-3)), smoothed
-
-
-def _sample(mosaic: Mosaic, core: Array, n: int) -> Array:
-    """Flat canvas indices of about ``NOISE_PIXELS`` evenly taken pixels in the core of a nucleus, or in all of it where it has none."""
-    rows, cols = mosaic.windows[n]
-    inside = core[rows, cols]
-    if np.count_nonzero(inside) < MIN_NOISE_PIXELS:
-        inside = mosaic.inside[rows, cols]
-    step = max(1, int(np.sqrt(np.count_nonzero(inside) / NOISE_PIXELS)))
-    y, x = np.nonzero(inside[::step, ::step])
-    if not len(y):
-        step, (y, x) = 1, np.nonzero(inside)
-    pixels: Array = (y * step + rows.start) * mosaic.canvas.shape[1] + x * step + cols.start
-    return pixels
-
-
-def _without_dots(samples: list[Array], response: Array, mosaic: Mosaic, sigma: float) -> list[Array]:
-    """The samples less the pixels on and around dots, which would count as noise where a small nucleus holds many bright ones.
-
-    Where fewer than ``MIN_PIXELS_BESIDE_DOTS`` would be left, the sample stays as it was.
-    """
-    peaks = (response == cv2.dilate(response, np.ones((3, 3), np.uint8))) & (mosaic.owner > 0)
-    rows, cols = np.nonzero(peaks)
-    owner, height = mosaic.owner[rows, cols] - 1, response[rows, cols]
-    flat = response.ravel()
-    side = 2 * int(np.ceil(MASK_SIGMAS * sigma)) + 1
-    kept = samples
-    for _ in range(MASK_ROUNDS):
-        noise = np.array([_spread(flat[pixels]) for pixels in kept], np.float32)
-        dots = height > MASK_SNR * noise[owner]
-        marked = np.zeros(response.shape, np.uint8)
-        marked[rows[dots], cols[dots]] = 1
-        free = ~cv2.dilate(marked, np.ones((side, side), np.uint8)).astype(bool).ravel()
-        left = [pixels[free[pixels]] for pixels in samples]
-        kept = [new if len(new) >= MIN_PIXELS_BESIDE_DOTS else old for new, old in zip(left, kept, strict=True)]
-    return kept
-
-
-def _spread(values: Array) -> float:
-    """Robust standard deviation: 1.4826 times the median absolute deviation from the median."""
-    half = len(values) // 2
-    return float(1.4826 * np.partition(np.abs(values - np.partition(values, half)[half]), half)[half])
+        return best, scale, nuclear_noise(mosaic, responses, sigmas, rim_px), smoothed
 
 
 def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
@@ -174,8 +118,8 @@ def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Ar
             continue
         y = np.rint(rows[at, None] + RING_SIGMAS * sigmas[s] * np.sin(angle)).astype(int)
         x = np.rint(cols[at, None] + RING_SIGMAS * sigmas[s] * np.cos(angle)).astype(int)
-        ring = image[np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)]
-        height = image[rows[at], cols[at]] - np.percentile(ring, RING_PERCENTILE, axis=1)
+        y, x = np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)
+        height = image[rows[at], cols[at]] - np.percentile(image[y, x], RING_PERCENTILE, axis=1)
         result[at] = height / (expected * response[at])
     return result
 
