@@ -13,6 +13,7 @@ from cacapp import __version__
 from cacapp.cli import (
     analyse,
     assay,
+    compare,
     control,
     database,
     demo,
@@ -69,6 +70,7 @@ app.command("simulate", rich_help_panel="Try it")(demo.simulate)
 app.command("demo", rich_help_panel="Try it")(demo.demo)
 app.command("evaluate", rich_help_panel="Measure it")(evaluate.evaluate)
 app.command("benchmark", rich_help_panel="Measure it")(evaluate.benchmark)
+app.command("compare", rich_help_panel="Measure it")(compare.compare)
 app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.add_typer(control.app, name="control", rich_help_panel="Measure it")
 app.add_typer(train.app, name="models", rich_help_panel="Teach a model")

@@ -36,7 +36,7 @@ def draw(
 
     The most urgent flagged cells and the first frames with CACs are drawn, as many as the page holds.
     """
-    cell_pictures: Pictures = {}
+    pictures: Pictures = {}
     overviews: Overviews = {}
     contrast = []
     wanted = {cell.cell_id for cell in by_urgency(report.flagged)[:MAX_CELL_PICTURES]}
@@ -48,7 +48,7 @@ def draw(
         if not readable:
             continue
         step = max(1, -(-len(readable) // CONTRAST_FRAMES))
-        limits = contrast_limits((_planes(frame) for _, frame in readable[::step]), f"slide {slide.barcode}")
+        limits = contrast_limits((planes_of(frame) for _, frame in readable[::step]), f"slide {slide.barcode}")
         contrast.append(limits)
         flagged = [r for r in rows if r.slide == slide.barcode and r.cell_id in wanted]
         for row, frame in readable:
@@ -59,10 +59,10 @@ def draw(
             with db.reading() as session:
                 records = {c.id: c for c in read_cells(session, mine[0].segment_run_id, cast(int, row.id))}
             if chosen:
-                cell_pictures |= _cells(db, frame, chosen, records, limits)
+                pictures |= cell_pictures(db, frame, chosen, records, limits)
             if (slide.barcode, row.name) in drawn_frames:
                 overviews[slide.barcode, row.name] = _frame(frame, mine, records, limits)
-    return cell_pictures, overviews, tuple(contrast)
+    return pictures, overviews, tuple(contrast)
 
 
 def _readable(db: Database, frames: Sequence[FrameRow], barcode: str, progress: Progress) -> Iterator[tuple[FrameRow, Frame]]:
@@ -75,12 +75,21 @@ def _readable(db: Database, frames: Sequence[FrameRow], barcode: str, progress: 
             progress.warn(f"report: slide {barcode}, frame {row.name}: no pictures: {error}")
 
 
-def _planes(frame: Frame) -> dict[str, Array]:
+def planes_of(frame: Frame) -> dict[str, Array]:
+    """All channels of a frame, read."""
     return {name: frame.channel(name) for name in frame.channel_names}
 
 
-def _cells(db: Database, frame: Frame, chosen: Sequence[CellRow], records: Mapping[int, CellRecord], limits: ContrastLimits) -> Pictures:
-    planes = _planes(frame)
+def cell_pictures(
+    db: Database,
+    frame: Frame,
+    chosen: Sequence[CellRow],
+    records: Mapping[int, CellRecord],
+    limits: ContrastLimits,
+    encoding: str = "webp",
+) -> Pictures:
+    """Pictures of cells of one frame by cell id, all at one magnification; ``records`` hold their masks."""
+    planes = planes_of(frame)
     side = window_side_px([records[r.cell_id].instance.bbox_xywh for r in chosen])
     result: Pictures = {}
     for row in chosen:
@@ -91,7 +100,7 @@ def _cells(db: Database, frame: Frame, chosen: Sequence[CellRow], records: Mappi
             dots = signals_of(session, row.cell_id, row.run_id)
         marks = [SignalMark(d.channel, d.yx[0] - top, d.yx[1] - left, d.sigma_px, d.reason is None) for d in dots]
         mask = _pasted(nucleus.mask, nucleus.bbox_xywh, (left, top, width, height))
-        result[row.cell_id] = cell_crops(crops, mask, marks, limits, pixel_size_um=frame.pixel_size_um)
+        result[row.cell_id] = cell_crops(crops, mask, marks, limits, pixel_size_um=frame.pixel_size_um, encoding=encoding)
     return result
 
 
