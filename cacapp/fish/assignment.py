@@ -18,7 +18,8 @@ class Assignment:
 
     Attributes:
         cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
-        other: (N,) int32, the second nearest nucleus within the contested reach, -1 where there is none: the dot is contested.
+        other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is contested.
+            -1 where there is none.
         shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
     """
 
@@ -36,14 +37,16 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested
         yx: (N, 2) px, sub-pixel, in the frame's coordinates.
         nuclei: M instances; they may overlap.
         tolerance_px: largest distance to the mask.
-        contested_px: a dot of one nucleus this near to another one's mask is contested; at least, and by default, ``tolerance_px``.
+        contested_px: a dot is contested where its distance to a second mask plus its depth in the first (its distance to the nearest
+            pixel that is not on it) is at most this; ``tolerance_px`` by default. A dot inside two masks always is.
     """
     n = len(yx)
     cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
     shared = np.zeros(n, bool)
     if n == 0 or not nuclei:
         return Assignment(cell, other, shared)
-    masks = _PaddedMasks(nuclei, max(tolerance_px, contested_px or 0.0))
+    reach_px = tolerance_px if contested_px is None else contested_px
+    masks = _PaddedMasks(nuclei, max(tolerance_px, reach_px))
     for start in range(0, n, DOTS_AT_ONCE):
         part = slice(start, start + DOTS_AT_ONCE)
         dot, nucleus, distance = masks.near(np.asarray(yx[part], np.float64))
@@ -54,9 +57,25 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested
         cell[start + dot[first]] = nucleus[first]
         second = first[first + 1 < len(dot)] + 1
         second = second[dot[second] == dot[second - 1]]
+        depth = np.array([_depth(nuclei[i], yx[start + d]) for i, d in zip(nucleus[second - 1], dot[second], strict=True)], float)
+        second = second[(distance[second] == 0) | (distance[second] + depth <= reach_px)]
         other[start + dot[second]] = nucleus[second]
         shared[start + dot[second]] = distance[second] == 0
     return Assignment(cell, other, shared)
+
+
+def _depth(nucleus: Instance, yx: Array) -> float:
+    """Distance (px) of a dot to the nearest pixel centre off the nucleus, 0 for a dot that is not on it."""
+    x, y, w, h = nucleus.bbox_xywh
+    row, col = (int(v) for v in np.floor(np.asarray(yx, float) + 0.5) - (y, x))
+    if not (0 <= row < h and 0 <= col < w and nucleus.mask[row, col]):
+        return 0.0
+    # further than the box's rim no pixel needs looking at
+    reach = min(row + 1, h - row, col + 1, w - col)
+    top, left = max(0, row - reach), max(0, col - reach)
+    rows, cols = np.nonzero(~nucleus.mask[top : row + reach + 1, left : col + reach + 1])
+    away = np.hypot(rows + top + y - yx[0], cols + left + x - yx[1])
+    return float(min(away.min(initial=np.inf), yx[0] - y + 1, y + h - yx[0], yx[1] - x + 1, x + w - yx[1]))
 
 
 class _PaddedMasks:

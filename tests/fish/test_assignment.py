@@ -48,6 +48,13 @@ def test_between_two_nuclei_the_nearer_one_wins_and_the_dot_is_contested() -> No
     assert not a.shared.any()
 
 
+@pytest.mark.parametrize(("x", "other"), [(18.6, 1), (17.0, 1), (16.0, -1), (10.0, -1)])
+def test_a_dot_deep_inside_its_nucleus_is_not_contested_however_near_the_other_is(x: float, other: int) -> None:
+    # The squares touch at x = 19.5. The deeper the dot, the further the outline would have to be wrong: 0.4 + 1.4, 3 + 2 px ...
+    a = assign(np.array([[10.0, x]]), [square(0, 0, 20), square(20, 0, 20)], 2, 6)
+    assert (a.cell[0], a.other[0]) == (0, other)
+
+
 def test_in_an_overlap_the_smaller_nucleus_lies_on_top_and_the_dot_is_shared() -> None:
     big, small = disk(50, 50, 30), disk(50, 80, 15)
     a = assign(yx((50, 72), (50, 40), (50, 90)), [big, small], 1)
@@ -79,15 +86,18 @@ def test_assignment_agrees_with_a_search_over_every_pixel(seed: int, tolerance: 
     dots = rng.uniform(0, 80, (40, 2))
     a = assign(dots, nuclei, tolerance)
     for i, (y, x) in enumerate(dots):
-        distances = []
+        distances, depths = [], []
         for n in nuclei:
             left, top, w, h = n.bbox_xywh
             rows, cols = np.nonzero(n.mask)
             inside = 0 <= round(y) - top < h and 0 <= round(x) - left < w and n.mask[round(y) - top, round(x) - left]
             distances.append(0.0 if inside else float(np.hypot(rows + top - y, cols + left - x).min()))
+            off_rows, off_cols = np.nonzero(~np.pad(n.mask, 1))
+            depths.append(float(np.hypot(off_rows + top - 1 - y, off_cols + left - 1 - x).min()) if inside else 0.0)
         near = [d for d in distances if d <= tolerance]
         assert (a.cell[i] >= 0) == bool(near)
-        assert (a.other[i] >= 0) == (len(near) > 1)
         assert a.shared[i] == (near.count(0.0) > 1)
+        contested = len(near) > 1 and (near.count(0.0) > 1 or sorted(near)[1] + depths[a.cell[i]] <= tolerance)
+        assert (a.other[i] >= 0) == contested
         if near:
             assert distances[a.cell[i]] == min(distances)
