@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, mod
 
 from cacapp.errors import UsageError
 from cacapp.fish.contradictions import contradiction
+from cacapp.fish.qc import Quality
 from cacapp.fish.ratio import Ratio
 from cacapp.fish.rules import OTHER, CellClass, Name, Strict, Subtype
 
@@ -91,6 +92,9 @@ class Nuclei(Strict):
     aggregates: tuple[Aggregate, ...] = Field((), description="a nucleus to which any of them applies is an aggregate")
     min_focus_medians: float = Field(ge=0, lt=1)
     min_population: int = Field(10, ge=3, description="fewer single nuclei: no gate relative to the population")
+    max_saturated_share: float = Field(0.05, gt=0, le=1, description="of a nucleus' pixels, in any channel")
+    max_signals: int = Field(20, ge=3, description="more signals of one probe than this are specks, not copies")
+    exclude_without_signal: bool = Field(False, description="a nucleus without a signal in one channel; without any it is never evaluable")
 
 
 class Verdicts(Strict):
@@ -129,6 +133,7 @@ class Assay(Strict):
     classes: tuple[CellClass, ...] = Field(min_length=1)
     subtypes: tuple[Subtype, ...] = ()
     patient: Patient
+    quality: Quality = Field(Quality(), description="limits of the slide's quality")
     ratio: Ratio | None = Field(None, description="the patient's criterion of a ratio assay, in place of CACs per 100 µL")
     _text: str | None = PrivateAttr(default=None)
 

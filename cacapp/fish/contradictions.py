@@ -19,7 +19,7 @@ Problem = tuple[str, str] | None
 def contradiction(assay: Assay) -> Problem:
     """(key, what is wrong with it), None for an assay that is sound. Entries of a list are numbered from 1: ``probes #2``."""
     checks = (_probe_problem, _alias_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem)
-    for check in (*checks, _ratio_problem):
+    for check in (*checks, _ratio_problem, _quality_problem):
         if (problem := check(assay)) is not None:
             return problem
     return None
@@ -148,3 +148,10 @@ def _ratio_problem(assay: Assay) -> Problem:
     if words.equivocal is None and any(o.verdict == "equivocal" for o in assay.ratio.outcomes):
         return "patient.verdicts.equivocal", "missing; an outcome of [ratio] is equivocal"
     return assay.ratio.problem(assay.channels)
+
+
+def _quality_problem(assay: Assay) -> Problem:
+    highest = max(p.copies for p in assay.probes)
+    if assay.nuclei.max_signals <= highest:
+        return "nuclei.max_signals", f"{assay.nuclei.max_signals} would exclude normal nuclei, which have {highest} signals; give more"
+    return assay.quality.problem()

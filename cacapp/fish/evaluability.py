@@ -15,7 +15,11 @@ AGGREGATE = "aggregate"
 SOLIDITY = "solidity"
 FOCUS = "focus"
 SHARED_SIGNAL = "shared_signal"
-REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL)
+SATURATED = "saturated"
+NO_SIGNAL = "no_signal"
+IMPLAUSIBLE = "implausible_number"
+DUPLICATE = "duplicate"
+REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL, SATURATED, NO_SIGNAL, IMPLAUSIBLE, DUPLICATE)
 SINGLE_RANGE = (0.5, 1.6)  # of the median: what is neither a fragment nor two nuclei in one
 ROUNDS = 3
 
@@ -62,7 +66,14 @@ def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Populati
 
 
 def judge_nuclei(
-    shapes: Shapes, focus: Array | None, assay: Assay, *, shared: Array | None = None, population: Population | None = None
+    shapes: Shapes,
+    focus: Array | None,
+    assay: Assay,
+    *,
+    shared: Array | None = None,
+    saturated: Array | None = None,
+    counts: Array | None = None,
+    population: Population | None = None,
 ) -> list[str | None]:
     """For each nucleus the reason why it is not evaluable, the first that applies, or None.
 
@@ -74,18 +85,24 @@ def judge_nuclei(
     focus: far less sharp than the population.
     shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.spots.shared_nuclei``).
 
+    saturated: too many of its pixels are as bright as the camera can tell.
+    no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
+    implausible_number: more signals of a probe than a cell can have, specks of dirt.
+
     Args:
         shapes: features of N instances of one frame.
         focus: (N,) sharpness, higher is sharper; NaN is unknown and passes. None: not measured, no gate.
         shared: (N,) bool, None: not known, no gate.
+        saturated: (N,) share of saturated pixels, None: not measured, no gate.
+        counts: (N, P) signals, None: not counted, no gate.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.
 
     Raises:
-        ValueError: focus or shared is of another length than shapes.
+        ValueError: focus, shared, saturated or counts is of another length than shapes.
     """
     n, gate = len(shapes), assay.nuclei
-    for name, values in (("focus", focus), ("shared", shared)):
+    for name, values in (("focus", focus), ("shared", shared), ("saturated", saturated), ("counts", counts)):
         if values is not None and len(values) != n:
             raise ValueError(f"{name} has {len(values)} values for {n} nuclei")
     population = single_nuclei(shapes, focus, assay) if population is None else population
@@ -102,6 +119,12 @@ def judge_nuclei(
         fails[FOCUS] = np.asarray(focus) < gate.min_focus_medians * population.focus
     if shared is not None:
         fails[SHARED_SIGNAL] = shared
+    if saturated is not None:
+        fails[SATURATED] = np.asarray(saturated) > gate.max_saturated_share
+    if counts is not None:
+        none: Array = np.asarray(counts) == 0
+        fails[NO_SIGNAL] = np.asarray(none.any(axis=1) if gate.exclude_without_signal else none.all(axis=1))
+        fails[IMPLAUSIBLE] = np.asarray((np.asarray(counts) > gate.max_signals).any(axis=1))
     reasons: list[str | None] = [None] * n
     for reason, failed in fails.items():
         for i in np.flatnonzero(failed):

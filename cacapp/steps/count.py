@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import permutations
 from typing import Any, cast
 
 import cv2
@@ -28,17 +29,21 @@ from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall, call_cells
 from cacapp.fish.evaluability import judge_nuclei
+from cacapp.fish.qc import FAILED_QC
 from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, shared_nuclei, snr_evidence
 from cacapp.frames import open_frame
 from cacapp.host import Host
+from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
+from cacapp.steps.qc import inspect_slide
 from cacapp.steps.result import refresh_results
 from cacapp.steps.select import chosen_slides
-from cacapp.types import Array, FrameSource, Instance, Shapes
+from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
+UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class CountedFrame:
     calls: list[CellCall]
     exclusions: list[str | None]
     crosstalk: list[Crosstalk]
+    quality: FrameQuality
 
 
 def count(
@@ -128,6 +134,10 @@ def count(
         job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
         reports.append(carry_out(db, job, force=force, engine=engine or Engine(), progress=progress))
     with db.session() as session:
+        for report in reports:
+            if not report.repeated:
+                for line in inspect_slide(session, report.run_id, plan.assay):
+                    progress.warn(line)
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
     for line in warnings:
         progress.warn(line)
@@ -141,19 +151,23 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
     with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
         planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
+        quality = measure_frame({DAPI: frame.channel(DAPI), **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
     candidates = dict(zip(assay.channels, found, strict=True))
     spots = judge_spots(candidates, task.nuclei, pixel, assay)
     n = len(task.nuclei)
-    gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n))
-    exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
     counts = count_signals(spots, n, assay)
+    gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)
+    exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
+    quality = with_signals(quality, spots, counts, np.array([reason is None for reason in exclusions], bool), assay)
+    if failed := failures(quality, assay):
+        exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
     weakest, strongest = snr_evidence(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
     calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most)
-    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, crosstalk)
+    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, crosstalk, quality)
 
 
 def without_crosstalk(
@@ -166,9 +180,12 @@ def without_crosstalk(
     """
     rules = assay.signals.bleed_through
     pairs = [(p.donor, p.acceptor, p.max_share) for p in rules.pairs]
+    known = {pair[:2] for pair in pairs}
+    # between dyes that are no neighbours it is measured too: it tells that channels are swapped
+    strangers = [(d, a, UNEXPECTED_MAX_SHARE) for d, a in permutations(assay.channels, 2) if (d, a) not in known]
     sigma_px = assay.signals.signal_diameter_px(pixel_size_um) / DIAMETER_IN_SIGMAS
-    found = estimate_crosstalk(planes, nuclei, pairs, sigma_px, rules.min_donor_spots)
-    return unmix(planes, found), found
+    found = estimate_crosstalk(planes, nuclei, [*pairs, *strangers], sigma_px, rules.min_donor_spots)
+    return unmix(planes, found[: len(pairs)]), found
 
 
 def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]] | None:
@@ -257,6 +274,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
     outcome = {
         "signals": {c: int(result.spots[c].counts.sum()) for c in channels},
         "crosstalk": {f"{c.donor}>{c.acceptor}": round(c.share, 4) for c in result.crosstalk if c.n_dots},
+        "quality": result.quality.record(),
     }
     return written, outcome
 

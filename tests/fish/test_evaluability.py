@@ -128,3 +128,30 @@ def test_no_nuclei_no_reasons() -> None:
 def test_a_focus_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="focus has 3 values for 30 nuclei"):
         judge_nuclei(shapes(), np.ones(3), KATZ)
+
+
+def counted(*rows: tuple[int, ...]) -> np.ndarray:
+    """Counts of the given nuclei, then 2,2,2,2 for the 30 ordinary ones."""
+    return np.array([*rows, *[(2, 2, 2, 2)] * 30])
+
+
+def test_a_nucleus_without_any_signal_is_not_evaluable() -> None:
+    s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1))
+    assert judge_nuclei(s, None, KATZ, counts=counted((0, 0, 0, 0), (0, 2, 2, 2)))[:2] == ["no_signal", None]
+
+
+def test_an_assay_may_exclude_a_nucleus_without_signal_in_one_channel() -> None:
+    strict = KATZ.model_copy(update={"nuclei": KATZ.nuclei.model_copy(update={"exclude_without_signal": True})})
+    s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1))
+    assert judge_nuclei(s, None, strict, counts=counted((0, 2, 2, 2), (1, 1, 1, 1)))[:2] == ["no_signal", None]
+
+
+def test_two_hundred_specks_are_no_copies() -> None:
+    s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1))
+    assert judge_nuclei(s, None, KATZ, counts=counted((2, 200, 2, 2), (2, 20, 2, 2)))[:2] == ["implausible_number", None]
+
+
+def test_a_saturated_nucleus_is_not_evaluable() -> None:
+    s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1))
+    share = np.array([0.06, 0.05, *[0.0] * 30])
+    assert judge_nuclei(s, None, KATZ, saturated=share)[:2] == ["saturated", None]

@@ -1,0 +1,118 @@
+"""What a channel's pixels say of its quality: background, saturation, sharpness of dots, and traces of a lossy file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cacapp.types import Array, Instance
+
+CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
+MAX_NUCLEI = 80  # looked at for what is a median over nuclei
+STEP = 4  # pixels between those looked at for what is a median over the background
+CLEAR = 6.0  # a dot stands this many standard deviations of the nucleus out
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneQuality:
+    """Measures of one channel of one frame.
+
+    Attributes:
+        background: median grey value outside the nuclei; ``noise``: standard deviation there, from the median absolute deviation.
+        top: the grey value at which the camera is full.
+        saturated: (N,) share of each nucleus' pixels at ``top``.
+        fill: how evenly nuclei shine: median over nuclei of (median - background) / (99.5th percentile - background); near 1 for a
+            counterstain, near 0 for dots. NaN without nuclei.
+        sharpness: median over nuclei with a clear dot of the share of its height that is lost ``radius_px`` away from its peak; near 1
+            for a dot in focus. NaN without clear dots.
+        blockiness: steps at every eighth pixel over those elsewhere; 1 for a camera's picture, above it for a JPEG.
+    """
+
+    background: float
+    noise: float
+    top: int
+    saturated: Array
+    fill: float
+    sharpness: float
+    blockiness: float
+
+
+def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float) -> PlaneQuality:
+    """Measures a channel.
+
+    Args:
+        plane: (Y, X) uint8 or uint16.
+        radius_px: half the diameter of a signal.
+    """
+    outside = np.ones(plane.shape, bool)
+    for nucleus in nuclei:
+        x, y, w, h = nucleus.bbox_xywh
+        outside[y : y + h, x : x + w] &= ~nucleus.mask
+    thin = plane[::STEP, ::STEP][outside[::STEP, ::STEP]]
+    thin = thin if thin.size else plane[::STEP, ::STEP].ravel()
+    background = float(np.median(thin))
+    noise = 1.4826 * float(np.median(np.abs(thin.astype(np.float32) - background)))
+    top = saturation_level(plane)
+    some = nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]
+    fills, drops = [], []
+    for nucleus in some:
+        x, y, w, h = nucleus.bbox_xywh
+        crop = plane[y : y + h, x : x + w].astype(np.float32)
+        values = crop[nucleus.mask]
+        middle, bright = (float(v) for v in np.percentile(values, (50, 99.5)))
+        fills.append((middle - background) / max(bright - background, 1.0))
+        drop = _drop(crop, nucleus.mask, middle, radius_px)
+        if drop is not None:
+            drops.append(drop)
+    return PlaneQuality(
+        background=background,
+        noise=noise,
+        top=top,
+        saturated=saturated_shares(plane, nuclei, top),
+        fill=float(np.median(fills)) if fills else float("nan"),
+        sharpness=float(np.median(drops)) if drops else float("nan"),
+        blockiness=blockiness(plane),
+    )
+
+
+def saturation_level(plane: Array) -> int:
+    """The grey value of a full pixel: a camera's top (2^8, 2^10, 2^12, 2^14 or 2^16, less 1) where the brightest pixel has just that."""
+    largest = int(plane.max(initial=0))
+    return largest if largest in CAMERA_TOPS else int(np.iinfo(plane.dtype).max)
+
+
+def saturated_shares(plane: Array, nuclei: Sequence[Instance], top: int) -> Array:
+    """(N,) share of each nucleus' pixels at or above ``top``."""
+    shares = np.zeros(len(nuclei))
+    if int(plane.max(initial=0)) < top:
+        return shares
+    for n, nucleus in enumerate(nuclei):
+        x, y, w, h = nucleus.bbox_xywh
+        shares[n] = np.mean(plane[y : y + h, x : x + w][nucleus.mask] >= top)
+    return shares
+
+
+def blockiness(plane: Array) -> float:
+    """Mean step between columns 8k - 1 and 8k over the mean step elsewhere: JPEG codes blocks of 8 x 8 pixels one by one."""
+    if plane.shape[1] < 32:
+        return 1.0
+    step = np.abs(np.diff(plane[::STEP].astype(np.float32), axis=1)).mean(axis=0)
+    phase = np.array([step[k::8].mean() for k in range(8)])
+    others = float(np.median(phase[:7]))
+    return float(phase[7] / others) if others > 0 else 1.0
+
+
+def _drop(crop: Array, mask: Array, middle: float, radius_px: float) -> float | None:
+    """The share of the brightest dot's height that is lost on a ring around it; None where no dot is clear."""
+    inside = np.where(mask, crop, -np.inf)
+    row, column = np.unravel_index(int(np.argmax(inside)), crop.shape)
+    spread = 1.4826 * float(np.median(np.abs(crop[mask] - middle)))
+    height = float(crop[row, column]) - middle
+    if height <= CLEAR * max(spread, 1e-6):
+        return None
+    y, x = np.ogrid[: crop.shape[0], : crop.shape[1]]
+    distance = np.hypot(y - row, x - column)
+    ring = crop[(np.abs(distance - radius_px) <= 0.75) & mask]
+    return float((crop[row, column] - np.median(ring)) / height) if ring.size else None
