@@ -20,6 +20,7 @@ NO_SIGNAL = "no_signal"
 IMPLAUSIBLE = "implausible_number"
 DUPLICATE = "duplicate"
 REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL, SATURATED, NO_SIGNAL, IMPLAUSIBLE, DUPLICATE)
+OF_CHANNELS = (SATURATED, NO_SIGNAL, IMPLAUSIBLE)  # the nucleus itself is sound
 SINGLE_RANGE = (0.5, 1.6)  # of the median: what is neither a fragment nor two nuclei in one
 ROUNDS = 3
 

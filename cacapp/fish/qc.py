@@ -2,7 +2,8 @@
 
 Measures of a channel: ``sharpness`` of its dots (of DAPI: of the nuclei's outline), ``background`` as a share of the camera's range,
 ``snr`` of the counted dots as a multiple of the probe's minimum, ``hybridised`` share of nuclei with a signal, ``saturated`` share of the
-nuclei's pixels, ``bits`` and ``blockiness`` of the file. Of the slide as a whole: ``evaluable`` share, and ``order`` of the channels.
+nuclei's pixels, ``full`` share of nuclei with a saturated pixel, ``bits`` and ``blockiness`` of the file. Of the slide as a whole:
+``evaluable`` share, and ``order`` of the channels.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Quality(Strict):
     max_background: Limit = Limit(warn=0.25, fail=0.6)
     min_snr: Limit = Limit(warn=1.5, fail=1.05)
     min_hybridised: Limit = Limit(warn=0.9, fail=0.5)
+    max_full: Limit = Limit(warn=0.25)
     max_saturated: Limit = Limit(warn=0.01, fail=0.05)
     max_blockiness: Limit = Limit(warn=1.1)
     min_bits: Limit = Limit(warn=9.0)
@@ -75,6 +77,7 @@ class ChannelMeasures:
     blockiness: float
     bits: float
     fill: float
+    full: float = float("nan")
     snr: float = float("nan")
     signals: int = 0
     nuclei: int = 0
@@ -108,7 +111,7 @@ def pooled(frames: Sequence[ChannelMeasures]) -> ChannelMeasures:
         values = [v for f in frames if isfinite(v := getattr(f, name))]
         return float(np.median(values)) if values else float("nan")
 
-    names = ("sharpness", "background", "saturated", "blockiness", "bits", "fill", "snr")
+    names = ("sharpness", "background", "saturated", "blockiness", "bits", "fill", "full", "snr")
     return ChannelMeasures(**{n: middle(n) for n in names}, signals=sum(f.signals for f in frames), nuclei=sum(f.nuclei for f in frames))
 
 
@@ -128,6 +131,7 @@ def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> 
         if channel != DAPI:
             share = m.signals / m.nuclei if m.nuclei else float("nan")
             words = "empty: no signal in any nucleus" if m.nuclei and not m.signals else "few nuclei have a signal"
+            found.append(_mark(channel, "full", m.full, limits.max_full, False, few, "dots as bright as the camera can tell"))
             found.append(_mark(channel, "hybridised", share, limits.min_hybridised, True, few, words))
             found.append(_mark(channel, "snr", m.snr, limits.min_snr, True, few, "dots hardly above the noise"))
         marks += found

@@ -238,6 +238,26 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityRow:
+    """A channel's measures in the order of ``SlideQuality.measures``, None where there is none; channel "slide" is the slide as a whole."""
+
+    channel: str
+    values: tuple[float | None, ...]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideQuality:
+    """A slide's quality: "pass", "warn" or "fail", what is wrong in words, and the measures behind it."""
+
+    slide: str
+    verdict: str
+    problems: tuple[str, ...]
+    measures: tuple[str, ...]
+    rows: tuple[QualityRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PatientReport:
     """All that one patient's page shows.
 
@@ -246,6 +266,7 @@ class PatientReport:
         flagged: CAC candidates and cells to review, in any order; the page sorts them.
         budget: false CACs to expect, from healthy donors' slides; None where there are none that were counted alike.
         controls_left_out: registered controls that were counted otherwise, or not yet.
+        quality: of the slides, by barcode; none where they were counted before it was measured.
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
     """
 
@@ -266,6 +287,7 @@ class PatientReport:
     files: tuple[SourceFile, ...] = ()
     budget: ErrorBudget | None = None
     controls_left_out: int = 0
+    quality: tuple[SlideQuality, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ def caveats(report: PatientReport) -> list[str]:
             f"{integer(result.frames_failed)} of {plural(result.frames, 'frame')} failed; the numbers rest on the other {integer(done)}, "
             "but the blood volume is that of the whole slides, so the rate may be too low."
         )
+    bad = [slide for slide in report.quality if slide.verdict == "fail"]
+    found += [f"Slide {slide.slide} failed quality control: {slide.problems[0]}. See “Slide quality”." for slide in bad]
     if result.blood_volume_ul is None:
         missing = [slide.barcode for slide in report.slides if slide.blood_volume_ul is None]
         found.append(f"Blood volume unknown{' for slide ' + ', '.join(missing) if missing else ''}: no CACs per 100 µL can be given.")

@@ -28,11 +28,12 @@ from cacapp.engine import Engine
 from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall, call_cells
-from cacapp.fish.evaluability import judge_nuclei
+from cacapp.fish.evaluability import OF_CHANNELS, judge_nuclei
 from cacapp.fish.qc import FAILED_QC
 from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, shared_nuclei, snr_evidence
 from cacapp.frames import open_frame
 from cacapp.host import Host
+from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
@@ -138,6 +139,7 @@ def count(
             if not report.repeated:
                 for line in inspect_slide(session, report.run_id, plan.assay):
                     progress.warn(line)
+                mark_duplicates(session, report.run_id)
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
     for line in warnings:
         progress.warn(line)
@@ -160,7 +162,8 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     counts = count_signals(spots, n, assay)
     gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)
     exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
-    quality = with_signals(quality, spots, counts, np.array([reason is None for reason in exclusions], bool), assay)
+    sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
+    quality = with_signals(quality, spots, counts, sound, assay)
     if failed := failures(quality, assay):
         exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
     weakest, strongest = snr_evidence(spots, n, assay)

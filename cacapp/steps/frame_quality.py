@@ -83,4 +83,5 @@ def _measures(q: PlaneQuality) -> ChannelMeasures:
         blockiness=q.blockiness,
         bits=float(q.top.bit_length()),
         fill=q.fill,
+        full=float((q.saturated > 0).mean()) if len(q.saturated) else float("nan"),
     )

@@ -15,7 +15,7 @@ from cacapp.fish.assay import Assay
 from cacapp.fish.qc import FAILED_QC, ChannelMeasures, Mark, failed_channels, judge_slide, pooled
 from cacapp.types import DAPI
 
-ORDER = {"pass": 0, "warn": 1, "fail": 2}
+GRADES = {"pass": 0, "warn": 1, "fail": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class SlideMarks:
     @property
     def verdict(self) -> str:
         """The worst of all marks."""
-        return max((m.verdict for m in self.marks), key=lambda v: ORDER[v], default="pass")
+        return max((m.verdict for m in self.marks), key=lambda v: GRADES[v], default="pass")
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, gravest first: "red: saturated (saturated 0.12, above 0.05)"."""
-        bad = sorted((m for m in self.marks if m.reason), key=lambda m: -ORDER[m.verdict])
+        bad = sorted((m for m in self.marks if m.reason), key=lambda m: -GRADES[m.verdict])
         return [f"{m.channel}: {m.reason}" if m.channel else str(m.reason) for m in bad]
 
 

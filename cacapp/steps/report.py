@@ -31,8 +31,10 @@ from cacapp.report.model import (
     PatientReport,
     PatternCount,
     Probe,
+    QualityRow,
     ResultNumbers,
     RunProvenance,
+    SlideQuality,
     SlideSummary,
     SourceFile,
     VerdictWords,
@@ -41,7 +43,9 @@ from cacapp.steps.control import budget_of
 from cacapp.steps.files import write_atomically
 from cacapp.steps.pictures import draw
 from cacapp.steps.progress import Progress, Silent
+from cacapp.steps.qc import GRADES, SlideMarks, quality_of
 from cacapp.steps.result import MIN_EVALUABLE, counted_otherwise
+from cacapp.types import DAPI
 
 
 def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[PatientSummary]:
@@ -110,6 +114,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
             for uri, sha in sorted({(c.uri, c.sha256) for c in frame_source(session, f).channels})
         )
         budget = budget_of(session, result)
+        quality = tuple(_quality(s) for s in quality_of(session, result))
         provenance = tuple(_provenance(session, run, slides) for run in counted)
     shown = [row for row in rows if row.evaluable and (row.is_cac or row.needs_review)]
     pixel_size = {cast(int, f.id): f.pixel_size_um for f in frames}
@@ -130,6 +135,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         files=files,
         budget=budget.known,
         controls_left_out=len(budget.left_out),
+        quality=quality,
     )
     pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress)
     return replace(
@@ -143,6 +149,18 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
 def numbers(result: PatientResult) -> ResultNumbers:
     """A stored result as the pages show it."""
     return ResultNumbers(**{name: getattr(result, name) for name in ResultNumbers.__dataclass_fields__})
+
+
+def _quality(slide: SlideMarks) -> SlideQuality:
+    """A slide's marks as a table, a row for each channel, DAPI first."""
+    measures = tuple(dict.fromkeys(m.measure for m in slide.marks if m.value is not None))
+    rows = []
+    for channel in dict.fromkeys(m.channel for m in slide.marks):
+        own = {m.measure: m for m in slide.marks if m.channel == channel}
+        worst = max((m.verdict for m in own.values()), key=lambda v: GRADES[v])
+        rows.append(QualityRow(channel or "slide", tuple(own[m].value if m in own else None for m in measures), worst))
+    rows.sort(key=lambda r: (r.channel == "slide", r.channel != DAPI))
+    return SlideQuality(slide.slide, slide.verdict, tuple(slide.problems), measures, tuple(rows))
 
 
 def _criteria(assay: Assay, run: Run) -> Criteria:
