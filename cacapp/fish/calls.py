@@ -13,6 +13,7 @@ from cacapp.types import Array
 
 HYBRIDISATION_FAILURE = "hybridisation failure?"
 CONTESTED = "contested signals decide"
+TWO_NUCLEI = "may be two nuclei"
 UNCERTAIN = "uncertain"
 CELLS_AT_ONCE = 4096
 
@@ -52,16 +53,18 @@ def call_cells(
     strongest_rejected_snr: Array | None = None,
     fewest: Array | None = None,
     most: Array | None = None,
+    two_nuclei: Array | None = None,
 ) -> list[CellCall]:
     """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
 
-    A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``: it goes to review and is no CAC
-    until a person has decided.
+    A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``, and so is a CAC that may be two
+    nuclei: it goes to review and is no CAC until a person has decided.
 
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
         evaluable: (N,) bool.
         fewest, most: (N, P) as ``cacapp.fish.spots.count_range`` gives them; both or none.
+        two_nuclei: (N,) bool, the gains may be those of two nuclei in one outline.
         weakest_counted_snr, strongest_rejected_snr: (N, P) as ``cacapp.fish.spots.snr_evidence`` gives them; both or none.
 
     Raises:
@@ -82,7 +85,7 @@ def call_cells(
     failed = (counts == 0).any(axis=1)
     contested = np.zeros(len(counts), bool)
     if fewest is not None and most is not None:
-        contested = _is_cac(fewest, assay) != _is_cac(most, assay)
+        contested = is_cac(fewest, assay) != is_cac(most, assay)
     calls = []
     for i in range(len(counts)):
         if not evaluable[i]:
@@ -90,8 +93,11 @@ def call_cells(
             continue
         name = assay.class_names[index[i]]
         margin = float(margins[i]) if np.isfinite(margins[i]) else None
-        if contested[i]:
-            calls.append(CellCall(UNCERTAIN, None, False, margin, True, CONTESTED, True))
+        doubt = CONTESTED if contested[i] else None
+        if doubt is None and two_nuclei is not None and two_nuclei[i] and name in assay.cac_classes:
+            doubt = TWO_NUCLEI
+        if doubt is not None:
+            calls.append(CellCall(UNCERTAIN, None, False, margin, True, doubt, True))
             continue
         reason = HYBRIDISATION_FAILURE if failed[i] else None
         calls.append(CellCall(name, subtypes[i], name in assay.cac_classes, margin, reason is not None, reason, True))
@@ -116,16 +122,17 @@ def cac_margin(counts: Array, weakest_counted_snr: Array, strongest_rejected_snr
     margin = np.full(len(counts), np.inf)
     for start in range(0, len(counts), CELLS_AT_ONCE):
         part = slice(start, start + CELLS_AT_ONCE)
-        now = _is_cac(counts[part], assay)
+        now = is_cac(counts[part], assay)
         for change in product((-1, 0, 1), repeat=len(assay.probes)):
             step = np.array(change)
             cost = np.where(step < 0, lose[part], np.where(step > 0, gain[part], 0.0)).sum(axis=1)
-            flips = _is_cac(np.maximum(counts[part] + step, 0), assay) != now
+            flips = is_cac(np.maximum(counts[part] + step, 0), assay) != now
             margin[part] = np.where(flips, np.minimum(margin[part], cost), margin[part])
     return margin
 
 
-def _is_cac(counts: Array, assay: Assay) -> Array:
+def is_cac(counts: Array, assay: Assay) -> Array:
+    """(N,) bool: the class of counts (N, P) is one of the assay's ``cac_classes``."""
     cac = np.array([name in assay.cac_classes for name in assay.class_names])
     return cac[classify(counts, assay.classes, assay.channels)]
 

@@ -34,6 +34,7 @@ from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, sh
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.duplicates import mark_duplicates
+from cacapp.steps.doubt import may_be_two
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
@@ -153,7 +154,8 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
     with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
         planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
-        quality = measure_frame({DAPI: frame.channel(DAPI), **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
+        dapi = frame.channel(DAPI)
+        quality = measure_frame({DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
     candidates = dict(zip(assay.channels, found, strict=True))
@@ -169,7 +171,17 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     weakest, strongest = snr_evidence(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
-    calls = call_cells(counts, evaluable, assay, weakest_counted_snr=weakest, strongest_rejected_snr=strongest, fewest=fewest, most=most)
+    two = may_be_two(dapi, task.nuclei, spots, counts, evaluable, assay)
+    calls = call_cells(
+        counts,
+        evaluable,
+        assay,
+        weakest_counted_snr=weakest,
+        strongest_rejected_snr=strongest,
+        fewest=fewest,
+        most=most,
+        two_nuclei=two,
+    )
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, crosstalk, quality)
 
 

@@ -1,0 +1,24 @@
+"""Cells whose gains are explained by two nuclei in one outline: a line parts the signals into a normal nucleus and the rest of another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cacapp.fish.assay import Assay
+from cacapp.fish.rules import classify
+from cacapp.types import Array
+
+
+def parts_into_two(counts: Array, assay: Assay) -> Array:
+    """(K,) bool: of a cell cut in two, neither part is a CAC, and one has just what a normal nucleus has.
+
+    Args:
+        counts: (K, 2, P) int, signals per probe on either side of each of K cuts.
+    """
+    names = assay.class_names
+    cac = np.array([name in assay.cac_classes for name in names])
+    flat = counts.reshape(-1, counts.shape[-1])
+    calm = ~cac[classify(flat, assay.classes, assay.channels)].reshape(-1, 2)
+    normal = (counts == [p.copies for p in assay.probes]).all(axis=2)
+    result: Array = calm.all(axis=1) & normal.any(axis=1)
+    return result

@@ -1,0 +1,54 @@
+"""Would-be CACs that may be two nuclei in one outline: their DAPI has a seam, and the seam parts their signals into two calm nuclei."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cacapp.arrays.background import levels
+from cacapp.arrays.seam import Seams, seams
+from cacapp.fish.assay import Assay
+from cacapp.fish.calls import is_cac
+from cacapp.fish.spots import Spots
+from cacapp.fish.two_nuclei import parts_into_two
+from cacapp.types import Array, Instance
+
+MAX_SINGLE = 100  # nuclei of the frame that show what seams single nuclei have
+MIN_SINGLE = 20  # fewer: what a seam is cannot be told
+USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+
+
+def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
+    """(N,) bool: the cell would be a CAC, but a line with an unusually strong step or dip of DAPI explains it as two nuclei.
+
+    Args:
+        dapi: (Y, X).
+        nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
+    """
+    doubt = np.zeros(len(nuclei), bool)
+    cac = is_cac(counts, assay)
+    would_be, ordinary = np.flatnonzero(evaluable & cac), np.flatnonzero(evaluable & ~cac)
+    ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
+    if len(ordinary) < MIN_SINGLE or not len(would_be):
+        return doubt
+    background = levels(dapi).background
+    usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary], USUAL))
+    for i in would_be:
+        found = seams(dapi, nuclei[i], background)
+        strong = found.strength > usual
+        if strong.any():
+            unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
+            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, int(i), assay), assay).any()
+    return doubt
+
+
+def _counts_by_side(lines: Seams, spots: Mapping[str, Spots], cell: int, assay: Assay) -> Array:
+    """(K, 2, P) int, the counted signals of a cell on either side of each line."""
+    counts = np.zeros((len(lines.angle), 2, len(assay.probes)), np.int64)
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        beyond = lines.side(s.yx[s.counts & (s.cell == cell)].astype(float))
+        counts[:, 1, column] = beyond.sum(axis=1)
+        counts[:, 0, column] = (~beyond).sum(axis=1)
+    return counts

@@ -1,0 +1,40 @@
+"""What two nuclei in one outline look like in counts."""
+
+import numpy as np
+import pytest
+
+from cacapp.fish.assay import load_assay
+from cacapp.fish.calls import TWO_NUCLEI, call_cells
+from cacapp.fish.two_nuclei import parts_into_two
+
+KATZ = load_assay("katz-4color")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "two"),
+    [
+        ((2, 2, 2, 2), (2, 2, 2, 2), True),  # reads 4,4,4,4
+        ((2, 2, 2, 2), (1, 2, 2, 3), True),
+        ((0, 1, 1, 0), (2, 2, 2, 2), True),  # what a neighbour hides
+        ((2, 2, 2, 2), (3, 3, 2, 2), False),  # one of them is a CAC all the same
+        ((1, 2, 1, 2), (3, 2, 1, 0), False),  # neither is a whole nucleus
+        ((2, 1, 2, 2), (1, 2, 2, 2), False),
+    ],
+)
+def test_a_cut_that_leaves_a_normal_nucleus_and_no_cac_explains_the_gains(one, other, two: bool) -> None:
+    assert parts_into_two(np.array([[one, other]]), KATZ).tolist() == [two]
+    assert parts_into_two(np.array([[other, one]]), KATZ).tolist() == [two]
+
+
+def test_no_cuts_explain_nothing() -> None:
+    assert parts_into_two(np.zeros((0, 2, 4), int), KATZ).tolist() == []
+
+
+def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> None:
+    counts = np.array([[4, 4, 4, 4], [4, 4, 4, 4], [2, 2, 2, 2]])
+    calls = call_cells(counts, np.ones(3, bool), KATZ, two_nuclei=np.array([True, False, True]))
+    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
+        ("uncertain", False, TWO_NUCLEI),
+        ("cac", True, None),
+        ("normal", False, None),
+    ]
