@@ -33,8 +33,8 @@ from cacapp.fish.qc import FAILED_QC
 from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, shared_nuclei, snr_evidence
 from cacapp.frames import open_frame
 from cacapp.host import Host
-from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.doubt import may_be_two
+from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose

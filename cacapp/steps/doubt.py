@@ -34,12 +34,12 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
         return doubt
     background = levels(dapi).background
     usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary], USUAL))
-    for i in would_be:
+    for i in would_be.tolist():
         found = seams(dapi, nuclei[i], background)
         strong = found.strength > usual
         if strong.any():
             unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
-            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, int(i), assay), assay).any()
+            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
     return doubt
 
 
