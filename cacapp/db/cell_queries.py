@@ -16,6 +16,7 @@ from cacapp.errors import CacappError, UsageError
 
 _T = Table.metadata.tables
 CELL, CALL, COUNT, SIGNAL = _T["cell"], _T["cell_call"], _T["signal_count"], _T["signal"]
+DUPLICATE = _T["duplicate"]
 FRAME, SLIDE, PATIENT, CHANNEL = _T["frame"], _T["slide"], _T["patient"], _T["channel"]
 
 
@@ -24,6 +25,7 @@ class CellRow:
     """A cell with its call. ``counts``: copies by probe channel name; empty, and ``class_`` None, where nothing is counted yet.
 
     ``y, x``: centroid in px. ``run_id``: the count run, None where not counted; ``segment_run_id``: the run that found the cell.
+    ``duplicate_of``: the id of the cell that stands for it where frames overlap.
     """
 
     cell_id: int
@@ -46,11 +48,12 @@ class CellRow:
     run_id: int | None
     segment_run_id: int
     frame_id: int
+    duplicate_of: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """One flat record for tables and files, with a column for each probe and ``class`` for ``class_``."""
         first = ("patient", "slide", "frame", "label", "y", "x", "area_px")
-        last = ("subtype", "is_cac", "margin", "needs_review", "review_reason", "evaluable", "exclusion_reason")
+        last = ("subtype", "is_cac", "margin", "needs_review", "review_reason", "evaluable", "exclusion_reason", "duplicate_of")
         ids = ("run_id", "segment_run_id", "cell_id")
         return {
             **{name: getattr(self, name) for name in first},
@@ -219,7 +222,7 @@ def _read(session: Session, picked: Select[Any], limit: int | None) -> list[Cell
         .join(PATIENT, PATIENT.c.id == SLIDE.c.patient_id)
         .order_by(*order)
     )
-    counts = _counts(session, call)
+    counts, twice = _counts(session, call), _duplicates(session, call)
     return [
         CellRow(
             cell_id=row["cell_id"],
@@ -242,9 +245,18 @@ def _read(session: Session, picked: Select[Any], limit: int | None) -> list[Cell
             run_id=row["run_id"],
             segment_run_id=row["segment_run_id"],
             frame_id=row["frame_id"],
+            duplicate_of=twice.get(row["cell_id"]),
         )
         for row in session.connection().execute(query).mappings()
     ]
+
+
+def _duplicates(session: Session, call: Subquery) -> dict[int, int]:
+    """Cell id of each duplicate to the cell that stands for it."""
+    query = select(DUPLICATE.c.cell_id, DUPLICATE.c.duplicate_of).join(
+        call, and_(call.c.cell_id == DUPLICATE.c.cell_id, call.c.run_id == DUPLICATE.c.run_id)
+    )
+    return {row.cell_id: row.duplicate_of for row in session.connection().execute(query)}
 
 
 def _counts(session: Session, call: Subquery) -> dict[int, dict[str, int]]:

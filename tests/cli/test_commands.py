@@ -37,6 +37,14 @@ LEAVES = (
     ("plugins", "show"),
     ("db", "upgrade"),
     ("db", "status"),
+    ("compare",),
+    ("control", "add"),
+    ("control", "list"),
+    ("control", "show"),
+    ("control", "remove"),
+    ("assay", "list"),
+    ("assay", "show"),
+    ("assay", "check"),
 )
 
 
@@ -44,7 +52,7 @@ LEAVES = (
 def test_every_command_has_help_json_and_quiet(cacapp: Run, command: tuple[str, ...]) -> None:
     ended = cacapp(*command, "--help")
     assert (ended.code, ended.err) == (0, "")
-    options = {"--json", "--quiet"} | (set() if command[0] in ("simulate", "demo", "plugins") else {"--db"})
+    options = {"--json", "--quiet"} | (set() if command[0] in ("simulate", "demo", "plugins", "assay") else {"--db"})
     assert {o for o in options if o not in ended.out} == set()
 
 

@@ -141,10 +141,13 @@ def test_a_nucleus_seen_in_two_overlapping_frames_is_counted_once(cacapp: Run, p
     cells = cacapp("cells", "--json").json
     dropped = [c for c in cells if c["exclusion_reason"] == "duplicate"]
     assert len(dropped) >= 5
+    by_id = {c["cell_id"]: c for c in cells}
+    assert all(c["duplicate_of"] is None for c in cells if c["evaluable"])
     kept = [(c["y"], c["x"] + (360 if c["frame"] == "b" else 0)) for c in cells if c["evaluable"]]
     for c in dropped:
         here = (c["y"], c["x"] + (360 if c["frame"] == "b" else 0))
         assert min(np.hypot(here[0] - y, here[1] - x) for y, x in kept) < 5
         assert c["class"] is None
+        assert by_id[c["duplicate_of"]]["evaluable"]
     apart = [np.hypot(a[0] - b[0], a[1] - b[1]) for i, a in enumerate(kept) for b in kept[:i]]
     assert min(apart) > 20
