@@ -61,7 +61,10 @@ class SignalRules(Strict):
     diameter_um: float = Field(gt=0, description="of one signal, µm")
     diameter_px: float = Field(gt=0, description="of one signal where the pixel size is unknown, px")
     rim_tolerance_diameters: float = Field(ge=0, le=5, description="a dot this far outside a mask still belongs to it, signal diameters")
-    contested_diameters: float = Field(1.25, ge=0, le=5, description="a dot this near to a second nucleus is contested, signal diameters")
+    contested_diameters: float = Field(
+        1.0, ge=0, le=5, description="contested: a dot's distance to a second nucleus plus its depth in its own, at most, signal diameters"
+    )
+    min_cac_margin: float = Field(0.0, ge=0, description="a CAC whose margin (SNR) is smaller goes to review as uncertain")
     min_relative_amplitude: float = Field(ge=0, lt=1, description="of the mean amplitude of the nucleus' brightest signals of the channel")
     debris: Debris = Debris()
     bleed_through: BleedThrough = BleedThrough()

@@ -14,6 +14,7 @@ from cacapp.types import Array
 HYBRIDISATION_FAILURE = "hybridisation failure?"
 CONTESTED = "contested signals decide"
 TWO_NUCLEI = "may be two nuclei"
+SMALL_MARGIN = "margin too small"
 UNCERTAIN = "uncertain"
 CELLS_AT_ONCE = 4096
 
@@ -49,8 +50,8 @@ def call_cells(
     evaluable: Array,
     assay: Assay,
     *,
-    weakest_counted_snr: Array | None = None,
-    strongest_rejected_snr: Array | None = None,
+    lose: Array | None = None,
+    gain: Array | None = None,
     fewest: Array | None = None,
     most: Array | None = None,
     two_nuclei: Array | None = None,
@@ -58,28 +59,28 @@ def call_cells(
     """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
 
     A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``, and so is a CAC that may be two
-    nuclei: it goes to review and is no CAC until a person has decided.
+    nuclei, or whose margin is below the assay's: it goes to review and is no CAC until a person has decided.
 
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
         evaluable: (N,) bool.
         fewest, most: (N, P) as ``cacapp.fish.spots.count_range`` gives them; both or none.
         two_nuclei: (N,) bool, the gains may be those of two nuclei in one outline.
-        weakest_counted_snr, strongest_rejected_snr: (N, P) as ``cacapp.fish.spots.snr_evidence`` gives them; both or none.
+        lose, gain: (N, P) as ``cacapp.fish.spots.flip_costs`` gives them; both or none.
 
     Raises:
-        ValueError: wrong shapes, negative counts, or one of the two SNRs without the other.
+        ValueError: wrong shapes, negative counts, or one of the two costs without the other.
     """
     counts, evaluable = np.asarray(counts), np.asarray(evaluable, bool)
     if counts.ndim != 2 or counts.shape[1] != len(assay.probes) or evaluable.shape != (len(counts),):
         raise ValueError(f"counts {counts.shape} and evaluable {evaluable.shape} for {len(assay.probes)} probes of assay {assay.name}")
     if (counts < 0).any():
         raise ValueError("a count of signals is negative")
-    if (weakest_counted_snr is None) != (strongest_rejected_snr is None):
-        raise ValueError("weakest_counted_snr and strongest_rejected_snr go together")
+    if (lose is None) != (gain is None):
+        raise ValueError("lose and gain go together")
     margins = np.full(len(counts), np.inf)
-    if weakest_counted_snr is not None and strongest_rejected_snr is not None:
-        margins = cac_margin(counts, weakest_counted_snr, strongest_rejected_snr, assay)
+    if lose is not None and gain is not None:
+        margins = cac_margin(counts, lose, gain, assay)
     index = classify(counts, assay.classes, assay.channels)
     subtypes = _subtypes(counts, index, assay)
     failed = (counts == 0).any(axis=1)
@@ -96,6 +97,8 @@ def call_cells(
         doubt = CONTESTED if contested[i] else None
         if doubt is None and two_nuclei is not None and two_nuclei[i] and name in assay.cac_classes:
             doubt = TWO_NUCLEI
+        if doubt is None and name in assay.cac_classes and margins[i] < assay.signals.min_cac_margin:
+            doubt = SMALL_MARGIN
         if doubt is not None:
             calls.append(CellCall(UNCERTAIN, None, False, margin, True, doubt, True))
             continue
@@ -104,21 +107,17 @@ def call_cells(
     return calls
 
 
-def cac_margin(counts: Array, weakest_counted_snr: Array, strongest_rejected_snr: Array, assay: Assay) -> Array:
+def cac_margin(counts: Array, lose: Array, gain: Array, assay: Assay) -> Array:
     """How far the evidence is from flipping ``is_cac``, (N,) float64 in SNR: the cheapest set of changes that flips it.
 
-    A change takes one signal from a probe or gives it one, at most one each; taking costs what the weakest counted dot has above the
-    probe's minimum SNR, giving costs what the strongest rejected dot is short of it (0 for one rejected on other grounds); costs add
-    up, for the dots err independently. inf where no such set flips the call.
+    A change takes one signal from a probe or gives it one, at most one each; costs add up, for the dots err independently. inf where no
+    such set flips the call.
 
     Args:
         counts: (N, P) int.
-        weakest_counted_snr, strongest_rejected_snr: (N, P); inf and 0 where there is no such dot.
+        lose, gain: (N, P) cost of one signal less or more, inf where none can be lost or gained.
     """
-    min_snr = np.array([p.min_snr for p in assay.probes])
-    lose = np.where(counts > 0, np.maximum(weakest_counted_snr - min_snr, 0), np.inf)
-    # Where nothing was rejected, nothing can turn into a signal.
-    gain = np.where(strongest_rejected_snr > 0, np.maximum(min_snr - strongest_rejected_snr, 0), np.inf)
+    lose = np.where(counts > 0, lose, np.inf)
     margin = np.full(len(counts), np.inf)
     for start in range(0, len(counts), CELLS_AT_ONCE):
         part = slice(start, start + CELLS_AT_ONCE)

@@ -33,6 +33,8 @@ class Spots:
         reason: (N,) object: None for a dot that counts, else one of ``REASONS``, the first that applied in that order.
         other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none.
         shared: (N,) bool, the dot lies inside both masks of two overlapping nuclei.
+        slack: (N,) float32, SNR by which the dot clears what it had to in order to count; negative: what it is short of that. -inf for a
+            dot that counts under no evidence of its own: outside, bleed-through, debris.
     """
 
     yx: Array
@@ -43,6 +45,7 @@ class Spots:
     reason: Array
     other: Array
     shared: Array
+    slack: Array
 
     def __len__(self) -> int:
         return len(self.yx)
@@ -99,12 +102,17 @@ def judge_spots(
     for probe in assay.probes:
         dots, a, code = candidates[probe.channel], assigned[probe.channel], codes[probe.channel]
         standing_dots = np.flatnonzero(code == 0)
-        _mark(code, standing_dots[_split(dots.take(standing_dots), a.cell[standing_dots], diameter_px)], SPLIT_OF)
-        standing_dots = np.flatnonzero(code == 0)
-        weak = _weak(dots.amplitude[standing_dots], a.cell[standing_dots], probe, assay.signals.min_relative_amplitude)
-        _mark(code, standing_dots[weak], WEAK_RELATIVE)
+        split, apart = _split(dots.take(standing_dots), a.cell[standing_dots], diameter_px)
+        _mark(code, standing_dots[split], SPLIT_OF)
+        least = _least_amplitude(dots.amplitude, a.cell, code == 0, probe, assay.signals.min_relative_amplitude)
+        _mark(code, (code == 0) & (dots.amplitude < least), WEAK_RELATIVE)
         reason = np.array([None, *REASONS], object)[code]
-        spots[probe.channel] = Spots(dots.yx, dots.snr, dots.amplitude, dots.sigma_px, a.cell, reason, a.other, a.shared)
+        slack = dots.snr - np.maximum(probe.min_snr, dots.snr * least / np.maximum(dots.amplitude, np.finfo(np.float32).tiny))
+        slack[standing_dots] = np.minimum(slack[standing_dots], apart)
+        slack[np.isin(code, [REASONS.index(r) + 1 for r in (OUTSIDE, BLEED_THROUGH, DEBRIS)]) | ~np.isfinite(dots.snr)] = -np.inf
+        spots[probe.channel] = Spots(
+            dots.yx, dots.snr, dots.amplitude, dots.sigma_px, a.cell, reason, a.other, a.shared, slack.astype(np.float32)
+        )
     return spots
 
 
@@ -139,20 +147,20 @@ def shared_nuclei(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
     return shared
 
 
-def snr_evidence(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
-    """How near each count is to another: (weakest counted, strongest rejected) SNR, both (n_nuclei, P) float64.
+def flip_costs(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
+    """How near each count is to another: what it costs to (lose, gain) a signal, SNR, both (n_nuclei, P) float64 >= 0.
 
-    Rejected are the dots below the minimum SNR or weak beside the nucleus' own signals: those that evidence could turn into signals.
-    Without any counted dot the first is inf, without any rejected one the second is 0.
+    Losing costs the slack of the counted dot that has least of it, gaining what the best of the dots that do not count is short of: below
+    the minimum SNR, weak beside the nucleus' own signals, or one with another. inf where there is no such dot.
     """
-    weakest = np.full((n_nuclei, len(assay.probes)), np.inf)
-    strongest = np.zeros((n_nuclei, len(assay.probes)))
+    lose = np.full((n_nuclei, len(assay.probes)), np.inf)
+    gain = np.full((n_nuclei, len(assay.probes)), np.inf)
     for column, channel in enumerate(assay.channels):
         s = spots[channel]
-        np.minimum.at(weakest[:, column], s.cell[s.counts], s.snr[s.counts])
-        rejected = np.isin(s.reason.astype(str), (BELOW_MIN_SNR, WEAK_RELATIVE)) & np.isfinite(s.snr)
-        np.maximum.at(strongest[:, column], s.cell[rejected], s.snr[rejected])
-    return weakest, strongest
+        np.minimum.at(lose[:, column], s.cell[s.counts], np.maximum(s.slack[s.counts], 0))
+        near = ~s.counts & (s.cell >= 0) & np.isfinite(s.slack)
+        np.minimum.at(gain[:, column], s.cell[near], np.maximum(-s.slack[near], 0))
+    return lose, gain
 
 
 def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float) -> dict[str, Assignment]:
@@ -186,36 +194,46 @@ def _in_all(places: Sequence[Array], radius_px: float) -> list[Array]:
     return [index[everywhere] for index in near]
 
 
-def _split(dots: Signals, cell: Array, diameter_px: float) -> Array:
-    """(N,) bool: a stronger dot that counts lies in the same nucleus, closer than a diameter. The strongest are settled first."""
-    removed = np.zeros(len(dots), bool)
+def _split(dots: Signals, cell: Array, diameter_px: float) -> tuple[Array, Array]:
+    """Which dots are part of a stronger one: one that counts, of the same nucleus, closer than a diameter. The strongest are settled first.
+
+    Returns:
+        split: (N,) bool.
+        apart: (N,) how sure that is: by how many standard deviations of its place (sigma / SNR for each of the two dots) the distance to
+            the stronger dot is above a diameter, negative below; inf without a stronger dot within two diameters.
+    """
+    removed, apart = np.zeros(len(dots), bool), np.full(len(dots), np.inf)
     if len(dots) < 2:
-        return removed
+        return removed, apart
     rank = np.empty(len(dots), np.int64)
     rank[np.argsort(-dots.amplitude, kind="stable")] = np.arange(len(dots))
-    pairs = cKDTree(dots.yx).query_pairs(diameter_px, output_type="ndarray")
-    distance = np.hypot(*(dots.yx[pairs[:, 0]] - dots.yx[pairs[:, 1]]).T)
-    pairs = pairs[(distance < diameter_px) & (cell[pairs[:, 0]] == cell[pairs[:, 1]])]
+    pairs = cKDTree(dots.yx).query_pairs(2 * diameter_px, output_type="ndarray")
+    pairs = pairs[cell[pairs[:, 0]] == cell[pairs[:, 1]]]
     swap = rank[pairs[:, 0]] > rank[pairs[:, 1]]
     pairs[swap] = pairs[swap][:, ::-1]
-    for strong, weak in pairs[np.argsort(rank[pairs[:, 0]], kind="stable")].tolist():
+    pairs = pairs[np.argsort(rank[pairs[:, 0]], kind="stable")]
+    distance = np.hypot(*(dots.yx[pairs[:, 0]] - dots.yx[pairs[:, 1]]).T)
+    place = dots.sigma_px / np.maximum(dots.snr, 1e-6)
+    sure = (distance - diameter_px) / np.maximum(np.hypot(place[pairs[:, 0]], place[pairs[:, 1]]), 1e-6)
+    for (strong, weak), near, far in zip(pairs.tolist(), (distance < diameter_px).tolist(), sure.tolist(), strict=True):
         if not removed[strong]:
-            removed[weak] = True
-    return removed
+            removed[weak] |= near
+            apart[weak] = min(apart[weak], far)
+    return removed, apart
 
 
-def _weak(amplitude: Array, cell: Array, probe: Probe, min_relative: float) -> Array:
-    """(N,) bool: below ``min_relative`` of the mean of the nucleus' ``probe.copies`` brightest dots."""
-    weak = np.zeros(len(amplitude), bool)
-    if not len(amplitude) or min_relative == 0:
-        return weak
-    order = np.lexsort((-amplitude, cell))
-    sorted_cell = cell[order]
-    first = np.flatnonzero(np.diff(sorted_cell, prepend=sorted_cell[0] - 1))
+def _least_amplitude(amplitude: Array, cell: Array, standing: Array, probe: Probe, min_relative: float) -> Array:
+    """(N,) what a dot of its nucleus must reach: ``min_relative`` of the mean of its ``probe.copies`` brightest standing dots."""
+    least = np.zeros(len(amplitude))
+    index = np.flatnonzero(standing)
+    if not len(index):
+        return least
+    order = index[np.lexsort((-amplitude[index], cell[index]))]
+    first = np.flatnonzero(np.diff(cell[order], prepend=cell[order[0]] - 1))
     group = np.searchsorted(first, np.arange(len(order)), side="right") - 1
-    place = np.arange(len(order)) - first[group]
-    top = place < probe.copies
-    sums = np.bincount(group[top], weights=amplitude[order][top], minlength=len(first))
-    n = np.bincount(group[top], minlength=len(first))
-    weak[order] = amplitude[order] < min_relative * (sums / n)[group]
-    return weak
+    top = np.arange(len(order)) - first[group] < probe.copies
+    means = np.bincount(group[top], weights=amplitude[order][top]) / np.bincount(group[top])
+    of_cell = np.zeros(int(cell.max(initial=0)) + 2)
+    of_cell[cell[order[first]]] = min_relative * means
+    result: Array = np.where(cell >= 0, of_cell[cell], 0)
+    return result

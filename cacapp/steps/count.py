@@ -30,7 +30,7 @@ from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall, call_cells
 from cacapp.fish.evaluability import OF_CHANNELS, judge_nuclei
 from cacapp.fish.qc import FAILED_QC
-from cacapp.fish.spots import Spots, count_range, count_signals, judge_spots, shared_nuclei, snr_evidence
+from cacapp.fish.spots import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.doubt import may_be_two
@@ -168,7 +168,7 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
     quality = with_signals(quality, spots, counts, sound, assay)
     if failed := failures(quality, assay):
         exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
-    weakest, strongest = snr_evidence(spots, n, assay)
+    lose, gain = flip_costs(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
     two = may_be_two(dapi, task.nuclei, spots, counts, evaluable, assay)
@@ -176,8 +176,8 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
         counts,
         evaluable,
         assay,
-        weakest_counted_snr=weakest,
-        strongest_rejected_snr=strongest,
+        lose=lose,
+        gain=gain,
         fewest=fewest,
         most=most,
         two_nuclei=two,

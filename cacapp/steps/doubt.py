@@ -33,7 +33,7 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
     if len(ordinary) < MIN_SINGLE or not len(would_be):
         return doubt
     background = levels(dapi).background
-    usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary], USUAL))
+    usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL))
     for i in would_be.tolist():
         found = seams(dapi, nuclei[i], background)
         strong = found.strength > usual

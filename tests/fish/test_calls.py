@@ -75,45 +75,53 @@ def test_no_cells_no_calls() -> None:
     assert call_cells(np.zeros((0, 4), int), np.zeros(0, bool), KATZ) == []
 
 
-def margin_of(counts, weakest, strongest) -> float:
-    return float(cac_margin(np.array([counts]), np.array([weakest], float), np.array([strongest], float), KATZ)[0])
+INF = np.inf
+
+
+def margin_of(counts, lose, gain) -> float:
+    return float(cac_margin(np.array([counts]), np.array([lose], float), np.array([gain], float), KATZ)[0])
 
 
 def test_the_margin_is_the_weakest_signal_a_cac_rests_on() -> None:
-    # min_snr is 8: losing the weakest gold dot (12) costs 4, the weakest aqua dot (30) 22.
-    assert margin_of([3, 2, 3, 2], [30, 9, 12, 9], [0, 0, 0, 0]) == 4
+    assert margin_of([3, 2, 3, 2], [22, 1, 4, 1], [INF] * 4) == 4
 
 
 def test_a_cac_with_a_gain_to_spare_needs_two_losses_to_flip() -> None:
-    assert margin_of([3, 3, 3, 2], [10, 13, 28, 9], [0, 0, 0, 0]) == 2 + 5
+    assert margin_of([3, 3, 3, 2], [2, 5, 20, 1], [INF] * 4) == 2 + 5
 
 
 def test_a_gain_is_one_rejected_dot_away_from_a_cac() -> None:
-    assert margin_of([3, 2, 2, 2], [50, 50, 50, 50], [0, 7.5, 3, 0]) == 0.5
+    assert margin_of([3, 2, 2, 2], [42, 42, 42, 42], [INF, 0.5, 5, INF]) == 0.5
 
 
 def test_a_cell_that_no_single_copy_flips_has_no_margin() -> None:
-    assert margin_of([5, 5, 2, 2], [9, 9, 9, 9], [0, 0, 0, 0]) == np.inf
-    call = call_cells(
-        np.array([[5, 5, 2, 2]]),
-        np.array([True]),
-        KATZ,
-        weakest_counted_snr=np.full((1, 4), 9.0),
-        strongest_rejected_snr=np.zeros((1, 4)),
-    )[0]
-    assert call.margin is None
+    assert margin_of([5, 5, 2, 2], [1, 1, 1, 1], [INF] * 4) == INF
+    counts = np.array([[5, 5, 2, 2]])
+    assert call_cells(counts, np.array([True]), KATZ, lose=np.ones((1, 4)), gain=np.full((1, 4), INF))[0].margin is None
 
 
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.integers(0, 4), min_size=4, max_size=4),
-    st.lists(st.floats(8, 60), min_size=4, max_size=4),
-    st.lists(st.floats(0, 7.9), min_size=4, max_size=4),
+    st.lists(st.floats(0, 60), min_size=4, max_size=4),
+    st.lists(st.floats(0, 8), min_size=4, max_size=4),
 )
-def test_stronger_evidence_never_narrows_a_cac_margin(counts, weakest, strongest) -> None:
-    before = margin_of(counts, weakest, strongest)
-    # More SNR in what counts and less in what does not makes every change dearer.
-    assert margin_of(counts, [w + 5 for w in weakest], [s * 0.5 for s in strongest]) >= before - 1e-9
+def test_dearer_changes_never_narrow_a_margin(counts, lose, gain) -> None:
+    before = margin_of(counts, lose, gain)
+    assert margin_of(counts, [v + 5 for v in lose], [v * 2 for v in gain]) >= before - 1e-9
+
+
+def test_a_cac_below_the_assays_margin_is_uncertain() -> None:
+    strict = KATZ.model_copy(update={"signals": KATZ.signals.model_copy(update={"min_cac_margin": 3.0})})
+    counts, gain = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [3, 2, 2, 2]]), np.full((3, 4), INF)
+    lose = np.array([[2.0, 9, 9, 9], [4.0, 9, 9, 9], [1.0, 9, 9, 9]])
+    calls = call_cells(counts, np.ones(3, bool), strict, lose=lose, gain=gain)
+    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
+        ("uncertain", False, "margin too small"),
+        ("cac", True, None),
+        ("gain", False, None),
+    ]
+    assert [c.is_cac for c in call_cells(counts, np.ones(3, bool), KATZ, lose=lose, gain=gain)] == [True, True, False]
 
 
 def test_a_cell_that_contested_signals_make_a_cac_is_uncertain_and_goes_to_review() -> None:

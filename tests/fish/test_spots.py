@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cacapp.fish.assay import Assay, load_assay
 from cacapp.fish.bleed import estimate_share
-from cacapp.fish.spots import count_signals, judge_spots, shared_nuclei, snr_evidence
+from cacapp.fish.spots import count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -178,8 +178,8 @@ def test_true_signals_beside_many_donors_do_not_shift_the_share() -> None:
 
 
 def test_a_speck_far_below_the_nucleus_own_signals_does_not_count() -> None:
-    # The mean of the two brightest is 1900, 0.33 of it 627.
-    spots = judge(aqua=dots((10, 10, 2000), (50, 50, 1800), (80, 80, 620), (80, 20, 635)))
+    # The mean of the two brightest is 1900, a quarter of it 475.
+    spots = judge(aqua=dots((10, 10, 2000), (50, 50, 1800), (80, 80, 470), (80, 20, 480)))
     assert reasons(spots, "aqua") == [None, None, "weak_relative", None]
 
 
@@ -207,11 +207,30 @@ def test_a_counted_signal_in_an_overlap_spoils_both_nuclei() -> None:
     assert not shared_nuclei(judge(nuclei, aqua=dots((50, 95, 20))), 3).any()
 
 
-def test_the_evidence_is_the_weakest_counted_and_the_strongest_rejected_dot() -> None:
-    spots = judge([nucleus(0), nucleus(200)], aqua=dots((10, 10, 900), (50, 50, 700), (80, 80, 75), (80, 20, 60)))
-    weakest, strongest = snr_evidence(spots, 2, KATZ)
-    assert (weakest[0, 0], strongest[0, 0]) == (70, 7.5)
-    assert (weakest[1, 0], strongest[1, 0]) == (np.inf, 0)
+def costs_of(*rows: tuple[float, float, float]) -> tuple[float, float]:
+    lose, gain = flip_costs(judge([nucleus(0), nucleus(200)], aqua=dots(*rows)), 2, KATZ)
+    assert np.isinf([lose[1, 0], gain[1, 0]]).all()
+    return float(lose[0, 0]), float(gain[0, 0])
+
+
+def test_a_signal_costs_what_its_weakest_dot_clears_and_another_what_the_best_rejected_dot_is_short_of() -> None:
+    # The mean of the two brightest is 800, a quarter of it an SNR of 20: that is above the minimum of 8.
+    assert costs_of((10, 10, 900), (50, 50, 700), (80, 80, 75), (80, 20, 150)) == pytest.approx((70 - 20, 20 - 15))
+    # Alone and dim, the minimum SNR decides: a quarter of 100 is less.
+    assert costs_of((10, 10, 100), (80, 80, 75)) == pytest.approx((10 - 8, 0.5))
+
+
+def test_whether_two_near_dots_are_one_is_as_sure_as_their_places() -> None:
+    # 7.9 of 8 px apart at an SNR of 90 and 80: their distance is known to 2 px / 90 and 2 px / 80.
+    gain = costs_of((50, 50, 900), (50, 57.9, 800))[1]
+    assert gain == pytest.approx(0.1 / np.hypot(2 / 90, 2 / 80), rel=1e-3)
+    assert costs_of((50, 50, 900), (50, 58.1, 800))[0] == pytest.approx(gain, rel=1e-3)
+
+
+def test_a_dot_outside_or_debris_can_not_be_gained() -> None:
+    here = dots((50, 50, 900))
+    spots = judge(aqua=here, green=here, gold=here, red=here)
+    assert np.isinf(flip_costs(spots, 1, KATZ)).all()
 
 
 def test_wrong_channels_are_refused() -> None:
