@@ -16,7 +16,7 @@ MIN_PIXELS_LEFT = 40
 MIN_PIXELS = 100  # fewer beside the dots: the noise is that of the frame's other nuclei at this light
 MASK_SNR = 5.0  # what stands out this much of a nucleus' texture is no part of its noise
 MASK_SIGMAS = 4.0  # a dot and the dark ring that the filter draws around it
-MASK_ROUNDS = 3  # strong dots hide weaker ones until they are left out
+MASK_ROUNDS = 2  # strong dots hide weaker ones until they are left out
 TEXTURE = 2.0  # a nucleus may be this much rougher than its light explains before a dot has to stand out of its texture
 
 

@@ -10,6 +10,7 @@ from cacapp.types import Array, Instance
 
 ANGLES = 16
 MIN_SIDE = 0.15  # of the area, on either side of a seam
+SAMPLE_PIXELS = 2500  # of a nucleus, evenly taken
 INNER_PX, OUTER_PX = 2, 5  # what is compared on either side of a line, px from it
 
 
@@ -47,6 +48,8 @@ def seams(dapi: Array, nucleus: Instance, background: float) -> Seams:
     """
     x, y, w, h = nucleus.bbox_xywh
     rows, cols = np.nonzero(nucleus.mask)
+    step = max(1, len(rows) // SAMPLE_PIXELS)
+    rows, cols = rows[::step], cols[::step]
     light = dapi[y : y + h, x : x + w][rows, cols].astype(np.float64) - background
     mean = max(float(light.mean()), 1e-9)
     found = []
