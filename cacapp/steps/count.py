@@ -16,6 +16,7 @@ from sqlmodel import Session
 from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import SignalDetector
+from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.db.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells import read_cells
@@ -39,7 +40,7 @@ from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, wi
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
-from cacapp.steps.qc import inspect_slide
+from cacapp.steps.qc import inspect_slide, inspected
 from cacapp.steps.result import refresh_results
 from cacapp.steps.select import chosen_slides
 from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
@@ -87,13 +88,14 @@ class _Called:
 
 @dataclass(frozen=True, slots=True)
 class CountedFrame:
-    """What counting gives for one frame, before it is stored."""
+    """What counting gives for one frame, before it is stored. Places are DAPI's: a channel's chromatic shift is taken back."""
 
     cell_ids: tuple[int, ...]
     spots: dict[str, Spots]
     counts: Array
     calls: list[CellCall]
     exclusions: list[str | None]
+    shifts: dict[str, Shift]
     crosstalk: list[Crosstalk]
     quality: FrameQuality
 
@@ -137,7 +139,7 @@ def count(
         reports.append(carry_out(db, job, force=force, engine=engine or Engine(), progress=progress))
     with db.session() as session:
         for report in reports:
-            if not report.repeated:
+            if not (report.repeated and inspected(session, report.run_id)):  # or killed just before this
                 for line in inspect_slide(session, report.run_id, plan.assay):
                     progress.warn(line)
                 mark_duplicates(session, report.run_id)
@@ -156,6 +158,8 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
         planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
         dapi = frame.channel(DAPI)
         quality = measure_frame({DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
+        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei), assay.channels), strict=True))
+        planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
     candidates = dict(zip(assay.channels, found, strict=True))
@@ -182,7 +186,7 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
         most=most,
         two_nuclei=two,
     )
-    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, crosstalk, quality)
+    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality)
 
 
 def without_crosstalk(
@@ -288,6 +292,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
     write_calls(session, run_id, result.cell_ids, stored)
     outcome = {
         "signals": {c: int(result.spots[c].counts.sum()) for c in channels},
+        "shift_yx_px": {c: [round(s.y_px, 2), round(s.x_px, 2)] for c, s in result.shifts.items() if s.n_nuclei},
         "crosstalk": {f"{c.donor}>{c.acceptor}": round(c.share, 4) for c in result.crosstalk if c.n_dots},
         "quality": result.quality.record(),
     }

@@ -70,6 +70,11 @@ def inspect_slide(session: Session, run_id: int, assay: Assay) -> list[str]:
     return [f"slide {barcode}: {line}" for line in SlideMarks(barcode, tuple(marks)).problems]
 
 
+def inspected(session: Session, run_id: int) -> bool:
+    """Whether the slide of a count run was judged."""
+    return bool(read_quality(session, run_id))
+
+
 def quality_of(session: Session, result: PatientResult) -> list[SlideMarks]:
     """The quality of each slide of a result, by barcode; slides counted before quality was measured are left out."""
     return _marks(session, result.count_run_ids)
