@@ -87,11 +87,11 @@ def _shift_of(plane: Array, nucleus: Instance, about: Array) -> Array | None:
     glow = float(np.median(inside)) - float(np.median(outside))
     if glow < VISIBLE * float(np.std(outside)) / np.sqrt(min(len(inside), len(outside))):
         return None
-    light = cv2.GaussianBlur(np.minimum(light, np.percentile(inside, CLIP_PERCENTILE)), (0, 0), SMOOTH_PX)
+    capped = cv2.GaussianBlur(np.minimum(light, np.percentile(inside, CLIP_PERCENTILE)), (0, 0), SMOOTH_PX)
     soft = cv2.GaussianBlur(mask, (0, 0), SMOOTH_PX)
     dy, dx = np.gradient(soft)
     basis = np.stack([np.ones(soft.size), soft.ravel(), dy.ravel(), dx.ravel()], axis=1)[::2]
-    _, height, by_y, by_x = np.linalg.lstsq(basis.T @ basis, basis.T @ light.ravel()[::2].astype(float), rcond=None)[0]
+    _, height, by_y, by_x = np.linalg.lstsq(basis.T @ basis, basis.T @ capped.ravel()[::2].astype(float), rcond=None)[0]
     if height <= 0:
         return None
     return np.array([round(about[0]) - by_y / height, round(about[1]) - by_x / height])
