@@ -17,10 +17,11 @@ def cacapp_prompters() -> list[type[Prompter]]:
 @hookimpl
 def cacapp_segmenters() -> list[type[Segmenter]]:
     from cacapp.algorithms.coarse import Coarse
+    from cacapp.algorithms.dense.segmenter import Dense
     from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
     from cacapp.algorithms.sam.segmenter import AutomaticSam, PromptedSam
 
-    return [Coarse, PromptedSam, AutomaticSam, MaskRcnn]
+    return [Coarse, PromptedSam, AutomaticSam, Dense, MaskRcnn]
 
 
 @hookimpl

@@ -34,9 +34,9 @@ class Dense(Student):
     beginnings: ClassVar[tuple[str, ...]] = ("dense-nuclei", "nuclei_t")
 
     weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    foreground: float = Field(0.5, gt=0, lt=1, description="probability from which a pixel belongs to a nucleus")
-    min_score: float = Field(0.82, ge=0, le=1, description="mean probability in an object below which it is none")
-    min_diameter: float = Field(0.38, ge=0, le=1, description="smallest object, share of the diameter the network expects")
+    foreground: float = Field(0.7, gt=0, lt=1, description="probability from which a pixel belongs to a nucleus")
+    min_score: float = Field(0.9, ge=0, le=1, description="mean probability in an object below which it is none")
+    min_diameter: float = Field(0.36, ge=0, le=1, description="smallest object, share of the diameter the network expects")
     tile_px: int = Field(768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale: bounds the memory")
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:

@@ -26,8 +26,8 @@ class Rules:
     """
 
     foreground: float = 0.5
-    vote_sigma_px: float = 1.5
-    peak_radius_px: int = 4
+    vote_sigma_px: float = 2.0
+    peak_radius_px: int = 5
 
 
 def objects_of(foreground: Array, offsets_px: Array, rules: Rules) -> Array:

@@ -31,7 +31,7 @@ class MaskRcnn(Student):
     beginnings: ClassVar[tuple[str, ...]] = ("maskrcnn-nuclei", "nuclei_t")
 
     weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    min_score: float = Field(0.5, ge=0.05, le=1, description="probability of being a nucleus below which a detection is none")
+    min_score: float = Field(0.7, ge=0.05, le=1, description="probability of being a nucleus below which a detection is none")
     tile_px: int = Field(640, ge=128, le=4096, multiple_of=32, description="side of a tile's core at the network's scale, px")
     backbone: Literal["light", "resnet50-fpn"] = Field(
         "light", description="training: light (3 M parameters, for CPUs) or resnet50-fpn (44 M, the paper's, for GPUs)"
