@@ -10,8 +10,8 @@ import numpy as np
 
 from cacapp.types import Array, Instance
 
-MAX_NUCLEI = 80  # looked at
-MIN_NUCLEI = 20
+MAX_NUCLEI = 48  # looked at
+MIN_NUCLEI = 16
 SMOOTH_PX = 3.0  # of outline and light: shifts up to about this are measured
 MARGIN_PX = 8
 CLIP_PERCENTILE = 60  # of the light inside a nucleus: dots stand above it
@@ -44,7 +44,8 @@ def estimate_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
     """The shift of a channel against the nuclei's outlines, the median over nuclei.
 
     For each nucleus the clipped light is fitted by a constant, its smoothed mask and the mask's two derivatives (Lucas & Kanade 1981): a
-    mask m of height a moved by (y, x) is a (m - y dm/dy - x dm/dx) to first order; twice, the second time about the first answer.
+    mask m of height a moved by (y, x) is a (m - y dm/dy - x dm/dx) to first order; where that is half a pixel or more, once again about the
+    first answer.
 
     Args:
         plane: (Y, X) of any numeric dtype.
@@ -58,6 +59,8 @@ def estimate_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
         if len(shifts) < MIN_NUCLEI:
             return Shift(0.0, 0.0, float("nan"), 0)
         about = np.median(shifts, axis=0)
+        if np.abs(about).max() < 0.5:
+            break
     spread = 1.4826 * float(np.median(np.abs(shifts - about)))
     error = 1.2533 * spread / np.sqrt(len(shifts))  # that of a median
     if np.hypot(*about) < max(LEAST_PX, SIGNIFICANT * error):

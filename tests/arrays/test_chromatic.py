@@ -39,7 +39,7 @@ def channel(dy: float, dx: float, glow: float = 200.0, dots: bool = True, seed: 
 def test_the_shift_is_learnt_although_dots_are_brighter_than_the_glow(dy: float, dx: float) -> None:
     found = estimate_shift(channel(dy, dx), NUCLEI)
     assert (found.y_px, found.x_px) == pytest.approx((dy, dx), abs=0.25)
-    assert found.n_nuclei > 20
+    assert found.n_nuclei >= 16
 
 
 @pytest.mark.parametrize("seed", range(4))
