@@ -88,7 +88,7 @@ WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
 def counted_once(tmp_path_factory: pytest.TempPathFactory, small_slide: Path) -> Path:
     """A record in which the small slide is counted as slide S1 of patient P1, 100 µL; copy it."""
     path = tmp_path_factory.mktemp("counted") / "counted.db"
-    assert run_command(["run", str(small_slide), *WHO, "--no-report", "--quiet", "--db", str(path)]) == 0
+    assert run_command(["run", str(small_slide), *WHO, "--segmenter", "coarse", "--no-report", "--quiet", "--db", str(path)]) == 0
     return path
 
 

@@ -113,7 +113,7 @@ def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None],
 
 def test_every_table_of_a_real_record_keeps_its_words(cacapp: Callable[..., Any], small_slide: Path, width: Callable[[int], None]) -> None:
     who = ("--patient", "P01-negative", "--slide", "S-2026-0001", "--blood-volume-ul", "100")
-    assert cacapp("run", small_slide, *who, "--no-report").code == 0
+    assert cacapp("run", small_slide, *who, "--segmenter", "coarse", "--no-report").code == 0
     expected = {
         ("patients",): ["P01-negative", "insufficient"],
         ("runs", "list"): ["S-2026-0001", "P01-negative", "watershed", "single-cell", "succeeded"],

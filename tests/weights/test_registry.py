@@ -15,7 +15,7 @@ FIELDS = {"name": "x", "architecture": "vit_b", "description": "", "file": "x.pt
 
 
 def test_the_models_of_the_paper_and_ours_are_known() -> None:
-    assert list(entries()) == ["vit_b", "vit_l", "vit_h", "medsam", "nuclei_t"]
+    assert list(entries()) == ["vit_b", "vit_l", "vit_h", "medsam", "nuclei_t", "dense-nuclei", "maskrcnn-nuclei"]
     assert find("medsam").architecture == "vit_b"
 
 
@@ -70,3 +70,13 @@ def test_sha256_is_the_published_test_vector(tmp_path: Path) -> None:
     file = tmp_path / "abc"
     file.write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256_of(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_comes_with_cacapp_is_whole_and_small() -> None:
+    embedded = [entry for entry in entries().values() if entry.embedded]
+    for entry in embedded:
+        path = REGISTRY.with_name(entry.file)
+        assert (path.stat().st_size, sha256_of(path)) == (entry.size_bytes, entry.sha256)
+        assert path.with_suffix(".md").is_file()  # its model card
+    assert (find("nuclei_t").size_bytes or 0) < 12e6
+    assert sum(entry.size_bytes or 0 for entry in embedded) < 20e6
