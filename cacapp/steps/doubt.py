@@ -14,9 +14,9 @@ from cacapp.fish.spots import Spots
 from cacapp.fish.two_nuclei import parts_into_two
 from cacapp.types import Array, Instance
 
-MAX_SINGLE = 80  # nuclei of the frame that show what seams single nuclei have
+MAX_SINGLE = 100  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
-USUAL = 85  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
 
 
 def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
