@@ -17,6 +17,7 @@ from cacapp.types import Array, Instance
 MAX_SINGLE = 100  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
 USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
 
 
 def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
@@ -34,6 +35,7 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
         return doubt
     background = levels(dapi).background
     usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL))
+    usual = max(usual, LEAST)
     for i in would_be.tolist():
         found = seams(dapi, nuclei[i], background)
         strong = found.strength > usual

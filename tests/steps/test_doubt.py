@@ -1,0 +1,52 @@
+"""Two nuclei in one outline are doubted as a CAC; a tetraploid nucleus is not."""
+
+import cv2
+import numpy as np
+
+from cacapp.fish.assay import load_assay
+from cacapp.fish.spots import count_signals, judge_spots
+from cacapp.steps.doubt import may_be_two
+from cacapp.types import Instance, Signals
+
+KATZ = load_assay("katz-4color")
+SIDE = 120
+ROWS, COLS = np.mgrid[:SIDE, :SIDE]
+PLACES = [(45, 35), (75, 35), (45, 85), (75, 85)]  # two left, two right
+
+
+def disk(x: float, radius: float) -> np.ndarray:
+    return (ROWS - 60) ** 2 + (COLS - x) ** 2 <= radius**2
+
+
+def scene(last: np.ndarray, mask: np.ndarray, copies: int):
+    """30 normal nuclei and a last one with this light and as many signals of each probe, in the places above."""
+    light, nuclei, dots = np.zeros((SIDE * 2, SIDE * 16), np.float32), [], []
+    for i in range(31):
+        top, left = SIDE * (i // 16), SIDE * (i % 16)
+        own = disk(60, 30 + i % 5) if i < 30 else mask
+        light[top : top + SIDE, left : left + SIDE] = 5000.0 * own if i < 30 else last
+        nuclei.append(Instance((left, top, SIDE, SIDE), own))
+        dots += [(top + y, left + x) for y, x in PLACES[: copies if i == 30 else 2]]
+    dapi = np.random.default_rng(0).poisson(cv2.GaussianBlur(light, (0, 0), 1) + 300).astype(np.uint16)
+    n = len(dots)
+    # each probe beside the others' places, or they would be debris
+    shifted = {c: np.array(dots, np.float32) + np.float32(9 * k - 13) * np.array([1, 0], np.float32) for k, c in enumerate(KATZ.channels)}
+    tall, wide = np.full(n, 900, np.float32), np.full(n, 2, np.float32)
+    spots = judge_spots({c: Signals(yx, tall / 10, tall, wide) for c, yx in shifted.items()}, nuclei, 0.12, KATZ)
+    counts = count_signals(spots, 31, KATZ)
+    assert counts[30].tolist() == [copies] * 4
+    return may_be_two(dapi, nuclei, spots, counts, np.ones(31, bool), KATZ)
+
+
+def test_two_normal_nuclei_that_overlap_are_doubted() -> None:
+    left, right = disk(38, 32), disk(82, 32)
+    assert np.flatnonzero(scene(4000.0 * left + 4000.0 * right, left | right, 4)).tolist() == [30]
+
+
+def test_a_tetraploid_nucleus_of_one_light_is_not() -> None:
+    assert not scene(5000.0 * disk(60, 45), disk(60, 45), 4).any()
+
+
+def test_a_normal_nucleus_with_a_seam_is_no_matter() -> None:
+    left, right = disk(38, 32), disk(82, 32)
+    assert not scene(4000.0 * left + 4000.0 * right, left | right, 2).any()
