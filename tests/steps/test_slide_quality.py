@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,12 @@ def test_a_good_slide_passes_and_says_so_on_its_page(counted_pixels: Callable[[A
     page = Path("pages/P1.html").read_text()
     assert "Slide S1: pass" in page
     assert page.count("<td>pass</td>") == 6  # five channels and the slide
+    # As if the process had been killed between the last frame and the judgement: the next call judges.
+    with closing(sqlite3.connect("cacapp.db")) as raw, raw:
+        raw.execute("DELETE FROM slide_quality")
+    assert cacapp("report", "--json").json[0]["qc"] == {}
+    assert cacapp("count", "--min-evaluable", "5").code == 0
+    assert cacapp("report", "--json").json[0]["qc"] == record["qc"]
 
 
 def saturated(planes: Array) -> Array:
