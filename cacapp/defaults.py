@@ -1,7 +1,7 @@
 """The algorithms and the assay that are taken where none is named."""
 
 PROMPTER = "watershed"
-SEGMENTER = "coarse"
+SEGMENTER = "sam"
 FILTERS = ("single-cell",)
 DETECTOR = "log"
 ASSAY = "katz-4color"
