@@ -20,6 +20,7 @@ from main_job import CACAPP, Finished, run
 from rich.console import Console
 from rich.table import Table
 
+VOLUME = ("--blood-volume-ul", "unknown")
 NUCLEI_SECONDS = re.compile(r"nuclei ([\d.]+)")
 
 
@@ -38,7 +39,7 @@ def segmented(frames: Path, names: list[str], segmenter: str, out: Path) -> Fini
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     db = str(out / "cacapp.db")
-    run([*CACAPP, "ingest", *(str(frames / name) for name in names), "--patient", "P", "--slide", "S", "--quiet", "--db", db])
+    run([*CACAPP, "ingest", *(str(frames / name) for name in names), "--patient", "P", "--slide", "S", *VOLUME, "--quiet", "--db", db])
     done = run([*CACAPP, "segment", "--segmenter", segmenter, "--quiet", "--db", db])
     run([*CACAPP, "export", str(out / "labels"), "--db", db, "--quiet"])
     return done
