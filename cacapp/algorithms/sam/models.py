@@ -44,6 +44,8 @@ class LoadedSam:
         self.sam, self.device, self.windowed = sam.to(device).eval(), device, windowed
         self.side_px = int(sam.image_encoder.img_size)
         self.mask_stride = 2.0 if windowed else 4.0
+        if windowed:  # a convolutional encoder is a third faster this way
+            self.sam.image_encoder.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def encode(self, tile: Array) -> Tensor:

@@ -53,7 +53,7 @@ class PromptedSam(_SamBase):
     api_version: ClassVar[int] = 1
 
     use: Literal["points", "boxes", "both"] = Field("points", description="which prompts the model gets; medsam knows boxes only")
-    min_score: float = Field(0.5, ge=0, le=1, description="below this predicted IoU the mask is not used")
+    min_score: float = Field(0.6, ge=0, le=1, description="below this predicted IoU the mask is not used")
     keep_region: bool = Field(True, description="a prompt without a usable mask keeps the prompter's coarse region")
     second_look: bool = Field(True, description="ask again where a region stays uncovered or a mask looks like several nuclei")
     batch: int = Field(64, ge=1, le=4096, description="prompts decoded at once: bounds the memory")
