@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,10 @@ from cacapp.db.session import Database, open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array
+
+
+# threads of torch that spin while they wait cost other processes on the same cores many times their work; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Segmenter ``dense``, taught for a few seconds, on simulated nuclei."""
+"""Segmenter ``dense`` on simulated nuclei: taught for a few seconds, and with the shipped weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from cacapp.types import UNKNOWN, Array, Prompts
 
 
 @pytest.fixture(scope="module")
-def pupil(taught: Any) -> Dense:
-    return Dense(weights=str(taught.weights), device="cpu", min_score=0.6)
+def pupil() -> Dense:
+    """With the weights that come with cacapp."""
+    return Dense(device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ def test_training_lowers_the_loss_and_raises_the_precision(taught: Any) -> None:
 
 def test_it_finds_nuclei_it_has_not_seen(pupil: Dense, frame: tuple[Array, Array]) -> None:
     found = match(frame[1], pupil.segment(frame[0], Prompts.empty(), None))
-    assert found.average_precision(0.5) > 0.7
-    assert found.object_dice() > 0.75
+    assert found.average_precision(0.5) > 0.9
+    assert found.object_dice() > 0.9
 
 
 def test_the_same_frame_gives_the_same_masks(pupil: Dense, frame: tuple[Array, Array]) -> None:
@@ -88,7 +89,7 @@ def test_unknown_pixels_teach_nothing() -> None:
     image = torch.rand(1, 1, 64, 64)
     nothing = torch.from_numpy(targets_of(np.full((64, 64), UNKNOWN, np.int64)))[None]
     losses = losses_of(network(image), nothing)
-    assert float(losses["foreground"] + losses["border"] + losses["offset"]) == 0
+    assert float((losses["foreground"] + losses["border"] + losses["offset"]).detach()) == 0
     half = np.zeros((64, 64), np.int64)
     half[8:24, 8:24] = 1
     half[32:] = UNKNOWN
