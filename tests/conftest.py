@@ -21,7 +21,6 @@ from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array
 
-
 # threads of torch that spin while they wait cost other processes on the same cores many times their work; read when torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
