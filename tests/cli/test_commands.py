@@ -144,12 +144,13 @@ def test_quiet_hides_warnings_and_keeps_errors(cacapp: Run, tmp_path: Path, smal
 
 def test_a_repeated_command_says_it_is_done_and_changes_nothing(counted: Run, small_slide: Path) -> None:
     before = counted("runs", "list", "--json").json
-    for args in (("segment",), ("count",), ("run", small_slide, *WHO, "--no-report")):
+    same = ("--segmenter", "coarse")
+    for args in (("segment", *same), ("count",), ("run", small_slide, *WHO, *same, "--no-report")):
         ended = counted(*args)
         assert ended.code == 0
         assert "already done" in ended.out
     assert counted("runs", "list", "--json").json == before
-    assert counted("segment", "--force").code == 0
+    assert counted("segment", *same, "--force").code == 0
     assert len(counted("runs", "list", "--json").json) == len(before) + 1
 
 

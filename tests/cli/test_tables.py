@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cacapp.cli import console, results
 from cacapp.cli.tables import GAP, fitted, print_table
+from cacapp.steps.extras import Extras
 
 WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=6).map(" ".join)
 
@@ -88,7 +89,7 @@ FOUND: Any = [
 @pytest.mark.parametrize("terminal", [80, 110, 140, 200])
 def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int) -> None:
     width(terminal)
-    results._print_patients_table(FOUND)
+    results._print_patients_table(FOUND, [Extras()] * len(FOUND))
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert max(map(len, lines)) <= terminal

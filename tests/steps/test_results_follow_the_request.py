@@ -57,8 +57,8 @@ def test_another_limit_refreshes_the_verdict_without_counting_again(counted: Run
 
 def test_asking_for_earlier_settings_again_makes_them_the_latest(counted: Run) -> None:
     before = counted("cells", "--json").json
-    assert counted("segment", "--set", "floor=0.9", "--set", "max_area_um2=40").code == 0
-    assert counted("segment").code == 0
+    assert counted("segment", "--segmenter", "coarse", "--set", "floor=0.9", "--set", "max_area_um2=40").code == 0
+    assert counted("segment", "--segmenter", "coarse").code == 0
     (latest, *_) = counted("runs", "list", "--json").json
     assert latest["step"] == "segment"
     assert latest["fingerprint"] == counted("runs", "show", 1, "--json").json["fingerprint"]

@@ -145,7 +145,12 @@ def test_a_nucleus_seen_in_two_overlapping_frames_is_counted_once(cacapp: Run, p
         metadata = {"axes": "CYX", "Channel": {"Name": list(CHANNELS)}, "Plane": place, "PhysicalSizeX": 0.12, "PhysicalSizeY": 0.12}
         cut = pixels[:, :, left : left + 640]
         tifffile.imwrite(f"in/{name}.ome.tif", cut, ome=True, photometric="minisblack", metadata=metadata)
-    assert cacapp("run", "in", "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--no-report", "--quiet").code == 0
+    assert (
+        cacapp(
+            "run", "in", "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--segmenter", "coarse", "--no-report", "--quiet"
+        ).code
+        == 0
+    )
     cells = cacapp("cells", "--json").json
     dropped = [c for c in cells if c["exclusion_reason"] == "duplicate"]
     assert len(dropped) >= 5
