@@ -40,7 +40,7 @@ def test_a_checkpoint_of_vit_b_loads_and_answers_each_prompt(tmp_path: Path) -> 
     assert sorted(found) == [0, 1]
     for mask in found.values():
         if mask is not None:
-            x, y, w, h = mask.bbox_xywh
+            x, y, w, h = mask.instance.bbox_xywh
             assert x >= 0
             assert y >= 0
             assert x + w <= 420
