@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.targets import losses_of, targets_of
 from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX as TILE_NUCLEUS_PX
+from cacapp.algorithms.training.crops import other_camera
 from cacapp.types import UNKNOWN, Array
 
 TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.0e-3, 0.02, 0.995
@@ -65,19 +66,7 @@ class Real:
             image, labels = np.rot90(image, turns), np.rot90(labels, turns)
             if rng.random() < 0.5:
                 image, labels = image[:, ::-1], labels[:, ::-1]
-            return jitter(rng, np.ascontiguousarray(image, np.float32)), np.ascontiguousarray(labels).astype(np.int64)
-
-
-def jitter(rng: np.random.Generator, image: Array) -> Array:
-    """Another camera's view of a real tile: blur, noise, gamma, contrast; (Y, X) uint8."""
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.8)))
-    if rng.random() < 0.5:
-        image = 255 * (np.clip(image, 0, 255) / 255) ** np.exp(rng.uniform(-0.5, 0.4))
-    image = image * np.exp(rng.uniform(-0.9, 0.25)) + (rng.uniform(0, 20) if rng.random() < 0.3 else 0)
-    if rng.random() < 0.5:
-        image = image + rng.normal(0, rng.uniform(0.5, 8), image.shape)
-    return np.asarray(np.round(np.clip(image, 0, 255)).astype(np.uint8))
+            return other_camera(rng, np.ascontiguousarray(image, np.float32)), np.ascontiguousarray(labels).astype(np.int64)
 
 
 def closer(rng: np.random.Generator, light: Array, labels: Array) -> tuple[Array, Array]:
