@@ -36,6 +36,7 @@ from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.doubt import may_be_two
 from cacapp.steps.duplicates import mark_duplicates
+from cacapp.steps.environment import environment
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
@@ -240,7 +241,7 @@ def _job(
         ),
         run={
             "source_run_id": run.id,
-            "algorithms": {"chosen": [record]},
+            "algorithms": {"chosen": [record], "environment": environment()},
             "params": {plan.detector: dict(plan.params)},
             "weights_sha256": choice.weights_sha256,
             "assay_name": plan.assay.name,

@@ -25,6 +25,7 @@ from cacapp.engine import Engine
 from cacapp.errors import CacappError
 from cacapp.frames import open_frame
 from cacapp.host import Host
+from cacapp.steps.environment import environment
 from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.plan import Choice, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
@@ -144,7 +145,7 @@ def _job(
         step="segment",
         fingerprint=fingerprint(step="segment", inputs=inputs, algorithms=records, seed=plan.seed, device="cpu"),
         run={
-            "algorithms": {"chosen": records},
+            "algorithms": {"chosen": records, "environment": environment()},
             "params": {name: dict(values) for name, values in plan.params.items()},
             "weights_sha256": next((c.weights_sha256 for c in choices if c.weights_sha256), None),
             "seed": plan.seed,
