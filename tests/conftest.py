@@ -14,15 +14,67 @@ from typing import Any
 
 import pytest
 import tifffile
+from sqlalchemy import make_url
 
 from cacapp.cli.app import run_command
 from cacapp.db.session import Database, open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array
+from tests.postgres import Postgres, start
 
 # threads of torch that spin while they wait cost other processes on the same cores many times their work; read when torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+KINDS = ("sqlite", "postgresql")
+ON_BOTH: tuple[str, ...] = ()
+"""Folders whose tests run once for each kind of database they use."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=(*KINDS, "both"), default="both", help=f"kind of database for tests/{{{','.join(ON_BOTH)}}}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that use a record run on SQLite and on PostgreSQL; on SQLite alone where they say so, or where they are slow."""
+    if "database_kind" not in metafunc.fixturenames or "database_kind" in _parametrized(metafunc):
+        return
+    asked: str = metafunc.config.getoption("--database")
+    area = Path(str(metafunc.definition.path)).relative_to(Path(__file__).parent).parts[0]
+    marked = {mark.name for mark in metafunc.definition.iter_markers()}
+    if area not in ON_BOTH or "sqlite_only" in marked or ("slow" in marked and asked == "both"):
+        kinds: tuple[str, ...] = KINDS[:1]
+    else:
+        kinds = KINDS if asked == "both" else (asked,)
+    metafunc.parametrize("database_kind", kinds)
+
+
+def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
+    return {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark.args[0])}
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this test session, with a migrated template "empty"."""
+    server = start()
+    try:
+        open_database(server.url(server.create("empty"))).dispose()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty record on PostgreSQL, of this test alone."""
+    name = postgres.create(template="empty")
+    yield postgres.url(name)
+    postgres.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +86,17 @@ def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(empty_record: Path, tmp_path: Path) -> Iterator[Database]:
+def record_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where this test's record is, which nobody made yet in SQLite: what ``--db`` takes."""
+    return str(tmp_path / "cacapp.db") if database_kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database(record_url: str, database_kind: str, empty_record: Path) -> Iterator[Database]:
     """An empty record of this test alone."""
-    path = tmp_path / "cacapp.db"
-    shutil.copy(empty_record, path)
-    opened = open_database(path)
+    if database_kind == "sqlite":
+        shutil.copy(empty_record, record_url)
+    opened = open_database(record_url)
     yield opened
     opened.dispose()
 
@@ -61,10 +119,15 @@ class Ended:
 
 
 @pytest.fixture
-def cacapp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs ``cacapp ARGS`` in this process, in a folder of the test alone, where its database is cacapp.db."""
+def cacapp(
+    record_url: str, database_kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Runs ``cacapp ARGS`` in this process, in a folder of the test alone; its database is cacapp.db there, or CACAPP_DB names it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CACAPP_DB", raising=False)
+    if database_kind == "sqlite":
+        monkeypatch.delenv("CACAPP_DB", raising=False)
+    else:
+        monkeypatch.setenv("CACAPP_DB", record_url)
 
     def run(*args: object) -> Ended:
         capfd.readouterr()
@@ -92,15 +155,35 @@ WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
 def counted_once(tmp_path_factory: pytest.TempPathFactory, small_slide: Path) -> Path:
     """A record in which the small slide is counted as slide S1 of patient P1, 100 µL; copy it."""
     path = tmp_path_factory.mktemp("counted") / "counted.db"
-    assert run_command(["run", str(small_slide), *WHO, "--segmenter", "coarse", "--no-report", "--quiet", "--db", str(path)]) == 0
+    _count(small_slide, str(path))
     return path
 
 
+@pytest.fixture(scope="session")
+def counted_template(postgres: Postgres, small_slide: Path) -> str:
+    """The same on PostgreSQL: the name of a database to copy."""
+    name = postgres.create("counted", "empty")
+    _count(small_slide, postgres.url(name))
+    return name
+
+
+def _count(slide: Path, db: str) -> None:
+    assert run_command(["run", str(slide), *WHO, "--segmenter", "coarse", "--no-report", "--quiet", "--db", db]) == 0
+
+
 @pytest.fixture
-def counted(cacapp: Callable[..., Ended], counted_once: Path, tmp_path: Path) -> Callable[..., Ended]:
-    """The command line in a folder whose cacapp.db holds the counted small slide."""
-    with closing(sqlite3.connect(counted_once)) as source, closing(sqlite3.connect(tmp_path / "cacapp.db")) as copy:
-        source.backup(copy)  # with what is still in the write-ahead log
+def counted(cacapp: Callable[..., Ended], database_kind: str, record_url: str, request: pytest.FixtureRequest) -> Callable[..., Ended]:
+    """The command line in a folder whose record holds the counted small slide."""
+    if database_kind == "sqlite":
+        with closing(sqlite3.connect(request.getfixturevalue("counted_once"))) as source, closing(sqlite3.connect(record_url)) as copy:
+            source.backup(copy)  # with what is still in the write-ahead log
+    else:
+        template: str = request.getfixturevalue("counted_template")
+        server: Postgres = request.getfixturevalue("postgres")
+        name = make_url(record_url).database
+        assert name
+        server.drop(name)
+        server.create(name, template)
     return cacapp
 
 

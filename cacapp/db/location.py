@@ -13,6 +13,8 @@ from cacapp.errors import CacappError, UsageError
 
 DEFAULT = "cacapp.db"
 VARIABLE = "CACAPP_DB"
+POSTGRES_DRIVER = "postgresql+psycopg"
+"""What a plain ``postgresql://`` means here."""
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -45,6 +47,8 @@ def locate(url_or_path: str | Path | None) -> Location:
     except ArgumentError:
         raise UsageError("--db is no database URL; write a file's path or DIALECT://USER:PASSWORD@HOST/NAME") from None
     label = url.render_as_string(hide_password=True)
+    if url.drivername == "postgresql":
+        url = url.set(drivername=POSTGRES_DRIVER)
     if url.get_backend_name() != "sqlite":
         return Location(url, None, label)
     if not url.database or url.database == ":memory:":

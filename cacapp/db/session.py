@@ -195,7 +195,8 @@ def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool =
     except NoSuchModuleError:
         raise UsageError(f"{location.label}: no such kind of database; use a SQLite file or postgresql://") from None
     except ModuleNotFoundError as error:
-        raise CacappError(f"{location.label} needs the package {error.name}: pip install '{error.name}'") from None
+        package = "cacapp[postgres]" if error.name == "psycopg" else error.name
+        raise CacappError(f"{location.label} needs the package {error.name}: pip install '{package}'") from None
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
