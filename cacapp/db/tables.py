@@ -6,7 +6,7 @@ in SQLite, so that a row is stored once, in key order (docs: https://www.sqlite.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -16,34 +16,19 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from cacapp.db import review_tables as review_tables  # its tables belong to the same metadata
+from cacapp.db.base import Table as Table
+from cacapp.db.base import now as now
 from cacapp.db.columns import BigId, Scaled, UtcDateTime
 
 NOT_NORMAL = "class <> 'normal'"
-
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
-    """Base of the tables: metadata of our own, with a name for each constraint, so that a later migration can drop it."""
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Patient(Table, table=True):
@@ -289,19 +274,6 @@ class ControlSlide(Table, table=True):
     slide_id: int = Field(foreign_key="slide.id", primary_key=True)
     note: str | None = None
     added_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
-
-
-class Review(Table, table=True):
-    """Append-only: what a person changed, from what to what, and why."""
-
-    __tablename__ = "review"
-    id: int | None = Field(default=None, primary_key=True)
-    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False, index=True))
-    reviewer: str
-    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
-    before: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
-    after: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
-    reason: str | None = None
 
 
 class PatientResult(Table, table=True):
