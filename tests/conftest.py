@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 KINDS = ("sqlite", "postgresql")
-ON_BOTH: tuple[str, ...] = ("review",)
+ON_BOTH: tuple[str, ...] = ()
 """Folders whose tests run once for each kind of database they use."""
 
 
