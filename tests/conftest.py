@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import tifffile
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from cacapp.cli.app import run_command
-from cacapp.db.session import Database, open_database
+from cacapp.db.session import Database, migration_connection, open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array
@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 KINDS = ("sqlite", "postgresql")
-ON_BOTH: tuple[str, ...] = ()
+ON_BOTH = ("db", "steps", "cli")
 """Folders whose tests run once for each kind of database they use."""
 
 
@@ -99,6 +99,18 @@ def database(record_url: str, database_kind: str, empty_record: Path) -> Iterato
     opened = open_database(record_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def ask(record_url: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """Runs one SQL statement with parameters on this test's record, past cacapp; returns its rows."""
+
+    def run(statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+        with migration_connection(record_url) as connection:
+            result = connection.execute(text(statement), parameters)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
 
 
 @dataclass(frozen=True)

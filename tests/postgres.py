@@ -42,8 +42,10 @@ class Postgres:
         return f"postgresql://{USER}@/{name}?host={self.folder / 'socket'}"
 
     def create(self, name: str | None = None, template: str = "template0") -> str:
-        """A new database, under a name nobody has unless told; returns its name."""
+        """A new database, under a name nobody has unless told; returns its name. Those who are connected to the template are sent away."""
         name = name or f"t_{secrets.token_hex(6)}"
+        with self._connect() as connection:
+            connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [template])
         self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
         return name
 
@@ -52,8 +54,11 @@ class Postgres:
         self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def _run(self, statement: str, *names: str) -> None:
-        with psycopg.connect(f"user={USER} dbname=postgres host={self.folder / 'socket'}", autocommit=True) as connection:
+        with self._connect() as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(f"user={USER} dbname=postgres host={self.folder / 'socket'}", autocommit=True)
 
     def stop(self) -> None:
         """End the server and remove its folder."""
@@ -105,7 +110,7 @@ def _wait_for(server: Postgres) -> None:
     deadline = time.monotonic() + START_S
     while server.process.poll() is None and time.monotonic() < deadline:
         try:
-            psycopg.connect(f"user={USER} dbname=postgres host={server.folder / 'socket'}").close()
+            server._connect().close()
         except psycopg.OperationalError:
             time.sleep(0.02)
         else:

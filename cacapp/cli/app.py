@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -87,8 +88,11 @@ def main() -> None:
 
 def run_command(args: Sequence[str]) -> int:
     """Runs one command, without the program's name; returns the exit code."""
-    from cacapp.cli.console import say_error
+    from cacapp.cli.console import SaidWarnings, say_error
 
+    log = logging.getLogger("cacapp")
+    if not log.handlers:
+        log.addHandler(SaidWarnings())
     try:
         # Typer returns the code of an Exit, and what the command returns: None.
         code = app(args=list(args), prog_name="cacapp", standalone_mode=False) or OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -79,6 +80,13 @@ def say_warning(line: str, quiet: bool = False) -> None:
 
 def _say_problem(kind: str, style: str, line: str) -> None:
     err.print(Text.assemble((f"{kind}:", style), " ", " ".join(line.split())), soft_wrap=True)
+
+
+class SaidWarnings(logging.Handler):
+    """What cacapp's modules log as warnings, as the lines the user knows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say_warning(record.getMessage())
 
 
 def say(line: str, quiet: bool = False, lead: str = "") -> None:

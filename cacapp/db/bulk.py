@@ -1,4 +1,4 @@
-"""Many rows at once: columns in, one prepared statement to the driver, without SQLAlchemy's work for each value."""
+"""Many rows at once: columns in, one prepared statement (SQLite) or one COPY (PostgreSQL), without SQLAlchemy's work for each value."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Dialect, Table, func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
@@ -16,7 +17,7 @@ from cacapp.db.columns import Scaled
 
 
 def insert_columns(session: Session, table: Table, size: int, columns: Mapping[str, Any]) -> None:
-    """Insert ``size`` rows in one executemany.
+    """Insert ``size`` rows in one go.
 
     Args:
         columns: by column name, an array or sequence of ``size`` values (Python values or None in a sequence) or one value for all rows.
@@ -26,12 +27,33 @@ def insert_columns(session: Session, table: Table, size: int, columns: Mapping[s
     """
     if not size:
         return
-    sql, names, positional = _statement(table, session.get_bind().dialect, tuple(columns))
+    dialect = session.get_bind().dialect
+    if dialect.name == "postgresql":
+        _copy(session, table, dialect, size, columns)
+        return
+    sql, names, positional = _statement(table, dialect, tuple(columns))
     values = [_column(table, name, columns[name], size) for name in names]
     rows: list[Any] = list(zip(*values, strict=True))
     if not positional:
         rows = [dict(zip(names, row, strict=True)) for row in rows]
     session.connection().exec_driver_sql(sql, rows)
+
+
+def _copy(session: Session, table: Table, dialect: Dialect, size: int, columns: Mapping[str, Any]) -> None:
+    """PostgreSQL's own way in for many rows; its errors are SQLAlchemy's, as those of other statements are."""
+    quote = dialect.identifier_preparer
+    statement = f"COPY {quote.format_table(table)} ({', '.join(quote.quote(name) for name in columns)}) FROM STDIN"
+    values = [_column(table, name, given, size) for name, given in columns.items()]
+    cursor = session.connection().connection.cursor()
+    error_class = dialect.loaded_dbapi.Error
+    try:
+        with cursor.copy(statement) as copy:
+            for row in zip(*values, strict=True):
+                copy.write_row(row)
+    except error_class as error:
+        raise DBAPIError.instance(statement, None, error, error_class, dialect=dialect) from error
+    finally:
+        cursor.close()
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, null, select, text
+from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, func, null, select, text
 from sqlmodel import Session
 
 from cacapp.db.queries import frames_of_runs, latest_run_ids, slides
@@ -198,7 +198,8 @@ def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
 
 def _segmented(run_id: int) -> Select[Any]:
     """Cells without calls."""
-    missing = [null().label(name) for name in ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")]
+    names = ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")
+    missing = [cast(null(), CALL.c[name].type).label(name) for name in names]  # PostgreSQL compares no number with an untyped null
     own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
     query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id == run_id)
     return query.where(CELL.c.frame_id.in_(frames_of_runs([run_id])))

@@ -46,7 +46,7 @@ def locate(url_or_path: str | Path | None) -> Location:
         url = make_url(given)
     except ArgumentError:
         raise UsageError("--db is no database URL; write a file's path or DIALECT://USER:PASSWORD@HOST/NAME") from None
-    label = url.render_as_string(hide_password=True)
+    label = shown(url)
     if url.drivername == "postgresql":
         url = url.set(drivername=POSTGRES_DRIVER)
     if url.get_backend_name() != "sqlite":
@@ -56,6 +56,12 @@ def locate(url_or_path: str | Path | None) -> Location:
     if "uri" in url.query:
         return Location(url, None, label)
     return Location(url, Path(url.database), url.database)
+
+
+def shown(url: URL) -> str:
+    """A URL as messages and the record may show it: without a password, wherever in the URL it stands."""
+    hidden = {name: "***" for name in url.query if "pass" in name.lower() or "secret" in name.lower() or "token" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def claim_file(location: Location, *, create: bool) -> bool:

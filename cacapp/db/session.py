@@ -1,63 +1,28 @@
-"""Engines, transactions and commits; nowhere else are they made.
-
-SQLite's driver would commit behind our back before DDL and start transactions late, so it is switched to autocommit and each
-transaction is begun here: ``BEGIN IMMEDIATE`` for writing, which waits for other writers at the start and cannot fail half-way for
-them, ``BEGIN`` for reading, which never waits.
-"""
+"""Engines, transactions and commits; nowhere else are they made. How a transaction begins, see ``transactions``."""
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
 from cacapp.db import schema
-from cacapp.db.location import Location, claim_file, database_url, locate, remove_file
+from cacapp.db.location import Location, claim_file, database_url, locate, remove_file, shown
+from cacapp.db.problems import translated
 from cacapp.db.schema import SchemaStatus
+from cacapp.db.transactions import READ_ONLY, prepare, uninterrupted
 from cacapp.errors import CacappError, UsageError
 
 __all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_connection", "open_database", "status", "upgrade"]
 
-BUSY_TIMEOUT_S = 30
 PAGE_SIZE_BYTES = 4096
-READ_ONLY = "cacapp_read_only"
 POSTGRES_MIGRATION_LOCK = 0xCACA99
-
-_SQLITE_REASONS = (
-    ("locked", f"is in use by another program (waited {BUSY_TIMEOUT_S} s); try again when it is done"),
-    ("unable to open", "cannot be opened; check that the file and its folder may be read and written"),
-    ("readonly", "is read-only; give yourself write permission, or name another file with --db"),
-    ("full", "could not be written, the disk is full; make room and run the command again, nothing half-written was kept"),
-    ("disk i/o", "could not be written (disk I/O error); check the disk and run the command again, nothing half-written was kept"),
-    ("not a database", "is no cacapp database; name another file with --db"),
-    ("malformed", "is damaged; restore a backup"),
-)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of the body: inside the driver it would leave a connection half reset, and say so in a traceback."""
-    heard = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(heard):
-        yield
-        return
-    pressed: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, heard)
-        if pressed:
-            heard(*pressed[0])
 
 
 class Database:
@@ -67,7 +32,7 @@ class Database:
         self._label = location.label
         self._writing = threading.local()
         self.engine = engine
-        self.url = location.url.render_as_string(hide_password=True)
+        self.url = shown(location.url)
 
     def __repr__(self) -> str:
         return f"Database({self._label!r})"
@@ -79,7 +44,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """A transaction that reads and writes: committed at the end, rolled back where an exception leaves it.
 
-        Keep it short: on SQLite no one else writes meanwhile. Rows stay usable after it.
+        Keep it short: on SQLite no one else writes meanwhile. Where another program writes, it waits (``transactions.LOCK_WAIT_S``).
+        Rows stay usable after it.
 
         Raises:
             CacappError: the database is locked, full, read-only or gone.
@@ -191,46 +157,15 @@ def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]
 def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
     """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
     try:
-        engine = create_engine(location.url, **({} if pooled else {"poolclass": NullPool}))
+        # a night's run outlives a restart of the server: a connection is tried before it is used
+        engine = create_engine(location.url, **({"pool_pre_ping": True} if pooled else {"poolclass": NullPool}))
     except NoSuchModuleError:
         raise UsageError(f"{location.label}: no such kind of database; use a SQLite file or postgresql://") from None
     except ModuleNotFoundError as error:
         package = "cacapp[postgres]" if error.name == "psycopg" else error.name
         raise CacappError(f"{location.label} needs the package {error.name}: pip install '{package}'") from None
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def prepare(raw: Any, _record: Any) -> None:
-            raw.isolation_level = None
-            raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-            raw.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-            raw.execute("PRAGMA synchronous = NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        read_only = bool(connection.get_execution_options().get(READ_ONLY))
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
-            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-        elif read_only and connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-
+    prepare(engine, location.label, foreign_keys=foreign_keys)
     return engine
-
-
-@contextmanager
-def translated(label: str) -> Iterator[None]:
-    """Turn what a user can mend (a lock, a full disk, a lost server) into one line; an error in our SQL stays what it is."""
-    try:
-        yield
-    except DBAPIError as error:
-        message = " ".join(str(error.orig).split())
-        for sign, reason in _SQLITE_REASONS:
-            if type(error.orig).__module__ == "sqlite3" and sign in message.lower():
-                raise CacappError(f"{label} {reason}") from error
-        if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):
-            raise CacappError(f"{label}: {message}") from error
-        raise
 
 
 def _read_status(location: Location, engine: Engine) -> SchemaStatus:

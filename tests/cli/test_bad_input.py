@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cacapp.db.session import database_url, migration_connection
 from cacapp.types import CHANNELS, Array
 
 Run = Callable[..., Any]
@@ -24,14 +25,17 @@ WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
 OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 
 
-def rows(table: str, db: Path = Path("cacapp.db")) -> int:
-    with sqlite3.connect(db) as connection:
-        count: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    return count
+def rows(table: str, db: str | None = None) -> int:
+    """In a database, by default the one the commands use."""
+    with migration_connection(database_url(db)) as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
 
 def no_rows(*tables: str) -> bool:
-    return not Path("cacapp.db").exists() or all(rows(table) == 0 for table in tables or ("patient", "slide", "frame", "run"))
+    here = database_url(None)
+    return ("://" not in here and not Path(here).exists()) or all(
+        rows(table) == 0 for table in tables or ("patient", "slide", "frame", "run")
+    )
 
 
 @pytest.fixture
@@ -391,6 +395,7 @@ def test_counting_before_segmenting_says_what_to_do_first(cacapp: Run, batch: Pa
     assert cacapp("count", "S1", "S2").code == FAILED
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("content", [b"this is no database, but it is long enough to look at", b"SQLite format 3\0" + b"\xff" * 600])
 def test_a_file_that_is_no_database_stays_as_it_is(cacapp: Run, batch: Path, content: bytes) -> None:
     Path("cacapp.db").write_bytes(content)
@@ -402,6 +407,7 @@ def test_a_file_that_is_no_database_stays_as_it_is(cacapp: Run, batch: Path, con
         assert Path("cacapp.db").read_bytes() == content
 
 
+@pytest.mark.sqlite_only
 def test_another_programs_database_is_left_alone(cacapp: Run, batch: Path) -> None:
     with sqlite3.connect("cacapp.db") as connection:
         connection.execute("CREATE TABLE patient (name TEXT)")
@@ -411,6 +417,7 @@ def test_another_programs_database_is_left_alone(cacapp: Run, batch: Path) -> No
     assert rows("patient") == 0
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("args", [("patients",), ("segment",), ("cells",), ("runs", "list"), ("export", "out"), ("report",)])
 def test_asking_where_there_is_no_database_makes_none(cacapp: Run, args: tuple[str, ...]) -> None:
     ended = cacapp(*args)
@@ -429,6 +436,7 @@ def bound(args: list[str]) -> list[str]:
     return [setpriv, "--bounding-set", "-dac_override,-dac_read_search", *args]
 
 
+@pytest.mark.sqlite_only
 def test_a_folder_that_may_not_be_written_is_one_line(batch: Path, tmp_path: Path, cacapp: Run) -> None:
     locked = tmp_path / "locked"
     locked.mkdir()

@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,7 @@ LEAVES = (
 )
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("command", LEAVES, ids=" ".join)
 def test_every_command_has_help_json_and_quiet(cacapp: Run, command: tuple[str, ...]) -> None:
     ended = cacapp(*command, "--help")
@@ -227,3 +230,16 @@ def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: 
 def test_off_a_terminal_there_is_no_bar(cacapp: Run, small_slide: Path) -> None:
     assert not console.err.is_terminal
     assert cacapp("run", small_slide, *WHO, "--no-report").err == ""
+
+
+@pytest.mark.sqlite_only
+def test_a_database_another_program_writes_to_is_waited_for(counted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacapp.db.transactions.SAY_AFTER_S", 0.2)
+    other = sqlite3.connect(tmp_path / "cacapp.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(1, other.rollback).start()
+    ended = counted("count", "--force", "--quiet")
+    other.close()
+    assert ended.code == 0
+    (line,) = ended.lines("warning")
+    assert "cacapp.db is in use by another program; waiting for it" in line

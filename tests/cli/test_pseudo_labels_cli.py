@@ -98,12 +98,13 @@ def test_without_an_accepted_label_there_is_no_data_set(counted: Run, tmp_path: 
         (("--run", "99"), "no run 99"),
         (("--slide", "S9"), "S9"),
         (("--patient", "P9"), "P9"),
-        (("--out", "cacapp.db"), "is a file"),
+        (("--out", "file"), "is a file"),
         (("--stats", "--out", "set"), "leave out --out"),
         (("--stats", "--run", "1"), "is a segment run"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(counted: Run, args: tuple[str, ...], message: str) -> None:
+    Path("file").touch()
     ended = counted("pseudo-label", *args)
     assert ended.code == 2
     (error,) = ended.lines("error")

@@ -164,6 +164,7 @@ def test_a_call_for_a_cell_that_is_not_there_is_refused(database: Database, fill
         calls.write_counts(session, filled.count_id, [12345], np.zeros((1, 4), int))
 
 
+@pytest.mark.sqlite_only
 def test_a_cell_with_its_mask_and_eight_signals_takes_at_most_600_bytes(database: Database, filled: Any) -> None:
     n, frames = 350, 12
     rng = np.random.default_rng(0)

@@ -186,10 +186,15 @@ def test_no_question_reads_a_big_table_from_end_to_end(
         question(session)
     event.remove(database.engine, "before_cursor_execute", note)
     assert asked
+    on_sqlite = database.engine.dialect.name == "sqlite"
     with database.engine.connect() as connection:
+        if not on_sqlite:  # the planner prefers a scan on tables this small, if it has the choice
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         for statement, parameters in asked:
-            plan = [row[-1] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)]
-            assert not [line for line in plan for table in BIG if line == f"SCAN {table}"], (statement, plan)
+            explain = "EXPLAIN QUERY PLAN " if on_sqlite else "EXPLAIN "
+            plan = [row[-1].strip() for row in connection.exec_driver_sql(explain + statement, parameters)]
+            scan = (lambda line, table: line == f"SCAN {table}") if on_sqlite else (lambda line, table: f"Seq Scan on {table} " in line)
+            assert not [line for line in plan for table in BIG if scan(line, table)], (statement, plan)
 
 
 def _call(class_: str, **changes: Any) -> Any:

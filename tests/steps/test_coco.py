@@ -29,8 +29,8 @@ PLAN = PseudoLabelPlan(prompters=("watershed",), params={"single-cell": {"min_ar
 
 
 @pytest.fixture
-def database(counted: Callable[..., Any], tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "cacapp.db", create=False)
+def database(counted: Callable[..., Any], record_url: str) -> Iterator[Database]:
+    opened = open_database(record_url, create=False)
     yield opened
     opened.dispose()
 
@@ -142,7 +142,7 @@ def test_a_place_that_cannot_be_written_is_named(database: Database, run_id: int
 
 
 def test_pixels_that_could_not_be_filled_are_a_crowd_that_tools_leave_out(
-    cacapp: Callable[..., Any], save_frame: Any, tmp_path: Path
+    cacapp: Callable[..., Any], save_frame: Any, record_url: str, tmp_path: Path
 ) -> None:
     planes = np.full((5, 160, 200), 100, np.uint16)
     cv2.circle(planes[0], (60, 80), 30, 3000, cv2.FILLED)  # type: ignore[call-overload]
@@ -150,14 +150,14 @@ def test_pixels_that_could_not_be_filled_are_a_crowd_that_tools_leave_out(
     save_frame(tmp_path / "slide" / "f.ome.tif", planes)
     assert cacapp("ingest", tmp_path / "slide", "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100").code == 0
     assert cacapp("segment", "--segmenter", "coarse").code == 0
-    opened = open_database(tmp_path / "cacapp.db", create=False)
+    opened = open_database(record_url, create=False)
     (report,) = pseudo_label(opened, Host.discover(), PseudoLabelPlan(prompters=()))
     with opened.session() as session:  # the second mask becomes all of the frame, and is rejected
         session.execute(
             text("UPDATE cell SET bbox_x_px = 0, bbox_y_px = 0, bbox_w_px = 200, bbox_h_px = 160, mask = :mask WHERE label = 2"),
             {"mask": rle.encode(np.ones((160, 200), bool))},
         )
-        session.execute(text("UPDATE pseudo_label SET accepted = 0 WHERE cell_id = (SELECT id FROM cell WHERE label = 2)"))
+        session.execute(text("UPDATE pseudo_label SET accepted = FALSE WHERE cell_id = (SELECT id FROM cell WHERE label = 2)"))
     made = write_coco(opened, [report.run_id], tmp_path / "set")
     opened.dispose()
     assert (made.labels, made.rejected) == (1, 1)

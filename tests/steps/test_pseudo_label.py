@@ -36,15 +36,15 @@ class Told(Silent):
 
 
 @pytest.fixture
-def segmented(counted: Callable[..., Any], tmp_path: Path) -> Any:
+def segmented(counted: Callable[..., Any], record_url: str) -> Any:
     """The record of the small slide S1: segment run 1, count run 2."""
-    with opened(tmp_path / "cacapp.db") as database:
+    with opened(record_url) as database:
         yield database
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Database]:
-    database = open_database(path, create=False)
+def opened(url: str) -> Iterator[Database]:
+    database = open_database(url, create=False)
     yield database
     database.dispose()
 
@@ -236,13 +236,15 @@ def test_samples_can_be_indexed_like_a_list(segmented: Database, host: Host) -> 
         found[2]
 
 
-def test_a_file_that_has_changed_is_no_sample(cacapp: Callable[..., Any], tmp_path: Path, host: Host, save_frame: Any) -> None:
+def test_a_file_that_has_changed_is_no_sample(
+    cacapp: Callable[..., Any], record_url: str, tmp_path: Path, host: Host, save_frame: Any
+) -> None:
     planes = np.full((5, 200, 200), 100, np.uint16)
     cv2.circle(planes[0], (100, 100), 30, 3000, cv2.FILLED)  # type: ignore[call-overload]
     path = save_frame(tmp_path / "slide" / "f.ome.tif", planes)
     assert cacapp("ingest", path.parent, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100").code == 0
     assert cacapp("segment", "--segmenter", "coarse").code == 0
-    with opened(tmp_path / "cacapp.db") as database:
+    with opened(record_url) as database:
         found = samples(database, host, params={})
         assert len(found) == 1
         save_frame(path, planes + 1)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -122,11 +120,10 @@ def test_a_report_without_its_pixels_lacks_pictures_only(cacapp: Run, small_slid
 
 @pytest.mark.parametrize("pending", [0, 1])
 @pytest.mark.parametrize("status", ["running", "failed"])
-def test_a_run_that_did_not_end_well_is_gone_on_with(counted: Run, status: str, pending: int) -> None:
+def test_a_run_that_did_not_end_well_is_gone_on_with(counted: Run, ask: Callable[..., Any], status: str, pending: int) -> None:
     """Killed in the middle, or between its last frame and its end."""
-    with closing(sqlite3.connect("cacapp.db")) as connection, connection:
-        connection.execute("UPDATE run SET status = ? WHERE step = 'count'", [status])
-        connection.execute("UPDATE run_frame SET status = 'pending' WHERE run_id = 2 AND frame_id <= ?", [pending])
+    ask("UPDATE run SET status = :status WHERE step = 'count'", status=status)
+    ask("UPDATE run_frame SET status = 'pending' WHERE run_id = 2 AND frame_id <= :pending", pending=pending)
     ended = counted("count", "--json").json
     assert [(r["run_id"], r["done"], r["repeated"]) for r in ended] == [(2, 2, False)]
     assert counted("runs", "show", 2, "--json").json["status"] == "succeeded"

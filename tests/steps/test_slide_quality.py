@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +47,9 @@ def counted_pixels(cacapp: Run, save_frame: Callable[..., Path]) -> Callable[[Ar
     return run
 
 
-def test_a_good_slide_passes_and_says_so_on_its_page(counted_pixels: Callable[[Array], Any], cacapp: Run, pixels: Array) -> None:
+def test_a_good_slide_passes_and_says_so_on_its_page(
+    counted_pixels: Callable[[Array], Any], cacapp: Run, pixels: Array, ask: Callable[..., Any]
+) -> None:
     record, ended = counted_pixels(pixels)
     assert record["qc"] == {"S1": {"verdict": "pass", "problems": []}}
     assert record["evaluable"] > 30
@@ -59,8 +59,7 @@ def test_a_good_slide_passes_and_says_so_on_its_page(counted_pixels: Callable[[A
     assert "Slide S1: pass" in page
     assert page.count("<td>pass</td>") == 6  # five channels and the slide
     # As if the process had been killed between the last frame and the judgement: the next call judges.
-    with closing(sqlite3.connect("cacapp.db")) as raw, raw:
-        raw.execute("DELETE FROM slide_quality")
+    ask("DELETE FROM slide_quality")
     assert cacapp("report", "--json").json[0]["qc"] == {}
     assert cacapp("count", "--min-evaluable", "5").code == 0
     assert cacapp("report", "--json").json[0]["qc"] == record["qc"]

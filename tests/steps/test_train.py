@@ -27,10 +27,10 @@ def host() -> Host:
 
 
 @pytest.fixture
-def labelled(counted: Callable[..., Any], tmp_path: Path) -> Database:
+def labelled(counted: Callable[..., Any], record_url: str) -> Database:
     """The counted small slide with pseudo-labels, run 3."""
     assert counted("pseudo-label", "--prompters", "none", "--quiet").code == 0
-    return open_database(tmp_path / "cacapp.db")
+    return open_database(record_url)
 
 
 def quick(db: Database, host: Host, **changes: Any) -> Trained:
@@ -103,15 +103,15 @@ def test_a_segmenter_that_cannot_learn_is_named(labelled: Database, host: Host) 
         train(labelled, host, TrainPlan("coarse"))
 
 
-def test_without_pseudo_labels_it_says_how_to_make_some(counted: Callable[..., Any], host: Host, tmp_path: Path) -> None:
+def test_without_pseudo_labels_it_says_how_to_make_some(counted: Callable[..., Any], host: Host, record_url: str) -> None:
     with pytest.raises(CacappError, match="no pseudo-labels of these slides yet; make some with: cacapp pseudo-label"):
-        quick(open_database(tmp_path / "cacapp.db"), host)
+        quick(open_database(record_url), host)
 
 
-def test_without_an_accepted_label_it_says_why(counted: Callable[..., Any], host: Host, tmp_path: Path) -> None:
+def test_without_an_accepted_label_it_says_why(counted: Callable[..., Any], host: Host, record_url: str, tmp_path: Path) -> None:
     counted("pseudo-label", "--prompters", "none", "--set", "min_area_um2=5000", "--set", "max_area_um2=9000")
     with pytest.raises(CacappError, match="run 3 has no accepted pseudo-label; see why with"):
-        quick(open_database(tmp_path / "cacapp.db"), host)
+        quick(open_database(record_url), host)
     assert not (tmp_path / "models").exists()
 
 

@@ -1,0 +1,99 @@
+"""How a transaction begins on each database, how long it waits for other programs, and that Ctrl-C does not cut it in two.
+
+SQLite's driver would commit behind our back before DDL and start transactions late, so it is switched to autocommit and each
+transaction is begun here: ``BEGIN IMMEDIATE`` for writing, which waits for other writers at the start and cannot fail half-way for
+them, ``BEGIN`` for reading, which never waits. PostgreSQL writes under READ COMMITTED, where rows wait for each other and nothing
+has to be repeated; it reads under REPEATABLE READ, which is one view of all tables, as SQLite's is.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+READ_ONLY = "cacapp_read_only"
+LOCK_WAIT_S = 120
+"""How long a writer waits for another program before it gives up: a backup or a virus scanner may hold a file for half a minute."""
+BUSY_TIMEOUT_S = 30
+SAY_AFTER_S = 2.0
+
+_log = logging.getLogger(__name__)
+_pressed: list[tuple[int, FrameType | None]] = []
+"""Signals that came inside ``uninterrupted`` and are heard at its end."""
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the body: inside the driver it would leave a connection half reset, and say so in a traceback."""
+    heard = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(heard):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: _pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+        if _pressed:
+            first = _pressed[0]
+            _pressed.clear()
+            heard(*first)
+
+
+def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:
+    """Make the engine's connections and transactions as said above; ``label`` names the database in messages."""
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def connect(raw: sqlite3.Connection, _record: Any) -> None:
+            raw.isolation_level = None
+            raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            raw.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+            raw.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        read_only = bool(connection.get_execution_options().get(READ_ONLY))
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+            if read_only:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        elif read_only:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql("PRAGMA query_only = OFF")
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            _begin_writing(raw, label)
+
+
+def _begin_writing(raw: sqlite3.Connection, label: str) -> None:
+    """Wait for SQLite's one writer in short turns, so that the user is told, and Ctrl-C is heard between them."""
+    deadline, said = time.monotonic() + LOCK_WAIT_S, False
+    raw.execute(f"PRAGMA busy_timeout = {int(SAY_AFTER_S * 1000)}")
+    try:
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+                if _pressed:
+                    raise KeyboardInterrupt from None
+                if not said:
+                    _log.warning("%s is in use by another program; waiting for it, up to %d s", label, LOCK_WAIT_S)
+                    said = True
+            else:
+                return
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
