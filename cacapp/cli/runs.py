@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cacapp.cli import capsule
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, say
 from cacapp.cli.tables import Column, print_table
@@ -101,3 +102,6 @@ def _algorithms(algorithms: dict[str, Any]) -> str:
 
 def _record(summary: Any) -> dict[str, Any]:
     return {"slide": summary.slide, "patient": summary.patient, "frames": summary.frames, **summary.run.model_dump()}
+
+
+capsule.add_to(app)

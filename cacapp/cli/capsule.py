@@ -1,0 +1,184 @@
+"""``cacapp runs capsule | replay | compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.console import print_json, progress, say, say_warning
+from cacapp.cli.tables import Column, Value, print_table
+from cacapp.errors import CacappError, UsageError
+
+if TYPE_CHECKING:
+    from cacapp.steps.compare_runs import RunComparison, Setting
+    from cacapp.steps.nuclei import Difference
+
+DIFFERENT = 1
+
+Worst = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="How many nuclei that differ are listed; --json lists all.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Puts the commands below ``cacapp runs``."""
+    for command in (capsule, replay, compare):
+        app.command()(command)
+
+
+def capsule(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="A segment or count run (see: cacapp runs list).")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.zip", help="The file to write.")],
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """A run as one file that can be replayed elsewhere: inputs' hashes, parameters, versions, weights' hashes, assay and results."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.capsule import write_capsule
+
+    chain, sha256 = write_capsule(open_database(db, create=False), run, out)
+    runs = [{"run": part.record.number, "step": part.record.step} for part in chain.parts()]
+    cells = chain.segment.tables["cells"].num_rows
+    if json:
+        print_json({"file": str(out), "sha256": sha256, "slide": chain.slide, "runs": runs, "frames": len(chain.frames), "cells": cells})
+        return
+    kept = " and ".join(f"{one['step']} run {one['run']}" for one in runs)
+    say(f"{kept} of slide {chain.slide}: {_n(len(chain.frames), 'frame')}, {_n(cells, 'cell')}; SHA-256 {sha256}", quiet, lead=f"{out}:")
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="CAPSULE", help="A file written by cacapp runs capsule.")],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="FOLDER", help="Where to look for the images, by SHA-256.", show_default="where they were"),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Weights that were trained elsewhere; checked by SHA-256.")
+    ] = None,
+    db: Annotated[
+        str | None, typer.Option("--db", help="New database to keep the repetition in.", show_default="a temporary one, removed at the end")
+    ] = None,
+    workers: o.Workers = 1,
+    limit: Worst = 20,
+    no_plugin: o.NoPlugin = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Repeat what a capsule holds and list the nuclei that differ. Exit codes: 0 all the same, 1 some differ, 2 it cannot be repeated."""
+    from cacapp.cli.analyse import discover
+    from cacapp.engine import Engine
+    from cacapp.steps.replay import prepare
+    from cacapp.steps.replay import replay as step
+
+    with _two_where_it_cannot_be_compared():
+        host = discover(no_plugin, quiet)
+        with progress(quiet) as bar:
+            prepared = prepare(file, host, images, weights, bar)
+        for step_name in prepared.unrecorded:
+            say_warning(f"the capsule's {step_name} run did not record the versions of its packages; only cacapp's are compared", quiet)
+        if not json and not quiet:
+            _print_settings(prepared.settings, "Not the same here as in the capsule", "capsule", "here")
+        with progress(quiet) as bar, Engine(workers) as engine:
+            done = step(prepared, host, db, engine, bar)
+    found = done.comparison
+    if json:
+        print_json({"capsule": str(file), "db": done.db, **found.record()})
+    elif not quiet:
+        _print(found, limit, "the capsule", "the replay")
+    _leave(found)
+
+
+def compare(
+    a: Annotated[int, typer.Argument(metavar="A", help="A segment or count run.")],
+    b: Annotated[int, typer.Argument(metavar="B", help="A run of the same step over the same frames.")],
+    limit: Worst = 20,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Two runs nucleus by nucleus: two devices, versions or settings. Exit codes: 0 all the same, 1 some differ, 2 not comparable."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.compare_runs import compare_runs
+
+    with _two_where_it_cannot_be_compared():
+        found = compare_runs(open_database(db, create=False), a, b)
+    if json:
+        print_json({"a": a, "b": b, **found.record()})
+    elif not quiet:
+        _print_settings(found.settings, f"Settings of runs {a} and {b} that differ", f"A, run {a}", f"B, run {b}")
+        _print(found, limit, f"run {a}", f"run {b}")
+    _leave(found)
+
+
+@contextmanager
+def _two_where_it_cannot_be_compared() -> Iterator[None]:
+    """1 says that results differ, so what keeps them from being compared is 2, as with diff."""
+    try:
+        yield
+    except CacappError as error:
+        raise UsageError(str(error)) from error
+
+
+def _leave(found: RunComparison) -> None:
+    if not found.same:
+        raise typer.Exit(DIFFERENT)
+
+
+def _print_settings(settings: Sequence[Setting], title: str, a: str, b: str) -> None:
+    if settings:
+        rows: list[list[Value]] = [[s.step, s.name, _short(s.a), _short(s.b)] for s in settings]
+        print_table(["step", "what", a, b], rows, title=title, airy=False)
+        say("")
+
+
+def _print(found: RunComparison, limit: int, a: str, b: str) -> None:
+    outcome = f"{len(found.nuclei)} differ" if found.nuclei else "none differs"
+    say(
+        f"{found.step} of slide {found.slide}, {_n(found.frames, 'frame')}: "
+        f"{found.nuclei_a} nuclei in {a} (A), {found.nuclei_b} in {b} (B); {outcome}",
+        lead="Same:" if found.same else "Different:",
+    )
+    if found.unfinished:
+        say(f"{_n(len(found.unfinished), 'frame')} without results in either: {', '.join(found.unfinished[:10])}")
+    if found.frame_differences:
+        lost: list[list[Value]] = [[f.frame, f.step, f.a, f.b, f.error] for f in found.frame_differences[: limit or None]]
+        print_table(["frame", "step", "in A", "in B", "error"], lost, title="Frames with results in one only", airy=False)
+    if not found.nuclei:
+        return
+    kinds: list[list[Value]] = [[kind, n] for kind, n in found.by_kind().items()]
+    print_table(["nuclei that differ in", ("number", "right")], kinds, airy=False)
+    if limit:
+        columns: list[Column] = ["frame", ("in A", "right"), ("in B", "right"), ("IoU", "right"), "difference (A → B)"]
+        rows: list[list[Value]] = [[d.frame, d.label_a, d.label_b, f"{d.iou:.3f}", _describe(d)] for d in found.nuclei[:limit]]
+        more = len(found.nuclei) - limit
+        print_table(columns, rows, caption=f"and {more} more: --limit N, or --json for all" if more > 0 else "", airy=False)
+
+
+def _describe(one: Difference) -> str:
+    return "; ".join(_kind(kind, a, b) for kind, (a, b) in one.what.items())
+
+
+def _kind(kind: str, a: Any, b: Any) -> str:
+    if kind in ("only in A", "only in B"):
+        return f"{kind} ({a or b})"
+    if kind == "mask":
+        return f"mask {a} → {b} px"
+    if kind == "dots":
+        return f"dots {a} → {b}" if a != b else f"dots: the same number ({a}), not the same values"
+    if isinstance(a, dict) and isinstance(b, dict):
+        changed = [f"{k} {_short(a.get(k))} → {_short(b.get(k))}" for k in {**a, **b} if a.get(k) != b.get(k)]
+        return f"{kind} {', '.join(changed)}"
+    return f"{kind} {_short(a)} → {_short(b)}"
+
+
+def _n(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _short(value: Any) -> str:
+    text = "–" if value is None else str(value)
+    return f"{text[:12]}..." if len(text) == 64 and not set(text) - set("0123456789abcdef") else text
