@@ -154,7 +154,7 @@ def pseudo_label_run(session: Session, run_id: int) -> Run:
     if run.step != STEP:
         hint = f"; its pseudo-labels: cacapp pseudo-label --run {run_id}" if run.step == "segment" else "; see: cacapp runs list"
         raise UsageError(f"run {run_id} is a {run.step} run and has no pseudo-labels{hint}")
-    if run.status != "succeeded":
+    if run.status not in SUCCEEDED:
         raise CacappError(f"run {run_id} is not finished ({run.status}); finish it with: cacapp pseudo-label --run {run.source_run_id}")
     return run
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import Session
 
-from cacapp.db.runs import get_run
+from cacapp.db.runs import SUCCEEDED, get_run
 from cacapp.db.tables import Cell, CellCall, ChannelRow, FrameRow, Patient, PatientResult, Run, RunFrame, SignalCount, Slide
 from cacapp.errors import CacappError, UsageError
 
@@ -63,7 +63,7 @@ def latest_run(session: Session, slide_id: int, step: str, run_id: int | None = 
         if run.slide_id != slide_id or run.step != step:
             raise CacappError(f"run {run_id} is not a {step} run of this slide; `cacapp runs list` shows them")
         return run
-    wanted = (_c(Run.slide_id) == slide_id, _c(Run.step) == step, _c(Run.status) == "succeeded")
+    wanted = (_c(Run.slide_id) == slide_id, _c(Run.step) == step, _c(Run.status).in_(SUCCEEDED))
     found: Run | None = session.execute(select(Run).where(*wanted).order_by(_c(Run.id).desc()).limit(1)).scalar_one_or_none()
     return found
 
@@ -72,7 +72,7 @@ def latest_run_ids(session: Session, step: str, slide_ids: Sequence[int]) -> dic
     """Slide id to the number of its latest succeeded run of a step; slides without one are left out."""
     query = (
         select(_c(Run.slide_id), func.max(_c(Run.id)).label("run_id"))
-        .where(_c(Run.slide_id).in_(slide_ids), _c(Run.step) == step, _c(Run.status) == "succeeded")
+        .where(_c(Run.slide_id).in_(slide_ids), _c(Run.step) == step, _c(Run.status).in_(SUCCEEDED))
         .group_by(_c(Run.slide_id))
     )
     return {row.slide_id: row.run_id for row in session.connection().execute(query)}

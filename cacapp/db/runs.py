@@ -9,8 +9,15 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from cacapp.db.tables import FrameRow, Run, RunFrame, now
+from cacapp.db.tables import FrameRow, Run, RunFrame, Slide, now
 from cacapp.errors import UsageError
+
+PARTLY = "succeeded with failures"
+SUCCEEDED = ("succeeded", PARTLY)
+"""Statuses of runs whose results are read; frames that could not be done are missing from the latter's."""
+
+OPEN = ("pending", "failed")
+"""States of frames that are still to be done; a quarantined one was tried as often as was asked for."""
 
 
 def fingerprint(**parts: Any) -> str:
@@ -40,9 +47,18 @@ def start_run(
     device: str = "cpu",
     seed: int = 0,
     frame_ids: Iterable[int] | None = None,
+    request_id: int | None = None,
+    owner: str | None = None,
 ) -> Run:
-    """A new run, with every frame of the slide (or ``frame_ids``) pending in its ledger."""
+    """A new run, with every frame of the slide (or ``frame_ids``) pending in its ledger.
+
+    Args:
+        request_id: the command it is part of.
+        owner: the process that works on it (see ``cacapp.db.lease``).
+    """
     run = Run(
+        request_id=request_id,
+        owner=owner,
         step=step,
         slide_id=slide_id,
         source_run_id=source_run_id,
@@ -66,10 +82,15 @@ def start_run(
     return run
 
 
-def find_run(session: Session, slide_id: int, step: str, fingerprint: str, status: str = "succeeded") -> Run | None:
-    """The latest run of a step on a slide that did exactly this."""
-    wanted = (Run.slide_id == slide_id, Run.step == step, Run.fingerprint == fingerprint, Run.status == status)
+def find_run(session: Session, slide_id: int, step: str, fingerprint: str) -> Run | None:
+    """The latest succeeded run of a step on a slide that did exactly this."""
+    wanted = (Run.slide_id == slide_id, Run.step == step, Run.fingerprint == fingerprint, col(Run.status).in_(SUCCEEDED))
     return session.exec(select(Run).where(*wanted).order_by(col(Run.id).desc()).limit(1)).one_or_none()
+
+
+def lock_slides(session: Session, slide_ids: Iterable[int]) -> None:
+    """Holds the slides until the transaction ends, so that two processes do not begin the same on one; always in the same order."""
+    session.exec(select(Slide.id).where(col(Slide.id).in_(list(slide_ids))).order_by(col(Slide.id)).with_for_update(key_share=True)).all()
 
 
 def get_run(session: Session, run_id: int) -> Run:
@@ -85,10 +106,11 @@ def get_run(session: Session, run_id: int) -> Run:
 
 
 def finish_run(session: Session, run_id: int, status: str = "succeeded", error: str | None = None) -> Run:
-    """Close a run as ``succeeded``, ``failed`` or ``cancelled``."""
+    """Close a run as ``succeeded``, ``succeeded with failures``, ``failed`` or ``cancelled``; nobody works on it then."""
     run = get_run(session, run_id)
     run.status = status
     run.error = error
+    run.owner = None
     run.finished_at = now()
     session.flush()
     return run
@@ -126,7 +148,16 @@ def record_frame(
 
 def pending_frames(session: Session, run_id: int) -> list[FrameRow]:
     """The frames a run has still to do, by name; where it resumes."""
-    return _frames(session, run_id, ("pending",))
+    return _frames(session, run_id, OPEN)
+
+
+def retry_frames(session: Session, run_id: int) -> int:
+    """Makes the frames that failed or are quarantined pending, as if they had never been tried; returns how many."""
+    ledger = select(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(("failed", "quarantined")))
+    rows = session.exec(ledger).all()
+    for row in rows:
+        row.status, row.attempts = "pending", 0
+    return len(rows)
 
 
 def frames_in_state(session: Session, run_id: int, *states: str) -> list[FrameRow]:

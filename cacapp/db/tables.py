@@ -88,15 +88,35 @@ class ChannelRow(Table, table=True):
     exposure_ms: float | None = None
 
 
+class Request(Table, table=True):
+    """A command as it was given, with all its settings: what ``runs resume`` goes on with.
+
+    ``digest`` is that of command and settings: the same command, given again, is the same request as long as it is open.
+    """
+
+    __tablename__ = "request"
+    __table_args__ = (CheckConstraint("status IN ('open', 'done', 'failed', 'cancelled')", name="status"),)
+    id: int | None = Field(default=None, primary_key=True)
+    command: str
+    settings: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    digest: str = Field(index=True)
+    status: str = "open"
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
 class Run(Table, table=True):
-    """One step applied to one slide, with all that decided its result."""
+    """One step applied to one slide, with all that decided its result.
+
+    ``owner`` is the process that works on it, ``beats`` grow as long as it lives (see ``cacapp.db.lease``).
+    """
 
     __tablename__ = "run"
     __table_args__ = (
-        CheckConstraint("status IN ('running', 'succeeded', 'failed', 'cancelled')", name="status"),
+        CheckConstraint("status IN ('running', 'succeeded', 'succeeded with failures', 'failed', 'cancelled')", name="status"),
         Index(None, "slide_id", "step"),
     )
     id: int | None = Field(default=None, primary_key=True)
+    request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
     step: str
     slide_id: int = Field(foreign_key="slide.id")
     source_run_id: int | None = Field(default=None, foreign_key="run.id")
@@ -114,6 +134,8 @@ class Run(Table, table=True):
     started_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error: str | None = None
+    owner: str | None = None
+    beats: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class RunFrame(Table, table=True):

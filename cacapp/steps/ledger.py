@@ -1,23 +1,38 @@
-"""The frame-by-frame loop that segment and count share: find or start the run, do what is missing, write each frame in one transaction."""
+"""The frame-by-frame loop that the steps share: find or begin the run, do what is missing, write each frame in one transaction.
+
+A frame's results and its line in the ledger are one transaction, so that it is there as a whole or not at all. A run has one owner at a
+time (see ``cacapp.db.lease``); a second process that is to do the same waits for the first, and goes on where that one ends or dies.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlmodel import Session, col, select
 
 from cacapp import __version__
-from cacapp.db.runs import finish_run, get_id, record_frame, start_run
+from cacapp.db.lease import Lease, Watch, assert_owned, describe_owner, new_owner
+from cacapp.db.requests import refuse_cancelled
+from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
-from cacapp.engine import Engine
+from cacapp.engine import Engine, Outcome
+from cacapp.errors import Busy
 from cacapp.steps.progress import Progress, RunReport
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Keyed = tuple[int, Item]
+
+LOOK_S = 0.5
+"""How often a process that waits for another looks whether it is done, s."""
+
+BUSY_WAITS = 20
+"""How often a database that is locked by another program is waited for (30 s each) before a run with hours behind it gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,7 @@ class Job(Generic[Item, Result]):
         item: what ``work`` needs, read from the database just before.
         write: stores a result; returns how many rows of interest, and details for the ledger.
         warn: a line about the result worth a person's attention, or None.
+        request_id: the command it is part of.
     """
 
     slide_id: int
@@ -46,66 +62,227 @@ class Job(Generic[Item, Result]):
     item: Callable[[Session, FrameRow], Item]
     write: Callable[[Session, int, FrameRow, Result], tuple[int, dict[str, Any]]]
     warn: Callable[[FrameRow, Result], str | None]
+    request_id: int | None = None
 
 
 def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
     """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes.
 
+    A frame that fails is tried again after the others, ``engine.retries`` times over all calls, and is quarantined then.
+
     The caller has started the progress, over the frames of all its jobs.
+
+    Raises:
+        CacappError: the database cannot be written, or the run was cancelled or taken over; frames that were finished are kept.
     """
     start = time.perf_counter()
-    with db.session() as session:
-        run = None if force else _unfinished_or_done(session, job)
-        if run is None:
-            ids = [_id(f) for f in job.frames]
-            run = start_run(
-                session,
-                step=job.step,
-                slide_id=job.slide_id,
-                fingerprint=job.fingerprint,
-                app_version=__version__,
-                frame_ids=ids,
-                **job.run,
-            )
-        run_id = get_id(run)
-        ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
-        attempts = {frame_id: row.attempts for frame_id, row in ledger.items()}
-        todo = [f for f in job.frames if ledger[_id(f)].status != "done"]
-        progress.advance(job.barcode, by=len(job.frames) - len(todo))
-        if not todo:
-            repeated = run.status == "succeeded"
-            if not repeated:  # killed between its last frame and its end
-                finish_run(session, run_id)
-            return RunReport(job.barcode, run_id, job.step, len(job.frames), len(job.frames), repeated=repeated)
-        run.status, run.error = "running", None
-        items = [(_id(f), job.item(session, f)) for f in todo]
-    rows = {_id(f): f for f in todo}
-    failed: list[tuple[str, str]] = []
+    claim = _claim(db, job, force, progress)
+    progress.advance(job.barcode, by=len(claim.done) + len(claim.quarantined))
     written = 0
-    for outcome in engine.run(_Keyed(job.work), items):
-        frame = rows[outcome.item[0]]
-        tries = attempts[_id(frame)] + 1
-        with db.session() as session:
-            if outcome.error is not None or outcome.result is None:
-                error = outcome.error or "no result"
-                failed.append((frame.name, error))
-                record_frame(session, run_id, _id(frame), "failed", tries, error, outcome.seconds)
-            else:
-                count, details = job.write(session, run_id, frame, outcome.result)
-                written += count
-                record_frame(session, run_id, _id(frame), "done", tries, None, outcome.seconds, details)
-        if outcome.error is not None:
-            progress.fail(f"{job.step}: slide {job.barcode}, frame {frame.name}: {outcome.error}")
-        elif outcome.result is not None and (line := job.warn(frame, outcome.result)):
-            progress.warn(f"slide {job.barcode}, frame {frame.name}: {line}")
-        progress.advance(f"{job.barcode} {frame.name}")
-    done = len(job.frames) - len(failed)
-    with db.session() as session:
-        text = "; ".join(f"{name}: {error}" for name, error in failed) or None
-        finish_run(session, run_id, "succeeded" if done else "failed", text)
+    if claim.todo:
+        with Lease(db, claim.run_id, claim.owner) as lease:
+            worker = _Worker(db, job, claim, engine, progress, lease)
+            written = worker.work_off()
+            _finish(db, job, claim)
+    elif not claim.repeated:  # killed between its last frame and its end
+        _finish(db, job, claim)
+    failed = tuple((f.name, error) for f in job.frames if (error := claim.quarantined.get(_id(f))) is not None)
     return RunReport(
-        job.barcode, run_id, job.step, len(job.frames), done, tuple(failed), items=written, seconds=time.perf_counter() - start
+        job.barcode,
+        claim.run_id,
+        job.step,
+        len(job.frames),
+        len(claim.done),
+        failed,
+        repeated=claim.repeated,
+        before=claim.before,
+        items=written,
+        seconds=time.perf_counter() - start,
     )
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A run that is this process' to work on; with ``repeated`` there is nothing to do.
+
+    ``todo`` holds frames, ``attempts`` and ``quarantined`` (their errors) are by frame id; ``unclean``: its last owner died at work;
+    ``before``: frames done earlier.
+    """
+
+    run_id: int
+    owner: str
+    todo: list[FrameRow]
+    done: set[int]
+    quarantined: dict[int, str]
+    attempts: dict[int, int]
+    repeated: bool
+    unclean: bool
+    before: int
+
+
+def _claim(db: Database, job: Job[Item, Result], force: bool, progress: Progress) -> _Claim:
+    """Finds or begins the run; waits as long as another process works on it."""
+    owner, watch, told = new_owner(), Watch(), False
+    while True:
+        with db.reading() as session:
+            refuse_cancelled(session, job.request_id)
+            found = _begun(session, job, force)
+            waiting = found is not None and found.status == "running" and not watch.lapsed(found)
+        if not waiting:
+            claim = _busy_waiting(db, progress, lambda session: _take(session, job, force, owner, watch))
+            if claim is not None:
+                return claim
+        elif not told and found is not None and found.owner is not None:
+            who = describe_owner(found.owner)
+            progress.warn(f"{job.step} {job.barcode}: {who} is working on it (run {found.id}); waiting until it is done")
+            told = True
+        time.sleep(LOOK_S)
+
+
+def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, watch: Watch) -> _Claim | None:
+    """Makes the run this process' own; None where another was quicker."""
+    lock_slides(session, [job.slide_id])
+    run = _begun(session, job, force)
+    if run is None:
+        ids = [_id(f) for f in job.frames]
+        run = start_run(
+            session,
+            step=job.step,
+            slide_id=job.slide_id,
+            fingerprint=job.fingerprint,
+            app_version=__version__,
+            frame_ids=ids,
+            request_id=job.request_id,
+            owner=owner,
+            **job.run,
+        )
+        unclean = False
+    else:
+        session.refresh(run, with_for_update={"key_share": True})
+        if run.status == "running" and not watch.lapsed(run):
+            return None
+        unclean = run.status == "running" and run.owner is not None
+        if run.status == "failed":  # not one frame was done: what was wrong may be mended by now
+            retry_frames(session, get_id(run))
+    run_id = get_id(run)
+    ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
+    done = {frame_id for frame_id, row in ledger.items() if row.status == "done"}
+    todo = [f for f in job.frames if ledger[_id(f)].status in OPEN]
+    repeated = not todo and run.status in SUCCEEDED
+    if not repeated:
+        run.status, run.error, run.owner = "running", None, owner
+        run.beats += 1
+        if job.request_id is not None:
+            run.request_id = job.request_id
+        session.add(run)
+    return _Claim(
+        run_id,
+        owner,
+        todo,
+        done,
+        {i: row.error or "no reason stored" for i, row in ledger.items() if row.status == "quarantined"},
+        {i: row.attempts for i, row in ledger.items()},
+        repeated,
+        unclean,
+        len(done),
+    )
+
+
+@dataclass(slots=True)
+class _Worker(Generic[Item, Result]):
+    """Works off a claim's frames."""
+
+    db: Database
+    job: Job[Item, Result]
+    claim: _Claim
+    engine: Engine
+    progress: Progress
+    lease: Lease
+
+    def work_off(self) -> int:
+        """Rounds over the frames: those that failed with tries left come again in the next. Returns the rows of interest written."""
+        written, frames = 0, self.claim.todo
+        while frames:
+            again: list[FrameRow] = []
+            rows = {_id(f): f for f in frames}
+            work = _Keyed(self.job.work)
+            # what may have crashed the last owner is kept out of this process
+            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=self.lease.lost)
+            with closing(outcomes):  # type: ignore[type-var]
+                for outcome in outcomes:
+                    frame = rows[outcome.item[0]]
+                    self.claim.attempts[_id(frame)] += 1
+                    if outcome.error is not None or outcome.result is None:
+                        again += self._fail(frame, outcome)
+                    else:
+                        written += self._store(frame, outcome.result, outcome.seconds)
+            if self.lease.lost():
+                with self.db.session() as session:
+                    assert_owned(session, self.claim.run_id, self.claim.owner)
+            frames = again
+        return written
+
+    def _items(self, frames: Sequence[FrameRow]) -> Iterator[Keyed[Item]]:
+        for frame in frames:
+            with self.db.reading() as session:
+                item = self.job.item(session, frame)
+            yield _id(frame), item
+
+    def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
+        def write(session: Session) -> int:
+            assert_owned(session, self.claim.run_id, self.claim.owner)
+            count, details = self.job.write(session, self.claim.run_id, frame, result)
+            tries = self.claim.attempts[_id(frame)]
+            record_frame(session, self.claim.run_id, _id(frame), "done", tries, None, seconds, details)
+            return count
+
+        count = _busy_waiting(self.db, self.progress, write)
+        self.claim.done.add(_id(frame))
+        if line := self.job.warn(frame, result):
+            self.progress.warn(f"slide {self.job.barcode}, frame {frame.name}: {line}")
+        self.progress.advance(f"{self.job.barcode} {frame.name}")
+        return count
+
+    def _fail(self, frame: FrameRow, outcome: Outcome[Keyed[Item], Result]) -> list[FrameRow]:
+        """Records a failed try; returns the frame where there is another."""
+        error, tries = outcome.error or "no result", self.claim.attempts[_id(frame)]
+        last = tries > self.engine.retries
+        details = {"trace": outcome.trace} if outcome.trace else {}
+
+        def write(session: Session) -> None:
+            assert_owned(session, self.claim.run_id, self.claim.owner)
+            state = "quarantined" if last else "failed"
+            record_frame(session, self.claim.run_id, _id(frame), state, tries, error, outcome.seconds, details)
+
+        _busy_waiting(self.db, self.progress, write)
+        if not last:
+            return [frame]
+        self.claim.quarantined[_id(frame)] = error
+        self.progress.fail(f"{self.job.step}: slide {self.job.barcode}, frame {frame.name}: {error}")
+        self.progress.advance(f"{self.job.barcode} {frame.name}")
+        return []
+
+
+def _finish(db: Database, job: Job[Item, Result], claim: _Claim) -> None:
+    names = {_id(f): f.name for f in job.frames}
+    text = "; ".join(f"{names[i]}: {error}" for i, error in claim.quarantined.items() if i in names) or None
+    status = "failed" if job.frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
+    with db.session() as session:
+        assert_owned(session, claim.run_id, claim.owner)
+        finish_run(session, claim.run_id, status, text)
+
+
+def _busy_waiting(db: Database, progress: Progress, write: Callable[[Session], Any]) -> Any:
+    """Writes in one transaction, again and again where another program locks the database: hours of work are not given up for that."""
+    for left in reversed(range(BUSY_WAITS)):
+        try:
+            with db.session() as session:
+                return write(session)
+        except Busy as busy:
+            if not left:
+                raise
+            progress.warn(f"{busy.where} is locked by another program; waiting for it")
+    raise AssertionError("the last try returns or raises")
 
 
 class _Keyed(Generic[Item, Result]):
@@ -114,18 +291,25 @@ class _Keyed(Generic[Item, Result]):
     def __init__(self, work: Callable[[Item], Result]) -> None:
         self.work = work
 
-    def __call__(self, keyed: tuple[int, Item]) -> Result:
+    def __call__(self, keyed: Keyed[Item]) -> Result:
         return self.work(keyed[1])
 
 
-def _unfinished_or_done(session: Session, job: Job[Item, Result]) -> Run | None:
-    """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read."""
+def _begun(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
+    """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read.
+
+    With ``force`` only one that this very command began.
+    """
     here = (Run.slide_id == job.slide_id, Run.step == job.step)
-    same = (*here, Run.fingerprint == job.fingerprint, Run.status != "cancelled")
+    same = [*here, Run.fingerprint == job.fingerprint, Run.status != "cancelled"]
+    if force:
+        if job.request_id is None:
+            return None
+        same.append(Run.request_id == job.request_id)
     run = session.exec(select(Run).where(*same).order_by(col(Run.id).desc()).limit(1)).first()
     if run is None:
         return None
-    later = (*here, Run.status == "succeeded", col(Run.id) > get_id(run))
+    later = (*here, col(Run.status).in_(SUCCEEDED), col(Run.id) > get_id(run))
     return run if session.exec(select(Run.id).where(*later).limit(1)).first() is None else None
 
 

@@ -49,6 +49,7 @@ class RunReport:
         frames: frames of the run; ``done`` of them have results, now or from before.
         failed: (frame name, error) of the others.
         repeated: nothing was left to do: an earlier run did exactly this.
+        before: frames that were done before, and not again.
         items: cells or signals written now.
         seconds: wall time, s.
     """
@@ -60,5 +61,6 @@ class RunReport:
     done: int
     failed: Sequence[tuple[str, str]] = field(default_factory=tuple)
     repeated: bool = False
+    before: int = 0
     items: int = 0
     seconds: float = 0.0

@@ -27,7 +27,7 @@ from cacapp.db.pseudo_labels import (
     write_pseudo_labels,
 )
 from cacapp.db.queries import latest_run
-from cacapp.db.runs import fingerprint, frames_in_state, get_id, get_run
+from cacapp.db.runs import SUCCEEDED, fingerprint, frames_in_state, get_id, get_run
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
@@ -224,7 +224,7 @@ def _segmentations(
         run = get_run(session, run_id)
         if run.step != "segment":
             raise UsageError(f"--run {run_id} is a {run.step} run; give a segment run (see: cacapp runs list)")
-        if run.status != "succeeded":
+        if run.status not in SUCCEEDED:
             raise CacappError(f"run {run_id} is not finished ({run.status}); finish it with cacapp segment first")
         slides = [slide for slide in slides if slide.id == run.slide_id]
         if not slides:

@@ -48,15 +48,15 @@ def test_a_new_run_has_every_frame_pending_and_resumes_where_it_was(database: Da
         frames = runs.pending_frames(session, run_id)
         assert [frame.name for frame in frames] == ["f1", "f2", "f3"]
         runs.record_frame(session, run_id, frames[0].id or 0, "done", seconds=2.5, details={"threshold": 7})
-        runs.record_frame(session, run_id, frames[1].id or 0, "failed", attempts=2, error="truncated")
+        runs.record_frame(session, run_id, frames[1].id or 0, "quarantined", attempts=2, error="truncated")
     with database.reading() as session:
         assert [frame.name for frame in runs.pending_frames(session, run_id)] == ["f3"]
         assert [frame.name for frame in runs.frames_in_state(session, run_id, "failed", "quarantined")] == ["f2"]
         summary, lines = run_details(session, run_id)
-        assert (summary.slide, summary.patient, summary.frames) == ("S1", "P1", {"done": 1, "failed": 1, "pending": 1})
+        assert (summary.slide, summary.patient, summary.frames) == ("S1", "P1", {"done": 1, "quarantined": 1, "pending": 1})
         assert [(line.frame, line.state.status, line.state.attempts, line.state.error) for line in lines] == [
             ("f1", "done", 1, None),
-            ("f2", "failed", 2, "truncated"),
+            ("f2", "quarantined", 2, "truncated"),
             ("f3", "pending", 0, None),
         ]
         assert lines[0].state.details == {"threshold": 7}

@@ -1,13 +1,21 @@
-"""Per-frame work in processes: a failure, even a killed process, costs its item only."""
+"""Per-frame work in processes: a failure, a crash or a hang costs its item only, and items are taken as there is room for them."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cacapp.engine import Engine
+from cacapp.engine.process import Task, WorkerProcess
+from cacapp.engine.wire import IDLE_EXIT
 from cacapp.errors import CacappError
 
 
@@ -20,31 +28,170 @@ def halve(n: int) -> int:
 def halve_or_die(n: int) -> int:
     if n == 4:
         os._exit(9)
+    if n == 2:
+        os.kill(os.getpid(), signal.SIGSEGV)
     return halve(n)
 
 
+def sleep_at_four(n: int) -> int:
+    if n == 4:
+        time.sleep(600)
+    return n
+
+
 def own_id(_: int) -> int:
+    time.sleep(0.05)
     return os.getpid()
 
 
-def bug(n: int) -> int:
-    raise ZeroDivisionError(n)
+def print_and_halve(n: int) -> int:
+    os.write(1, b"a library's banner\n")
+    return n // 2
 
 
-def test_errors_of_the_user_are_outcomes_and_bugs_are_not() -> None:
-    outcomes = list(Engine().run(halve, [2, 3, 4]))
-    assert [(o.result, o.error) for o in outcomes] == [(1, None), (None, "3 is odd"), (2, None)]
-    with pytest.raises(ZeroDivisionError):
-        list(Engine().run(bug, [1]))
+def bug(n: int) -> float:
+    return 1 / n
 
 
-def test_processes_give_the_same_outlive_a_crash_and_are_kept(tmp_path: Path) -> None:
+def touch_and_wait(folder: Path) -> int:
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+    return 0
+
+
+def end_idle(_: int) -> int:
+    os._exit(IDLE_EXIT)
+
+
+class Keeps:
+    """Work that loads something once."""
+
+    loaded: int | None = None
+
+    def __call__(self, n: int) -> int:
+        self.loaded = self.loaded or time.monotonic_ns()
+        return self.loaded
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_of_the_user_and_bugs_are_outcomes(workers: int) -> None:
+    with Engine(workers) as engine:
+        outcomes = {o.item: o for o in engine.run(halve, [2, 3, 4])}
+        assert {n: (o.result, o.error) for n, o in outcomes.items()} == {2: (1, None), 3: (None, "3 is odd"), 4: (2, None)}
+        one, zero = sorted(engine.run(bug, [0, 1]), key=lambda o: o.error or "")
+    assert one.result == 1
+    assert "ZeroDivisionError" in (zero.error or "")
+    assert "in bug" in (zero.trace or "")
+
+
+def test_a_crash_costs_its_item_only_and_processes_are_kept() -> None:
     with Engine(2) as engine:
         first = {o.result for o in engine.run(own_id, range(8))}
         second = {o.result for o in engine.run(own_id, range(8))}
+        assert len(first) == 2
         assert os.getpid() not in first
-        assert second <= first
-        outcomes = {o.item: o for o in engine.run(halve_or_die, range(7))}
-    assert {n: o.result for n, o in outcomes.items()} == {0: 0, 1: None, 2: 1, 3: None, 4: None, 5: None, 6: 3}
+        assert second == first
+        outcomes = {o.item: o for o in engine.run(halve_or_die, range(9))}
+    assert {n: o.result for n, o in outcomes.items()} == {0: 0, 1: None, 2: None, 3: None, 4: None, 5: None, 6: 3, 7: None, 8: 4}
     assert "odd" in (outcomes[3].error or "")
-    assert "killed or crashed" in (outcomes[4].error or "")
+    assert "SIGSEGV" in (outcomes[2].error or "")
+    assert "exit code 9" in (outcomes[4].error or "")
+
+
+def test_a_hang_costs_its_item_only() -> None:
+    start = time.monotonic()
+    with Engine(1, frame_timeout_s=2) as engine:
+        outcomes = {o.item: o for o in engine.run(sleep_at_four, range(3, 7))}
+    assert {n: o.result for n, o in outcomes.items()} == {3: 3, 4: None, 5: 5, 6: 6}
+    assert outcomes[4].error == "took longer than --frame-timeout 2 s and was stopped"
+    assert time.monotonic() - start < 60
+
+
+def test_a_worker_killed_by_someone_else_costs_its_item_only() -> None:
+    killed: list[int] = []
+    with Engine(2) as engine:
+        for outcome in engine.run(own_id, range(30)):
+            if not killed and outcome.result is not None:
+                killed.append(outcome.result)
+                os.kill(outcome.result, signal.SIGKILL)
+            lost = outcome.error
+            assert lost is None or "SIGKILL" in lost
+        assert killed
+        assert not alive(killed[0])
+
+
+def test_items_are_taken_as_there_is_room_for_them() -> None:
+    taken = 0
+
+    def many() -> Iterator[int]:
+        nonlocal taken
+        for n in range(0, 400, 2):
+            taken += 1
+            yield n
+
+    with Engine(2) as engine:
+        for done, _ in enumerate(engine.run(halve, many()), 1):
+            assert taken - done <= 3
+    assert taken == 200
+
+
+def test_work_is_sent_once_and_keeps_what_it_loads() -> None:
+    with Engine(2) as engine:
+        assert len({o.result for o in engine.run(Keeps(), range(20))}) <= 2
+
+
+def test_what_libraries_print_does_not_get_among_results(capfd: pytest.CaptureFixture[str]) -> None:
+    with Engine(2) as engine:
+        assert sorted(o.result or 0 for o in engine.run(print_and_halve, [2, 4])) == [1, 2]
+    assert capfd.readouterr().out == ""
+
+
+def test_leaving_the_iteration_ends_the_work(tmp_path: Path) -> None:
+    with Engine(2) as engine:
+        assert list(engine.run(touch_and_wait, [tmp_path] * 4, stopped=lambda: len(list(tmp_path.iterdir())) == 2)) == []
+        pids = [int(p.name) for p in tmp_path.iterdir()]
+        assert len(pids) == 2
+        assert not any(map(alive, pids))
+        assert [o.result for o in engine.run(halve, [8])] == [4]  # and it can be used again
+
+
+def test_workers_end_with_their_coordinator_however_it_ends(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from cacapp.engine import Engine
+from tests.steps.test_engine import touch_and_wait
+with Engine(2) as engine:
+    list(engine.run(touch_and_wait, [Path({str(tmp_path)!r})] * 2))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    while len(list(tmp_path.iterdir())) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    pids = [int(p.name) for p in tmp_path.iterdir()]
+    assert all(map(alive, pids))
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, pids))
+
+
+def test_a_process_that_ended_idle_costs_nothing() -> None:
+    """What it was sent at that moment was not begun: it is done by another."""
+    process = WorkerProcess()
+    task = Task("t", pickle.dumps(end_idle), pickle.dumps(4), None)
+    assert process.ask(task) is None
+    assert not process.alive
+    killed = WorkerProcess()
+    os.kill(killed.pid, signal.SIGKILL)
+    answer = killed.ask(task)
+    assert answer is not None
+    assert "SIGKILL" in (answer[1] or "")

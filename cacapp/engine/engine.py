@@ -1,0 +1,173 @@
+"""Runs a step's per-frame work, here, in local processes or on a cluster: one item in, one outcome out, in the order they end."""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Protocol, Self, TypeVar, cast
+
+from cacapp.engine.outcome import Outcome, timed
+from cacapp.engine.process import Task, perform, stop_processes
+from cacapp.errors import CacappError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOOK_UP_S = 0.5
+"""How often is looked whether to stop, or whether a cluster has grown, s."""
+
+
+class Engine:
+    """Where per-frame work is done. A context; its processes end with it.
+
+    The processes start when first needed and are kept, since each takes seconds to load what it works with.
+    """
+
+    def __init__(
+        self, workers: int = 1, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1
+    ) -> None:
+        """``workers``: 1 works in this process, unless there is a timeout; more start that many processes.
+
+        Args:
+            cluster: address of a Dask scheduler; its workers do the work instead.
+            frame_timeout_s: an item that takes longer fails, and its process with it.
+            retries: how often an item that failed is to be tried again; the caller does it, since it keeps the record.
+        """
+        self.workers = workers
+        self.cluster = cluster
+        self.frame_timeout_s = frame_timeout_s
+        self.retries = retries
+        self._name = uuid.uuid4().hex
+        self._place: _Place | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._place is not None:
+            self._place.close(self._name)
+            self._place = None
+
+    def run(
+        self,
+        work: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        apart: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Outcome[Item, Result]]:
+        """Does the work for each item. A failure, even of the process, costs that item only.
+
+        Items are taken when there is room for them, a few more than are worked on, so that there may be any number of them.
+
+        Args:
+            work: a module-level function (or partial of one) where it is done in other processes: it is sent to them.
+            apart: not in this process, whatever the number of workers: something may have crashed it before.
+            stopped: looked at every half second and between items; true ends the iteration.
+
+        Raises:
+            CacappError: the cluster is gone.
+        """
+        if self.workers > 1 or self.cluster is not None or self.frame_timeout_s is not None or apart:
+            yield from self._elsewhere(work, items, stopped)
+            return
+        for item in items:
+            if stopped():
+                return
+            yield timed(work, item)
+
+    def _elsewhere(
+        self, work: Callable[[Item], Result], items: Iterable[Item], stopped: Callable[[], bool]
+    ) -> Iterator[Outcome[Item, Result]]:
+        place = self._started()
+        payload = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
+        waiting = iter(items)
+        running: dict[Future[Outcome[None, Any]], Item] = {}
+        ended: queue.SimpleQueue[Future[Outcome[None, Any]]] = queue.SimpleQueue()
+
+        def fill() -> None:
+            capacity = place.capacity()
+            while len(running) < capacity:
+                try:
+                    item = next(waiting)
+                except StopIteration:
+                    return
+                future = place.submit(Task(self._name, payload, pickle.dumps(item, pickle.HIGHEST_PROTOCOL), self.frame_timeout_s))
+                running[future] = item
+                future.add_done_callback(ended.put)
+
+        try:
+            fill()
+            while running and not stopped():
+                try:
+                    future = ended.get(timeout=LOOK_UP_S)
+                except queue.Empty:
+                    fill()
+                    continue
+                item = running.pop(future)
+                fill()  # before the outcome is looked at: the workers go on while the caller stores it
+                yield cast("Outcome[Item, Result]", replace(_outcome(future, place), item=item))
+        finally:
+            if running:
+                for future in running:
+                    future.cancel()
+                place.abandon(self._name)
+
+    def _started(self) -> _Place:
+        if self._place is None:
+            if self.cluster is None:
+                self._place = _Local(self.workers)
+            else:
+                from cacapp.engine.cluster import Cluster
+
+                self._place = Cluster(self.cluster)
+        return self._place
+
+
+class _Place(Protocol):
+    """Where tasks are done."""
+
+    def submit(self, task: Task) -> Future[Outcome[None, Any]]: ...
+    def capacity(self) -> int: ...
+    def lost(self) -> CacappError: ...
+    def abandon(self, engine: str) -> None: ...
+    def close(self, engine: str) -> None: ...
+
+
+class _Local:
+    """Processes of this machine, one for each of ``workers`` threads."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="cacapp-worker")
+
+    def submit(self, task: Task) -> Future[Outcome[None, Any]]:
+        return self._threads.submit(perform, task)
+
+    def capacity(self) -> int:
+        """One item more than there are workers: the next is at hand when one ends."""
+        return self._workers + 1
+
+    def lost(self) -> CacappError:
+        return CacappError("the worker processes were stopped; go on with: cacapp runs resume")
+
+    def abandon(self, engine: str) -> None:
+        stop_processes(engine, for_good=False)
+
+    def close(self, engine: str) -> None:
+        stop_processes(engine, for_good=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(future: Future[Outcome[None, Any]], place: _Place) -> Outcome[None, Any]:
+    try:
+        return future.result()
+    except CancelledError:  # a cluster's scheduler takes its tasks with it
+        raise place.lost() from None
+    except Exception as error:
+        # a cluster gives up on a task whose workers died again and again
+        return Outcome(None, None, f"{type(error).__name__}: {' '.join(str(error).split())}", 0.0)

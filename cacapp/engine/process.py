@@ -1,0 +1,143 @@
+"""Worker processes as their coordinator sees them: one for each thread that hands out work, here or in a worker of a cluster.
+
+Every process has a pipe of its own, so that one which is killed in the middle of a message harms no other. (A process pool of the
+standard library ends as a whole with one of its processes; one with a shared queue can be left with its lock held.)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cacapp.engine.outcome import Outcome
+from cacapp.engine.wire import IDLE_EXIT, receive, send
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+"""Threads of several workers that wait for each other on the same cores cost tens of times the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An item's work as it travels.
+
+    Attributes:
+        engine: the engine it belongs to; its processes are kept apart from those of others.
+        payload, item: the pickled work and item.
+        timeout_s: a process that takes longer is killed; None: it may take as long as it likes.
+    """
+
+    engine: str
+    payload: bytes
+    item: bytes
+    timeout_s: float | None
+
+
+class WorkerProcess:
+    """A process with one item at most under way."""
+
+    def __init__(self) -> None:
+        own_group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x00000200}
+        # -P: what lies in the user's folder is data, and never imported
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cacapp.engine.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            **own_group,
+        )
+        self._expired = False
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, task: Task) -> tuple[Any, str | None, float, str | None] | None:
+        """Result, error, seconds and trace; None where the process ended before it began."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        start = time.perf_counter()
+        timer = threading.Timer(task.timeout_s, self._expire) if task.timeout_s is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            with suppress(OSError):
+                send(cast(Any, self._process.stdin), (task.payload, task.item))
+            return cast(tuple[Any, str | None, float, str | None], receive(cast(Any, self._process.stdout)))
+        except (EOFError, ValueError):  # ended, or stopped by ``kill`` in another thread, which closes the pipes
+            code = self._process.wait()
+            if code == IDLE_EXIT:
+                return None
+            return None, self._why(code, task), time.perf_counter() - start, None
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def kill(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                cast(Any, pipe).close()
+        self._process.wait()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._process.kill()
+
+    def _why(self, code: int, task: Task) -> str:
+        if self._expired:
+            return f"took longer than --frame-timeout {task.timeout_s:g} s and was stopped"
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            often = "; out of memory, most often: use fewer --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
+            return f"the process working on it was killed or crashed ({name}{often})"
+        return f"the process working on it was killed or crashed (exit code {code})"
+
+
+_lock = threading.Lock()
+_processes: dict[tuple[str, int], WorkerProcess] = {}
+_closed: set[str] = set()
+
+
+def perform(task: Task) -> Outcome[None, Any]:
+    """Does a task in this thread's process, started where it has none. Runs in a thread of the coordinator or of a cluster's worker."""
+    while True:
+        process = _process_of(task.engine)
+        if process is None:
+            return Outcome(None, None, "stopped before it began", 0.0)
+        answer = process.ask(task)
+        if answer is not None:
+            result, error, seconds, trace = answer
+            return Outcome(None, result, error, seconds, trace)
+
+
+def stop_processes(engine: str, *, for_good: bool) -> None:
+    """Kills the processes of an engine; ``for_good``: it gets no new ones either."""
+    with _lock:
+        if for_good:
+            _closed.add(engine)
+        mine = [key for key in _processes if key[0] == engine]
+        ended = [_processes.pop(key) for key in mine]
+    for process in ended:
+        process.kill()
+
+
+def _process_of(engine: str) -> WorkerProcess | None:
+    key = engine, threading.get_ident()
+    with _lock:
+        if engine in _closed:
+            return None
+        if key not in _processes or not _processes[key].alive:
+            _processes[key] = WorkerProcess()
+        return _processes[key]
