@@ -5,13 +5,5 @@ class CacappError(Exception):
     """What was wrong, where (file, channel, plugin, parameter) and what to do, in one line."""
 
 
-class Busy(CacappError):
-    """Something else holds what is needed; it may be tried again. ``where`` names what is held."""
-
-    def __init__(self, message: str, where: str) -> None:
-        super().__init__(message)
-        self.where = where
-
-
 class UsageError(CacappError):
     """The request itself is wrong: an unknown name, a value out of range, a contradiction. Exit code 2."""

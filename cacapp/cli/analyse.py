@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,11 @@ from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
 from cacapp.cli.ingest import describe, ingest_record, slide_requests
 from cacapp.cli.results import print_patients
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, UsageError
 
 if TYPE_CHECKING:
+    from cacapp.cli.pipeline import Done
+    from cacapp.engine import Engine
     from cacapp.host import Host
     from cacapp.steps.count import CountPlan
     from cacapp.steps.progress import RunReport
@@ -33,22 +36,26 @@ def segment(
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
     workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: o.Retries = 1,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Find the nuclei of slides. What an earlier run did is not repeated; an interrupted one is finished."""
+    from cacapp.cli.pipeline import perform
     from cacapp.db.session import open_database
-    from cacapp.engine import Engine
-    from cacapp.steps.segment import segment as step
+    from cacapp.steps.work import Work
 
     host = discover(no_plugin, quiet)
-    segment_plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
-    with progress(quiet) as bar, Engine(workers) as engine:
-        reports = step(
-            open_database(db, create=False), host, segment_plan, slides or (), patient=patient, force=force, engine=engine, progress=bar
-        )
-    finish(reports, json, quiet)
+    plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
+    how = Execution(retries, frame_timeout, force, tuple(no_plugin or ()))
+    work = Work("segment", barcodes=tuple(slides or ()), patient=patient, segment=plan, **how.settings())
+    record = open_database(db, create=False)
+    with progress(quiet) as bar, how.engine(workers, cluster) as engine:
+        done = perform(record, host, work, engine, bar)
+    finish(done.reports, json, quiet)
 
 
 def count(
@@ -61,22 +68,26 @@ def count(
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
     workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: o.Retries = 1,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Count signals in the nuclei, call the cells by the assay, and bring the patients' results up to date."""
+    from cacapp.cli.pipeline import perform
     from cacapp.db.session import open_database
-    from cacapp.engine import Engine
-    from cacapp.steps.count import count as step
+    from cacapp.steps.work import Work
 
     host = discover(no_plugin, quiet)
-    _, count_plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
-    with progress(quiet) as bar, Engine(workers) as engine:
-        reports = step(
-            open_database(db, create=False), host, count_plan, slides or (), patient=patient, force=force, engine=engine, progress=bar
-        )
-    finish(reports, json, quiet)
+    _, plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
+    how = Execution(retries, frame_timeout, force, tuple(no_plugin or ()))
+    work = Work("count", barcodes=tuple(slides or ()), patient=patient, count=plan, **how.settings())
+    record = open_database(db, create=False)
+    with progress(quiet) as bar, how.engine(workers, cluster) as engine:
+        done = perform(record, host, work, engine, bar)
+    finish(done.reports, json, quiet)
 
 
 def run(
@@ -102,6 +113,9 @@ def run(
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
     workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: o.Retries = 1,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -110,14 +124,25 @@ def run(
 
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """
-    from cacapp.cli.pipeline import Pipeline
-    from cacapp.engine import Engine
+    from cacapp.cli.pipeline import perform
+    from cacapp.db.session import open_database
+    from cacapp.steps.work import Work
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
     host = discover(no_plugin, quiet)
     segment_plan, count_plan = plans(host, prompter, segmenter, filters, detector, settings, assay, min_evaluable, seed)
-    with progress(quiet) as bar, Engine(workers) as engine:
-        done = Pipeline(db, host, segment_plan, count_plan, force, engine, bar).run(requests, out if report else None)
+    how = Execution(retries, frame_timeout, force, tuple(no_plugin or ()))
+    pages = out if report else None
+    work = Work("run", slides=tuple(requests), segment=segment_plan, count=count_plan, out=pages, **how.settings())
+    record = open_database(db)
+    with progress(quiet) as bar, how.engine(workers, cluster) as engine:
+        done = perform(record, host, work, engine, bar)
+    tell(done, db, json, quiet)
+    exit_code(done.reports, done.partly, quiet)
+
+
+def tell(done: Done, db: str | None, json: bool, quiet: bool) -> None:
+    """Prints what the steps of a command gave."""
     for ingested in done.ingested:
         say(describe(ingested), quiet or json)
     for one in done.reports:
@@ -125,11 +150,36 @@ def run(
     if json:
         slides = [ingest_record(i) for i in done.ingested]
         print_json({"slides": slides, "runs": [_record(r) for r in done.reports], "reports": [str(p) for p in done.pages]})
-    elif not quiet:
+    elif not quiet and done.ingested:
         print_patients(db, [i.patient for i in done.ingested if i.error is None])
         if done.pages:
             say(str(done.pages[0] if len(done.pages) == 2 else done.pages[-1]), lead="Report:")
-    exit_code(done.reports, any(i.refused or i.error for i in done.ingested), quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a command's frames are done, whatever is done with them."""
+
+    retries: int
+    frame_timeout_s: float | None
+    force: bool
+    excluded_plugins: tuple[str, ...]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def engine(self, workers: int, cluster: str | None) -> Engine:
+        """Raises UsageError for workers here and on a cluster."""
+        return engine_of(workers, cluster, self.retries, self.frame_timeout_s)
+
+
+def engine_of(workers: int, cluster: str | None, retries: int, frame_timeout_s: float | None) -> Engine:
+    """Raises UsageError for workers here and on a cluster."""
+    from cacapp.engine import Engine
+
+    if cluster is not None and workers != 1:
+        raise UsageError("--workers are processes of this machine, --cluster has workers of its own: give one of them")
+    return Engine(workers, cluster=cluster, frame_timeout_s=frame_timeout_s, retries=retries)
 
 
 def discover(no_plugin: Sequence[str] | None, quiet: bool) -> Host:
@@ -180,11 +230,18 @@ def plans(
 def describe_run(report: RunReport) -> str:
     """What a run did, in a line."""
     if report.repeated:
-        return f"{report.step} {report.slide}: already done as run {report.run_id}, nothing repeated (--force does it again)"
-    parts = [f"{report.done} of {report.frames} frames", f"{report.items} {'cells' if report.step == 'segment' else 'dots'}"]
+        missing = f", {_quarantined(report)}" if report.failed else ""
+        return f"{report.step} {report.slide}: already done as run {report.run_id}, nothing repeated (--force does it again){missing}"
+    before = f" ({report.before} done before)" if report.before else ""
+    what = {"segment": "cells", "count": "dots"}.get(report.step, "masks")
+    parts = [f"{report.done} of {report.frames} frames{before}", f"{report.items} {what}"]
     if report.failed:
-        parts.append(f"{len(report.failed)} failed")
+        parts.append(_quarantined(report))
     return f"{report.step} {report.slide}: run {report.run_id}, {', '.join(parts)}, {report.seconds:.1f} s"
+
+
+def _quarantined(report: RunReport) -> str:
+    return f"{len(report.failed)} quarantined (cacapp runs retry --failed {report.run_id})"
 
 
 def finish(reports: Sequence[RunReport], json: bool, quiet: bool) -> None:
@@ -203,7 +260,7 @@ def exit_code(reports: Sequence[RunReport], refused: bool, quiet: bool) -> None:
         name, error = lost[0].failed[0]
         raise CacappError(f"{lost[0].step} of slide {lost[0].slide} failed on every frame; first {name}: {error}")
     if refused or any(r.failed for r in reports):
-        say_warning("some slides, files or frames failed; see the errors above, or: cacapp runs show RUN", quiet)
+        say_warning("succeeded with failures: some slides, files or frames are missing; see above, or: cacapp runs show RUN", quiet)
         raise typer.Exit(3)
 
 

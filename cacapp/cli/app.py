@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -83,6 +84,8 @@ app.add_typer(database.app, name="db", rich_help_panel="Set-up")
 
 def main() -> None:
     """Runs the command line; a user's mistake ends in one line on stderr and an exit code, never in a traceback."""
+    # what a batch system sends before it kills: stop as for Ctrl-C, cleanly and resumable
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run_command(sys.argv[1:]))
 
 

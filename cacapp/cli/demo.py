@@ -51,13 +51,15 @@ def demo(
 ) -> None:
     """Five simulated patients from slides to reports."""
     from cacapp.cli.analyse import discover, exit_code, plans
-    from cacapp.cli.pipeline import Pipeline
+    from cacapp.cli.pipeline import perform
     from cacapp.cli.results import print_patients
+    from cacapp.db.session import open_database
     from cacapp.engine import Engine
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
     from cacapp.steps.files import make_folder
     from cacapp.steps.manifest import read_manifest
     from cacapp.steps.simulate import sample_slides
+    from cacapp.steps.work import Work
 
     host = discover(None, quiet)
     segment_plan, count_plan = plans(
@@ -73,8 +75,9 @@ def demo(
             folder, origin = checkout, "of this checkout"
         else:
             folder, origin = sample_slides(out / "slides", bar), "simulated anew"
-        requests = read_manifest(folder / "slides.csv")
-        done = Pipeline(db, host, segment_plan, count_plan, False, Engine(), bar).run(requests, out / "reports")
+        requests = tuple(read_manifest(folder / "slides.csv"))
+        work = Work("run", slides=requests, segment=segment_plan, count=count_plan, out=out / "reports")
+        done = perform(open_database(db), host, work, Engine(), bar)
     if json:
         print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in done.pages]})
     elif not quiet:
@@ -85,4 +88,4 @@ def demo(
         say(f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {asked}.")
         say(str(done.pages[-1]), lead="Reports with pictures:")
         say("cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100", lead="Your own slide:")
-    exit_code(done.reports, any(i.refused or i.error for i in done.ingested), quiet)
+    exit_code(done.reports, done.partly, quiet)

@@ -9,7 +9,7 @@ import typer
 
 from cacapp import defaults
 
-ANALYSIS, RECORD = "Analysis", "Record"
+ANALYSIS, RECORD, EXECUTION = "Analysis", "Record", "Execution"
 
 Db = Annotated[
     str | None,
@@ -18,7 +18,25 @@ Db = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even where an earlier run did exactly this.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that work on frames at once.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that work on frames at once.", rich_help_panel=EXECUTION)]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="URL",
+        help="Dask scheduler whose workers do the work instead, e.g. tcp://head:8786.",
+        rich_help_panel=EXECUTION,
+    ),
+]
+FrameTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--frame-timeout", min=0.1, metavar="S", help="A frame that takes longer fails.", show_default="no limit", rich_help_panel=EXECUTION
+    ),
+]
+Retries = Annotated[
+    int, typer.Option("--retries", min=0, help="Tries after the first, before a frame is quarantined.", rich_help_panel=EXECUTION)
+]
 NoPlugin = Annotated[
     list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Keep a plugin or distribution out; may be repeated.")
 ]

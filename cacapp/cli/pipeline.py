@@ -1,57 +1,105 @@
-"""The order of the steps when one command does them all: ``run`` and ``demo``."""
+"""The order of the steps when one command does several of them: ``run``, ``demo``, and whatever ``runs resume`` goes on with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cacapp.db.session import open_database
+from cacapp.db.models import with_model_files
+from cacapp.db.requests import close_request, give_up_request, open_request
+from cacapp.db.session import Database
 from cacapp.engine import Engine
-from cacapp.steps.count import CountPlan, count
+from cacapp.errors import CacappError
+from cacapp.steps.count import count
 from cacapp.steps.ingest import IngestReport, ingest
-from cacapp.steps.manifest import SlideRequest
+from cacapp.steps.plan import choose
 from cacapp.steps.progress import Progress, RunReport
+from cacapp.steps.pseudo_label import build_judges, pseudo_label
 from cacapp.steps.report import write_reports
-from cacapp.steps.segment import SegmentPlan, segment
+from cacapp.steps.segment import build_algorithms, segment
+from cacapp.steps.work import HOW, Work
 from cacapp.types import DAPI
 
 if TYPE_CHECKING:
     from cacapp.host import Host
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done:
     """What the steps gave; ``pages`` are the HTML files, the index last."""
 
-    ingested: list[IngestReport]
-    reports: list[RunReport]
-    pages: list[Path]
+    ingested: list[IngestReport] = field(default_factory=list)
+    reports: list[RunReport] = field(default_factory=list)
+    pages: list[Path] = field(default_factory=list)
+
+    @property
+    def partly(self) -> bool:
+        """Whether a file or a slide was refused at ingest."""
+        return any(i.refused or i.error for i in self.ingested)
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Ingest, segment, count and report, with the same settings for all slides."""
+def perform(db: Database, host: Host, work: Work, engine: Engine, progress: Progress) -> Done:
+    """Records the work and does it.
 
-    db: str | None
-    host: Host
-    segment_plan: SegmentPlan
-    count_plan: CountPlan
-    force: bool
-    engine: Engine
-    progress: Progress
+    What stops it (Ctrl-C, a crash, a full disk) leaves it open for ``runs resume``; work that cannot be done is closed.
+    """
+    work = recorded(db, host, work)
+    settings = work.settings()
+    how = {name: settings.pop(name) for name in HOW}
+    with db.session() as session:
+        request_id = open_request(session, work.command, settings, how, anew=work.force)
+    return go_on(db, host, work, request_id, engine, progress)
 
-    def run(self, requests: Sequence[SlideRequest], out: Path | None) -> Done:
-        """Takes the slides through all steps; ``out`` None writes no report. A slide that fails goes no further, the others do."""
-        db = open_database(self.db)
-        assay = self.count_plan.assay
-        ingested = ingest(db, requests, (DAPI, *assay.channels), self.progress, assay.aliases)
-        barcodes = [r.slide for r in ingested if r.error is None]
-        how = {"force": self.force, "engine": self.engine, "progress": self.progress}
-        segmented = segment(db, self.host, self.segment_plan, barcodes, **how)  # type: ignore[arg-type]
-        usable = [r.slide for r in segmented if r.done]
-        counted = count(db, self.host, self.count_plan, usable, **how) if usable else []  # type: ignore[arg-type]
-        patients = list(dict.fromkeys(r.patient for r in requests if r.slide in usable))
-        pages = write_reports(db, out, patients, self.progress) if out is not None and patients else []
-        return Done(ingested, [*segmented, *counted], pages)
+
+def go_on(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
+    """Does what is missing of work that is on record."""
+    try:
+        done = _steps(db, host, work, request_id, engine, progress)
+    except CacappError:
+        with suppress(CacappError), db.session() as session:
+            give_up_request(session, request_id)
+        raise
+    with db.session() as session:
+        close_request(session, request_id, "done")
+    return done
+
+
+def recorded(db: Database, host: Host, work: Work) -> Work:
+    """The work with every parameter of its algorithms spelled out. Raises UsageError for an unknown name or parameter."""
+    if work.segment is not None:
+        with db.reading() as session:
+            params = with_model_files(session, work.segment.params)
+        choices, _ = build_algorithms(host, replace(work.segment, params=params))
+        work = replace(work, segment=replace(work.segment, recorded=tuple(c.record() for c in choices)))
+    if work.pseudo_label is not None:
+        choices, _ = build_judges(host, work.pseudo_label)
+        work = replace(work, pseudo_label=replace(work.pseudo_label, recorded=tuple(c.record() for c in choices)))
+    if work.count is not None:
+        choice, _ = choose(host, "signal-detector", work.count.detector, work.count.params, work.count.recorded)
+        work = replace(work, count=replace(work.count, recorded=(choice.record(),)))
+    return work
+
+
+def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
+    """A slide that fails goes no further, the others do."""
+    done = Done()
+    how: dict[str, Any] = {"force": work.force, "engine": engine, "progress": progress, "request_id": request_id}
+    barcodes = work.barcodes
+    if work.slides:
+        assay = work.count.assay if work.count is not None else None
+        required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
+        done.ingested = ingest(db, work.slides, required, progress, assay.aliases if assay is not None else None)
+        barcodes = tuple(r.slide for r in done.ingested if r.error is None)
+    if work.segment is not None:
+        done.reports += segment(db, host, work.segment, barcodes, patient=work.patient, **how)
+        barcodes = tuple(r.slide for r in done.reports if r.done)
+    if work.pseudo_label is not None:
+        done.reports += pseudo_label(db, host, work.pseudo_label, barcodes, patient=work.patient, run_id=work.run_id, **how)
+    if work.count is not None and (barcodes or not done.reports):
+        done.reports += count(db, host, work.count, barcodes, patient=work.patient, **how)
+    if work.out is not None:
+        patients = list(dict.fromkeys(r.patient for r in work.slides if r.slide in barcodes))
+        done.pages = write_reports(db, work.out, patients, progress) if patients else []
+    return done

@@ -58,6 +58,9 @@ def pseudo_label(
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
     workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: o.Retries = 1,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -75,17 +78,20 @@ def pseudo_label(
             raise UsageError("--stats shows what there is and runs nothing; leave out --out and --force")
         _show(database, slides or (), patient, run, json, quiet)
         return
-    from cacapp.cli.analyse import discover, exit_code
-    from cacapp.engine import Engine
+    from cacapp.cli.analyse import Execution, discover, exit_code
+    from cacapp.cli.pipeline import perform
     from cacapp.steps.coco import require_folder, write_coco
-    from cacapp.steps.pseudo_label import pseudo_label as step
+    from cacapp.steps.work import Work
 
     host = discover(no_plugin, quiet)
     plan = _plan(host, filters, prompters, min_agreement, settings or ())
     if out is not None:
         require_folder(out)
-    with progress(quiet) as bar, Engine(workers) as engine:
-        reports = step(database, host, plan, slides or (), patient=patient, run_id=run, force=force, engine=engine, progress=bar)
+    how = Execution(retries, frame_timeout, force, tuple(no_plugin or ()))
+    barcodes = tuple(slides or ())
+    work = Work("pseudo-label", barcodes=barcodes, patient=patient, pseudo_label=plan, run_id=run, **how.settings())
+    with progress(quiet) as bar, how.engine(workers, cluster) as engine:
+        reports = perform(database, host, work, engine, bar).reports
         done = [report.run_id for report in reports if report.done]
         data_set = write_coco(database, done, out, seed, bar) if out is not None and done else None
     judged = [_record(database, report) for report in reports]

@@ -1,15 +1,33 @@
-"""``cacapp runs list | show``."""
+"""``cacapp runs list | show | resume | retry | cancel``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cacapp.cli import capsule
 from cacapp.cli import options as o
-from cacapp.cli.console import print_json, say
+from cacapp.cli.console import print_json, say, say_warning
 from cacapp.cli.tables import Column, print_table
+from cacapp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cacapp.cli.resume import Pending, Ways
+    from cacapp.db.queries import RunSummary
+    from cacapp.db.session import Database
+
+Retries = Annotated[
+    int | None,
+    typer.Option(
+        "--retries",
+        min=0,
+        help="Tries after the first, before a frame is quarantined.",
+        show_default="as it was begun",
+        rich_help_panel=o.EXECUTION,
+    ),
+]
 
 app = typer.Typer(help="What was run, with which algorithms, and how each frame fared.", no_args_is_help=True)
 
@@ -37,7 +55,7 @@ def list_runs(
             r.run.step,
             r.slide,
             r.patient,
-            r.run.status,
+            _status(r.run),
             _frames(r.frames),
             _algorithms(r.run.algorithms),
             f"{r.run.started_at:%Y-%m-%d %H:%M}",
@@ -56,6 +74,7 @@ def show(
     run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False
 ) -> None:
     """One run: its algorithms, parameters and fingerprint, and the state of each frame."""
+    from cacapp.db.lease import describe_owner
     from cacapp.db.queries import run_details
     from cacapp.db.session import open_database
 
@@ -71,7 +90,8 @@ def show(
     facts = {
         "step": r.step,
         "slide": f"{summary.slide} of patient {summary.patient}",
-        "status": r.status,
+        "status": _status(r),
+        "worked on by": describe_owner(r.owner) if r.owner else None,
         "started": f"{r.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "finished": f"{r.finished_at:%Y-%m-%d %H:%M:%S} UTC" if r.finished_at else None,
         "from run": r.source_run_id,
@@ -90,6 +110,109 @@ def show(
         for x in ledger
     ]
     print_table(["frame", "state", ("tries", "right"), ("time, s", "right"), "error"], rows)
+    if way_on := _way_on(summary):
+        say(way_on)
+
+
+Run = Annotated[int | None, typer.Argument(metavar="[RUN]", help="Number of the run.", show_default="all that there are")]
+
+
+@app.command("resume")
+def resume(
+    run: Run = None,
+    workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: Retries = None,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Go on with what was stopped or killed, with the settings it was begun with, and the steps that were to follow."""
+    from cacapp.cli.resume import Ways, open_work, work_of_run
+    from cacapp.db.session import open_database
+
+    record = open_database(db, create=False)
+    found = open_work(record) if run is None else work_of_run(record, run)
+    if not found:
+        say("nothing to resume: everything that was begun is finished" if run is None else _done(record, run), quiet or json)
+    _go_on(found, record, Ways(workers, cluster, retries, frame_timeout), db, json, quiet)
+
+
+@app.command("retry")
+def retry(
+    run: Run = None,
+    failed: Annotated[bool, typer.Option("--failed", help="The frames that failed or are quarantined.")] = False,
+    workers: o.Workers = 1,
+    cluster: o.Cluster = None,
+    frame_timeout: o.FrameTimeout = None,
+    retries: Retries = None,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Try frames that failed again, as if for the first time, and go on with the steps that were to follow."""
+    from cacapp.cli.resume import Ways, retried
+    from cacapp.db.session import open_database
+
+    if not failed:
+        raise UsageError("runs retry needs --failed: only frames that failed are tried again (a command with --force does all of them)")
+    record = open_database(db, create=False)
+    found = retried(record, run)
+    if not found:
+        say("no frame failed" + (f" in run {run}" if run is not None else ""), quiet or json)
+    _go_on(found, record, Ways(workers, cluster, retries, frame_timeout), db, json, quiet)
+
+
+@app.command("cancel")
+def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, quiet: o.Quiet = False) -> None:
+    """Give a run up: nothing more is done for it, and its results are not read. A process that works on it stops."""
+    from cacapp.cli.resume import give_up
+    from cacapp.db.session import open_database
+
+    say(give_up(open_database(db, create=False), run), quiet)
+
+
+def _go_on(found: Sequence[Pending], record: Database, ways: Ways, db: str | None, json: bool, quiet: bool) -> None:
+    from cacapp.cli.analyse import exit_code, tell
+    from cacapp.cli.console import progress
+    from cacapp.cli.pipeline import Done
+    from cacapp.cli.resume import finish_all
+
+    with progress(quiet) as bar:
+        all_done = finish_all(record, found, ways, bar, lambda line: say_warning(line, quiet))
+    done = Done(*([x for one in all_done for x in getattr(one, name)] for name in ("ingested", "reports", "pages")))
+    tell(done, db, json, quiet)
+    exit_code(done.reports, done.partly, quiet)
+
+
+def _done(record: Database, run_id: int) -> str:
+    from cacapp.db.queries import run_details
+
+    with record.reading() as session:
+        summary, _ = run_details(session, run_id)
+    return _way_on(summary) or f"run {run_id} is finished ({summary.run.status}); nothing to resume"
+
+
+def _status(run: Any) -> str:
+    """As stored; a run nobody works on, though it is not finished, is interrupted."""
+    from cacapp.db.lease import is_dead
+
+    interrupted = run.status == "running" and (run.owner is None or is_dead(run.owner))
+    return "interrupted" if interrupted else str(run.status)
+
+
+def _way_on(summary: RunSummary) -> str | None:
+    """What can be done about what is missing, in a line."""
+    missing, number = sum(n for state, n in summary.frames.items() if state != "done"), summary.run.id
+    if not missing and summary.run.status != "running":
+        return None
+    if summary.run.status == "running":
+        return f"{missing} frames are still to be done; if it was stopped: cacapp runs resume {number}"
+    if summary.run.status == "cancelled":
+        return None
+    of = sum(summary.frames.values())
+    return f"{missing} of {of} frames are missing from the results; try them again: cacapp runs retry --failed {number}"
 
 
 def _frames(states: dict[str, int]) -> str:

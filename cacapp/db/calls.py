@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from sqlalchemy import Table as SqlTable
 from sqlalchemy import bindparam, delete, select
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.db.bulk import insert_columns
-from cacapp.db.tables import PatientResult, Table
+from cacapp.db.tables import Patient, PatientResult, Table
 from cacapp.types import Array
 
 SIGNAL = Table.metadata.tables["signal"]
@@ -137,6 +137,12 @@ def write_calls(session: Session, run_id: int, cell_ids: Sequence[int], calls: S
         "review_reason": [call.review_reason for call in calls],
     }
     insert_columns(session, CELL_CALL, len(cell_ids), columns)
+
+
+def lock_patients(session: Session, patient_ids: Iterable[int]) -> None:
+    """Holds the patients until the transaction ends, so that two processes do not add up one's result at once; always in the same order."""
+    mine = select(col(Patient.id)).where(col(Patient.id).in_(list(patient_ids))).order_by(col(Patient.id))
+    session.connection().execute(mine.with_for_update(key_share=True)).all()
 
 
 def write_patient_result(session: Session, result: PatientResult) -> PatientResult:

@@ -106,11 +106,10 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()
         self._thread.join(timeout=2 * BEAT_S)
-        with suppress(CacappError):  # a database that cannot be written cannot be told; whoever comes next finds this process ended
-            with self._db.session() as session:
-                session.connection().execute(
-                    update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self._owner).values(owner=None)
-                )
+        # a database that cannot be written cannot be told; whoever comes next finds this process ended
+        with suppress(CacappError), self._db.session() as session:
+            mine = update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self._owner)
+            session.connection().execute(mine.values(owner=None))
 
     def lost(self) -> bool:
         """Whether the run is another's by now, or was cancelled."""
@@ -118,11 +117,10 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_S):
-            with suppress(CacappError):  # locked or full for the moment
-                with self._db.session() as session:
-                    if not still_owned(session, self._run_id, self._owner):
-                        self._lost.set()
-                        return
+            with suppress(CacappError), self._db.session() as session:  # the next beat comes, where it is locked or full for the moment
+                if not still_owned(session, self._run_id, self._owner):
+                    self._lost.set()
+                    return
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from cacapp.db import rle
 from cacapp.db.bulk import insert_columns
 from cacapp.db.cells import CellRecord, read_cells
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.runs import get_id, get_run
+from cacapp.db.runs import SUCCEEDED, get_id, get_run
 from cacapp.db.tables import Run, Table
 from cacapp.errors import CacappError, UsageError
 from cacapp.types import Instance

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from cacapp import __version__
 from cacapp.engine.outcome import Outcome
 from cacapp.engine.process import Task, perform, stop_processes
 from cacapp.errors import CacappError, UsageError
 
-if TYPE_CHECKING:
-    from distributed import Client
+Client = Any
+"""``distributed.Client``, which has no types."""
 
 CONNECT_S = 10.0
 WORKERS_S = 60.0
@@ -27,14 +27,16 @@ def connect(address: str) -> Client:
         CacappError: it has no workers, or they run another cacapp than this one.
     """
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise UsageError("--cluster needs Dask, which is not installed: pip install 'cacapp[cluster]'") from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its tracebacks say less than the one line that follows
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False, name="cacapp")
+        client: Client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False, name="cacapp")  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"--cluster {address}: no Dask scheduler answers there ({type(error).__name__}); start one: dask scheduler") from error
+        raise UsageError(
+            f"--cluster {address}: no Dask scheduler answers there ({type(error).__name__}); start one: dask scheduler"
+        ) from error
     try:
         client.wait_for_workers(1, timeout=WORKERS_S)
         found = Counter(client.run(installed_version).values())
@@ -43,12 +45,14 @@ def connect(address: str) -> Client:
         raise CacappError(f"--cluster {address}: it has no workers; start some: dask worker {address} --nthreads 1") from None
     except Exception as error:
         client.close()
-        raise CacappError(f"--cluster {address}: cacapp cannot be used on its workers ({type(error).__name__}); install it there") from error
+        raise CacappError(
+            f"--cluster {address}: cacapp cannot be used on its workers ({type(error).__name__}); install it there"
+        ) from error
     if set(found) != {__version__}:
         client.close()
         there = ", ".join(f"{n} with {version}" for version, n in sorted(found.items()))
         raise CacappError(f"--cluster {address}: its workers must have cacapp {__version__}, as here; there are {there}")
-    return cast("Client", client)
+    return client
 
 
 def installed_version() -> str:
@@ -75,7 +79,7 @@ class Cluster:
         if self._client.status != "running":
             raise self.lost()
         try:
-            return 2 * max(1, sum(self._client.ncores().values()))
+            return 2 * max(1, sum(int(cores) for cores in self._client.ncores().values()))
         except Exception as error:
             raise self.lost() from error
 

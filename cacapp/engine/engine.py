@@ -7,7 +7,6 @@ import queue
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from cacapp.engine.outcome import Outcome, timed
@@ -27,9 +26,7 @@ class Engine:
     The processes start when first needed and are kept, since each takes seconds to load what it works with.
     """
 
-    def __init__(
-        self, workers: int = 1, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1
-    ) -> None:
+    def __init__(self, workers: int = 1, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1) -> None:
         """``workers``: 1 works in this process, unless there is a timeout; more start that many processes.
 
         Args:
@@ -110,7 +107,8 @@ class Engine:
                     continue
                 item = running.pop(future)
                 fill()  # before the outcome is looked at: the workers go on while the caller stores it
-                yield cast("Outcome[Item, Result]", replace(_outcome(future, place), item=item))
+                o = _outcome(future, place)
+                yield Outcome(item, cast("Result | None", o.result), o.error, o.seconds, o.trace)
         finally:
             if running:
                 for future in running:

@@ -6,7 +6,6 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,4 +69,4 @@ if __name__ == "__main__":
     # under its own name: what is unpickled here refers to cacapp.engine.worker, not to __main__
     from cacapp.engine.worker import main as run
 
-    sys.exit(run())
+    run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import permutations
 from typing import Any, cast
@@ -21,7 +21,7 @@ from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.db.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells import read_cells
 from cacapp.db.queries import latest_run
-from cacapp.db.runs import fingerprint, frames_in_state, get_id
+from cacapp.db.runs import fingerprint, frames_in_state, get_id, lock_slides
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
@@ -39,7 +39,7 @@ from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.environment import environment
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.steps.ledger import Job, carry_out
-from cacapp.steps.plan import Choice, choose
+from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.qc import inspect_slide, inspected
 from cacapp.steps.result import refresh_results
@@ -52,12 +52,16 @@ UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
 
 @dataclass(frozen=True, slots=True)
 class CountPlan:
-    """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's."""
+    """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's.
+
+    ``recorded``: the detector as an earlier run kept it, to repeat it.
+    """
 
     assay: Assay
     detector: str = defaults.DETECTOR
     params: Mapping[str, Any] = field(default_factory=dict)
     min_evaluable_cells: int | None = None
+    recorded: Records = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +115,17 @@ def count(
     force: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    request_id: int | None = None,
 ) -> list[RunReport]:
     """Counts signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
 
-    Where no slide is named, those that are not segmented yet are left out with a warning.
+    Where no slide is named, those that are not segmented yet are left out with a warning. ``request_id``: the command this is part of.
 
     Raises UsageError for unknown slides, detectors or parameters, and CacappError for a named slide that is not segmented, before
     anything is written.
     """
     progress = progress or Silent()
-    choice, detector = choose(host, "signal-detector", plan.detector, plan.params)
+    choice, detector = choose(host, "signal-detector", plan.detector, plan.params, plan.recorded)
     with db.reading() as session:
         slides = chosen_slides(session, barcodes, patient)
         sources = {slide.barcode: found for slide in slides if (found := _segmented(session, slide)) is not None}
@@ -136,9 +141,10 @@ def count(
     reports = []
     for slide in slides:
         run, frames = sources[slide.barcode]
-        job = _job(slide, run, frames, plan, choice, cast(SignalDetector, detector))
+        job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)
         reports.append(carry_out(db, job, force=force, engine=engine or Engine(), progress=progress))
     with db.session() as session:
+        lock_slides(session, [cast(int, slide.id) for slide in slides])
         for report in reports:
             if not (report.repeated and inspected(session, report.run_id)):  # or killed just before this
                 for line in inspect_slide(session, report.run_id, plan.assay):

@@ -21,7 +21,6 @@ from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_sli
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
 from cacapp.engine import Engine, Outcome
-from cacapp.errors import Busy
 from cacapp.steps.progress import Progress, RunReport
 
 Item = TypeVar("Item")
@@ -30,9 +29,6 @@ Keyed = tuple[int, Item]
 
 LOOK_S = 0.5
 """How often a process that waits for another looks whether it is done, s."""
-
-BUSY_WAITS = 20
-"""How often a database that is locked by another program is waited for (30 s each) before a run with hours behind it gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,8 @@ def _claim(db: Database, job: Job[Item, Result], force: bool, progress: Progress
             found = _begun(session, job, force)
             waiting = found is not None and found.status == "running" and not watch.lapsed(found)
         if not waiting:
-            claim = _busy_waiting(db, progress, lambda session: _take(session, job, force, owner, watch))
+            with db.session() as session:
+                claim = _take(session, job, force, owner, watch)
             if claim is not None:
                 return claim
         elif not told and found is not None and found.owner is not None:
@@ -229,14 +226,11 @@ class _Worker(Generic[Item, Result]):
             yield _id(frame), item
 
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
-        def write(session: Session) -> int:
+        tries = self.claim.attempts[_id(frame)]
+        with self.db.session() as session:
             assert_owned(session, self.claim.run_id, self.claim.owner)
             count, details = self.job.write(session, self.claim.run_id, frame, result)
-            tries = self.claim.attempts[_id(frame)]
             record_frame(session, self.claim.run_id, _id(frame), "done", tries, None, seconds, details)
-            return count
-
-        count = _busy_waiting(self.db, self.progress, write)
         self.claim.done.add(_id(frame))
         if line := self.job.warn(frame, result):
             self.progress.warn(f"slide {self.job.barcode}, frame {frame.name}: {line}")
@@ -248,13 +242,10 @@ class _Worker(Generic[Item, Result]):
         error, tries = outcome.error or "no result", self.claim.attempts[_id(frame)]
         last = tries > self.engine.retries
         details = {"trace": outcome.trace} if outcome.trace else {}
-
-        def write(session: Session) -> None:
+        with self.db.session() as session:
             assert_owned(session, self.claim.run_id, self.claim.owner)
             state = "quarantined" if last else "failed"
             record_frame(session, self.claim.run_id, _id(frame), state, tries, error, outcome.seconds, details)
-
-        _busy_waiting(self.db, self.progress, write)
         if not last:
             return [frame]
         self.claim.quarantined[_id(frame)] = error
@@ -270,19 +261,6 @@ def _finish(db: Database, job: Job[Item, Result], claim: _Claim) -> None:
     with db.session() as session:
         assert_owned(session, claim.run_id, claim.owner)
         finish_run(session, claim.run_id, status, text)
-
-
-def _busy_waiting(db: Database, progress: Progress, write: Callable[[Session], Any]) -> Any:
-    """Writes in one transaction, again and again where another program locks the database: hours of work are not given up for that."""
-    for left in reversed(range(BUSY_WAITS)):
-        try:
-            with db.session() as session:
-                return write(session)
-        except Busy as busy:
-            if not left:
-                raise
-            progress.warn(f"{busy.where} is locked by another program; waiting for it")
-    raise AssertionError("the last try returns or raises")
 
 
 class _Keyed(Generic[Item, Result]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cacapp.api import Algorithm
+from cacapp.errors import CacappError
 from cacapp.host import Host
+
+Records = Sequence[Mapping[str, Any]]
+"""Choices as an earlier run kept them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,22 @@ class Choice:
         }
 
 
-def choose(host: Host, kind: str, name: str, params: Mapping[str, Any]) -> tuple[Choice, Algorithm]:
-    """The algorithm built, and its record with defaults filled in."""
+def choose(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: Records = ()) -> tuple[Choice, Algorithm]:
+    """The algorithm built, and its record with defaults filled in.
+
+    Args:
+        recorded: choices of earlier: one of this kind and name decides all parameters, whatever today's defaults are.
+
+    Raises:
+        UsageError: there is no such algorithm or parameter.
+        CacappError: the recorded algorithm is not the one installed.
+    """
     found = host.find(kind, name)
-    built = host.build(kind, name, params)
-    return Choice(kind, name, found.distribution, found.version, built.model_dump(mode="json"), built.weights_sha256()), built
+    before = next((r for r in recorded if (r["kind"], r["name"]) == (kind, name)), None)
+    built = host.build(kind, name, params if before is None else before["params"])
+    choice = Choice(kind, name, found.distribution, found.version, built.model_dump(mode="json"), built.weights_sha256())
+    if before is not None and choice.record() != dict(before):
+        here, there = (f"{r['distribution']} {r['version']}" for r in (choice.record(), before))
+        what = f"was {there}, here is {here}" if here != there else "had other weights or parameters than it takes now"
+        raise CacappError(f"{kind} {name!r} {what}: the run cannot go on as it began; install that version, or give the command again")
+    return choice, built

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ from cacapp.errors import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.ledger import Job, carry_out
-from cacapp.steps.plan import Choice, choose
+from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
 from cacapp.types import DAPI, FrameSource, Instance
@@ -53,12 +53,14 @@ class PseudoLabelPlan:
         prompters: prompt algorithms whose agreement on each nucleus is recorded; none of them is run where there are none.
         min_agreement: masks that fewer prompt algorithms agree on are rejected.
         params: parameters by algorithm name.
+        recorded: algorithms as an earlier run kept them, to repeat it.
     """
 
     filters: Sequence[str] = defaults.FILTERS
     prompters: Sequence[str] = PROMPTERS
     min_agreement: int = 0
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recorded: Records = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,11 @@ def pseudo_label(
     force: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    request_id: int | None = None,
 ) -> list[RunReport]:
     """Judges the masks of each slide's latest segmentation, or of segment run ``run_id``; one run a slide, what was done is not repeated.
 
-    Where no slide is named, those that are not segmented yet are left out with a warning.
+    Where no slide is named, those that are not segmented yet are left out with a warning. ``request_id``: the command this is part of.
 
     Raises:
         UsageError: unknown slides, algorithms or parameters, a run of another step or slide, or more agreement than algorithms.
@@ -114,7 +117,8 @@ def pseudo_label(
     progress.start(STEP, sum(len(frames) for _, _, frames in sources))
     reports = []
     for slide, run, frames in sources:
-        report = carry_out(db, _job(slide, run, frames, plan, choices, judges), force=force, engine=engine or Engine(), progress=progress)
+        job = replace(_job(slide, run, frames, plan, choices, judges), request_id=request_id)
+        report = carry_out(db, job, force=force, engine=engine or Engine(), progress=progress)
         with db.reading() as session:
             if report.done and not accepted_count(session, [report.run_id]):
                 way_out = f"see why with: cacapp pseudo-label --stats --run {report.run_id}"
@@ -178,7 +182,7 @@ def build_judges(host: Host, plan: PseudoLabelPlan) -> tuple[list[Choice], Judge
     if plan.min_agreement > asked:
         raise UsageError(f"--min-agreement {plan.min_agreement}: only {asked} prompt algorithms are asked; name more with --prompters")
     kinds = [("filter", name) for name in dict.fromkeys(plan.filters)] + [("prompter", name) for name in dict.fromkeys(plan.prompters)]
-    chosen = [choose(host, kind, name, plan.params.get(name, {})) for kind, name in kinds]
+    chosen = [choose(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
     filters = tuple(built for _, built in chosen if isinstance(built, InstanceFilter))
     prompters = tuple(built for _, built in chosen if isinstance(built, Prompter))
     return [choice for choice, _ in chosen], Judges(filters, prompters, plan.min_agreement)

@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from cacapp.db.calls import write_patient_result
+from cacapp.db.calls import lock_patients, write_patient_result
 from cacapp.db.queries import call_totals, latest_run_ids, signal_totals
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, RunFrame, Slide
 from cacapp.fish.assay import Assay
@@ -30,6 +30,7 @@ def refresh_results(session: Session, run_ids: Sequence[int], assay: Assay, min_
     for run_id in run_ids:
         slide = session.get_one(Slide, session.get_one(Run, run_id).slide_id)
         newest[slide.patient_id] = max(run_id, newest.get(slide.patient_id, 0))
+    lock_patients(session, newest)
     return [line for patient, run_id in newest.items() for line in _refresh(session, patient, run_id, assay, min_evaluable_cells)]
 
 

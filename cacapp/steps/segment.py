@@ -27,7 +27,7 @@ from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.environment import environment
 from cacapp.steps.ledger import Job, carry_out
-from cacapp.steps.plan import Choice, choose
+from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
 from cacapp.types import DAPI, Array, FrameSource, Instance, Prompts, Shapes
@@ -37,13 +37,14 @@ SATURATED_WARNING = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """The algorithms of a segmentation and their parameters by algorithm name."""
+    """The algorithms of a segmentation and their parameters by algorithm name; ``recorded``: as an earlier run kept them, to repeat it."""
 
     prompter: str = defaults.PROMPTER
     segmenter: str = defaults.SEGMENTER
     filters: Sequence[str] = defaults.FILTERS
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
+    recorded: Records = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,12 @@ def segment(
     force: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    request_id: int | None = None,
 ) -> list[RunReport]:
     """Segments the frames of the slides (all by default), one run a slide; what was done before is not repeated.
+
+    Args:
+        request_id: the command this is part of.
 
     Raises UsageError for unknown slides, algorithms or parameters, before anything is written.
     """
@@ -94,7 +99,7 @@ def segment(
         raise CacappError(f"slide {empty} has no frames; add some with: cacapp ingest PATH... --slide {empty}")
     progress = progress or Silent()
     progress.start("segment", sum(map(len, frames.values())))
-    jobs = (_job(slide, frames[slide.barcode], plan, choices, algorithms) for slide in slides)
+    jobs = (replace(_job(slide, frames[slide.barcode], plan, choices, algorithms), request_id=request_id) for slide in slides)
     return [carry_out(db, job, force=force, engine=engine or Engine(), progress=progress) for job in jobs]
 
 
@@ -117,7 +122,7 @@ def build_algorithms(host: Host, plan: SegmentPlan) -> tuple[list[Choice], Algor
     """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter."""
 
     def build(kind: str, name: str) -> tuple[Choice, Any]:
-        return choose(host, kind, name, plan.params.get(name, {}))
+        return choose(host, kind, name, plan.params.get(name, {}), plan.recorded)
 
     segmenter_choice, segmenter = build("segmenter", plan.segmenter)
     choices, prompter = [], None
