@@ -1,13 +1,20 @@
-"""``cacapp db upgrade | status``."""
+"""``cacapp db upgrade | status | check | backup | copy | prune``."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.console import print_json, say
+from cacapp.cli.console import print_json, progress, say, say_error
 
-app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from cacapp.steps.prune import PruneReport
+
+app = typer.Typer(help="The database: its schema, its health, copies of it.", no_args_is_help=True)
 
 
 @app.command("upgrade")
@@ -35,3 +42,101 @@ def status(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> Non
     say(f"schema {state.current}, {hint}", quiet or json)
     if not state.up_to_date:
         raise typer.Exit(1)
+
+
+@app.command("check")
+def check(
+    files: Annotated[str, typer.Option("--files", metavar="all|sample|none", help="Image files to read and compare.")] = "all",
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Look for rows that contradict each other or the ledger, masks that do not decode, image files that changed; exit code 1 where any."""
+    from cacapp.db.session import open_database
+    from cacapp.errors import UsageError
+    from cacapp.steps.check import check as work
+
+    if files not in ("all", "sample", "none"):
+        raise UsageError(f"--files {files}: write all, sample or none")
+    with progress(quiet or json) as bar:
+        found = work(open_database(db, create=False), files, bar)  # type: ignore[arg-type]
+    if json:
+        print_json({**asdict(found), "problems": [asdict(p) for p in found.problems]})
+    for problem in found.problems if not json else ():
+        say_error(f"{problem.kind}: {problem.what}")
+    seen = f"{found.cells:,} cells; {found.files_read:,} of {found.files:,} files read"
+    n = len(found.problems)
+    say(f"{'nothing wrong' if not n else f'{n} problem' + 's' * (n > 1)} ({seen}, {found.seconds:.1f} s)", quiet or json)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New SQLite file, which every command takes with --db.")],
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Copy the database as it is now into one file, while others use it; also from PostgreSQL. `cacapp db copy` brings it back there."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.backup import backup as work
+
+    with progress(quiet or json) as bar:
+        done = work(open_database(db, create=False), file, bar)
+    if json:
+        print_json({"file": str(done.path), "bytes": done.size, "seconds": round(done.seconds, 3)})
+    say(f"{done.path}: {_size(done.size)} in {done.seconds:.1f} s", quiet or json)
+
+
+@app.command("copy")
+def copy(
+    target: Annotated[str, typer.Argument(metavar="URL", help="New or empty database: a file, or postgresql://USER@HOST/NAME.")],
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Copy everything into another database, SQLite or PostgreSQL, and compare counts and hashes."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.copy import copy as work
+
+    with progress(quiet or json) as bar:
+        done = work(open_database(db, create=False), target, bar)
+    if json:
+        tables = {name: asdict(content) for name, content in done.tables.items()}
+        print_json({"target": done.target, "rows": done.rows, "tables": tables, "seconds": round(done.seconds, 3)})
+    filled = sum(content.rows > 0 for content in done.tables.values())
+    say(f"{done.target}: {done.rows:,} rows of {filled} tables, read again and the same, in {done.seconds:.1f} s", quiet or json)
+
+
+@app.command("prune")
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it, only what would go is shown.")] = False,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Delete runs that newer ones took the place of; what a latest result, signature, review, model or later run needs stays."""
+    from cacapp.db.session import open_database
+    from cacapp.steps.prune import prune as work
+
+    with progress(quiet or json) as bar:
+        done = work(open_database(db, create=False), delete=yes, progress=bar)
+    if json:
+        print_json({**asdict(done), "bytes_freed": done.bytes_before - done.bytes_after})
+    say(_pruned(done), quiet or json)
+
+
+def _pruned(done: PruneReport) -> str:
+    if not done.runs:
+        return "nothing to prune: no run is superseded"
+    numbers = ", ".join(str(run.run_id) for run in reversed(done.runs))
+    rows = f"{sum(done.rows.values()):,} rows ({done.rows.get('cell', 0):,} cells, {done.rows.get('signal', 0):,} signals)"
+    what = f"run{'s' * (len(done.runs) > 1)} {numbers} with {rows}"
+    if not done.done:
+        return f"would delete {what}; cacapp db prune --yes does it, cacapp db backup FILE keeps a copy"
+    return f"deleted {what}; freed {_size(max(done.bytes_before - done.bytes_after, 0))} of {_size(done.bytes_before)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

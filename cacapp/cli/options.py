@@ -76,7 +76,10 @@ Filter = Annotated[
     typer.Option("--filter", help="Instance filter; may be repeated.", show_default=", ".join(defaults.FILTERS), rich_help_panel=ANALYSIS),
 ]
 Detector = Annotated[str, typer.Option("--detector", help="Signal detector.", rich_help_panel=ANALYSIS)]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of algorithms that draw random numbers.", rich_help_panel=ANALYSIS)]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of algorithms that draw random numbers.", rich_help_panel=ANALYSIS),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

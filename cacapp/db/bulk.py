@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Dialect, Table, func, select, text
+from sqlalchemy import Connection, Dialect, Table, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
@@ -27,28 +28,47 @@ def insert_columns(session: Session, table: Table, size: int, columns: Mapping[s
     """
     if not size:
         return
-    dialect = session.get_bind().dialect
-    if dialect.name == "postgresql":
-        _copy(session, table, dialect, size, columns)
-        return
-    sql, names, positional = _statement(table, dialect, tuple(columns))
+    names = tuple(columns)
     values = [_column(table, name, columns[name], size) for name in names]
-    rows: list[Any] = list(zip(*values, strict=True))
-    if not positional:
-        rows = [dict(zip(names, row, strict=True)) for row in rows]
-    session.connection().exec_driver_sql(sql, rows)
+    insert_rows(session.connection(), table, names, list(zip(*values, strict=True)))
 
 
-def _copy(session: Session, table: Table, dialect: Dialect, size: int, columns: Mapping[str, Any]) -> None:
+def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows as the database keeps them (scaled integers, JSON as text), their values in the order of the columns ``names``."""
+    if not rows:
+        return
+    dialect = connection.dialect
+    if dialect.name == "postgresql":
+        _copy(connection, table, names, rows)
+        return
+    moments = [i for i, name in enumerate(names) if table.c[name].type.python_type is datetime]
+    if moments:
+        rows = [tuple(_as_text(v) if i in moments and v is not None else v for i, v in enumerate(row)) for row in rows]
+    sql, order = _statement(table, dialect, tuple(names))
+    if order is None:
+        connection.exec_driver_sql(sql, [dict(zip(names, row, strict=True)) for row in rows])
+    elif order == tuple(names):
+        connection.exec_driver_sql(sql, list(rows))
+    else:
+        places = [names.index(name) for name in order]
+        connection.exec_driver_sql(sql, [tuple(row[i] for i in places) for row in rows])
+
+
+def _as_text(moment: datetime) -> str:
+    """As SQLAlchemy writes times into SQLite: in UTC, without the zone."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """PostgreSQL's own way in for many rows; its errors are SQLAlchemy's, as those of other statements are."""
+    dialect = connection.dialect
     quote = dialect.identifier_preparer
-    statement = f"COPY {quote.format_table(table)} ({', '.join(quote.quote(name) for name in columns)}) FROM STDIN"
-    values = [_column(table, name, given, size) for name, given in columns.items()]
-    cursor = session.connection().connection.cursor()
+    statement = f"COPY {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)}) FROM STDIN"
+    cursor = connection.connection.cursor()
     error_class = dialect.loaded_dbapi.Error
     try:
         with cursor.copy(statement) as copy:
-            for row in zip(*values, strict=True):
+            for row in rows:
                 copy.write_row(row)
     except error_class as error:
         raise DBAPIError.instance(statement, None, error, error_class, dialect=dialect) from error
@@ -57,11 +77,11 @@ def _copy(session: Session, table: Table, dialect: Dialect, size: int, columns: 
 
 
 @lru_cache(maxsize=64)
-def _statement(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
-    """The INSERT in the driver's own style, its parameters in order, and whether they go by position."""
+def _statement(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
+    """The INSERT in the driver's own style, and its parameters in order; None where they go by name."""
     compiled = table.insert().compile(dialect=dialect, column_keys=columns)
     positions = compiled.positiontup if isinstance(compiled, SQLCompiler) and compiled.positional else None
-    return str(compiled), columns if positions is None else tuple(positions), positions is not None
+    return str(compiled), None if positions is None else tuple(positions)
 
 
 def reserve_ids(session: Session, table: Table, size: int) -> list[int]:

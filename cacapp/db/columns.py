@@ -33,7 +33,7 @@ class Scaled(TypeDecorator[float]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time zone aware UTC time, also on SQLite, which forgets the zone."""
+    """A time zone aware UTC time, on SQLite, which forgets the zone, and on PostgreSQL, which keeps the moment alone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -42,4 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+        """PostgreSQL gives times in the zone of the session."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

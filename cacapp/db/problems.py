@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from cacapp.db.transactions import LOCK_WAIT_S
 from cacapp.errors import CacappError
@@ -47,6 +47,8 @@ def translated(label: str) -> Iterator[None]:
         reason = _reason(cause, message)
         if reason is not None:
             raise CacappError(f"{label} {reason}") from error
+        if isinstance(error, DataError):
+            raise CacappError(f"{label} cannot hold what was given: {message}") from error
         if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):
             hint = "; make it first: createdb NAME" if message.startswith("connection failed") and "does not exist" in message else ""
             raise CacappError(f"{label}: {message}{hint}") from error

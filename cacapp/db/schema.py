@@ -109,11 +109,20 @@ def migrate(connection: Connection, revision: str = "head") -> None:
         command.downgrade(config, revision)
     else:
         command.upgrade(config, revision)
+    require_no_orphans(connection)
+
+
+def require_no_orphans(connection: Connection) -> None:
+    """On SQLite, where a transaction may have run with foreign keys off; PostgreSQL checks each statement.
+
+    Raises:
+        CacappError: rows refer to rows that are not there.
+    """
     if connection.dialect.name == "sqlite":
         orphans: list[Any] = list(connection.execute(text("PRAGMA foreign_key_check")).all())
         if orphans:
             raise CacappError(
-                f"the migration was undone: {len(orphans)} rows, the first in table {orphans[0][0]}, refer to rows that are not there"
+                f"nothing was changed: {len(orphans)} rows, the first in table {orphans[0][0]}, would refer to rows that are not there"
             )
 
 

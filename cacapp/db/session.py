@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import NoSuchModuleError
@@ -29,6 +30,7 @@ class Database:
     """An open record whose schema was checked. ``str()`` and ``url`` never show the password."""
 
     def __init__(self, location: Location, engine: Engine) -> None:
+        self._location = location
         self._label = location.label
         self._writing = threading.local()
         self.engine = engine
@@ -67,6 +69,35 @@ class Database:
         engine = self.engine.execution_options(**{READ_ONLY: True})
         with uninterrupted(), translated(self._label), Session(engine, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[Connection]:
+        """A transaction that deletes much: as ``session``, but SQLite checks foreign keys once at its end, not at each row.
+
+        Raises:
+            CacappError: as ``session``, or rows would refer to nothing; all is undone.
+        """
+        with uninterrupted(), translated(self._label), migration_connection(_target(self._location)) as connection:
+            yield connection
+            schema.require_no_orphans(connection)
+
+    def compact(self) -> None:
+        """Give the space of deleted rows back: SQLite's file shrinks (and needs that space once more meanwhile), PostgreSQL uses it again.
+
+        Raises:
+            CacappError: another program uses the database, or the disk is full; the record stays as it was.
+        """
+        pooled = make_engine(self._location, pooled=False).raw_connection()
+        raw: Any = pooled.driver_connection
+        try:
+            with uninterrupted(), translated(self._label):
+                if self.engine.dialect.name == "postgresql":
+                    raw.autocommit = True
+                raw.execute("VACUUM")
+                if self.engine.dialect.name == "sqlite":
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            pooled.close()
 
     def dispose(self) -> None:
         """Close the connections."""
@@ -154,6 +185,38 @@ def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]
         yield connection
 
 
+@contextmanager
+def filling(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
+    """A new or existing database with today's schema and a transaction to fill it in, on SQLite with foreign keys checked at the end.
+
+    Yields its name for messages and the connection. Where the body fails, all of it is undone: a file that was not there is not there.
+
+    Raises:
+        CacappError: what stands there is another program's, or of another schema, or rows refer to nothing.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=True)
+    try:
+        with translated(location.label):
+            if not made:
+                found = _read_status(location, make_engine(location, pooled=False))
+                if found.current is not None:
+                    schema.require_current(found, location.label)
+            with migration_connection(_target(location)) as connection:
+                schema.migrate(connection)
+                yield location.label, connection
+                schema.require_no_orphans(connection)
+            _use_wal(location)
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+
+
+def _target(location: Location) -> str | Path:
+    return location.url.render_as_string(hide_password=False) if location.path is None else location.path
+
+
 def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
     """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
     try:
@@ -176,7 +239,7 @@ def _read_status(location: Location, engine: Engine) -> SchemaStatus:
 def _migrate(location: Location, revision: str = "head") -> None:
     """Migrate in one transaction; a process that waited for another's migration finds nothing left to do."""
     _use_wal(location)
-    with migration_connection(location.url.render_as_string(hide_password=False) if location.path is None else location.path) as connection:
+    with migration_connection(_target(location)) as connection:
         schema.migrate(connection, revision)
 
 
