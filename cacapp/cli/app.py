@@ -25,8 +25,10 @@ from cacapp.cli import (
     plugins,
     pseudo_labels,
     results,
+    review,
     runs,
     train,
+    users,
     weights,
 )
 from cacapp.errors import CacappError, UsageError
@@ -63,6 +65,7 @@ app.command("ingest", rich_help_panel="From slides to results")(ingest.ingest)
 app.command("segment", rich_help_panel="From slides to results")(analyse.segment)
 app.command("count", rich_help_panel="From slides to results")(analyse.count)
 app.command("report", rich_help_panel="From slides to results")(results.report)
+app.command("review", rich_help_panel="From slides to results")(review.review)
 app.command("patients", rich_help_panel="Look things up")(results.patients)
 app.command("cells", rich_help_panel="Look things up")(results.cells)
 app.command("export", rich_help_panel="Look things up")(export.export)
@@ -79,6 +82,7 @@ app.add_typer(train.app, name="models", rich_help_panel="Teach a model")
 app.add_typer(assay.app, name="assay", rich_help_panel="Set-up")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Set-up")
 app.add_typer(weights.app, name="weights", rich_help_panel="Set-up")
+app.add_typer(users.app, name="users", rich_help_panel="Set-up")
 app.add_typer(database.app, name="db", rich_help_panel="Set-up")
 
 

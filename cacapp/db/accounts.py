@@ -130,3 +130,12 @@ def failures_since(session: Session, since: datetime, *, name: str | None = None
     if address is not None:
         query = query.where(col(LoginAttempt.address) == address)
     return int(session.execute(query).scalar_one())
+
+
+def revoke_token(session: Session, account_id: int, token_id: int) -> None:
+    """Take back a token of this account. Raises UsageError where it has no such token."""
+    token = session.get(ApiToken, token_id)
+    if token is None or token.account_id != account_id:
+        raise UsageError("you have no such token")
+    token.revoked_at = token.revoked_at or now()
+    session.flush()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select, text
 from sqlmodel import Session
 
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.tables import Table
+from cacapp.db.tables import NOT_NORMAL, Table
 from cacapp.fish.review import Dot, State
 
 _T = Table.metadata.tables
@@ -77,9 +77,18 @@ def called_cells(session: Session, run_id: int) -> list[Called]:
     return [Called(*row) for row in session.connection().execute(query)]
 
 
-def called_cell(session: Session, cell_id: int) -> list[int]:
-    """The count runs that called a cell, latest first; none where there is no such cell."""
-    return list(session.execute(select(CALL.c.run_id).where(CALL.c.cell_id == cell_id).order_by(CALL.c.run_id.desc())).scalars())
+def flagged_counts(session: Session, run_ids: Sequence[int]) -> dict[int, int]:
+    """Count run to the number of its cells that need a person's look; runs without one are left out.
+
+    No normal cell is flagged, so that the index of the others is enough.
+    """
+    query = (
+        select(CALL.c.run_id, func.count().label("n"))
+        .where(CALL.c.run_id.in_(run_ids), text(f"cell_call.{NOT_NORMAL}"), CALL.c.evaluable.is_(True))
+        .where(CALL.c.is_cac.is_(True) | CALL.c.needs_review.is_(True))
+        .group_by(CALL.c.run_id)
+    )
+    return {row.run_id: row.n for row in session.connection().execute(query)}
 
 
 def machine_states(session: Session, run_id: int, cell_ids: Sequence[int]) -> dict[int, State]:
@@ -147,7 +156,7 @@ def dots_of_cells(session: Session, run_id: int, cell_ids: Sequence[int]) -> dic
             .order_by(SIGNAL.c.cell_id, SIGNAL.c.channel, SIGNAL.c.number)
         )
         for row in session.connection().execute(query):
-            found[row.cell_id].append(Dot(row.name, row.number, row.y_px, row.x_px, row.reason is None, row.snr))
+            found[row.cell_id].append(Dot(row.name, row.number, row.y_px, row.x_px, row.reason is None, row.snr, row.reason))
     return found
 
 

@@ -54,6 +54,16 @@ def last_of_cells(session: Session, run_id: int, position: str, cell_ids: Sequen
     return {r.cell_id: r for r in session.execute(select(Review).where(col(Review.id).in_(last))).scalars()}
 
 
+def seen_ids(session: Session, run_id: int, position: str, cell_ids: Sequence[int]) -> dict[int, int]:
+    """Cell id to the number of its newest review in a position, comments too; cells without one are left out."""
+    query = (
+        select(REVIEW.c.cell_id, func.max(REVIEW.c.id).label("newest"))
+        .where(REVIEW.c.run_id == run_id, REVIEW.c.position == position, REVIEW.c.cell_id.in_(cell_ids))
+        .group_by(REVIEW.c.cell_id)
+    )
+    return {row.cell_id: row.newest for row in session.connection().execute(query)}
+
+
 def reviews(
     session: Session, run_ids: Sequence[int], *, after_id: int = 0, limit: int | None = None, positions: Sequence[str] = POSITIONS
 ) -> list[Review]:

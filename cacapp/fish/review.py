@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,14 +95,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A dot the software found in a cell; ``counted`` by the software's own rules."""
+    """A dot the software found in a cell; ``counted`` by the software's own rules, ``reason`` says why it does not."""
 
     channel: str
     number: int
     y_px: float
     x_px: float
     counted: bool
-    snr: float = field(default=0.0)
+    snr: float = 0.0
+    reason: str | None = None
 
 
 def recounted(state: State, assay: Assay) -> State:

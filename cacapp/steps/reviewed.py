@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlmodel import Session
 
-from cacapp.db.cell_states import machine_states
+from cacapp.db.cell_states import flagged_counts, machine_states
 from cacapp.db.queries import CallTotals, call_totals, signal_totals
 from cacapp.db.review_tables import Reading, Review
 from cacapp.db.reviews import last_of_cells, readings
@@ -127,7 +127,7 @@ def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, t
     now = {cell_id: state_of(review) for cell_id, review in standing(session, run_id, view).items()}
     was = machine_states(session, run_id, list(now))
     changes = [(was[c], now[c]) for c in now if c in was]
-    flagged = machine.needs_review + machine.cacs
+    flagged = flagged_counts(session, [run_id]).get(run_id, 0)
     decided = sum(state.decided for _, state in changes)
     seen = sum(state.decided and before.flagged for before, state in changes)
     changed = sum(state.label != before.label for before, state in changes)

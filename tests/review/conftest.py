@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx import Response
 from sqlmodel import select
 
 from cacapp.db.cell_states import Called, called_cells
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.session import Database, open_database
 from cacapp.db.tables import Patient, Slide
+from cacapp.review.app import create_app
+from cacapp.review.settings import Settings
+from cacapp.steps.accounts import add_account
 from cacapp.steps.review import Action, Outcome, decide
 
 
@@ -53,3 +62,74 @@ def record(counted: object, record_url: str) -> Iterator[Record]:
     found = opened(record_url)
     yield found
     found.db.dispose()
+
+
+PASSWORDS = {role: f"four words for {role}" for role in ("viewer", "reviewer", "second", "pathologist", "admin")}
+BASE = "http://127.0.0.1:8350"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """argon2 with its cheapest parameters: the tests log in hundreds of times."""
+    import argon2
+
+    from cacapp.steps import accounts
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(accounts, "_hasher", lambda: argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def staffed(record: Record) -> Record:
+    """A record with an account of each role, and a second reviewer."""
+    for name, password in PASSWORDS.items():
+        add_account(record.db, name, "reviewer" if name == "second" else name, password)
+    return record
+
+
+@pytest.fixture
+def app(staffed: Record, tmp_path: Path) -> FastAPI:
+    """The application on it; nothing is drawn ahead."""
+    return create_app(staffed.db, Settings(cache=tmp_path / "pictures", workers_ahead=0))
+
+
+@pytest.fixture
+def visit(app: FastAPI) -> Iterator[Callable[..., Browser]]:
+    """Makes a browser without a screen, logged in as an account, or as nobody."""
+    opened: list[Browser] = []
+
+    def make(name: str | None = None) -> Browser:
+        opened.append(Browser(app))
+        if name is not None:
+            opened[-1].log_in(name, PASSWORDS[name])
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+class Browser(TestClient):
+    """Sends forms as a browser does: with cookies, the page's token and its origin."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app, base_url=BASE, follow_redirects=False, headers={"Accept": "text/html", "Sec-Fetch-Site": "same-origin"})
+
+    @property
+    def csrf(self) -> str:
+        found = re.search(r'<meta name="csrf" content="([0-9a-f]*)">', self.get("/account").text)
+        return found[1] if found else ""
+
+    def log_in(self, name: str, password: str) -> Response:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/login").text)
+        assert token is not None
+        return self.post("/login", data={"name": name, "password": password, "csrf_token": token[1]})
+
+    def submit(self, url: str, **form: object) -> Response:
+        return self.post(url, data={"csrf_token": self.csrf, **form})
+
+    def decide(self, record: Record, cell_id: int, kind: str, seen: int = 0, then: str = "stay", **more: object) -> Response:
+        body = {"kind": kind, "run_id": record.run_id, "seen": seen, "key": uuid.uuid4().hex, **more}
+        return self.post(f"/cells/{cell_id}/reviews?then={then}", json=body, headers={"X-CSRF-Token": self.csrf})

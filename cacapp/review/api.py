@@ -1,0 +1,7 @@
+"""The record as JSON, for scripts and notebooks: by bearer token, in pages."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["cacapp"])

@@ -1,0 +1,123 @@
+"""The application: routes, their guard, and what is answered where something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from cacapp import __version__
+from cacapp.db.session import Database
+from cacapp.errors import CacappError, UsageError
+from cacapp.review import api
+from cacapp.review.ahead import Ahead
+from cacapp.review.armour import Armour
+from cacapp.review.desk import Desk, NotFound
+from cacapp.review.guard import Forbidden, NotLoggedIn
+from cacapp.review.live import Live
+from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, worklist
+from cacapp.review.render import page
+from cacapp.review.settings import Settings
+from cacapp.steps.accounts import Throttled
+from cacapp.steps.review import ConflictError
+
+PAGES = (login, worklist, gallery, cell, frame, patient, readings, account, assets)
+API = "/api/v1"
+
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NotLoggedIn, 401),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (ConflictError, 409),
+    (Throttled, 429),
+    (UsageError, 422),
+    (CacappError, 503),
+)
+TITLES = {
+    400: "The request was not understood",
+    401: "Log in",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not allowed",
+    409: "It changed meanwhile",
+    422: "This cannot be done",
+    429: "Too many tries",
+    503: "Not now",
+}
+
+
+def create_app(db: Database, settings: Settings, once: str | None = None) -> FastAPI:
+    """The application on a record. ``once``: the secret of single-user mode's link."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.ended = asyncio.Event()
+        ahead = Ahead(app.state.desk, settings.workers_ahead)
+        ahead.start()
+        yield
+        app.state.ended.set()
+        ahead.stop()
+
+    app = FastAPI(
+        title="cacapp review",
+        version=__version__,
+        description="Patients, slides, cells and reviews of a cacapp record. Research use only.",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.db = db
+    app.state.settings = settings
+    app.state.desk = Desk(db, settings)
+    app.state.live = Live(db)
+    app.state.once = once
+    app.state.ended = asyncio.Event()
+    for module in PAGES:
+        app.include_router(module.router)
+    app.include_router(api.router, prefix=API)
+    app.add_middleware(Armour, hosts=settings.hosts, https=settings.https)
+    app.add_exception_handler(CacappError, _cacapp_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    return app
+
+
+def _cacapp_error(request: Request, error: Exception) -> Response:
+    status = next(code for kind, code in STATUS if isinstance(error, kind))
+    return _problem(request, status, str(error))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "there is nothing under this address", 405: "this address does not take that"}.get(error.status_code, str(error.detail))
+    return _problem(request, error.status_code, words)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return _problem(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+
+def _problem(request: Request, status: int, words: str) -> Response:
+    """One line of JSON for scripts, a page for people."""
+    if request.url.path.startswith(API):
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return JSONResponse({"detail": words}, status, headers)
+    scripted = request.headers.get("hx-request") == "true" or "text/html" not in request.headers.get("accept", "")
+    if status == 401:
+        if scripted:
+            return JSONResponse({"detail": words}, 401, {"HX-Redirect": "/login"})
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(target, safe='')}" if target != "/" else "/login", 303)
+    if scripted:
+        return JSONResponse({"detail": words}, status)
+    return page(request, "error.html.j2", None, status=status, code=status, title=TITLES.get(status, "Something went wrong"), words=words)

@@ -1,0 +1,137 @@
+"""Pictures of single nuclei: one image with the channels below each other; the browser lays colours and contrast over them.
+
+Drawn when first asked for, together with all other cells of the frame that need a person's look; kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from sqlalchemy import select
+from sqlmodel import Session
+
+from cacapp.db import rle
+from cacapp.db.cell_states import CELL, Place, places
+from cacapp.db.session import Database
+from cacapp.db.tables import FrameRow
+from cacapp.errors import CacappError
+from cacapp.report.figures import cell_window
+from cacapp.review.pixels import Pixels
+from cacapp.steps.files import write_atomically
+from cacapp.types import Array
+
+VERSION = 1
+"""Of the pictures' making: a change gives them new names and ETags."""
+
+MARGIN_PX = 10
+TYPICAL_SHARE = 95
+"""Percentile of the nuclei's longer sides that a window holds: one magnification for all, larger nuclei get a window of their own."""
+
+SAMPLE = 3000
+CONTEXT = 1.4
+"""The cell page's window is so many times the gallery's: neighbours are seen."""
+
+SMOOTHING = 4
+"""Outlines are taken from masks enlarged so many times and blurred: without a pixel's stairs."""
+
+QUALITY = 92
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """An encoded image (n * height, width): the channels in the frame's order below each other, grey, as Pixels brings them to 8 bit."""
+
+    data: bytes
+    etag: str
+
+
+class Crops:
+    """Sprites of cells. Safe to use from many threads."""
+
+    def __init__(self, db: Database, pixels: Pixels, cache: Path) -> None:
+        self._db = db
+        self._pixels = pixels
+        self._cache = cache / "crops"
+        self.side_px = lru_cache(maxsize=64)(self._side_px)
+
+    def etag(self, place: Place, frame: FrameRow, side_px: int) -> str:
+        """Names a picture by all it depends on, without drawing it."""
+        parts = (VERSION, frame.sha256, frame.scene, frame.projection, place.bbox_xywh, side_px, frame.slide_id)
+        return sha256(repr(parts).encode()).hexdigest()[:32]
+
+    def window(self, place: Place, frame: FrameRow, side_px: int) -> Window:
+        """Left, top, width and height of the picture in the frame, in px."""
+        own = max(place.bbox_xywh[2:]) + 2 * MARGIN_PX
+        return cell_window(place.bbox_xywh, max(side_px, own), frame.height_px, frame.width_px)
+
+    def sprite(self, place: Place, frame: FrameRow, side_px: int, companions: Sequence[Place] = ()) -> Sprite:
+        """The cell's picture; where its frame has to be read, the companions' are drawn along with it."""
+        etag = self.etag(place, frame, side_px)
+        file = self._file(etag)
+        if file.is_file():
+            return Sprite(file.read_bytes(), etag)
+        planes = list(self._pixels.screen(cast(int, frame.id)).planes.values())
+        for other in companions:
+            name = self._file(self.etag(other, frame, side_px))
+            if other.cell_id != place.cell_id and not name.is_file():
+                write_atomically(name, _encoded(planes, self.window(other, frame, side_px), QUALITY))
+        data = _encoded(planes, self.window(place, frame, side_px), QUALITY)
+        write_atomically(file, data)
+        return Sprite(data, etag)
+
+    def _file(self, etag: str) -> Path:
+        return self._cache / etag[:2] / f"{etag}.webp"
+
+    def _side_px(self, segment_run_id: int) -> int:
+        """Side of the gallery's windows for the cells of a segmentation run."""
+        with self._db.reading() as session:
+            query = (
+                select(CELL.c.bbox_w_px, CELL.c.bbox_h_px).where(CELL.c.run_id == segment_run_id, CELL.c.evaluable.is_(True)).limit(SAMPLE)
+            )
+            sides = [max(w, h) for w, h in session.connection().execute(query)]
+        return int(np.percentile(sides, TYPICAL_SHARE)) + 2 * MARGIN_PX if sides else 64
+
+
+def placed(session: Session, cell_id: int) -> tuple[Place, FrameRow] | None:
+    """A cell's place and frame; None where there is no such cell."""
+    found = places(session, [cell_id]).get(cell_id)
+    return None if found is None else (found, session.get_one(FrameRow, found.frame_id))
+
+
+def outline(place: Place, window: Window) -> str:
+    """The nucleus' contour as an SVG path in the window's px, (0, 0) its top left corner."""
+    mask = np.pad(rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2]), 2).astype(np.uint8) * 255
+    large = cv2.resize(mask, None, fx=SMOOTHING, fy=SMOOTHING, interpolation=cv2.INTER_LINEAR)
+    large = cv2.GaussianBlur(large, (0, 0), SMOOTHING)
+    contours, _ = cv2.findContours((large > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    x0, y0 = place.bbox_xywh[0] - window[0] - 2, place.bbox_xywh[1] - window[1] - 2
+    paths = []
+    for contour in contours:
+        points = (contour.reshape(-1, 2)[::SMOOTHING] + 0.5) / SMOOTHING
+        paths.append("M" + "L".join(f"{x + x0:.1f},{y + y0:.1f}" for x, y in points) + "Z")
+    return " ".join(paths)
+
+
+def polygons(place: Place) -> list[list[tuple[int, int]]]:
+    """The nucleus' contours as (x, y) px in the frame."""
+    mask = rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2])
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    x0, y0 = place.bbox_xywh[:2]
+    return [[(int(x) + x0, int(y) + y0) for x, y in c.reshape(-1, 2)] for c in contours]
+
+
+def _encoded(planes: Sequence[Array], window: Window, quality: int) -> bytes:
+    left, top, width, height = window
+    sprite = np.concatenate([p[top : top + height, left : left + width] for p in planes])
+    done, data = cv2.imencode(".webp", sprite, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise CacappError(f"a crop of {width} x {height} px cannot be encoded")
+    return bytes(data)

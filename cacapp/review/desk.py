@@ -1,0 +1,186 @@
+"""What all pages work on: the record, the pictures, and what is remembered of finished runs, which never change."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from cacapp.db.cell_states import CELL, Called, called_cells
+from cacapp.db.queries import latest_run_ids
+from cacapp.db.reviews import last_review_id, readings
+from cacapp.db.session import Database
+from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
+from cacapp.errors import CacappError
+from cacapp.fish.assay import Assay
+from cacapp.fish.review import State
+from cacapp.review.crops import Crops
+from cacapp.review.pixels import Pixels
+from cacapp.review.settings import Settings
+from cacapp.review.tiles import Tiles
+from cacapp.steps.reviewed import Reviewed, Totals, View, assay_of, review_patient, standing, state_of, view_of
+
+RUNS_KEPT, RESULTS_KEPT = 24, 2000
+GROUPS = ("flagged", "open", "decided", "all", "not-evaluable")
+
+
+class NotFound(CacappError):  # noqa: N818 - it names what happened
+    """There is nothing under this address."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIndex:
+    """A count run's cells as its machine called them: CAC candidates first, then uncertain ones, each by margin; then the others."""
+
+    run: Run
+    assay: Assay
+    ordered: tuple[Called, ...]
+    by_id: dict[int, Called]
+    by_frame: dict[int, list[Called]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tray:
+    """A slide's cells before one person's eyes: the latest count, what they may see of its reviews, and what holds there."""
+
+    slide: Slide
+    patient: Patient
+    index: RunIndex
+    view: View
+    now: dict[int, State]
+    by: dict[int, str]
+
+    def ids(self, group: str) -> list[int]:
+        """Cell ids of a group in order: one of GROUPS, or a class as it stands after review."""
+        return [c.cell_id for c in self.index.ordered if self._belongs(c, group)]
+
+    def sizes(self) -> dict[str, int]:
+        """Group to its number of cells; classes of the assay after GROUPS, those without cells left out."""
+        names = [*GROUPS, *(n for n in (*self.index.assay.class_names, "uncertain") if n not in GROUPS)]
+        sizes = {name: sum(self._belongs(c, name) for c in self.index.ordered) for name in names}
+        return {name: n for name, n in sizes.items() if n or name in GROUPS[:3]}
+
+    def _belongs(self, cell: Called, group: str) -> bool:
+        state = self.now.get(cell.cell_id)
+        decided = state is not None and state.decided
+        if group == "all":
+            return True
+        if group == "flagged":
+            return cell.flagged
+        if group == "open":
+            return cell.flagged and not decided
+        if group == "decided":
+            return decided
+        evaluable = cell.evaluable if state is None else state.evaluable
+        if group == "not-evaluable":
+            return not evaluable
+        return evaluable and (cell.class_ if state is None else state.class_) == group
+
+
+class Desk:
+    """Made once for a server."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db = db
+        self.settings = settings
+        self.pixels = Pixels(db, settings.cache)
+        self.crops = Crops(db, self.pixels, settings.cache)
+        self.tiles = Tiles(self.pixels)
+        self.totals: Totals = {}
+        self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
+        self._results: OrderedDict[object, Reviewed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def index(self, session: Session, run_id: int) -> RunIndex:
+        """A finished count run's cells in order."""
+        with self._lock:
+            if (known := self._indexes.get(run_id)) is not None:
+                self._indexes.move_to_end(run_id)
+                return known
+        run = session.get_one(Run, run_id)
+        cells = called_cells(session, run_id)
+        by_frame: dict[int, list[Called]] = {}
+        for cell in cells:
+            by_frame.setdefault(cell.frame_id, []).append(cell)
+        made = RunIndex(run, assay_of(run), tuple(sorted(cells, key=_urgency)), {c.cell_id: c for c in cells}, by_frame)
+        with self._lock:
+            self._indexes[run_id] = made
+            while len(self._indexes) > RUNS_KEPT:
+                self._indexes.popitem(last=False)
+        return made
+
+    def latest(self, session: Session, slide_id: int) -> RunIndex:
+        """The slide's latest count. Raises NotFound where there is none."""
+        run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
+        if run_id is None:
+            raise NotFound("this slide is not counted yet")
+        return self.index(session, run_id)
+
+    def reviewed(self, session: Session, result: PatientResult, viewer: str) -> Reviewed:
+        """A patient's result before and after review; reckoned anew only where a review or a reading came to it."""
+        own = readings(session, result.count_run_ids)
+        views = tuple(view_of(own.get(run_id, []), viewer) for run_id in result.count_run_ids)
+        key = (result.patient_id, result.run_id, tuple(result.count_run_ids), views, last_review_id(session, result.count_run_ids))
+        with self._lock:
+            if (known := self._results.get(key)) is not None:
+                self._results.move_to_end(key)
+                return known
+        made = review_patient(session, result, viewer, self.totals)
+        with self._lock:
+            self._results[key] = made
+            while len(self._results) > RESULTS_KEPT:
+                self._results.popitem(last=False)
+        return made
+
+    def tray(self, session: Session, slide_id: int, viewer: str) -> Tray:
+        """A slide for a person. Raises NotFound where there is no such slide, or nothing is counted on it."""
+        slide = session.get(Slide, slide_id)
+        if slide is None:
+            raise NotFound("there is no such slide")
+        run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
+        if run_id is None:
+            raise NotFound(f"slide {slide.barcode} is not counted yet")
+        view = view_of(readings(session, [run_id]).get(run_id, []), viewer)
+        holds = standing(session, run_id, view)
+        patient = session.get_one(Patient, slide.patient_id)
+        states = {c: state_of(r) for c, r in holds.items()}
+        return Tray(slide, patient, self.index(session, run_id), view, states, {c: r.reviewer for c, r in holds.items()})
+
+
+def class_keys(names: Sequence[str]) -> dict[str, str]:
+    """Key to class: the first letter of its name that is free."""
+    taken: dict[str, str] = {}
+    for name in names:
+        key = next((letter for letter in name if letter.isalpha() and letter not in {*taken, *RESERVED}), None)
+        if key is not None:
+            taken[key] = name
+    return taken
+
+
+RESERVED = ("x", "u", "a", "m", "j", "k", "f", "b")
+"""Keys of the cell page that are no class's: reject, undo, add, merge, next, previous, frame, back."""
+
+
+def _urgency(cell: Called) -> tuple[int, float, int]:
+    if not cell.evaluable:
+        rank = 4
+    elif cell.is_cac:
+        rank = 0
+    elif cell.needs_review:
+        rank = 1
+    else:
+        rank = 3 if cell.class_ == "normal" else 2
+    return rank, float("inf") if cell.margin is None else cell.margin, cell.cell_id
+
+
+def slide_of_cell(session: Session, cell_id: int) -> int:
+    """The slide a cell lies on. Raises NotFound where there is no such cell."""
+    query = select(col(FrameRow.slide_id)).join(CELL, CELL.c.frame_id == col(FrameRow.id)).where(CELL.c.id == cell_id)
+    found: int | None = session.execute(query).scalar_one_or_none()
+    if found is None:
+        raise NotFound("there is no such cell")
+    return found

@@ -1,0 +1,1 @@
+"""The pages, one module each; ``routers()`` gives them to the application."""

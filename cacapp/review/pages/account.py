@@ -1,0 +1,96 @@
+"""One's own account, and the audit trail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from cacapp.db.accounts import accounts, make_token, revoke_token, tokens_of
+from cacapp.db.reviews import events, write_event
+from cacapp.db.session import Database
+from cacapp.db.tables import now
+from cacapp.errors import UsageError
+from cacapp.review.forms import MAX_ID, Word
+from cacapp.review.guard import DECIDE, SESSION_COOKIE, Auditor, Viewer
+from cacapp.review.render import page
+from cacapp.steps.accounts import set_password, verify_password
+
+router = APIRouter(include_in_schema=False)
+Password = Annotated[str, Form(max_length=1000)]
+A_PAGE = 100
+
+
+@router.get("/account")
+def show(request: Request, visitor: Viewer) -> HTMLResponse:
+    """Password and tokens."""
+    return _page(request, visitor, None, None)
+
+
+def _page(request: Request, visitor: Viewer, problem: str | None, secret: str | None, status: int = 200) -> HTMLResponse:
+    db: Database = request.app.state.db
+    with db.reading() as session:
+        tokens = tokens_of(session, visitor.account_id)
+    return page(
+        request,
+        "account.html.j2",
+        visitor,
+        status=status,
+        tokens=tokens,
+        problem=problem,
+        secret=secret,
+        now=now(),
+        may_decide=visitor.may(DECIDE),
+    )
+
+
+@router.post("/account/password")
+def change_password(request: Request, visitor: Viewer, old: Password, new: Password) -> Response:
+    """A new password; every session of the account ends."""
+    db: Database = request.app.state.db
+    if verify_password(db, visitor.name, old, visitor.address) is None:
+        return _page(request, visitor, "The old password is wrong; nothing was changed.", None, 403)
+    try:
+        set_password(db, visitor.name, new, visitor.name, visitor.address)
+    except UsageError as error:
+        return _page(request, visitor, f"{str(error).capitalize()}.", None, 400)
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(SESSION_COOKIE, path="/")
+    return answer
+
+
+@router.post("/account/tokens")
+def new_token(
+    request: Request,
+    visitor: Viewer,
+    label: Annotated[Word, Form(min_length=1)],
+    days: Annotated[int, Form(ge=1, le=366)] = 90,
+    can_write: Annotated[bool, Form()] = False,
+) -> Response:
+    """A token for scripts, shown once."""
+    db: Database = request.app.state.db
+    with db.session() as session:
+        token, secret = make_token(session, visitor.account_id, label.strip(), days, can_write and visitor.may(DECIDE))
+        write_event(session, visitor.name, "token made", f"token {token.id}", visitor.address, label=label, can_write=token.can_write)
+    return _page(request, visitor, None, secret)
+
+
+@router.post("/account/tokens/revoke")
+def revoke(request: Request, visitor: Viewer, token_id: Annotated[int, Form(ge=1, le=MAX_ID)]) -> Response:
+    """Take one of one's own tokens back."""
+    db: Database = request.app.state.db
+    with db.session() as session:
+        revoke_token(session, visitor.account_id, token_id)
+        write_event(session, visitor.name, "token revoked", f"token {token_id}", visitor.address)
+    return RedirectResponse("/account", 303)
+
+
+@router.get("/audit")
+def audit(request: Request, visitor: Auditor, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
+    """Accounts, and what happened, latest first."""
+    db: Database = request.app.state.db
+    with db.reading() as session:
+        found = events(session, before_id=before, limit=A_PAGE)
+        people = accounts(session)
+    return page(request, "audit.html.j2", visitor, events=found, accounts=people, more=len(found) == A_PAGE)

@@ -1,0 +1,101 @@
+"""A frame as a map: tiles to zoom into, outlines of its nuclei over them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, Response
+from sqlmodel import Session, col, select
+
+from cacapp.db.cell_states import machine_states, places
+from cacapp.db.tables import ChannelRow, FrameRow
+from cacapp.report import palette
+from cacapp.review.crops import polygons
+from cacapp.review.desk import Desk, NotFound
+from cacapp.review.forms import Id
+from cacapp.review.guard import Viewer
+from cacapp.review.render import page
+from cacapp.review.tiles import TILE_PX, max_zoom
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/frames/{frame_id}")
+def show(request: Request, visitor: Viewer, frame_id: Id, cell: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None) -> HTMLResponse:
+    """The frame; ``cell`` is shown in the middle."""
+    desk: Desk = request.app.state.desk
+    with desk.db.reading() as session:
+        frame = _frame(session, frame_id)
+        tray = desk.tray(session, frame.slide_id, visitor.name)
+        channels = list(session.exec(select(ChannelRow.name).where(ChannelRow.frame_id == frame_id).order_by(col(ChannelRow.index))))
+        place = places(session, [cell]).get(cell) if cell else None
+    if cell is not None and (place is None or place.frame_id != frame_id):
+        raise NotFound("this cell is not on this frame")
+    zoom = max_zoom(frame.height_px, frame.width_px)
+    data = {
+        "frame": frame_id,
+        "height": frame.height_px,
+        "width": frame.width_px,
+        "zoom": zoom,
+        "tile": TILE_PX,
+        "channels": channels,
+        "pixel": frame.pixel_size_um,
+        "cell": None if place is None else {"id": cell, "y": place.y_px, "x": place.x_px},
+    }
+    return page(request, "frame.html.j2", visitor, frame=frame, tray=tray, channels=channels, data=data, cell=cell)
+
+
+@router.get("/frames/{frame_id}/outlines.json")
+def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
+    """The frame's nuclei: contours in px, class and colour as they stand."""
+    desk: Desk = request.app.state.desk
+    with desk.db.reading() as session:
+        frame = _frame(session, frame_id)
+        tray = desk.tray(session, frame.slide_id, visitor.name)
+        ids = [c.cell_id for c in tray.index.by_frame.get(frame_id, [])]
+        machine = machine_states(session, cast(int, tray.index.run.id), ids)
+        found = places(session, ids)
+    nuclei = []
+    for cell_id in ids:
+        state = tray.now.get(cell_id, machine[cell_id])
+        nuclei.append(
+            {
+                "id": cell_id,
+                "label": found[cell_id].label,
+                "class": state.label,
+                "flagged": machine[cell_id].flagged,
+                "decided": state.decided,
+                "colour": palette.css(palette.of_class(state.class_ if state.evaluable else None)),
+                "rings": polygons(found[cell_id]),
+            }
+        )
+    return {"nuclei": nuclei}
+
+
+@router.get("/frames/{frame_id}/tiles/{zoom}/{column}/{row}.webp")
+def tile(
+    request: Request,
+    visitor: Viewer,
+    frame_id: Id,
+    zoom: int,
+    column: int,
+    row: int,
+    channels: Annotated[str, Query(max_length=200)] = "DAPI",
+) -> Response:
+    """A tile of some channels, added up in their dyes' colours."""
+    desk: Desk = request.app.state.desk
+    with desk.db.reading() as session:
+        frame = _frame(session, frame_id)
+    if not (0 <= zoom <= 20 and 0 <= column < 2**20 and 0 <= row < 2**20):
+        raise NotFound("there is no such tile")
+    chosen = [c for c in channels.split(",") if c]
+    data = desk.tiles.tile(frame_id, (frame.height_px, frame.width_px), zoom, column, row, chosen)
+    return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _frame(session: Session, frame_id: int) -> FrameRow:
+    frame = session.get(FrameRow, frame_id)
+    if frame is None:
+        raise NotFound("there is no such frame")
+    return frame

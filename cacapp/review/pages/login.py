@@ -1,0 +1,110 @@
+"""Logging in and out, and the one-time link of single-user mode."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, cast
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from cacapp.db.accounts import account_named, close_session, forget_old_sessions, new_secret, open_session
+from cacapp.db.reviews import write_event
+from cacapp.db.session import Database
+from cacapp.db.tables import now
+from cacapp.review.forms import Word
+from cacapp.review.guard import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, require_same_origin
+from cacapp.review.render import page
+from cacapp.review.settings import Settings
+from cacapp.steps.accounts import Throttled, verify_password
+
+router = APIRouter(include_in_schema=False)
+Password = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("/login")
+def show(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> HTMLResponse:
+    """The form. Its token is also in a cookie, for another site can set neither."""
+    token = new_secret()
+    answer = page(request, "login.html.j2", None, form_token=token, next=local(next), problem=None, name="")
+    _set(request, answer, FORM_COOKIE, token)
+    return answer
+
+
+@router.post("/login")
+def log_in(
+    request: Request,
+    name: Annotated[Word, Form()],
+    password: Password,
+    csrf_token: Annotated[str, Form(max_length=100)] = "",
+    next: Annotated[str, Form(max_length=500)] = "/",
+) -> Response:
+    """A new session with a new secret, whatever cookie was there before."""
+    require_same_origin(request)
+    expected = request.cookies.get(FORM_COOKIE, "")
+    if not expected or not hmac.compare_digest(expected.encode(), csrf_token.encode()):
+        raise Forbidden("this page is out of date; load it again")
+    db: Database = request.app.state.db
+    status, problem = 401, "Name or password is wrong."
+    try:
+        account = verify_password(db, name, password, address_of(request))
+    except Throttled as error:
+        account, status, problem = None, 429, f"{str(error).capitalize()}."
+    if account is None:
+        return page(request, "login.html.j2", None, status=status, form_token=expected, next=local(next), problem=problem, name=name)
+    return enter(request, account.name, cast(int, account.id), local(next))
+
+
+@router.post("/logout")
+def log_out(request: Request, visitor: Viewer) -> Response:
+    """Ends the session here and on the server."""
+    db: Database = request.app.state.db
+    with db.session() as session:
+        close_session(session, request.cookies.get(SESSION_COOKIE, ""))
+        write_event(session, visitor.name, "logged out", address=visitor.address)
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(SESSION_COOKIE, path="/")
+    return answer
+
+
+@router.get("/once/{token}")
+def once(request: Request, token: str) -> Response:
+    """Single-user mode: whoever has the link from the terminal is the owner; it works once."""
+    settings: Settings = request.app.state.settings
+    link: str | None = request.app.state.once
+    if settings.owner is None or link is None or not hmac.compare_digest(link.encode(), token.encode()):
+        raise Forbidden("this link was used already or is not this server's; start cacapp review again for a new one")
+    request.app.state.once = None
+    db: Database = request.app.state.db
+    with db.reading() as session:
+        account = account_named(session, settings.owner)
+    assert account is not None, "made when the server started"
+    return enter(request, account.name, cast(int, account.id), "/")
+
+
+def enter(request: Request, name: str, account_id: int, target: str) -> Response:
+    """Opens a session and goes to a page."""
+    db: Database = request.app.state.db
+    settings: Settings = request.app.state.settings
+    with db.session() as session:
+        close_session(session, request.cookies.get(SESSION_COOKIE, ""))
+        forget_old_sessions(session, now() - settings.longest)
+        secret = open_session(session, account_id)
+        write_event(session, name, "logged in", address=address_of(request))
+    answer = RedirectResponse(target, 303)
+    _set(request, answer, SESSION_COOKIE, secret)
+    answer.delete_cookie(FORM_COOKIE, path="/")
+    return answer
+
+
+def local(target: str) -> str:
+    """A path of this server, or its start page: a login must not send anyone elsewhere."""
+    parts = urlsplit(target)
+    sound = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return target if sound and target.isprintable() and "\\" not in target else "/"
+
+
+def _set(request: Request, answer: Response, name: str, value: str) -> None:
+    settings: Settings = request.app.state.settings
+    answer.set_cookie(name, value, httponly=True, samesite="strict", secure=settings.https, path="/")

@@ -1,0 +1,158 @@
+"""A patient's result: automatic and reviewed, readings, signature, amendment, report."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlmodel import Session, col, select
+
+from cacapp.db.queries import PatientSummary
+from cacapp.db.reviews import last_review_id, readings, sign_offs, write_event
+from cacapp.db.tables import FrameRow, Patient, PatientResult, Slide
+from cacapp.report.html import render_html
+from cacapp.review.desk import Desk, NotFound
+from cacapp.review.forms import MAX_ID, Id, Text
+from cacapp.review.guard import SIGN, Signer, Viewer
+from cacapp.review.render import page
+from cacapp.steps.accounts import verify_password
+from cacapp.steps.progress import Silent
+from cacapp.steps.report import build_report, file_name
+from cacapp.steps.reviewed import assay_of
+from cacapp.steps.second_reading import agreement
+from cacapp.steps.sign import amend, intact, latest_result, open_points, sign
+
+router = APIRouter(include_in_schema=False)
+Number = Annotated[int, Form(ge=0, le=MAX_ID)]
+REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""The report is one file without scripts; its style is in it."""
+
+
+@router.get("/patients/{patient_id}")
+def show(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
+    """The result's page."""
+    return _result_page(request, visitor, patient_id, None, 200)
+
+
+def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: str | None, status: int) -> HTMLResponse:
+    desk: Desk = request.app.state.desk
+    with desk.db.reading() as session:
+        patient = _patient(session, patient_id)
+        result = latest_result(session, patient_id)
+        signed = sign_offs(session, patient_id)
+        slides = {
+            cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))
+        }
+        values = {} if result is None else _values(session, desk, visitor.name, result)
+        broken = [s.id for s, _ in signed if not intact(session, s)]
+    return page(
+        request,
+        "patient.html.j2",
+        visitor,
+        status=status,
+        patient=patient,
+        result=result,
+        slides=slides,
+        signed=signed,
+        frozen=bool(signed) and signed[-1][1] is None,
+        broken=broken,
+        problem=problem,
+        may_sign=visitor.may(SIGN),
+        **({"found": None, "points": [], "seen": 0, "agreements": {}, "reads": {}, "assay": None} | values),
+    )
+
+
+def _values(session: Session, desk: Desk, viewer: str, result: PatientResult) -> dict[str, object]:
+    found = desk.reviewed(session, result, viewer)
+    index = desk.index(session, result.count_run_ids[0]) if result.count_run_ids else None
+    return {
+        "found": found,
+        "points": open_points(session, result.patient_id, result),
+        "seen": last_review_id(session, result.count_run_ids),
+        "agreements": {s.run_id: agreement(session, s.run_id) for s in found.per_slide.values() if s.view.second == "finished"},
+        "reads": readings(session, result.count_run_ids),
+        "assay": assay_of(index.run) if index else None,
+    }
+
+
+@router.post("/patients/{patient_id}/sign")
+def sign_result(
+    request: Request,
+    visitor: Signer,
+    patient_id: Id,
+    password: Annotated[str, Form(max_length=1000)],
+    run_id: Number,
+    seen: Number,
+    comment: Annotated[Text, Form()] = "",
+) -> Response:
+    """Signs, after the password was given again."""
+    desk: Desk = request.app.state.desk
+    if verify_password(desk.db, visitor.name, password, visitor.address) is None:
+        return _result_page(request, visitor, patient_id, "The password is wrong; nothing was signed.", 403)
+    with desk.db.reading() as session:
+        _patient(session, patient_id)
+    sign(desk.db, patient_id, visitor.name, run_id=run_id, seen=seen, comment=comment, address=visitor.address)
+    return RedirectResponse(f"/patients/{patient_id}", 303)
+
+
+@router.post("/patients/{patient_id}/amend")
+def open_again(
+    request: Request,
+    visitor: Signer,
+    patient_id: Id,
+    password: Annotated[str, Form(max_length=1000)],
+    sign_off_id: Number,
+    reason: Annotated[Text, Form()],
+) -> Response:
+    """Opens a signed result again, with a reason and the password."""
+    desk: Desk = request.app.state.desk
+    if verify_password(desk.db, visitor.name, password, visitor.address) is None:
+        return _result_page(request, visitor, patient_id, "The password is wrong; nothing was opened.", 403)
+    amend(desk.db, patient_id, sign_off_id, visitor.name, reason, visitor.address)
+    return RedirectResponse(f"/patients/{patient_id}", 303)
+
+
+@router.get("/patients/{patient_id}/report")
+def report(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
+    """The report as one file, to look at and to keep."""
+    desk: Desk = request.app.state.desk
+    _, html = _report(desk, patient_id)
+    _took(desk, visitor, patient_id, "report shown")
+    return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+@router.get("/patients/{patient_id}/report.pdf")
+def report_pdf(request: Request, visitor: Viewer, patient_id: Id) -> Response:
+    """The same on paper."""
+    from cacapp.review.pdf import pdf_of
+
+    desk: Desk = request.app.state.desk
+    code, html = _report(desk, patient_id)
+    data = pdf_of(html)
+    _took(desk, visitor, patient_id, "report taken as PDF")
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(code)}.pdf"'}
+    return Response(data, media_type="application/pdf", headers=headers)
+
+
+def _report(desk: Desk, patient_id: int) -> tuple[str, str]:
+    with desk.db.reading() as session:
+        patient = _patient(session, patient_id)
+        result = latest_result(session, patient_id)
+        slides = session.exec(select(Slide.id).where(Slide.patient_id == patient_id)).all()
+        frames = len(session.exec(select(FrameRow.id).where(col(FrameRow.slide_id).in_(slides))).all())
+    if result is None or not result.count_run_ids:
+        raise NotFound("there is no result to report yet")
+    return patient.code, render_html(build_report(desk.db, PatientSummary(patient, len(slides), frames, result), Silent()))
+
+
+def _took(desk: Desk, visitor: Viewer, patient_id: int, action: str) -> None:
+    with desk.db.session() as session:
+        write_event(session, visitor.name, action, f"patient {session.get_one(Patient, patient_id).code}", visitor.address)
+
+
+def _patient(session: Session, patient_id: int) -> Patient:
+    patient = session.get(Patient, patient_id)
+    if patient is None:
+        raise NotFound("there is no such patient")
+    return patient

@@ -1,0 +1,135 @@
+"""Pixels for the screen: a few frames held in memory, brought to 8 bit with one contrast a slide."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from sqlmodel import select
+
+from cacapp.db.session import Database
+from cacapp.db.slides import frame_source, frames_of
+from cacapp.db.tables import FrameRow, Slide
+from cacapp.errors import CacappError
+from cacapp.frames import open_frame
+from cacapp.report.contrast import ContrastLimits, contrast_limits
+from cacapp.steps.files import write_atomically
+from cacapp.types import Array, FrameSource
+
+HEADROOM = 2.0
+"""255 on the screen stands for so many times the span of the slide's contrast limits: bright dots can be looked into."""
+
+CONTRAST_FRAMES, CONTRAST_STEP = 6, 4
+"""Frames, and every so many pixels of them, that a slide's contrast is taken from."""
+
+MEMORY_BYTES = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A frame brought to 8 bit. ``planes``: channel -> (Y, X) uint8, 0 is the slide's black, 255 is HEADROOM times its full brightness."""
+
+    planes: Mapping[str, Array]
+    pixel_size_um: float | None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(p.nbytes for p in self.planes.values())
+
+
+class Pixels:
+    """Frames as the pages show them. Safe to use from many threads; a frame that many ask for is read once."""
+
+    def __init__(self, db: Database, cache: Path, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._db = db
+        self._cache = cache
+        self._memory_bytes = memory_bytes
+        self._screens: OrderedDict[int, Screen] = OrderedDict()
+        self._limits: dict[int, ContrastLimits] = {}
+        self._lock = threading.Lock()
+        self._busy: dict[object, threading.Lock] = {}
+
+    def screen(self, frame_id: int) -> Screen:
+        """The frame, read where it is not in memory. Raises CacappError where its files are gone or changed since ingest."""
+        with self._alone(frame_id):
+            with self._lock:
+                if (known := self._screens.get(frame_id)) is not None:
+                    self._screens.move_to_end(frame_id)
+                    return known
+            made = self._read(frame_id)
+            with self._lock:
+                self._screens[frame_id] = made
+                while len(self._screens) > 1 and sum(s.size_bytes for s in self._screens.values()) > self._memory_bytes:
+                    self._screens.popitem(last=False)
+            return made
+
+    def limits(self, slide_id: int) -> ContrastLimits:
+        """The contrast of all pictures of a slide; kept in the cache folder, for it takes seconds to find."""
+        with self._alone(("limits", slide_id)):
+            if slide_id not in self._limits:
+                self._limits[slide_id] = self._find_limits(slide_id)
+            return self._limits[slide_id]
+
+    @contextmanager
+    def _alone(self, key: object) -> Iterator[None]:
+        with self._lock:
+            lock = self._busy.setdefault(key, threading.Lock())
+        with lock:
+            yield
+
+    def _read(self, frame_id: int) -> Screen:
+        with self._db.reading() as session:
+            row = session.get(FrameRow, frame_id)
+            if row is None:
+                raise CacappError(f"there is no frame {frame_id}")
+            source, slide_id = frame_source(session, row), row.slide_id
+        limits = self.limits(slide_id)
+        frame = open_frame(source)
+        planes = {name: _to_screen(frame.channel(name), limits.limits[name]) for name in frame.channel_names if name in limits.limits}
+        return Screen(planes, frame.pixel_size_um)
+
+    def _find_limits(self, slide_id: int) -> ContrastLimits:
+        with self._db.reading() as session:
+            barcode = session.exec(select(Slide).where(Slide.id == slide_id)).one().barcode
+            rows = frames_of(session, slide_id)
+            chosen = rows[:: max(1, -(-len(rows) // CONTRAST_FRAMES))]
+            sources = [frame_source(session, row) for row in chosen]
+        name = sha256("".join(s.sha256 + s.scene for s in sources).encode()).hexdigest()[:24]
+        file = self._cache / "contrast" / f"{name}.json"
+        if file.is_file():
+            found = json.loads(file.read_text())
+            return ContrastLimits(f"slide {barcode}", {c: (low, high) for c, (low, high) in found["limits"].items()}, found["rule"])
+        limits = contrast_limits(_sampled(sources), f"slide {barcode}")
+        write_atomically(file, json.dumps({"limits": dict(limits.limits), "rule": limits.rule}).encode())
+        return limits
+
+
+def _sampled(sources: list[FrameSource]) -> Iterator[dict[str, Array]]:
+    """Every fourth pixel of each frame that can be read; raises the last error where none can."""
+    problem: CacappError | None = None
+    read = 0
+    for source in sources:
+        try:
+            frame = open_frame(source, verify=False)
+            planes = {c: np.ascontiguousarray(frame.channel(c)[::CONTRAST_STEP, ::CONTRAST_STEP]) for c in frame.channel_names}
+        except CacappError as error:
+            problem = error
+            continue
+        read += 1
+        yield planes
+    if not read:
+        raise problem or CacappError("the slide has no frames")
+
+
+def _to_screen(plane: Array, limits: tuple[float, float]) -> Array:
+    low, high = limits
+    levels = np.arange(np.iinfo(plane.dtype).max + 1, dtype=np.float32)
+    table = np.clip((levels - low) * (255.0 / (HEADROOM * (high - low))), 0, 255).astype(np.uint8)
+    return np.asarray(table[plane])

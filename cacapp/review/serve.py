@@ -1,0 +1,78 @@
+"""Starts the server: where pictures are kept, who the single user is, and uvicorn around the application."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import re
+from pathlib import Path
+
+from cacapp.db.accounts import account_named, new_secret
+from cacapp.db.session import Database
+from cacapp.errors import CacappError, UsageError
+from cacapp.review.settings import Settings
+from cacapp.steps.accounts import OWNER, add_account
+
+STOP_S = 3
+
+
+def cache_folder(db: Database, given: Path | None) -> Path:
+    """The folder of this record's pictures, readable by the user alone. Raises CacappError where it cannot be made."""
+    from platformdirs import user_cache_path
+
+    name = hashlib.sha256(f"{Path(str(db)).resolve() if '://' not in str(db) else db}".encode()).hexdigest()[:16]
+    folder = (given or user_cache_path("cacapp") / "review") / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise CacappError(f"{folder} cannot be made: {error.strerror or error}; name another folder with --cache") from None
+    return folder
+
+
+def owner_account(db: Database, given: str | None) -> tuple[str, str]:
+    """The single user's account, made where there is none, and the secret of the one-time link.
+
+    Raises UsageError for a name that is another role's account, or disabled.
+    """
+    name = given or re.sub(r"[^a-z0-9._-]", "", _login_name().lower()).lstrip("._-")[:40] or OWNER
+    with db.reading() as session:
+        account = account_named(session, name)
+    if account is None:
+        add_account(db, name, OWNER, None)
+    elif account.role != OWNER or not account.active:
+        raise UsageError(f"account {name} is a {account.role}'s{'' if account.active else ' and disabled'}; name another with --user")
+    return name, new_secret()
+
+
+def serve(db: Database, settings: Settings, host: str, port: int, once: str | None) -> None:
+    """Runs until it is told to stop. Raises CacappError where the address cannot be had."""
+    import uvicorn
+
+    from cacapp.review.app import create_app
+
+    config = uvicorn.Config(
+        create_app(db, settings, once),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=settings.https,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=STOP_S,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except SystemExit:
+        raise CacappError(f"port {port} of {host} cannot be had, another program may use it; choose another with --port") from None
+    finally:
+        db.dispose()
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return OWNER

@@ -1,0 +1,110 @@
+// Pictures of cells: grey channels come below each other in one image; colours, contrast and toggles are laid on here, for all at once.
+"use strict";
+const Sprites = (() => {
+  const HEADROOM = 2;
+  const DAPI_WEIGHT = 0.55;
+  const start = { off: [], black: {}, white: {}, hide: [] };
+  const look = { ...start, ...(Review.stored("look") || {}) };
+  const pixels = new Map();
+  const colours = {};
+  const near = new Set();
+
+  const load = (url) => {
+    if (!pixels.has(url)) {
+      pixels.set(url, (async () => {
+        const answer = await fetch(url);
+        if (!answer.ok) throw new Error(await Review.words(answer));
+        const image = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+        const canvas = new OffscreenCanvas(image.width, image.height);
+        const context = canvas.getContext("2d", { willReadFrequently: true });
+        context.drawImage(image, 0, 0);
+        const { data } = context.getImageData(0, 0, image.width, image.height);
+        const grey = new Uint8Array(image.width * image.height);
+        for (let i = 0; i < grey.length; i += 1) grey[i] = data[4 * i];
+        return { grey, width: image.width, height: image.height };
+      })());
+      pixels.get(url).catch(() => pixels.delete(url));
+    }
+    return pixels.get(url);
+  };
+  const curve = (channel) => {
+    const black = (look.black[channel] ?? 0) / 100;
+    const white = Math.max((look.white[channel] ?? 100 / HEADROOM) / 100, black + 0.01);
+    return Float32Array.from({ length: 256 }, (_, v) => Math.min(1, Math.max(0, (v / 255 - black) / (white - black))));
+  };
+  const paint = async (canvas) => {
+    let sprite;
+    try { sprite = await load(canvas.dataset.url); } catch { canvas.classList.add("broken"); return; }
+    const names = canvas.dataset.channels.split(",");
+    const { only } = canvas.dataset;
+    const height = sprite.height / names.length;
+    const shown = names.map((name, i) => [name, i]).filter(([name]) => (only ? name === only : !look.off.includes(name)));
+    const size = sprite.width * height;
+    const sum = new Float32Array(3 * size);
+    for (const [name, place] of shown) {
+      const table = curve(name);
+      const weight = name === "DAPI" && !only && shown.length > 1 ? DAPI_WEIGHT : 1;
+      const [r, g, b] = (colours[name] || [255, 255, 255]).map((c) => c * weight);
+      const from = place * size;
+      for (let i = 0; i < size; i += 1) {
+        const v = table[sprite.grey[from + i]];
+        if (v > 0) { sum[3 * i] += v * r; sum[3 * i + 1] += v * g; sum[3 * i + 2] += v * b; }
+      }
+    }
+    canvas.width = sprite.width;
+    canvas.height = height;
+    const image = new ImageData(sprite.width, height);
+    for (let i = 0; i < size; i += 1) {
+      image.data[4 * i] = sum[3 * i]; image.data[4 * i + 1] = sum[3 * i + 1]; image.data[4 * i + 2] = sum[3 * i + 2]; image.data[4 * i + 3] = 255;
+    }
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    canvas.dataset.painted = "1";
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) { near.add(target); paint(target); } else { near.delete(target); if (pixels.size > 400) pixels.delete(target.dataset.url); }
+    }
+  }, { rootMargin: "600px" });
+  const adopt = (place) => { for (const canvas of place.querySelectorAll("canvas.sprite")) watcher.observe(canvas); };
+  let asked = 0;
+  const repaint = () => {
+    Review.stored("look", look);
+    cancelAnimationFrame(asked);
+    asked = requestAnimationFrame(() => { for (const canvas of near) if (canvas.isConnected) paint(canvas); else near.delete(canvas); });
+  };
+  const overlays = () => {
+    document.body.classList.toggle("no-outline", look.hide.includes("outline"));
+    document.body.classList.toggle("no-marks", look.hide.includes("marks"));
+  };
+  const flip = (list, name, on) => (on ? list.filter((n) => n !== name) : [...new Set([...list, name])]);
+  const wire = () => {
+    for (const box of document.querySelectorAll("[data-channel][data-colour]")) {
+      const { channel, colour } = box.dataset;
+      colours[channel] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+      box.checked = !look.off.includes(channel);
+      box.addEventListener("change", () => { look.off = flip(look.off, channel, box.checked); repaint(); });
+    }
+    for (const box of document.querySelectorAll("[data-overlay]")) {
+      box.checked = !look.hide.includes(box.dataset.overlay);
+      box.addEventListener("change", () => { look.hide = flip(look.hide, box.dataset.overlay, box.checked); overlays(); repaint(); });
+    }
+    for (const kind of ["black", "white"]) {
+      for (const slider of document.querySelectorAll(`[data-${kind}]`)) {
+        const channel = slider.dataset[kind];
+        if (look[kind][channel] !== undefined) slider.value = look[kind][channel];
+        slider.addEventListener("input", () => { look[kind][channel] = Number(slider.value); repaint(); });
+      }
+    }
+    document.querySelector("[data-contrast-reset]")?.addEventListener("click", () => {
+      look.black = {}; look.white = {};
+      for (const s of document.querySelectorAll("[data-black]")) s.value = 0;
+      for (const s of document.querySelectorAll("[data-white]")) s.value = 100 / HEADROOM;
+      repaint();
+    });
+    overlays();
+    adopt(document);
+  };
+  wire();
+  document.addEventListener("htmx:load", (event) => adopt(event.detail.elt.parentNode || document));
+  return { adopt, load };
+})();

@@ -1,0 +1,167 @@
+"""Patients and slides with how far each is, for the start page and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from cacapp.db.cell_states import flagged_counts
+from cacapp.db.queries import PatientSummary, latest_run_ids, patients
+from cacapp.db.review_tables import Amendment, Reading, SignOff
+from cacapp.db.reviews import latest_sign_offs, readings
+from cacapp.db.tables import Slide, SlideQuality
+from cacapp.review.desk import Desk
+from cacapp.steps.qc import GRADES
+
+INGESTED, ANALYSED, IN_REVIEW, SECOND, SIGNED = STATES = ("ingested", "analysed", "in review", "second review", "signed")
+
+
+@dataclass(frozen=True, slots=True)
+class SlideLine:
+    """A slide: its state, quality ("pass", "warn", "fail", None where not measured), flagged cells and how many of them are open."""
+
+    slide_id: int
+    barcode: str
+    state: str
+    qc: str | None
+    flagged: int
+    open: int
+    run_id: int | None
+    readers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientLine:
+    """A patient: automatic and reviewed CACs, rate and verdict as they stand, and the signature. None where nothing is counted."""
+
+    patient_id: int
+    code: str
+    state: str
+    slides: tuple[SlideLine, ...]
+    cacs_automatic: int | None
+    cacs: int | None
+    rate: float | None
+    verdict: str | None
+    evaluable: int | None
+    open: int
+    signer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worklist:
+    """A page of patients; ``states``: how many there are in each state, whatever is chosen."""
+
+    lines: tuple[PatientLine, ...]
+    total: int
+    states: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    latest: dict[int, int]
+    reads: dict[int, list[Reading]]
+    signed: dict[int, tuple[SignOff, Amendment | None]]
+
+
+def worklist(session: Session, desk: Desk, viewer: str, *, search: str = "", state: str = "", start: int = 0, limit: int = 50) -> Worklist:
+    """Patients by code, those whose code or a slide's barcode contains ``search`` and who are in ``state``."""
+    everyone = patients(session)
+    slides: dict[int, list[Slide]] = {}
+    for slide in session.execute(select(Slide).order_by(col(Slide.barcode))).scalars():
+        slides.setdefault(slide.patient_id, []).append(slide)
+    ids = [cast(int, s.id) for own in slides.values() for s in own]
+    latest = latest_run_ids(session, "count", ids)
+    known = _Known(latest, readings(session, list(latest.values())), latest_sign_offs(session, [cast(int, p.patient.id) for p in everyone]))
+    wanted = search.casefold()
+    found = [
+        p
+        for p in everyone
+        if wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(cast(int, p.patient.id), []))
+    ]
+    of = {cast(int, p.patient.id): _state(p, slides.get(cast(int, p.patient.id), []), known) for p in found}
+    states = {name: sum(s == name for s in of.values()) for name in STATES}
+    chosen = [p for p in found if not state or of[cast(int, p.patient.id)] == state]
+    lines = _lines(session, desk, viewer, chosen[start : start + limit], slides, known, of)
+    return Worklist(tuple(lines), len(chosen), states)
+
+
+def _state(summary: PatientSummary, slides: Sequence[Slide], known: _Known) -> str:
+    """The patient's state: that of the slide that is least far, or signed."""
+    signed = known.signed.get(cast(int, summary.patient.id))
+    if signed is not None and signed[1] is None:
+        return SIGNED
+    own = [slide_state(known.latest.get(cast(int, s.id)), known.reads) for s in slides]
+    return min(own, key=STATES.index, default=INGESTED)
+
+
+def slide_state(run_id: int | None, reads: dict[int, list[Reading]]) -> str:
+    """How far a slide is, but for the signature, which is the patient's."""
+    if run_id is None:
+        return INGESTED
+    own = reads.get(run_id, [])
+    if any(r.position == "second" for r in own):
+        return SECOND
+    return IN_REVIEW if own else ANALYSED
+
+
+def _lines(
+    session: Session,
+    desk: Desk,
+    viewer: str,
+    chosen: Sequence[PatientSummary],
+    slides: dict[int, list[Slide]],
+    known: _Known,
+    of: dict[int, str],
+) -> list[PatientLine]:
+    runs = [known.latest[s.id] for p in chosen for s in slides.get(cast(int, p.patient.id), []) if s.id in known.latest]
+    flagged, grades = flagged_counts(session, runs), _grades(session, runs)
+    lines = []
+    for summary in chosen:
+        patient_id = cast(int, summary.patient.id)
+        own, result = slides.get(patient_id, []), summary.result
+        read = any(known.reads.get(known.latest.get(cast(int, s.id), 0)) for s in own)
+        after = desk.reviewed(session, result, viewer) if result is not None and read else None
+        opened = {s.run_id: s.open for s in after.per_slide.values()} if after else {}
+        rows = []
+        for slide in own:
+            run_id = known.latest.get(cast(int, slide.id))
+            state = SIGNED if of[patient_id] == SIGNED and run_id else slide_state(run_id, known.reads)
+            n = flagged.get(run_id or 0, 0)
+            readers = tuple(dict.fromkeys(r.reviewer for r in known.reads.get(run_id or 0, [])))
+            left = opened.get(run_id or 0, n)
+            rows.append(SlideLine(cast(int, slide.id), slide.barcode, state, grades.get(run_id or 0), n, left, run_id, readers))
+        signed = known.signed.get(patient_id)
+        numbers = after.reviewed if after else result
+        lines.append(
+            PatientLine(
+                patient_id,
+                summary.patient.code,
+                of[patient_id],
+                tuple(rows),
+                None if result is None else result.cacs,
+                None if numbers is None else numbers.cacs,
+                None if numbers is None else numbers.cacs_per_100ul,
+                None if numbers is None else numbers.verdict,
+                None if numbers is None else numbers.evaluable,
+                sum(r.open for r in rows),
+                signed[0].signer if signed is not None and signed[1] is None else None,
+            )
+        )
+    return lines
+
+
+def _grades(session: Session, run_ids: Sequence[int]) -> dict[int, str]:
+    """Count run to the worst verdict of its slide's quality."""
+    query = (
+        select(col(SlideQuality.run_id), col(SlideQuality.verdict), func.count())
+        .where(col(SlideQuality.run_id).in_(run_ids))
+        .group_by(col(SlideQuality.run_id), col(SlideQuality.verdict))
+    )
+    worst: dict[int, str] = {}
+    for run_id, verdict, _ in session.execute(query):
+        worst[run_id] = max(worst.get(run_id, "pass"), verdict, key=lambda v: GRADES[v])
+    return worst
