@@ -7,13 +7,14 @@ STAMP := $(VENV)/.installed
 BENCH_DATA ?= ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint audit bench clean
 
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
 	@echo "make demo    five simulated patients, from slides to reports"
 	@echo "make test    all tests"
-	@echo "make lint    style, types, layers, migrations"
+	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
+	@echo "make audit   fails where a dependency has a known hole"
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
 	@echo "make clean   remove the environment and what the tools left"
 
@@ -43,6 +44,10 @@ lint: $(STAMP)
 	CACAPP_DB=.lint/check.db $(BIN)/cacapp db upgrade --quiet
 	CACAPP_DB=.lint/check.db $(BIN)/alembic check
 	@rm -rf .lint
+	@$(BIN)/python .ci/audit.py
+
+audit: $(STAMP)
+	@$(BIN)/python .ci/audit.py --strict
 
 # the yardsticks need scikit-image, which the product does not: they get an environment of their own
 $(YARDSTICK)/bin/python:

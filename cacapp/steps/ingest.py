@@ -12,6 +12,7 @@ from cacapp.errors import CacappError
 from cacapp.frames import BadFile, discover, parse_channels, with_aliases
 from cacapp.steps.manifest import SlideRequest
 from cacapp.steps.progress import Progress, Silent
+from cacapp.steps.pseudonyms import resembles
 from cacapp.types import CHANNELS, FrameSource
 
 
@@ -52,6 +53,13 @@ def ingest(
         CacappError: no slide could be added: claimed by another patient, or none of its files is a frame.
     """
     progress = progress or Silent()
+    for code in dict.fromkeys(request.patient for request in requests):
+        looks = resembles(code)
+        if looks is not None:
+            progress.warn(
+                f"patient {code!r} looks like {looks}: the database, reports and exports show it; "
+                "use a pseudonym, and keep the list of who is who elsewhere"
+            )
     searches = [_search(request, required, aliases or {}) for request in requests]
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
