@@ -25,8 +25,8 @@ from cacapp.review.api_models import (
     PatientOut,
     Problem,
     ReviewOut,
-    Signature,
     SignalOut,
+    Signature,
     SlideOut,
     Written,
 )
