@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.console import print_json, progress, say, say_warning
 
 
 def export(
@@ -20,11 +20,16 @@ def export(
     quiet: o.Quiet = False,
 ) -> None:
     """Cells for other programs: label images with cells.csv, GeoJSON for QuPath, or COCO."""
+    from cacapp.db.queries import missing_frames
     from cacapp.db.session import open_database
     from cacapp.steps.export import export as step
 
+    record = open_database(db, create=False)
     with progress(quiet) as bar:
-        paths = step(open_database(db, create=False), out, slide or (), form, bar)
+        paths = step(record, out, slide or (), form, bar)
+    with record.reading() as session:
+        for one in missing_frames(session, slide):
+            say_warning(str(one), quiet)
     if json:
         print_json([str(p) for p in paths])
     say(f"{len(paths)} files written to {out}", quiet or json)

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from cacapp.cli import options as o
-from cacapp.cli.console import as_json, print_json, progress, say
+from cacapp.cli.console import as_json, print_json, progress, say, say_warning
 from cacapp.cli.console import out as stdout
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.errors import UsageError
@@ -75,6 +75,7 @@ def cells(
 ) -> None:
     """Cells with counts per probe, class and why they were excluded."""
     from cacapp.db.cell_queries import cells as query
+    from cacapp.db.queries import missing_frames
     from cacapp.db.session import open_database
     from cacapp.steps.export import cells_csv
 
@@ -85,6 +86,9 @@ def cells(
         raise UsageError("--format parquet needs a file: add --out cells.parquet")
     with open_database(db, create=False).reading() as session:
         rows = query(session, patient=patient, slide=slide, class_=class_, limit=limit)
+        missing = missing_frames(session, [slide] if slide else None, patient)
+    for one in missing:
+        say_warning(str(one), quiet)
     records = [row.as_dict() for row in rows]
     if form == "json":
         _deliver_json(records, out)

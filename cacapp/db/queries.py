@@ -98,6 +98,45 @@ def slides(session: Session, barcodes: Sequence[str] | None = None, patient: str
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Frames of a slide that its latest results do not hold; ``run_id`` is the run to look at."""
+
+    slide: str
+    frames: int
+    of: int
+    run_id: int
+
+    def __str__(self) -> str:
+        """ "slide S1: 2 of 12 frames are missing from the results (cacapp runs show 4)" """
+        are = "is" if self.frames == 1 else "are"
+        return f"slide {self.slide}: {self.frames} of {self.of} frames {are} missing from the results (cacapp runs show {self.run_id})"
+
+
+def missing_frames(session: Session, barcodes: Sequence[str] | None = None, patient: str | None = None) -> list[Missing]:
+    """Slides whose latest results lack frames: of their count, or where they are not counted, of their segmentation.
+
+    Raises:
+        UsageError: a barcode or the patient is not in the record.
+    """
+    found = {summary.slide.id: summary for summary in slides(session, barcodes, patient) if summary.slide.id is not None}
+    counted, segmented = (latest_run_ids(session, step, list(found)) for step in ("count", "segment"))
+    query = (
+        select(_c(RunFrame.run_id), func.count().label("frames"))
+        .where(_c(RunFrame.run_id).in_({*counted.values(), *segmented.values()}), _c(RunFrame.status) == "done")
+        .group_by(_c(RunFrame.run_id))
+    )
+    done = {row.run_id: row.frames for row in session.connection().execute(query)}
+    missing = []
+    for slide_id, run_id in (segmented | counted).items():
+        summary, lacking = found[slide_id], found[slide_id].frames - done.get(run_id, 0)
+        if lacking > 0:
+            source = segmented.get(slide_id, run_id)  # where a frame was lost in segmentation, its count knows nothing of it
+            cause = source if done.get(source, 0) < summary.frames else run_id
+            missing.append(Missing(summary.slide.barcode, lacking, summary.frames, cause))
+    return sorted(missing, key=lambda one: one.slide)
+
+
 def patient_of(session: Session, code: str) -> Patient:
     """The patient with this pseudonym.
 

@@ -20,7 +20,7 @@ from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.db.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells import read_cells
-from cacapp.db.queries import latest_run
+from cacapp.db.queries import latest_run, missing_frames
 from cacapp.db.runs import fingerprint, frames_in_state, get_id, lock_slides
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
@@ -151,6 +151,7 @@ def count(
                     progress.warn(line)
                 mark_duplicates(session, report.run_id)
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
+        warnings += [str(one) for one in missing_frames(session, [slide.barcode for slide in slides])]
     for line in warnings:
         progress.warn(line)
     return reports

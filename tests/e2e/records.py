@@ -62,7 +62,7 @@ def half_done(url: str) -> list[str]:
 def _half_done(url: str) -> Iterator[str]:
     engine = opened(url)
     with engine.connect() as connection:
-        ledger = connection.execute(text("SELECT run_id, frame_id, status, step FROM run_frame JOIN run ON run.id = run_id")).all()
+        ledger = connection.execute(text("SELECT f.run_id, f.frame_id, f.status, r.step FROM run_frame f JOIN run r ON r.id = f.run_id")).all()
         cells: dict[tuple[int, int], int] = {}
         for run, frame, n in connection.execute(text("SELECT run_id, frame_id, count(*) FROM cell GROUP BY run_id, frame_id")):
             cells[run, frame] = n

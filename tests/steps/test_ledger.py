@@ -1,0 +1,329 @@
+"""One bad frame costs itself: it is tried again, quarantined, named wherever results are shown, and done when it can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cacapp.db import lease
+from cacapp.db.runs import get_run
+from cacapp.db.session import Database, open_database
+from cacapp.db.tables import Run
+from cacapp.engine import Engine
+from cacapp.errors import CacappError
+from cacapp.host import Host
+from cacapp.steps.progress import Silent
+from cacapp.steps.segment import SegmentPlan, segment
+from tests.e2e.records import content
+
+Cacapp = Callable[..., Any]
+WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
+PLAN = SegmentPlan(segmenter="coarse")
+
+
+@pytest.fixture
+def frames(small_slide: Path, tmp_path: Path) -> Path:
+    """A folder with the small slide's two frames, to be damaged."""
+    return Path(shutil.copytree(small_slide, tmp_path / "in"))
+
+
+def ledger(cacapp: Cacapp, run: int) -> dict[str, tuple[str, int]]:
+    return {line["frame"]: (line["status"], line["attempts"]) for line in cacapp("runs", "show", run, "--json").json["ledger"]}
+
+
+def test_a_bad_frame_is_quarantined_named_everywhere_and_done_when_it_is_mended(cacapp: Cacapp, frames: Path, tmp_path: Path) -> None:
+    command = ("run", frames, *WHO, "--segmenter", "coarse", "--out", tmp_path / "reports")
+    assert cacapp("ingest", frames, *WHO).code == 0
+    (frames / "frame01.ome.tif").rename(tmp_path / "away.tif")
+    ended = cacapp("segment", "--segmenter", "coarse", "--retries", "2")
+    assert ended.code == 3
+    assert ended.out.count("1 quarantined (cacapp runs retry --failed 1)") == 1
+    assert [line for line in ended.lines("error") if "frame01" in line and "missing" in line]
+    assert len(ended.lines("error")) == 1
+    assert "succeeded with failures" in ended.err
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("quarantined", 3)}
+    assert cacapp("runs", "show", 1, "--json").json["status"] == "succeeded with failures"
+    assert "runs retry --failed 1" in cacapp("runs", "show", 1).out
+
+    # whatever is asked later says that a frame is missing
+    lacking = "slide S1: 1 of 2 frames is missing from the results (cacapp runs show 1)"
+    assert lacking in cacapp("count").err
+    assert lacking in cacapp("cells").err
+    assert lacking in cacapp("export", tmp_path / "out").err
+    assert "1 of 2 frames missing" in cacapp("patients").out
+    assert cacapp("patients", "--json").json[0]["frames_failed"] == 1
+    assert cacapp("report", "--format", "html", "--out", tmp_path / "reports").code == 0
+    assert "frame01" in (tmp_path / "reports" / "P1.html").read_text()
+
+    # the same command repeats nothing and says what is missing; it is tried again when that is asked for
+    again = cacapp("segment", "--segmenter", "coarse")
+    assert again.code == 3
+    assert "already done as run 1, nothing repeated (--force does it again), 1 quarantined" in again.out
+    assert "nothing to resume" in cacapp("runs", "resume").out
+    assert cacapp("runs", "retry").code == 2
+    assert cacapp("runs", "retry", "--failed").code == 3
+    assert ledger(cacapp, 1)["frame01"] == ("quarantined", 3)  # with the retries it was begun with
+    (tmp_path / "away.tif").rename(frames / "frame01.ome.tif")
+    assert cacapp("runs", "retry", "--failed").code == 0
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
+    assert cacapp("runs", "show", 1, "--json").json["status"] == "succeeded"
+    ended = cacapp(*command)
+    assert ended.code == 0
+    assert "segment S1: already done as run 1" in ended.out
+    assert cacapp("patients", "--json").json[0]["frames_failed"] == 0
+    assert "missing" not in cacapp("cells").err
+    assert cacapp("runs", "retry", "--failed").out.startswith("no frame failed")
+
+
+def test_a_run_of_which_no_frame_could_be_done_begins_again_with_the_same_command(cacapp: Cacapp, frames: Path, tmp_path: Path) -> None:
+    assert cacapp("ingest", frames, *WHO).code == 0
+    for file in frames.glob("*.tif"):
+        file.rename(tmp_path / file.name)
+    assert cacapp("segment", "--segmenter", "coarse", "--retries", "0").code == 1
+    assert ledger(cacapp, 1) == {"frame00": ("quarantined", 1), "frame01": ("quarantined", 1)}
+    for file in tmp_path.glob("*.tif"):
+        file.rename(frames / file.name)
+    assert cacapp("segment", "--segmenter", "coarse").code == 0
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
+
+
+def test_a_frame_whose_storage_hangs_costs_itself_after_the_timeout(cacapp: Cacapp, frames: Path) -> None:
+    """A pipe nobody writes to is opened and never read to its end, as a file of a server that is gone."""
+    assert cacapp("ingest", frames, *WHO).code == 0
+    (frames / "frame00.ome.tif").unlink()
+    os.mkfifo(frames / "frame00.ome.tif")
+    ended = cacapp("segment", "--segmenter", "coarse", "--workers", "2", "--frame-timeout", "8", "--retries", "0")
+    assert ended.code == 3
+    assert ledger(cacapp, 1) == {"frame00": ("quarantined", 1), "frame01": ("done", 1)}
+    (error,) = ended.lines("error")
+    assert "frame00: took longer than --frame-timeout 8 s and was stopped" in error
+
+
+class Deletes(Silent):
+    """Deletes a file when the first frame is done."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.failed = file, list[str]()
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        if by and note.startswith("S1 frame"):
+            self.file.unlink(missing_ok=True)
+
+    def fail(self, line: str) -> None:
+        self.failed.append(line)
+
+
+def test_a_frame_that_is_deleted_during_the_run_costs_itself(cacapp: Cacapp, frames: Path, record_url: str) -> None:
+    assert cacapp("ingest", frames, *WHO).code == 0
+    told = Deletes(frames / "frame01.ome.tif")
+    with_database(record_url, lambda db: segment(db, Host.discover(), PLAN, progress=told))
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("quarantined", 2)}
+    assert len(told.failed) == 1
+    assert "frame01.ome.tif is missing" in told.failed[0]
+
+
+def with_database(url: str, work: Callable[[Database], Any]) -> Any:
+    db = open_database(url)
+    try:
+        return work(db)
+    finally:
+        db.dispose()
+
+
+def ask(url: str, query: str) -> Any:
+    def scalar(db: Database) -> Any:
+        with db.reading() as session:
+            return session.execute(text(query)).scalar()
+
+    return with_database(url, scalar)
+
+
+def tell(url: str, statement: str) -> None:
+    def execute(db: Database) -> None:
+        with db.session() as session:
+            session.execute(text(statement))
+
+    with_database(url, execute)
+
+
+def interrupted(cacapp: Cacapp, frames: Path, url: str, *options: str) -> None:
+    """A run whose coordinator was killed before its second frame."""
+    assert cacapp("run", frames, *WHO, "--segmenter", "coarse", "--no-report", *options).code == 0
+    for table in ("signal", "signal_count", "cell_call", "duplicate"):
+        tell(url, f"DELETE FROM {table} WHERE run_id = 2")
+    for statement in (
+        "DELETE FROM stray_signal WHERE run_id = 2",
+        "DELETE FROM patient_result",
+        "DELETE FROM slide_quality",
+        "DELETE FROM run_frame WHERE run_id = 2",
+        "DELETE FROM run WHERE id = 2",
+        "UPDATE run_frame SET status = 'pending', attempts = 0 WHERE frame_id = 2",
+        "DELETE FROM verdict WHERE cell_id IN (SELECT id FROM cell WHERE frame_id = 2)",
+        "DELETE FROM cell WHERE frame_id = 2",
+        "UPDATE run SET status = 'running', finished_at = NULL",
+        "UPDATE request SET status = 'open'",
+    ):
+        tell(url, statement)
+
+
+def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_follow(
+    cacapp: Cacapp, frames: Path, record_url: str, tmp_path: Path
+) -> None:
+    options = ("--set", "min_area=0.15", "--min-evaluable", "7")
+    assert cacapp("run", frames, *WHO, "--segmenter", "coarse", "--no-report", *options, "--db", tmp_path / "whole.db").code == 0
+    interrupted(cacapp, frames, record_url, *options)
+    shown = cacapp("runs", "list").out
+    assert "interrupted" in shown
+    assert "1 frames are still to be done" in cacapp("runs", "show", 1).out
+    ended = cacapp("runs", "resume", 1)
+    assert ended.code == 0
+    assert "segment S1: run 1, 2 of 2 frames (1 done before)" in ended.out
+    assert "count S1: run 2, 2 of 2 frames" in ended.out
+    assert content(record_url) == content(str(tmp_path / "whole.db"))
+    assert "finished (succeeded); nothing to resume" in cacapp("runs", "resume", 1).out
+
+
+def test_resume_refuses_another_version_of_an_algorithm(cacapp: Cacapp, frames: Path, record_url: str) -> None:
+    interrupted(cacapp, frames, record_url)
+    settings = json.loads(json.dumps(ask_json(record_url)).replace('"version": "', '"version": "0.0.'))
+    tell_json(record_url, settings)
+    ended = cacapp("runs", "resume")
+    assert ended.code == 1
+    assert "cannot go on as it began; install that version, or give the command again" in ended.err
+    assert ledger(cacapp, 1)["frame01"][0] == "pending"
+
+
+def ask_json(url: str) -> Any:
+    from cacapp.db.tables import Request
+
+    def read(db: Database) -> Any:
+        with db.reading() as session:
+            return session.get_one(Request, 1).settings
+
+    return with_database(url, read)
+
+
+def tell_json(url: str, settings: Any) -> None:
+    from cacapp.db.tables import Request
+
+    def write(db: Database) -> None:
+        with db.session() as session:
+            session.get_one(Request, 1).settings = settings
+
+    with_database(url, write)
+
+
+def test_a_run_begun_without_a_command_is_resumed_from_its_own_row(cacapp: Cacapp, frames: Path, record_url: str) -> None:
+    assert cacapp("ingest", frames, *WHO).code == 0
+    plan = SegmentPlan(segmenter="coarse", params={"watershed": {"min_area": 0.15}}, seed=4)
+    with_database(record_url, lambda db: segment(db, Host.discover(), plan))
+    before = content(record_url)
+    tell(record_url, "DELETE FROM verdict WHERE cell_id IN (SELECT id FROM cell WHERE frame_id = 2)")
+    tell(record_url, "DELETE FROM cell WHERE frame_id = 2")
+    tell(record_url, "UPDATE run_frame SET status = 'pending' WHERE frame_id = 2")
+    tell(record_url, "UPDATE run SET status = 'running'")
+    assert cacapp("runs", "resume").code == 0
+    assert content(record_url) == before
+
+
+def test_a_cancelled_run_is_not_gone_on_with_and_not_read(cacapp: Cacapp, frames: Path, record_url: str) -> None:
+    interrupted(cacapp, frames, record_url)
+    assert cacapp("runs", "cancel", 1).out == "run 1 is cancelled\n"
+    assert cacapp("runs", "resume", 1).code == 1
+    assert "nothing to resume" in cacapp("runs", "resume").out
+    assert cacapp("runs", "cancel", 1).code == 1
+    assert cacapp("count").code == 1
+    assert cacapp("run", frames, *WHO, "--segmenter", "coarse", "--no-report").code == 0
+    assert [r["status"] for r in cacapp("runs", "list", "--json").json] == ["succeeded", "succeeded", "cancelled"]
+
+
+def test_force_makes_a_new_run_of_the_same(cacapp: Cacapp, frames: Path) -> None:
+    command = ("run", frames, *WHO, "--segmenter", "coarse", "--no-report")
+    assert cacapp(*command).code == 0
+    assert cacapp(*command, "--force").code == 0
+    runs = cacapp("runs", "list", "--json").json
+    assert [r["id"] for r in runs] == [4, 3, 2, 1]
+    assert runs[1]["fingerprint"] == runs[3]["fingerprint"]
+
+
+# Leases
+
+
+@pytest.fixture
+def begun(cacapp: Cacapp, frames: Path, record_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run that another process, on another machine, owns; leases lapse after 3 s."""
+    interrupted(cacapp, frames, record_url)
+    monkeypatch.setattr(lease, "LAPSE_S", 3.0)
+    monkeypatch.setattr(lease, "BEAT_S", 0.3)
+    tell(record_url, "UPDATE run SET owner = 'other/abc/7/1/token', beats = 5")
+    return record_url
+
+
+def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: str) -> None:
+    start = time.monotonic()
+    ended = cacapp("runs", "resume")
+    assert ended.code == 0
+    assert time.monotonic() - start > 3
+    assert "process 7 on other is working on it (run 1); waiting" in ended.err
+    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
+
+
+def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(
+    cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wall clocks go back by days between any two looks."""
+    moment = datetime(2030, 1, 1)
+    steps = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: (moment - timedelta(days=next(steps))).timestamp())
+    over = threading.Event()
+
+    def other() -> None:
+        for beat in range(6, 26):
+            tell(begun, f"UPDATE run SET beats = {beat} WHERE owner LIKE 'other%'")
+            time.sleep(0.3)
+        tell(begun, "UPDATE run SET owner = NULL WHERE owner LIKE 'other%'")
+        over.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    ended = cacapp("runs", "resume")
+    assert over.is_set()
+    thread.join()
+    assert ended.code == 0
+    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
+
+
+def test_an_owner_that_slept_through_its_lease_stores_nothing(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+
+    class Sleeps(Silent):
+        """After the first frame, another process has the run."""
+
+        def advance(self, note: str = "", by: int = 1) -> None:
+            if note.startswith("S1 frame"):
+                with database.session() as session:
+                    session.get_one(Run, 1).owner = "other/abc/7/1/token"
+
+    with pytest.raises(CacappError, match=r"run 1 was taken over by process 7 on other"):
+        segment(database, Host.discover(), PLAN, engine=Engine(), progress=Sleeps())
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM run_frame WHERE status = 'done'")).scalar() == 1
+        assert get_run(session, 1).owner == "other/abc/7/1/token"
+
+
+def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
+    assert not lease.is_dead(lease.new_owner())
+    host, machine, _, _, token = lease.new_owner().split("/")
+    assert lease.is_dead("/".join((host, machine, "4194304", "1", token)))
+    assert lease.is_dead("/".join((host, machine, str(os.getpid()), "1", token)))  # another process' number by now
+    assert not lease.is_dead(f"{host}/other-machine/4194304/1/{token}")
