@@ -12,15 +12,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from cacapp.engine.outcome import Outcome
-from cacapp.engine.wire import IDLE_EXIT, receive, send
+from cacapp.engine.wire import BEGUN, IDLE_EXIT, receive, send
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """Threads of several workers that wait for each other on the same cores cost tens of times the work."""
+
+START_S = 120.0
+"""What a process may take, beyond an item's time, to start and to load the work: it counts for no item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +71,26 @@ class WorkerProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         start = time.perf_counter()
-        timer = threading.Timer(task.timeout_s, self._expire) if task.timeout_s is not None else None
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
+        limit = None if task.timeout_s is None else _Limit(self._expire, task.timeout_s + START_S)
         try:
             with suppress(OSError):
                 send(cast(Any, self._process.stdin), (task.payload, task.item))
-            return cast(tuple[Any, str | None, float, str | None], receive(cast(Any, self._process.stdout)))
+            answer = receive(cast(Any, self._process.stdout))
+            if answer == BEGUN:
+                start = time.perf_counter()
+                if limit is not None and task.timeout_s is not None:
+                    limit.stop()
+                    limit = _Limit(self._expire, task.timeout_s)
+                answer = receive(cast(Any, self._process.stdout))
+            return cast(tuple[Any, str | None, float, str | None], answer)
         except (EOFError, ValueError):  # ended, or stopped by ``kill`` in another thread, which closes the pipes
             code = self._process.wait()
             if code == IDLE_EXIT:
                 return None
             return None, self._why(code, task), time.perf_counter() - start, None
         finally:
-            if timer is not None:
-                timer.cancel()
+            if limit is not None:
+                limit.stop()
 
     def kill(self) -> None:
         self._process.kill()
@@ -103,6 +111,16 @@ class WorkerProcess:
             often = "; out of memory, most often: use fewer --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
             return f"the process working on it was killed or crashed ({name}{often})"
         return f"the process working on it was killed or crashed (exit code {code})"
+
+
+class _Limit:
+    """Calls ``expire`` after ``seconds``, unless stopped before."""
+
+    def __init__(self, expire: Callable[[], None], seconds: float) -> None:
+        self._timer = threading.Timer(seconds, expire)
+        self._timer.daemon = True
+        self._timer.start()
+        self.stop = self._timer.cancel
 
 
 _lock = threading.Lock()

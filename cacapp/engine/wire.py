@@ -7,6 +7,9 @@ import struct
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct("<Q")
+BEGUN = "begun"
+"""What a worker says when it has loaded the work and begins with the item."""
+
 IDLE_EXIT = 75
 """Exit code of a worker that had nothing to do for a while: whatever it was sent meanwhile was not begun."""
 

@@ -9,12 +9,12 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cacapp.engine.outcome import timed
-from cacapp.engine.wire import IDLE_EXIT, receive, send
+from cacapp.engine.wire import BEGUN, IDLE_EXIT, receive, send
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
@@ -36,7 +36,7 @@ def main() -> None:
             payload, item = requests.get(timeout=IDLE_S)
         except queue.Empty:
             os._exit(IDLE_EXIT)
-        outcome = timed(_perform, (payload, item))
+        outcome = timed(partial(_perform, results), (payload, item))
         with suppress(OSError):  # the coordinator is gone, and _listen ends this process
             send(results, (outcome.result, outcome.error, outcome.seconds, outcome.trace))
 
@@ -50,9 +50,11 @@ def _listen(given: BinaryIO, requests: queue.Queue[tuple[bytes, bytes]]) -> None
         os._exit(0)
 
 
-def _perform(request: tuple[bytes, bytes]) -> Any:
+def _perform(results: BinaryIO, request: tuple[bytes, bytes]) -> Any:
     payload, item = request
-    return load_work(payload)(pickle.loads(item))  # noqa: S301 from the coordinator
+    work = load_work(payload)
+    send(results, BEGUN)
+    return work(pickle.loads(item))  # noqa: S301 from the coordinator
 
 
 @lru_cache(maxsize=2)

@@ -42,13 +42,15 @@ def content(url: str) -> dict[str, list[str]]:
         "patient_id": {r["id"]: r["code"] for r in tables["patient"]},
         "slide_id": {r["id"]: r["barcode"] for r in tables["slide"]},
         "frame_id": {r["id"]: r["name"] for r in tables["frame"]},
-        "run_id": {r["id"]: (r["step"], r["fingerprint"]) for r in tables["run"]},
+        "run_id": {r["id"]: r["step"] for r in tables["run"]},
     }
     names["source_run_id"] = names["trained_from_run_id"] = names["run_id"]
     names["cell_id"] = {r["id"]: (names["frame_id"][r["frame_id"]], names["run_id"][r["run_id"]], r["label"]) for r in tables["cell"]}
     names["duplicate_of"] = names["cell_id"]
 
     def row(values: Any) -> str:
+        if values.get("source_run_id") is not None:  # its fingerprint holds the number of that run, an id
+            values = dict(values) | {"fingerprint": None}
         return repr({k: names[k].get(v) if k in names and v is not None else v for k, v in values.items() if k not in PASSING})
 
     return {name: sorted(map(row, rows)) for name, rows in tables.items() if name not in NOT_COMPARED and rows}
@@ -62,7 +64,9 @@ def half_done(url: str) -> list[str]:
 def _half_done(url: str) -> Iterator[str]:
     engine = opened(url)
     with engine.connect() as connection:
-        ledger = connection.execute(text("SELECT f.run_id, f.frame_id, f.status, r.step FROM run_frame f JOIN run r ON r.id = f.run_id")).all()
+        ledger = connection.execute(
+            text("SELECT f.run_id, f.frame_id, f.status, r.step FROM run_frame f JOIN run r ON r.id = f.run_id")
+        ).all()
         cells: dict[tuple[int, int], int] = {}
         for run, frame, n in connection.execute(text("SELECT run_id, frame_id, count(*) FROM cell GROUP BY run_id, frame_id")):
             cells[run, frame] = n

@@ -102,7 +102,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def test_a_run_killed_at_any_moment_is_resumed_to_the_rows_of_an_undisturbed_one(fresh: Callable[[], str], slide: Path) -> None:
-    chance = random.Random(SEED)  # noqa: S311 moments, no secrets
+    chance = random.Random(SEED)
     url = fresh()
     watched = start(url, *command(slide))
     begun(url, watched)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -102,11 +103,11 @@ def test_a_frame_whose_storage_hangs_costs_itself_after_the_timeout(cacapp: Caca
     assert cacapp("ingest", frames, *WHO).code == 0
     (frames / "frame00.ome.tif").unlink()
     os.mkfifo(frames / "frame00.ome.tif")
-    ended = cacapp("segment", "--segmenter", "coarse", "--workers", "2", "--frame-timeout", "8", "--retries", "0")
+    ended = cacapp("segment", "--segmenter", "coarse", "--workers", "2", "--frame-timeout", "6", "--retries", "0")
     assert ended.code == 3
     assert ledger(cacapp, 1) == {"frame00": ("quarantined", 1), "frame01": ("done", 1)}
     (error,) = ended.lines("error")
-    assert "frame00: took longer than --frame-timeout 8 s and was stopped" in error
+    assert "frame00: took longer than --frame-timeout 6 s and was stopped" in error
 
 
 class Deletes(Silent):
@@ -188,7 +189,7 @@ def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_fo
     ended = cacapp("runs", "resume", 1)
     assert ended.code == 0
     assert "segment S1: run 1, 2 of 2 frames (1 done before)" in ended.out
-    assert "count S1: run 2, 2 of 2 frames" in ended.out
+    assert re.search(r"count S1: run \d, 2 of 2 frames", ended.out)
     assert content(record_url) == content(str(tmp_path / "whole.db"))
     assert "finished (succeeded); nothing to resume" in cacapp("runs", "resume", 1).out
 
@@ -278,9 +279,7 @@ def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: st
     assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
 
 
-def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(
-    cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wall clocks go back by days between any two looks."""
     moment = datetime(2030, 1, 1)
     steps = iter(range(10**6))
