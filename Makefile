@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed
 BENCH_DATA ?= ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test lint audit bench clean
+.PHONY: help setup demo test soak lint audit bench clean
 
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
 	@echo "make demo    five simulated patients, from slides to reports"
 	@echo "make test    all tests"
+	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, and compares what resuming gives"
 	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
 	@echo "make audit   fails where a dependency has a known hole"
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
@@ -34,6 +35,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# kills, on each kind of database; a few seconds each
+SOAK_KILLS ?= 100
+
+soak: $(STAMP)
+	CACAPP_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest tests/e2e/test_kills.py -s
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
