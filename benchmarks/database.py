@@ -1,31 +1,41 @@
-"""Fill a database with generated cells through cacapp's own writes, and time writing and asking.
+"""Fill databases with generated cells through cacapp's own writes, and time writing and asking as they grow.
 
-    python benchmarks/database.py [--cells 100000] [--url PATH_OR_URL]
+    python benchmarks/database.py [--cells 10000 100000 1000000] [--database sqlite postgresql] [--url PATH_OR_URL]
 
 Frames of 350 cells; 8 signals, 4 counts and one call a cell; one frame a transaction, as in a run. Masks are the codes of ellipses
-the size of nuclei. Prints one line a figure and, with --json, one object.
+the size of nuclei. PostgreSQL is the server of the tests, but one that waits for the disk as any other does. Prints a table with a
+line for each size and kind of database and, with --json, one object for each.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy.exc import OperationalError
 
 from cacapp.db import calls, cells, runs, slides
 from cacapp.db.cell_queries import cells as ask_cells
 from cacapp.db.cell_queries import signals_of
 from cacapp.db.queries import call_totals, patients
 from cacapp.db.session import Database, Session, open_database
-from cacapp.db.tables import PatientResult
+from cacapp.db.superseded import size_bytes
+from cacapp.db.tables import PatientResult, Table
+from cacapp.steps.check import check
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the server of the tests
+from tests.postgres import start as start_server
+
+TABLES = frozenset(Table.metadata.tables)
 CELLS_PER_FRAME = 350
 FRAMES_PER_SLIDE = 20
 SIGNALS_PER_CHANNEL = 2
@@ -164,21 +174,41 @@ def timed(database: Database, question: Any) -> tuple[float, Any]:
     return best, answer
 
 
-def measure(url: str, cell_count: int) -> dict[str, float]:
+def size(database: Database) -> dict[str, int]:
+    """Bytes by table, its indexes included; "all": of the whole database."""
+    with database.reading() as session:
+        connection = session.connection()
+        if connection.dialect.name == "postgresql":
+            sizes = {t: connection.exec_driver_sql("SELECT pg_total_relation_size(%s::regclass)", (t,)).scalar_one() for t in TABLES}
+        else:
+            try:
+                pages = "SELECT coalesce(m.tbl_name, d.name), sum(d.pgsize) FROM dbstat d LEFT JOIN sqlite_master m ON m.name = d.name"
+                owners = f"{pages} GROUP BY 1"
+                sizes = {table: total for table, total in connection.exec_driver_sql(owners) if table in TABLES}
+            except OperationalError:  # an SQLite that was built without dbstat
+                sizes = {}
+        return {**sizes, "all": size_bytes(session)}
+
+
+def measure(url: str, cell_count: int) -> dict[str, Any]:
     """Fill the database at ``url`` and ask it."""
     database = open_database(url)
+    with database.reading() as session:
+        empty = size_bytes(session)
     written, seconds, cpu = fill(database, cell_count)
-    figures: dict[str, float] = {
+    sizes = size(database)
+    figures: dict[str, Any] = {
+        "database": database.engine.dialect.name,
         "cells": written,
         "signals": written * PROBES * SIGNALS_PER_CHANNEL,
         "write_seconds": seconds,
         "write_processor_seconds": cpu,
         "cells_per_minute": 60 * written / seconds,
+        "bytes_per_cell": (sizes["all"] - empty) / written,
+        "bytes_per_cell_by_table": {table: round(bytes_ / written, 1) for table, bytes_ in sizes.items() if table != "all"},
     }
-    if database.engine.dialect.name == "sqlite":
-        with database.engine.connect() as connection:
-            pages, size = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
-            figures["bytes_per_cell"] = pages * size / written
+    with database.reading() as session:
+        figures["mask_bytes"] = float(session.connection().exec_driver_sql("SELECT avg(length(mask)) FROM cell").scalar_one())
     figures["patients_seconds"], everyone = timed(database, patients)
     some = everyone[len(everyone) // 2].patient.code
     figures["cells_of_class_cac_seconds"], _ = timed(database, lambda session: ask_cells(session, patient=some, class_="cac"))
@@ -187,23 +217,67 @@ def measure(url: str, cell_count: int) -> dict[str, float]:
     figures["signals_of_a_cell_seconds"], dots = timed(database, lambda session: signals_of(session, first[-1].cell_id))
     if len(dots) != PROBES * SIGNALS_PER_CHANNEL:
         raise SystemExit(f"cell {first[-1].cell_id} has {len(dots)} signals, not {PROBES * SIGNALS_PER_CHANNEL}")
+    start = time.perf_counter()
+    checked = check(database, "none")
+    figures["check_seconds"] = time.perf_counter() - start
+    if checked.problems:
+        raise SystemExit(f"db check: {checked.problems[:3]}")
+    start = time.perf_counter()
+    database.compact()
+    figures["compact_seconds"] = time.perf_counter() - start
+    with database.reading() as session:
+        figures["bytes_per_cell_compacted"] = (size_bytes(session) - empty) / written
     database.dispose()
     return figures
 
 
+COLUMNS = (
+    ("database", "database", "{}"),
+    ("cells", "cells", "{:,}"),
+    ("cells_per_minute", "cells / min", "{:,.0f}"),
+    ("bytes_per_cell", "bytes / cell", "{:.0f}"),
+    ("bytes_per_cell_compacted", "compacted", "{:.0f}"),
+    ("patients_seconds", "patients, s", "{:.4f}"),
+    ("cells_of_class_cac_seconds", "CACs of a patient, s", "{:.4f}"),
+    ("signals_of_a_cell_seconds", "a cell's signals, s", "{:.4f}"),
+    ("check_seconds", "db check, s", "{:.1f}"),
+)
+
+
+def line(figures: dict[str, Any]) -> str:
+    return "| " + " | ".join(form.format(figures[name]) for name, _, form in COLUMNS) + " |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cells", type=int, default=100_000, help="cells to write")
-    parser.add_argument("--url", help="an empty database to fill; a temporary SQLite file by default")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--cells", type=int, nargs="+", default=[100_000], help="cells to write; each number gets a database of its own")
+    parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite"], help="kinds of database")
+    parser.add_argument("--url", help="one empty database to fill instead")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line, with further figures")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(options.url or str(Path(folder) / "benchmark.db"), options.cells)
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:38} {value:14,.4f}" if name.endswith("_seconds") else f"{name:38} {value:14,.0f}")
+    if not options.json:
+        print("| " + " | ".join(title for _, title, _ in COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    for figures in results(options):
+        print(json.dumps(figures) if options.json else line(figures), flush=True)
+
+
+def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    if options.url:
+        yield from (measure(options.url, cells) for cells in options.cells[:1])
+        return
+    server = start_server(durable=True) if "postgresql" in options.database else None
+    try:
+        for cell_count in options.cells:
+            if "sqlite" in options.database:
+                with tempfile.TemporaryDirectory() as folder:
+                    yield measure(str(Path(folder) / "benchmark.db"), cell_count)
+            if server is not None:
+                name = server.create()
+                yield measure(server.url(name), cell_count)
+                server.drop(name)
+    finally:
+        if server is not None:
+            server.stop()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ from psycopg import sql
 USER = "postgres"
 INSTALLED = "pginstall18"
 START_S = 30
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=100", "log_statement=none")
+SETTINGS = ("listen_addresses=", "max_connections=100")
+HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+"""What a server may do whose files are gone tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,11 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start() -> Postgres:
+def start(*, durable: bool = False) -> Postgres:
     """Make a server's files in a temporary folder, whose path is short enough for a socket, and start it.
+
+    Args:
+        durable: it waits for the disk, as servers that keep something do.
 
     Raises:
         RuntimeError: it does not start; says why.
@@ -88,7 +93,7 @@ def start() -> Postgres:
         (folder / "socket").mkdir(mode=0o700)
         if account:
             os.chown(folder / "socket", account["user"], account["group"])
-        options = [word for setting in SETTINGS for word in ("-c", setting)]
+        options = [word for setting in (*SETTINGS, *(() if durable else HASTE)) for word in ("-c", setting)]
         command = [programs / "postgres", "-D", folder / "data", "-k", folder / "socket", *options]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -116,7 +116,10 @@ def prune(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Delete runs that newer ones took the place of; what a latest result, signature, review, model or later run needs stays."""
+    """Delete runs that newer ones took the place of, and compact the database.
+
+    What a patient's latest result, a signature, a review, a model or a later run needs stays.
+    """
     from cacapp.db.session import open_database
     from cacapp.steps.prune import prune as work
 
@@ -128,14 +131,15 @@ def prune(
 
 
 def _pruned(done: PruneReport) -> str:
+    freed = f"freed {_size(max(done.bytes_before - done.bytes_after, 0))} of {_size(done.bytes_before)}"
     if not done.runs:
-        return "nothing to prune: no run is superseded"
+        return "nothing to prune: no run is superseded" + (f"; {freed} by compacting" if done.done else "")
     numbers = ", ".join(str(run.run_id) for run in reversed(done.runs))
     rows = f"{sum(done.rows.values()):,} rows ({done.rows.get('cell', 0):,} cells, {done.rows.get('signal', 0):,} signals)"
     what = f"run{'s' * (len(done.runs) > 1)} {numbers} with {rows}"
     if not done.done:
         return f"would delete {what}; cacapp db prune --yes does it, cacapp db backup FILE keeps a copy"
-    return f"deleted {what}; freed {_size(max(done.bytes_before - done.bytes_after, 0))} of {_size(done.bytes_before)}"
+    return f"deleted {what}; {freed}"
 
 
 def _size(size: int) -> str:

@@ -31,7 +31,7 @@ class PruneReport:
 
 
 def prune(db: Database, *, delete: bool, progress: Progress | None = None) -> PruneReport:
-    """Deletes the superseded runs in one transaction and compacts the database, or says what would go.
+    """Deletes the superseded runs in one transaction and compacts the database (where none is, too), or says what would go.
 
     What is superseded, see ``db.superseded``. Reports that were printed from a run that goes can no longer be traced to its cells;
     those of each patient's latest result, and signed ones, can.
@@ -51,15 +51,14 @@ def prune(db: Database, *, delete: bool, progress: Progress | None = None) -> Pr
                 _add(rows, delete_run(session.connection(), run, count_only=True))
                 progress.advance(f"run {run.run_id}")
             return PruneReport(tuple(runs), rows, False, before, before, time.perf_counter() - start)
-    if not runs:
-        return PruneReport((), {}, True, before, before, time.perf_counter() - start)
-    with db.rebuilding() as connection:
-        runs = superseded(connection)  # again: the record may have changed
-        progress.start("prune", len(runs))
-        for run in runs:
-            _add(rows, delete_run(connection, run))
-            progress.advance(f"run {run.run_id}")
-        delete_headers(connection, [run.run_id for run in runs])
+    if runs:
+        with db.rebuilding() as connection:
+            runs = superseded(connection)  # again: the record may have changed
+            progress.start("prune", len(runs))
+            for run in runs:
+                _add(rows, delete_run(connection, run))
+                progress.advance(f"run {run.run_id}")
+            delete_headers(connection, [run.run_id for run in runs])
     progress.start("compact", 1)
     db.compact()
     progress.advance()
