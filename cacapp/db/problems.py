@@ -26,6 +26,7 @@ _SQLITE_REASONS = (
     ("malformed", "is damaged; restore a backup"),
 )
 _POSTGRES_REASONS = {
+    "23505": _CLASH,  # a key that was free when this transaction looked; SQLite lets one write at a time
     "25006": _READ_ONLY,
     "40001": _CLASH,
     "40P01": _CLASH,

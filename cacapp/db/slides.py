@@ -156,11 +156,17 @@ def _channel_order(source: FrameSource) -> str:
 
 
 def _patient(session: Session, code: str) -> Patient:
-    patient = session.exec(select(Patient).where(Patient.code == code)).one_or_none()
-    if patient is None:
-        patient = Patient(code=code)
-        session.add(patient)
-        session.flush()
+    """The patient of that code, made where there is none; another program that makes the same one at this moment is waited for."""
+    wanted = select(Patient).where(Patient.code == code)
+    patient = session.exec(wanted).one_or_none()
+    if patient is not None:
+        return patient
+    try:
+        with session.begin_nested():
+            patient = Patient(code=code)
+            session.add(patient)
+    except IntegrityError:
+        return session.exec(wanted).one()
     return patient
 
 

@@ -18,6 +18,7 @@ from sqlmodel import select
 from cacapp.db import schema
 from cacapp.db.session import Database, migration_connection, open_database, status, upgrade
 from cacapp.db.tables import ControlSlide, Duplicate, PseudoLabel, SlideQuality, Table
+from cacapp.db.transfer import Content, content, tables
 from cacapp.errors import CacappError
 
 TABLES = set(Table.metadata.tables)
@@ -158,9 +159,16 @@ def test_results_survive_the_way_to_the_schema_without_ratios_and_back(
     assert _differences(record_url) == []
 
 
-def test_a_migration_that_fails_leaves_the_old_schema(
-    database: Database, record_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_migration_that_fails_half_way_leaves_the_old_schema_and_every_row(
+    database: Database, fill_slide: Callable[..., object], record_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fill_slide(database)
+
+    def rows() -> dict[str, Content]:
+        with database.reading() as session:
+            return {table.name: content(session.connection(), table, lambda _: None) for table in tables()}
+
+    before = rows()
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
     here = schema.migrations_folder()
@@ -168,7 +176,9 @@ def test_a_migration_that_fails_leaves_the_old_schema(
         (tmp_path / "migrations" / file).write_text((here / file).read_text())
     (versions / "9000_fails.py").write_text(
         f"from alembic import op\nrevision, down_revision = '9000', '{schema.head()}'\n"
-        "def upgrade():\n    op.drop_table('metric')\n    op.execute('INSERT INTO nowhere VALUES (1)')\n"
+        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal')\n    op.execute('CREATE TABLE made (x INTEGER)')\n"
+        "    with op.batch_alter_table('slide') as table:\n        table.drop_column('notes')\n"
+        "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
         "def downgrade():\n    pass\n"
     )
     monkeypatch.setattr(schema, "migrations_folder", lambda: tmp_path / "migrations")
@@ -180,6 +190,8 @@ def test_a_migration_that_fails_leaves_the_old_schema(
         monkeypatch.undo()
         schema.head.cache_clear()
     assert _tables(record_url) == TABLES | {"alembic_version"}
+    assert _differences(record_url) == []
+    assert rows() == before
     assert status(record_url).up_to_date
 
 

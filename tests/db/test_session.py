@@ -265,6 +265,51 @@ def test_two_writers_of_one_row_do_not_wait_for_each_other_for_ever(postgres_url
         assert session.execute(text("SELECT code FROM patient")).scalars().all() == ["P2"]
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
+def test_two_programs_that_register_slides_of_one_new_patient_share_the_patient(database: Database, record_url: str) -> None:
+    other = open_database(record_url)
+    found: list[int] = []
+
+    def register() -> None:
+        with other.session() as session:
+            found.append(slides.register_slide(session, "P1", "S2").patient_id)
+
+    with database.session() as session:
+        first = slides.register_slide(session, "P1", "S1").patient_id
+        thread = threading.Thread(target=register)
+        thread.start()
+        time.sleep(0.3)  # it waits
+        assert found == []
+    thread.join(30)
+    other.dispose()
+    assert found == [first]
+
+
+def test_one_slide_registered_twice_at_one_moment_is_one_line(postgres_url: str) -> None:
+    database, other = open_database(postgres_url), open_database(postgres_url)
+    problems: list[str] = []
+
+    def register() -> None:
+        try:
+            with other.session() as session:
+                slides.register_slide(session, "P2", "S1")
+        except CacappError as error:
+            problems.append(str(error))
+
+    with database.session() as session:
+        slides.register_slide(session, "P1", "S1")
+        thread = threading.Thread(target=register)
+        thread.start()
+        time.sleep(0.3)
+    thread.join(30)
+    (problem,) = problems
+    assert "run the command again" in problem
+    with database.reading() as session:
+        assert session.execute(text("SELECT code FROM patient")).scalars().all() == ["P1"]
+    database.dispose()
+    other.dispose()
+
+
 def test_a_reading_session_sees_one_moment(database: Database, record_url: str) -> None:
     other = open_database(record_url)
     with database.reading() as session:
@@ -327,9 +372,10 @@ def test_a_kill_while_the_database_is_made_leaves_one_that_opens(tmp_path: Path)
             assert session.execute(text("SELECT count(*) FROM patient_result")).scalar_one() == 0
 
 
-def test_processes_that_make_the_same_database_at_once_all_get_it(tmp_path: Path) -> None:
+def test_processes_that_make_the_same_database_at_once_all_get_it(database_kind: str, tmp_path: Path, postgres: Any) -> None:
     use = "import sys; from cacapp.db.session import open_database as o; s = o(sys.argv[1]).session(); s.__enter__()"
-    children = [subprocess.Popen([sys.executable, "-c", use, str(tmp_path / "shared.db")], stderr=subprocess.PIPE) for _ in range(2)]
+    url = str(tmp_path / "shared.db") if database_kind == "sqlite" else postgres.url(postgres.create())
+    children = [subprocess.Popen([sys.executable, "-c", use, url], stderr=subprocess.PIPE) for _ in range(2)]
     errors = [child.communicate()[1].decode() for child in children]
     assert errors == ["", ""]
 
