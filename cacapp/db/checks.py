@@ -11,6 +11,7 @@ from sqlalchemy import JSON, ForeignKey, Integer, Select, func, select
 from sqlmodel import Session
 
 from cacapp.db import rle
+from cacapp.db.runs import SUCCEEDED
 from cacapp.db.tables import Table
 
 _T = Table.metadata.tables
@@ -112,7 +113,7 @@ def ledger(session: Session) -> Iterator[Problem]:
     for (run, frame), status in state.items():
         where = f"run {run}, {name.get(frame, f'frame {frame}')}"
         step, source = runs[run].step, runs[run].source_run_id
-        if status == "pending" and runs[run].status == "succeeded":
+        if status == "pending" and runs[run].status in SUCCEEDED:
             yield Problem("ledger", f"{where}: pending, but the run has succeeded")
         if status == "done" and step in ("count", "pseudo-label"):
             wanted, there = cells.get((source, frame), 0), made[step].get((run, frame), 0)

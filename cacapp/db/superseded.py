@@ -16,6 +16,7 @@ from sqlalchemy import Table as SqlTable
 from sqlmodel import Session
 
 from cacapp.db.models import LINEAGE
+from cacapp.db.runs import SUCCEEDED
 from cacapp.db.tables import Table
 
 _T = Table.metadata.tables
@@ -44,7 +45,7 @@ def superseded(connection: Connection) -> list[Superseded]:
     )
     latest: dict[tuple[int, str], int] = {}
     for run in runs:
-        if run.status == "succeeded":
+        if run.status in SUCCEEDED:
             latest.setdefault((run.slide_id, run.step), run.id)
     kept = {run.id for run in runs if run.status == "running" or run.id >= latest.get((run.slide_id, run.step), 0)}
     kept |= set(_cited(connection))

@@ -50,5 +50,15 @@ def backup(db: Database, path: Path, progress: Progress | None = None) -> Backup
             copy(db, half, progress)
         with half.open("rb") as file:
             os.fsync(file.fileno())
-        os.link(half, path)  # unlike a rename, it never replaces a file that came meanwhile
+        _move(half, path)
     return BackupReport(path, path.stat().st_size, time.perf_counter() - start)
+
+
+def _move(half: Path, path: Path) -> None:
+    """Give the file its name, never in place of one that came meanwhile."""
+    try:
+        os.link(half, path)
+    except FileExistsError:
+        raise CacappError(f"{path} exists; name a new file, a backup never replaces one") from None
+    except OSError:  # a file system without hard links
+        half.rename(path)

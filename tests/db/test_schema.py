@@ -176,7 +176,8 @@ def test_a_migration_that_fails_half_way_leaves_the_old_schema_and_every_row(
         (tmp_path / "migrations" / file).write_text((here / file).read_text())
     (versions / "9000_fails.py").write_text(
         f"from alembic import op\nrevision, down_revision = '9000', '{schema.head()}'\n"
-        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal')\n    op.execute('CREATE TABLE made (x INTEGER)')\n"
+        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal')\n"
+        "    op.execute('CREATE TABLE made (x INTEGER)')\n"
         "    with op.batch_alter_table('slide') as table:\n        table.drop_column('notes')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
         "def downgrade():\n    pass\n"
