@@ -96,21 +96,23 @@ def damaged(masks: Sequence[bytes], pixels: Array) -> Array:
     bad: Array = sizes == 0
     if bad.all():
         return bad
-    owner = np.repeat(np.arange(len(masks)), sizes)
-    codes = np.frombuffer(b"".join(masks), np.uint8).astype(np.int64) - 48
+    owner = np.repeat(np.arange(len(masks), dtype=np.int32), sizes)
+    codes = np.frombuffer(b"".join(masks), np.uint8) - np.uint8(48)  # below 48 wraps to above 63
     last = codes & 0x20 == 0
     stops = np.cumsum(sizes)[~bad] - 1
-    bad[owner[(codes < 0) | (codes >= 64)]] = True
+    bad[owner[codes >= 64]] = True
     bad[owner[stops[~last[stops]]]] = True
     last[stops] = True  # a mask that breaks off must not run on into the next one
     ends = np.flatnonzero(last)
     starts = np.r_[0, ends[:-1] + 1]
-    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    bad[owner[place > 10]] = True
-    place = np.minimum(place, 10)
-    value = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
-    value -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * (place[ends] + 1)), 0)
+    long = ends - starts
     whose = owner[starts]
+    bad[whose[long > 10]] = True
+    value = (codes[starts] & 0x1F).astype(np.int64)
+    for place in range(1, min(int(long.max()), 10) + 1):  # most runs are one or two characters
+        some = np.flatnonzero(long >= place)
+        value[some] |= (codes[starts[some] + place] & 0x1F).astype(np.int64) << (5 * place)
+    value -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * (np.minimum(long, 10) + 1)), 0)
     number = np.arange(len(whose)) - np.searchsorted(whose, whose)
     for chain in (number % 2 == 1, (number % 2 == 0) & (number > 0)):  # from the fourth on, a run is a difference to the last but one
         total = np.cumsum(value[chain])
