@@ -21,6 +21,7 @@ from cacapp.cli import (
     demo,
     evaluate,
     export,
+    import_labels,
     ingest,
     plugins,
     pseudo_labels,
@@ -63,6 +64,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 app.command("run", rich_help_panel="From slides to results")(analyse.run)
 app.command("ingest", rich_help_panel="From slides to results")(ingest.ingest)
 app.command("segment", rich_help_panel="From slides to results")(analyse.segment)
+app.command("import-labels", rich_help_panel="From slides to results")(import_labels.import_labels)
 app.command("count", rich_help_panel="From slides to results")(analyse.count)
 app.command("report", rich_help_panel="From slides to results")(results.report)
 app.command("review", rich_help_panel="From slides to results")(review.review)

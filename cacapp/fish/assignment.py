@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cacapp.types import Array, Instance
+from cacapp.types import Array, Instance, SharedZone
 
 DOTS_AT_ONCE = 50_000  # bounds the memory of a frame full of specks
 
@@ -19,7 +19,7 @@ class Assignment:
     Attributes:
         cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
         other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is contested.
-            -1 where there is none.
+            -1 where there is none, ``UNCLAIMED`` where it is no nucleus of the frame.
         shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
     """
 
@@ -28,7 +28,9 @@ class Assignment:
     shared: Array
 
 
-def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested_px: float | None = None) -> Assignment:
+def assign(
+    yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested_px: float | None = None, zones: Sequence[SharedZone] = ()
+) -> Assignment:
     """Each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which lies on top.
 
     The distance of a dot to a mask is 0 inside it, else that to the centre of the mask's nearest pixel, px.
@@ -39,6 +41,7 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested
         tolerance_px: largest distance to the mask.
         contested_px: a dot is contested where its distance to a second mask plus its depth in the first (its distance to the nearest
             pixel that is not on it) is at most this; ``tolerance_px`` by default. A dot inside two masks always is.
+        zones: where nuclei may lie over each other; a dot of the owner in such a zone is contested too.
     """
     n = len(yx)
     cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
@@ -61,7 +64,25 @@ def assign(yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested
         second = second[(distance[second] == 0) | (distance[second] + depth <= reach_px)]
         other[start + dot[second]] = nucleus[second]
         shared[start + dot[second]] = distance[second] == 0
+    _contest(yx, cell, other, zones)
     return Assignment(cell, other, shared)
+
+
+def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[SharedZone]) -> None:
+    """Names the neighbour for dots that have none and lie in a zone of their nucleus."""
+    if not zones:
+        return
+    pixel = np.floor(np.asarray(yx, float) + 0.5).astype(np.int64)
+    order = np.argsort(cell, kind="stable")
+    owners = [z.owner for z in zones]
+    first, last = np.searchsorted(cell[order], owners), np.searchsorted(cell[order], owners, side="right")
+    for zone, start, stop in zip(zones, first.tolist(), last.tolist(), strict=True):
+        dots = order[start:stop]
+        x, y, w, h = zone.zone.bbox_xywh
+        row, col = pixel[dots, 0] - y, pixel[dots, 1] - x
+        here = (row >= 0) & (row < h) & (col >= 0) & (col < w) & (other[dots] == -1)
+        here[here] = zone.zone.mask[row[here], col[here]]
+        other[dots[here]] = zone.other
 
 
 def _depth(nucleus: Instance, yx: Array) -> float:

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from cacapp.fish.assay import Assay, Probe
 from cacapp.fish.assignment import Assignment, assign
 from cacapp.fish.bleed import bleed_through
-from cacapp.types import Array, Instance, Signals
+from cacapp.types import Array, Instance, SharedZone, Signals
 
 OUTSIDE = "outside"
 BELOW_MIN_SNR = "below_min_snr"
@@ -31,7 +31,8 @@ class Spots:
         snr, amplitude, sigma_px: (N,) float32, as the detector gave them.
         cell: (N,) int32, index into the frame's nuclei, -1 outside all of them.
         reason: (N,) object: None for a dot that counts, else one of ``REASONS``, the first that applied in that order.
-        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none.
+        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none, ``UNCLAIMED`` where it could
+            belong to something that is no nucleus of the frame.
         shared: (N,) bool, the dot lies inside both masks of two overlapping nuclei.
         slack: (N,) float32, SNR by which the dot clears what it had to in order to count; negative: what it is short of that. -inf for a
             dot that counts under no evidence of its own: outside, bleed-through, debris.
@@ -57,12 +58,16 @@ class Spots:
 
     @property
     def contested(self) -> Array:
-        """(N,) bool, the dot could belong to two nuclei."""
-        return np.asarray(self.other >= 0)
+        """(N,) bool, the dot could belong to something other than its nucleus."""
+        return np.asarray(self.other != -1)
 
 
 def judge_spots(
-    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay
+    candidates: Mapping[str, Signals],
+    nuclei: Sequence[Instance],
+    pixel_size_um: float | None,
+    assay: Assay,
+    zones: Sequence[SharedZone] = (),
 ) -> dict[str, Spots]:
     """Assigns every candidate dot to its nucleus and decides whether it counts.
 
@@ -76,6 +81,7 @@ def judge_spots(
         candidates: dots by channel, in the frame's coordinates, one entry for each probe of the assay and no other.
         nuclei: the frame's instances; ``Spots.cell`` is the index into them.
         pixel_size_um: edge length of a pixel in µm, None where unknown.
+        zones: where nuclei may lie over each other: counted dots there are contested.
 
     Raises:
         ValueError: the candidates' channels are not the assay's.
@@ -84,7 +90,7 @@ def judge_spots(
         raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
     diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
     bleed = bleed_through(candidates, assay, diameter_px)
-    assigned, codes = _assign_all(candidates, nuclei, assay, diameter_px), {}
+    assigned, codes = _assign_all(candidates, nuclei, assay, diameter_px, zones), {}
     for probe in assay.probes:
         dots, a = candidates[probe.channel], assigned[probe.channel]
         code = np.zeros(len(dots), np.int8)
@@ -133,7 +139,7 @@ def count_range(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tupl
         s = spots[channel]
         contested = s.counts & s.contested
         low[:, column] -= np.bincount(s.cell[contested], minlength=n_nuclei)
-        high[:, column] += np.bincount(s.other[contested], minlength=n_nuclei)
+        high[:, column] += np.bincount(s.other[contested & (s.other >= 0)], minlength=n_nuclei)
     return low, high
 
 
@@ -163,10 +169,12 @@ def flip_costs(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple
     return lose, gain
 
 
-def _assign_all(candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float) -> dict[str, Assignment]:
+def _assign_all(
+    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float, zones: Sequence[SharedZone]
+) -> dict[str, Assignment]:
     """The assignment of each channel's dots, made in one go: the masks are laid out once."""
     rim_px, contested_px = (d * diameter_px for d in (assay.signals.rim_tolerance_diameters, assay.signals.contested_diameters))
-    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, contested_px)
+    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, contested_px, zones)
     parts, start = {}, 0
     for channel in assay.channels:
         part = slice(start, start + len(candidates[channel]))

@@ -16,8 +16,11 @@ from sqlmodel import Session
 from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import SignalDetector
+from cacapp.arrays.background import levels
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
+from cacapp.arrays.shared_zone import shared_zones
+from cacapp.arrays.unclaimed import unclaimed
 from cacapp.db.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells import read_cells
 from cacapp.db.queries import latest_run, missing_frames
@@ -171,7 +174,9 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
     candidates = dict(zip(assay.channels, found, strict=True))
-    spots = judge_spots(candidates, task.nuclei, pixel, assay)
+    grey = levels(dapi)
+    zones = shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey))
+    spots = judge_spots(candidates, task.nuclei, pixel, assay, zones)
     n = len(task.nuclei)
     counts = count_signals(spots, n, assay)
     gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)

@@ -108,10 +108,17 @@ def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame
     frame = open_frame(source)
     dapi = frame.channel(DAPI)
     prompts = guard.prompt(algorithms.prompter, dapi, frame.pixel_size_um) if algorithms.prompter else Prompts.empty()
-    instances = guard.segment(algorithms.segmenter, dapi, prompts, frame.pixel_size_um)
-    shapes = shapes_of(instances, frame.height_px, frame.width_px, frame.pixel_size_um)
+    return described(dapi, guard.segment(algorithms.segmenter, dapi, prompts, frame.pixel_size_um), frame.pixel_size_um, algorithms.filters)
+
+
+def described(
+    dapi: Array, instances: list[Instance], pixel_size_um: float | None, filters: Sequence[InstanceFilter] = ()
+) -> SegmentedFrame:
+    """Nuclei with their shapes, their focus and the filters' verdicts, as a segmentation stores them. dapi: (Y, X)."""
+    height_px, width_px = dapi.shape
+    shapes = shapes_of(instances, height_px, width_px, pixel_size_um)
     verdicts, limits = {}, {}
-    for one in algorithms.filters:
+    for one in filters:
         verdicts[one.name], limits[one.name] = guard.judge(one, shapes)
     return SegmentedFrame(
         instances, shapes, centroids(instances), focus_of(dapi, instances), verdicts, limits, saturated_share(dapi, instances)
@@ -158,12 +165,13 @@ def _job(
         frames=frames,
         work=work,
         item=frame_source,
-        write=_write,
-        warn=_warning,
+        write=write_segmented,
+        warn=warning_of,
     )
 
 
-def _write(session: Session, run_id: int, frame: FrameRow, result: SegmentedFrame) -> tuple[int, dict[str, Any]]:
+def write_segmented(session: Session, run_id: int, frame: FrameRow, result: SegmentedFrame) -> tuple[int, dict[str, Any]]:
+    """Stores a frame's cells; returns their number, and details for the ledger."""
     rejected = list(zip(*result.verdicts.values(), strict=True)) if result.verdicts else [() for _ in result.instances]
     reasons = [next((r for r in row if r is not None), None) for row in rejected]
     frame_id = cast(int, frame.id)
@@ -174,7 +182,8 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: SegmentedFram
     return len(result.instances), {"limits": result.limits, "saturated_share": round(result.saturated_share, 5), "focus": sharpness}
 
 
-def _warning(frame: FrameRow, result: SegmentedFrame) -> str | None:
+def warning_of(frame: FrameRow, result: SegmentedFrame) -> str | None:
+    """A line about the frame's nuclei worth a person's attention, or None."""
     if not result.instances:
         return "no nuclei found in DAPI"
     if result.saturated_share > SATURATED_WARNING:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cacapp.fish.assignment import assign
-from cacapp.types import Instance
+from cacapp.types import UNCLAIMED, Instance, SharedZone
 
 
 def disk(y: float, x: float, radius: float) -> Instance:
@@ -101,3 +101,14 @@ def test_assignment_agrees_with_a_search_over_every_pixel(seed: int, tolerance: 
         assert (a.other[i] >= 0) == contested
         if near:
             assert distances[a.cell[i]] == min(distances)
+
+
+def test_a_dot_in_a_zone_that_a_neighbour_claims_is_contested_whoever_the_neighbour_is() -> None:
+    nuclei = [square(10, 10, 40), square(10, 60, 40)]
+    zone = np.zeros((40, 40), bool)
+    zone[:, 25:] = True
+    left = Instance((10, 10, 40, 40), zone)
+    dots = yx((20, 20), (20, 40), (20, 70))
+    assert assign(dots, nuclei, 2).other.tolist() == [-1, -1, -1]
+    assert assign(dots, nuclei, 2, zones=[SharedZone(0, 1, left)]).other.tolist() == [-1, 1, -1]
+    assert assign(dots, nuclei, 2, zones=[SharedZone(0, UNCLAIMED, left)]).other.tolist() == [-1, UNCLAIMED, -1]

@@ -112,7 +112,7 @@ def test_dearer_changes_never_narrow_a_margin(counts, lose, gain) -> None:
 
 
 def test_a_cac_below_the_assays_margin_is_uncertain() -> None:
-    strict = KATZ.model_copy(update={"signals": KATZ.signals.model_copy(update={"min_cac_margin": 3.0})})
+    strict, lenient = (KATZ.model_copy(update={"signals": KATZ.signals.model_copy(update={"min_cac_margin": m})}) for m in (3.0, 0.0))
     counts, gain = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [3, 2, 2, 2]]), np.full((3, 4), INF)
     lose = np.array([[2.0, 9, 9, 9], [4.0, 9, 9, 9], [1.0, 9, 9, 9]])
     calls = call_cells(counts, np.ones(3, bool), strict, lose=lose, gain=gain)
@@ -121,7 +121,7 @@ def test_a_cac_below_the_assays_margin_is_uncertain() -> None:
         ("cac", True, None),
         ("gain", False, None),
     ]
-    assert [c.is_cac for c in call_cells(counts, np.ones(3, bool), KATZ, lose=lose, gain=gain)] == [True, True, False]
+    assert [c.is_cac for c in call_cells(counts, np.ones(3, bool), lenient, lose=lose, gain=gain)] == [True, True, False]
 
 
 def test_a_cell_that_contested_signals_make_a_cac_is_uncertain_and_goes_to_review() -> None:

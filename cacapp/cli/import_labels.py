@@ -1,0 +1,32 @@
+"""``cacapp import-labels``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cacapp.cli import options as o
+from cacapp.cli.analyse import finish
+from cacapp.cli.console import progress
+
+
+def import_labels(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Label images, one a frame: FRAME_labels.tif, FRAME_cp_masks.png ...")],
+    slide: Annotated[str, typer.Option("--slide", help="Barcode of the slide.")],
+    origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; kept with the run.")] = "labels",
+    force: o.Force = False,
+    workers: o.Workers = 1,
+    db: o.Db = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Nuclei drawn elsewhere (Cellpose, StarDist, QuPath, a person), as a segmentation of the slide; count goes on from it."""
+    from cacapp.db.session import open_database
+    from cacapp.engine import Engine
+    from cacapp.steps.import_labels import import_labels as step
+
+    with progress(quiet) as bar, Engine(workers) as engine:
+        report = step(open_database(db, create=False), folder, slide, origin=origin, force=force, engine=engine, progress=bar)
+    finish([report], json, quiet)

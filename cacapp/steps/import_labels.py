@@ -1,0 +1,148 @@
+"""Step ``import-labels``: nuclei from another program or a person, as label images, as a segmentation of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from sqlmodel import Session
+
+from cacapp import __version__
+from cacapp.arrays.regions import instances_of
+from cacapp.db.runs import fingerprint
+from cacapp.db.session import Database
+from cacapp.db.slides import frame_source, frames_of
+from cacapp.db.tables import FrameRow, Slide
+from cacapp.engine import Engine
+from cacapp.errors import CacappError, UsageError
+from cacapp.frames import open_frame
+from cacapp.frames.digest import sha256_of
+from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
+from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.progress import Progress, RunReport, Silent
+from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
+from cacapp.steps.select import chosen_slides
+from cacapp.types import DAPI, FrameSource
+
+SUFFIXES = (".tif", ".tiff", ".png")
+ENDINGS = (LABELS_SUFFIX, "_masks", "_cp_masks", "")  # "_cp_masks" is Cellpose's
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSource:
+    """A frame and the file with its labels, with the SHA-256 it had when the run began."""
+
+    source: FrameSource
+    labels: Path
+    labels_sha256: str
+
+
+def import_labels(
+    db: Database,
+    folder: Path,
+    barcode: str,
+    *,
+    origin: str,
+    force: bool = False,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Takes the nuclei of a slide from label images (0 background, a number a nucleus), one file a frame, as a segment run.
+
+    A frame's labels are ``FRAME_labels``, ``FRAME_masks``, ``FRAME_cp_masks`` or ``FRAME`` with .tif, .tiff or .png; frames without
+    any are left out with a warning. No filter judges the nuclei: someone else already has.
+
+    Args:
+        origin: who or what drew them; stored with the run.
+
+    Raises:
+        UsageError: no such folder or slide, no labels for any frame, or two files for one; nothing is written.
+    """
+    progress = progress or Silent()
+    if not origin.strip():
+        raise UsageError("--origin is empty: name the program or person the labels are from")
+    with db.reading() as session:
+        slide = chosen_slides(session, [barcode], None)[0]
+        frames = frames_of(session, cast(int, slide.id))
+    if not frames:
+        raise CacappError(f"slide {barcode} has no frames; add some with: cacapp ingest PATH... --slide {barcode}")
+    files = {f.name: found for f in frames if (found := labels_of(folder, f.name)) is not None}
+    if not files:
+        raise UsageError(f"{folder}: no labels for any frame of slide {barcode}; the first would be {frames[0].name}{LABELS_SUFFIX}.tif")
+    for frame in frames:
+        if frame.name not in files:
+            progress.warn(f"slide {barcode}, frame {frame.name}: no labels in {folder}; the frame is left out")
+    digests = {name: sha256_of(path) for name, path in files.items()}
+    chosen = [f for f in frames if f.name in files]
+    progress.start("import labels", len(chosen))
+    job = _job(slide, chosen, files, digests, origin)
+    return carry_out(db, job, force=force, engine=engine or Engine(), progress=progress)
+
+
+def labels_of(folder: Path, frame: str) -> Path | None:
+    """The file with a frame's labels, None where there is none.
+
+    Raises:
+        UsageError: no such folder, or several files that could be meant.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    stem = frame.removesuffix(".ome")
+    for ending in ENDINGS:
+        found = [path for suffix in SUFFIXES if (path := folder / f"{stem}{ending}{suffix}").is_file()]
+        if len(found) > 1:
+            raise UsageError(f"frame {frame}: its labels could be {found[0].name} or {found[1].name} in {folder}; keep one")
+        if found:
+            return found[0]
+    return None
+
+
+def labelled_frame(task: LabelledSource) -> SegmentedFrame:
+    """Opens a frame and its labels. Raises CacappError for labels of another size, a mask that does not part nuclei, or a changed file."""
+    if sha256_of(task.labels) != task.labels_sha256:
+        raise CacappError(f"{task.labels}: changed since the import began; import again")
+    frame = open_frame(task.source)
+    labels, dapi = read_labels(task.labels), frame.channel(DAPI)
+    if labels.shape != dapi.shape:
+        raise CacappError(f"{task.labels}: {labels.shape[::-1]} px, the frame is {dapi.shape[::-1]} px")
+    if looks_like_a_foreground_mask(labels):
+        raise CacappError(f"{task.labels}: all nuclei have the same number, they are not told apart; export instance labels")
+    # numbers may be anything up to 64 bits: they are made consecutive, in their order
+    values, inverse = np.unique(labels, return_inverse=True)
+    numbers = (inverse.reshape(labels.shape) + (0 if values[0] == 0 else 1)).astype(np.int32)
+    return described(dapi, instances_of(numbers), frame.pixel_size_um)
+
+
+def _job(
+    slide: Slide, frames: Sequence[FrameRow], files: dict[str, Path], digests: dict[str, str], origin: str
+) -> Job[LabelledSource, SegmentedFrame]:
+    record = {
+        "kind": "labels",
+        "name": origin,
+        "distribution": "cacapp",
+        "version": __version__,
+        "params": {"files": {name: str(path.resolve()) for name, path in files.items()}},
+        "weights_sha256": None,
+    }
+    return Job(
+        slide_id=cast(int, slide.id),
+        barcode=slide.barcode,
+        step="segment",
+        fingerprint=fingerprint(
+            step="import-labels", inputs=[(f.name, f.sha256, f.scene, f.projection, digests[f.name]) for f in frames], origin=origin
+        ),
+        run={"algorithms": {"chosen": [record]}, "params": {"labels_sha256": digests}},
+        frames=frames,
+        work=labelled_frame,
+        item=partial(_item, files=files, digests=digests),
+        write=write_segmented,
+        warn=warning_of,
+    )
+
+
+def _item(session: Session, frame: FrameRow, *, files: dict[str, Path], digests: dict[str, str]) -> LabelledSource:
+    return LabelledSource(frame_source(session, frame), files[frame.name], digests[frame.name])

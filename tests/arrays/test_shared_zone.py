@@ -1,0 +1,94 @@
+"""Signals where two nuclei lie over each other could be either's: the lens is found by its light, or by the bite it leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cacapp.arrays.background import levels
+from cacapp.arrays.shared_zone import shared_zones
+from cacapp.arrays.unclaimed import unclaimed
+from cacapp.types import UNCLAIMED, Array, Instance, SharedZone
+
+SHAPE = (200, 260)
+YY, XX = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def disk(y: float, x: float, r: float) -> Array:
+    return np.asarray((YY - y) ** 2 + (XX - x) ** 2 <= r**2)
+
+
+def instance(mask: Array) -> Instance:
+    rows, cols = np.nonzero(mask)
+    top, left = rows.min(), cols.min()
+    crop = mask[top : rows.max() + 1, left : cols.max() + 1]
+    return Instance((int(left), int(top), crop.shape[1], crop.shape[0]), crop)
+
+
+def painted(zone: SharedZone) -> Array:
+    """The zone in the frame, (Y, X) bool."""
+    x, y, _, _ = zone.zone.bbox_xywh
+    canvas = np.zeros((SHAPE[0] + 100, SHAPE[1] + 100), bool)
+    h, w = zone.zone.mask.shape
+    canvas[y + 50 : y + 50 + h, x + 50 : x + 50 + w] = zone.zone.mask
+    return canvas[50 : 50 + SHAPE[0], 50 : 50 + SHAPE[1]]
+
+
+LEFT, RIGHT = disk(100, 90, 36), disk(100, 140, 36)
+LENS = LEFT & RIGHT
+
+
+def light(left: float, right: float, noise: float = 20) -> Array:
+    grey = 100 + left * LEFT + right * RIGHT
+    return np.asarray(grey + np.random.default_rng(5).normal(0, noise, SHAPE), np.float32)
+
+
+@pytest.mark.parametrize(("left", "right"), [(3000, 3000), (6000, 2000), (2000, 6000)])
+def test_the_lens_of_two_nuclei_is_found_by_the_light_of_both(left: float, right: float) -> None:
+    zones = shared_zones(light(left, right), [instance(LEFT), instance(RIGHT & ~LEFT)], 100)
+    [zone] = [z for z in zones if (z.owner, z.other) == (0, 1)]
+    found = painted(zone) & LEFT
+    assert (found & LENS).sum() > 0.97 * LENS.sum()
+    assert (found & ~LENS).sum() < 0.12 * LEFT.sum()
+
+
+def test_nuclei_that_only_touch_share_no_depth() -> None:
+    left, right = disk(100, 70, 36), disk(100, 143, 36)
+    grey = np.asarray(100 + 3000 * left + 3000 * right + np.random.default_rng(5).normal(0, 20, SHAPE), np.float32)
+    zones = shared_zones(grey, [instance(left), instance(right)], 100)
+    assert all((painted(z) & disk(100, 70, 30)).sum() == 0 for z in zones if z.owner == 0)
+
+
+def test_a_bitten_outline_goes_on_under_its_neighbour_however_dim_it_is() -> None:
+    """The neighbour's light is lost in texture; its hull still covers what the bite took, at least to the chord."""
+    square = (np.abs(YY - 100) < 30) & (XX > 120) & (XX < 180)
+    zones = shared_zones(light(6000, 0, noise=1500), [instance(LEFT), instance(square & ~LEFT)], 100)
+    [zone] = [z for z in zones if (z.owner, z.other) == (0, 1)]
+    assert painted(zone)[100, 123]
+
+
+def test_a_thin_appendage_belongs_to_nobody_for_sure() -> None:
+    hook = (np.abs(YY - 100) < 5) & (XX >= 120) & (XX < 150)
+    [zone] = shared_zones(light(3000, 0), [instance(LEFT | hook)], 100)
+    assert (zone.owner, zone.other) == (0, UNCLAIMED)
+    assert painted(zone)[100, 145]
+    assert not painted(zone)[100, 90]
+    assert shared_zones(light(3000, 0), [instance(LEFT)], 100) == []
+
+
+def test_a_nucleus_that_segmentation_left_out_contests_its_neighbours_lens() -> None:
+    grey = light(3000, 3000)
+    nuclei = [instance(LEFT)]
+    [left_out] = unclaimed(grey, nuclei, levels(grey))
+    area, expected = left_out.mask.sum(), (RIGHT & ~LEFT).sum()
+    assert abs(area - expected) < 0.2 * expected
+    zones = [z for z in shared_zones(grey, nuclei, 100, [left_out]) if z.other == UNCLAIMED]
+    assert any(painted(z)[100, 115] for z in zones)
+
+
+def test_a_nucleus_own_glow_is_not_unclaimed() -> None:
+    import cv2
+
+    grey = cv2.GaussianBlur(light(3000, 0), (0, 0), 4)
+    assert unclaimed(grey, [instance(disk(100, 90, 33))], levels(grey)) == []
+    assert unclaimed(grey, [], levels(grey)) == []
