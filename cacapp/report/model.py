@@ -161,6 +161,7 @@ class FlaggedCell:
         counts: signals by probe channel.
         margin: SNR by which the dots would have to change to turn a CAC into no CAC or back; None where no small change does.
         pictures: "composite" and the channels, in the order they are shown; empty where the cell is listed only.
+        reviewed: who decided on it and what it was before, in words; None where nobody has.
     """
 
     cell_id: int
@@ -178,6 +179,7 @@ class FlaggedCell:
     margin: float | None = None
     area_um2: float | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+    reviewed: str | None = None
 
     @property
     def pattern(self) -> str:
@@ -258,6 +260,66 @@ class SlideQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingLine:
+    """Who read a slide, in which position ("first", "second", "adjudication")."""
+
+    slide: str
+    position: str
+    reader: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementLine:
+    """How two readings of a slide agree: cells compared, those with the same label, Cohen's kappa (None where not defined), open ones."""
+
+    slide: str
+    cells: int
+    same: int
+    kappa: float | None
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """A signature. ``sha256``: of all that was signed; ``reopened``: the amendment's reason, None while it holds."""
+
+    signer: str
+    signed_at: datetime
+    software: str
+    sha256: str
+    comment: str | None = None
+    reopened: str | None = None
+    reopened_by: str | None = None
+    of_this_result: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSummary:
+    """What people made of the software's calls.
+
+    Attributes:
+        verdict, result: the software's, before review; the report's own are those after it.
+        decided, changed, open: cells a person decided, those whose class is another now, flagged ones nobody decided.
+        signatures: oldest first.
+    """
+
+    verdict: str
+    result: ResultNumbers
+    decided: int
+    changed: int
+    open: int
+    readings: tuple[ReadingLine, ...] = ()
+    agreement: tuple[AgreementLine, ...] = ()
+    signatures: tuple[SignatureLine, ...] = ()
+
+    @property
+    def signed(self) -> SignatureLine | None:
+        """The signature that holds for this result, if one does."""
+        last = self.signatures[-1] if self.signatures else None
+        return last if last is not None and last.reopened is None and last.of_this_result else None
+
+
+@dataclass(frozen=True, slots=True)
 class PatientReport:
     """All that one patient's page shows.
 
@@ -268,6 +330,8 @@ class PatientReport:
         controls_left_out: registered controls that were counted otherwise, or not yet.
         quality: of the slides, by barcode; none where they were counted before it was measured.
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
+        review: who decided what, beside the software's own result; None where nobody has looked yet. With it, all other numbers are
+            those after review.
     """
 
     patient_code: str
@@ -288,6 +352,7 @@ class PatientReport:
     budget: ErrorBudget | None = None
     controls_left_out: int = 0
     quality: tuple[SlideQuality, ...] = ()
+    review: ReviewSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,10 @@ def caveats(report: PatientReport) -> list[str]:
         )
     if result.needs_review:
         waits = "waits" if result.needs_review == 1 else "wait"
-        found.append(f"{plural(result.needs_review, 'cell')} {waits} for a person's look; all calls on this page are the software's.")
+        whose = "all calls on this page are the software's" if report.review is None else "their calls are the software's"
+        found.append(f"{plural(result.needs_review, 'cell')} {waits} for a person's look; {whose}.")
+    if report.review is not None and report.review.open > result.needs_review:
+        found.append(f"{plural(report.review.open, 'flagged cell')} not decided by a person yet: the result is not final.")
     return found
 
 

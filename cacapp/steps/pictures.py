@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from cacapp.db.cell_queries import CellRow, signals_of
+from cacapp.db.cell_queries import CellRow, SignalRecord, signals_of
 from cacapp.db.cells import CellRecord, read_cells
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.errors import CacappError
+from cacapp.fish.review import Dot, State, counts_now
 from cacapp.frames import open_frame
 from cacapp.report.contrast import ContrastLimits, contrast_limits
 from cacapp.report.figures import SignalMark, cell_crops, cell_window, frame_overview, window_side_px
@@ -31,10 +32,12 @@ def draw(
     frames: Sequence[FrameRow],
     slides: Mapping[int, Slide],
     progress: Progress,
+    states: Mapping[int, State] | None = None,
 ) -> tuple[Pictures, Overviews, tuple[ContrastLimits, ...]]:
     """Pictures by cell id, overviews by (slide, frame), and the contrast limits of each slide.
 
-    The most urgent flagged cells and the first frames with CACs are drawn, as many as the page holds.
+    The most urgent flagged cells and the first frames with CACs are drawn, as many as the page holds. ``states``: cells as people left
+    them, by id.
     """
     pictures: Pictures = {}
     overviews: Overviews = {}
@@ -59,7 +62,7 @@ def draw(
             with db.reading() as session:
                 records = {c.id: c for c in read_cells(session, mine[0].segment_run_id, cast(int, row.id))}
             if chosen:
-                pictures |= cell_pictures(db, frame, chosen, records, limits)
+                pictures |= cell_pictures(db, frame, chosen, records, limits, states=states)
             if (slide.barcode, row.name) in drawn_frames:
                 overviews[slide.barcode, row.name] = _frame(frame, mine, records, limits)
     return pictures, overviews, tuple(contrast)
@@ -87,8 +90,9 @@ def cell_pictures(
     records: Mapping[int, CellRecord],
     limits: ContrastLimits,
     encoding: str = "webp",
+    states: Mapping[int, State] | None = None,
 ) -> Pictures:
-    """Pictures of cells of one frame by cell id, all at one magnification; ``records`` hold their masks."""
+    """Pictures of cells of one frame by cell id, all at one magnification; ``records`` hold their masks, ``states`` what people edited."""
     planes = planes_of(frame)
     side = window_side_px([records[r.cell_id].instance.bbox_xywh for r in chosen])
     result: Pictures = {}
@@ -98,10 +102,19 @@ def cell_pictures(
         crops = {name: plane[top : top + height, left : left + width] for name, plane in planes.items()}
         with db.reading() as session:
             dots = signals_of(session, row.cell_id, row.run_id)
-        marks = [SignalMark(d.channel, d.yx[0] - top, d.yx[1] - left, d.sigma_px, d.reason is None) for d in dots]
+        state = (states or {}).get(row.cell_id)
+        marks = [SignalMark(d.channel, d.yx[0] - top, d.yx[1] - left, d.sigma_px, _counts(d, state)) for d in dots]
+        marks += [SignalMark(a.channel, a.y_px - top, a.x_px - left) for a in (state.added if state else ()) if a.number is None]
         mask = _pasted(nucleus.mask, nucleus.bbox_xywh, (left, top, width, height))
         result[row.cell_id] = cell_crops(crops, mask, marks, limits, pixel_size_um=frame.pixel_size_um, encoding=encoding)
     return result
+
+
+def _counts(dot: SignalRecord, state: State | None) -> bool:
+    """Whether a dot counts, by the software or after a person's edits."""
+    if state is None:
+        return dot.reason is None
+    return counts_now(state, Dot(dot.channel, dot.number, *dot.yx, dot.reason is None))
 
 
 def _pasted(mask: Array, bbox_xywh: tuple[int, int, int, int], window: tuple[int, int, int, int]) -> Array:

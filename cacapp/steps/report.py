@@ -45,6 +45,7 @@ from cacapp.steps.pictures import draw
 from cacapp.steps.progress import Progress, Silent
 from cacapp.steps.qc import GRADES, SlideMarks, quality_of
 from cacapp.steps.result import MIN_EVALUABLE, counted_otherwise
+from cacapp.steps.review_outcome import outcome_of
 from cacapp.types import DAPI
 
 
@@ -103,7 +104,9 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
         criteria = _criteria(assay, session.get_one(Run, result.run_id))
         slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
-        rows = [row for run in counted for row in cells(session, run_id=run.id)]
+        machine = [row for run in counted for row in cells(session, run_id=run.id)]
+        outcome = outcome_of(session, result)
+        rows = [outcome.applied(row) for row in machine]
         failed = _failed_frames(session, slides, counted)
         frames = list(
             session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.slide_id), col(FrameRow.name)))
@@ -116,19 +119,20 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         budget = budget_of(session, result)
         quality = tuple(_quality(s) for s in quality_of(session, result))
         provenance = tuple(_provenance(session, run, slides) for run in counted)
-    shown = [row for row in rows if row.evaluable and (row.is_cac or row.needs_review)]
+    flagged = {row.cell_id for row in machine if row.evaluable and (row.is_cac or row.needs_review)}
+    shown = [row for row in rows if (row.evaluable and (row.is_cac or row.needs_review)) or row.cell_id in flagged]
     pixel_size = {cast(int, f.id): f.pixel_size_um for f in frames}
     report = PatientReport(
         patient_code=summary.patient.code,
         created_at=datetime.now(UTC),
         app_version=__version__,
-        verdict=result.verdict,
-        verdict_without_polyploid=result.verdict_without_polyploid,
+        verdict=outcome.reviewed.verdict,
+        verdict_without_polyploid=outcome.reviewed.verdict_without_polyploid,
         criteria=criteria,
-        result=numbers(result),
+        result=outcome.numbers(numbers(result)),
         slides=tuple(_slide_summary(s, rows, frames, failed) for s in slides.values()),
         patterns=_patterns(rows, assay),
-        flagged=tuple(_flagged(row, assay, pixel_size[row.frame_id]) for row in shown),
+        flagged=tuple(replace(_flagged(row, assay, pixel_size[row.frame_id]), reviewed=outcome.words(row.cell_id)) for row in shown),
         frames=tuple(_overview(f, slides, rows) for f in frames),
         failed_frames=failed,
         provenance=tuple(p for pair in provenance for p in pair),
@@ -136,8 +140,9 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         budget=budget.known,
         controls_left_out=len(budget.left_out),
         quality=quality,
+        review=outcome.summary(numbers(result), result.verdict),
     )
-    pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress)
+    pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress, outcome.states)
     return replace(
         report,
         flagged=tuple(replace(c, pictures=pictures.get(c.cell_id, {})) for c in report.flagged),

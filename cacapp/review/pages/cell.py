@@ -78,7 +78,7 @@ def details(session: Session, desk: Desk, tray: Tray, visitor: Visitor, cell_id:
     (card,) = cards(session, desk, tray, [cell_id], context=True)
     ids = tray.ids(group)
     if cell_id not in ids:  # decided meanwhile, or opened from elsewhere
-        ids = tray.ids("all")
+        group, ids = "all", tray.ids("all")
     place = ids.index(cell_id)
     history = reviews_of_cell(session, cell_id, run_id, tray.view.shown)
     call = session.connection().execute(CALL.select().where(CALL.c.cell_id == cell_id, CALL.c.run_id == run_id)).mappings().one()

@@ -20,6 +20,10 @@
   for (const [key, steps] of [["ArrowRight", () => 1], ["ArrowLeft", () => -1], ["ArrowDown", columns], ["ArrowUp", () => -columns()], ["j", () => 1], ["k", () => -1]]) {
     Review.onKey(key, () => move(steps()));
   }
+  const count = (name, step) => {
+    const place = document.querySelector(`[data-size-of="${CSS.escape(name)}"]`);
+    if (place && step) place.textContent = (Number(place.textContent.replaceAll(",", "")) + step).toLocaleString("en-US");
+  };
   const act = async (body, stay) => {
     const card = here();
     if (!card) { move(0); return; }
@@ -33,6 +37,10 @@
     holder.innerHTML = html;
     const fresh = holder.content.querySelector(".card");
     card.replaceWith(fresh);
+    const step = fresh.classList.contains("decided") - card.classList.contains("decided");
+    count("decided", step);
+    if (fresh.dataset.flagged === "1") count("open", -step);
+    if (fresh.dataset.class !== card.dataset.class) { count(card.dataset.class.replace(" ", "-"), -1); count(fresh.dataset.class.replace(" ", "-"), 1); }
     Sprites.adopt(fresh.parentNode);
     if (focused) { const next = fresh.nextElementSibling; go(stay || !next?.matches(".card") ? fresh : next); }
   };

@@ -1,0 +1,354 @@
+"""`cacapp review` in a real browser: from the login to the signed report, by keyboard, on every size of screen, light and dark."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from cacapp.db.accounts import make_token, require_account
+from cacapp.db.reviews import reviews
+from cacapp.db.session import Database, open_database
+from cacapp.steps.accounts import add_account
+
+pytestmark = pytest.mark.sqlite_only
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (apt-get install chromium)")
+PROGRAM = (sys.executable, "-m", "cacapp")
+PASSWORD = "four words and more"
+WIDTHS = (1440, 1024, 380)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A running server on a record of its own."""
+
+    db: Database
+    path: Path
+    url: str
+    process: subprocess.Popen[str]
+
+
+def started(folder: Path, db: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+    """`cacapp review` in a process of its own, and the address it printed, once it answers."""
+    command = [*PROGRAM, "review", "--db", str(db), "--port", str(free_port()), "--cache", str(folder / "pictures"), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    assert found is not None, line + process.stdout.read()
+    home = re.sub(r"(:\d+)/.*", r"\1", found[0])
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"{home}/healthz", timeout=2)
+            return process, found[0]
+        except OSError:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+@pytest.fixture(scope="module")
+def staffed_once(counted_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A counted record with two accounts; copy it."""
+    path = tmp_path_factory.mktemp("staffed") / "staffed.db"
+    copied(counted_once, path)
+    db = open_database(path)
+    for name, role in (("rita", "reviewer"), ("paula", "pathologist")):
+        add_account(db, name, role, PASSWORD)
+    db.dispose()
+    return path
+
+
+def copied(source: Path, path: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(path)) as copy:
+        old.backup(copy)
+
+
+@contextmanager
+def serving(record: Path, folder: Path, *options: str) -> Iterator[Server]:
+    path = folder / "cacapp.db"
+    copied(record, path)
+    process, url = started(folder, path, *options)
+    db = open_database(path)
+    try:
+        yield Server(db, path, url, process)
+    finally:
+        process.terminate()
+        process.wait(20)
+        db.dispose()
+
+
+@pytest.fixture
+def server(staffed_once: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of this test alone."""
+    with serving(staffed_once, tmp_path) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shared(staffed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for tests that decide nothing."""
+    with serving(staffed_once, tmp_path_factory.mktemp("shared")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=root)
+        yield opened
+        opened.close()
+
+
+class Walk:
+    """A page that remembers every error its console showed."""
+
+    def __init__(self, browser: Any, url: str, width: int = 1440) -> None:
+        self.page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+        self.url = url
+        self.errors: list[str] = []
+        self.page.on("console", lambda m: m.type in ("error", "warning") and self.errors.append(m.text))
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def log_in(self, name: str) -> None:
+        self.open("/")
+        self.page.fill("[name=name]", name)
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("#worklist")
+
+    def key(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def text(self, selector: str) -> str:
+        return str(self.page.inner_text(selector))
+
+
+def stored(server: Server) -> list[tuple[str, str, Any]]:
+    with server.db.reading() as session:
+        return [(r.reviewer, r.kind, r.after["class"]) for r in reviews(session, [2])]
+
+
+@needs_browser
+def test_from_the_login_to_the_signed_report(server: Server, browser: Any) -> None:
+    rita = Walk(browser, server.url)
+    rita.log_in("rita")
+    rita.key("j", "Enter")  # the first slide
+    rita.page.wait_for_selector(".card canvas[data-painted]")
+    assert "to decide 2" in rita.text(".groups")
+    rita.key("ArrowRight", "Enter")  # its first cell
+    rita.page.wait_for_selector(".big canvas[data-painted]")
+    title = rita.text("#cell-title")
+    assert title.startswith("CAC")
+
+    # add a signal by keyboard: probe 4, crosshair, two steps aside, Enter; then choose it and take it away again
+    before = rita.text("table.facts tbody tr:last-child td:last-child")
+    rita.key("4", "i", "ArrowUp", "ArrowUp", "Enter")
+    rita.page.wait_for_selector(".big .mark.by-hand")
+    assert int(rita.text("table.facts tbody tr:last-child td:last-child")) == int(before) + 1
+    rita.key("[", "Delete")
+    rita.page.wait_for_selector(".big .mark.by-hand", state="detached")
+    assert rita.text("table.facts tbody tr:last-child td:last-child") == before
+
+    # and by mouse, in the channel's own picture
+    rita.page.locator(".singles .stage").nth(4).click(position={"x": 60, "y": 60})
+    rita.page.wait_for_selector(".big .mark.by-hand")
+    rita.key("u")
+    rita.page.wait_for_selector(".big .mark.by-hand", state="detached")
+
+    # one key decides and brings the next cell
+    rita.key(" ")
+    rita.page.wait_for_selector("#cell .soft:has-text('2 of 2')")
+    rita.key("x", "3")
+    rita.page.wait_for_selector("[data-done]")
+    kinds = [kind for _, kind, _ in stored(server)]
+    assert kinds == ["signal_added", "signal_removed", "signal_added", "undo", "accept", "not_evaluable"]
+    assert stored(server)[-1] == ("rita", "not_evaluable", None)
+
+    paula = Walk(browser, server.url)
+    paula.log_in("paula")
+    paula.page.click("th a")
+    assert paula.text(".compare tbody tr:nth-child(2)").split() == ["CACs", "2", "1"]
+    paula.page.fill("#main form [name=password]", PASSWORD)
+    paula.page.fill("[name=comment]", "agreed")
+    paula.page.click("text=Sign >> nth=-1")
+    paula.page.wait_for_selector("text=Signed by paula")
+    paula.page.click("text=Report")
+    report = paula.text("body")
+    for words in ("Signed by paula", "rita", "out of focus", "agreed", "Automatic"):
+        assert words in report, words
+    pdf = paula.page.context.request.get(f"{server.url}/patients/1/report.pdf")
+    assert pdf.body().startswith(b"%PDF-")
+    assert (rita.errors, paula.errors) == ([], [])
+
+
+@needs_browser
+def test_cells_are_decided_in_the_gallery_by_one_key_each(server: Server, browser: Any) -> None:
+    rita = Walk(browser, server.url)
+    rita.log_in("rita")
+    rita.open("/slides/1?group=all")
+    rita.page.wait_for_selector(".card canvas[data-painted]")
+    rita.key("ArrowRight")
+    for n in range(20):
+        rita.key("n" if n % 2 else " ")
+        rita.page.wait_for_selector(f".card.decided >> nth={n}")
+    assert len(stored(server)) == 20
+    assert (rita.text("[data-size-of=decided]"), rita.text("[data-size-of=open]")) == ("20", "0")
+    rita.key("u")
+    rita.page.wait_for_selector(".card.decided >> nth=19", state="detached")
+    assert stored(server)[-1][1] == "undo"
+    assert rita.errors == []
+
+
+@needs_browser
+def test_channels_contrast_and_size_apply_to_all_pictures_at_once(shared: Server, browser: Any) -> None:
+    rita = Walk(browser, shared.url)
+    rita.log_in("rita")
+    rita.open("/slides/1?group=all")
+    rita.page.wait_for_selector(".card canvas[data-painted] >> nth=5")
+
+    for overlay in ("outline", "marks"):
+        rita.page.locator(f"[data-overlay={overlay}]").uncheck()
+
+    def red_of(n: int) -> float:
+        """Mean red of a picture's pixels but those at its rounded corners, from a screenshot of it."""
+        image = cv2.imdecode(np.frombuffer(rita.page.locator(".card canvas").nth(n).screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        return float(image[4:-4, 4:-4, 2].mean())
+
+    before = [red_of(0), red_of(5)]
+    for channel in ("DAPI", "aqua", "green", "gold"):
+        rita.page.locator(f"[data-channel={channel}]").uncheck()
+    rita.page.wait_for_timeout(300)
+    only_red = [red_of(0), red_of(5)]
+    assert all(b > r > 0 for b, r in zip(before, only_red, strict=True))
+    rita.page.locator("[data-channel=red]").uncheck()
+    rita.page.wait_for_timeout(300)
+    assert [red_of(0), red_of(5)] == [0.0, 0.0]
+    width = rita.page.locator(".card").first.bounding_box()["width"]
+    rita.key("+", "+", "+", "+")
+    assert rita.page.locator(".card").first.bounding_box()["width"] > width
+
+
+PAGES = ("/", "/slides/1", "/cells/4", "/frames/1?cell=4", "/patients/1", "/account", "/slides/1/carry-over", "/nothing")
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_no_page_has_a_serious_fault_for_anyone_who_cannot_see_or_use_a_mouse(shared: Server, browser: Any, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    walk = Walk(browser, shared.url)
+    page = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True).new_page()  # axe is a script of the test's
+    walk.page = page
+    walk.log_in("paula")
+    if theme == "light":
+        page.keyboard.press("t")
+    for path in ("/login", *PAGES):
+        walk.open(path)
+        page.wait_for_timeout(400)
+        assert page.locator("html").get_attribute("data-theme") == theme
+        found = Axe().run(page).response["violations"]
+        serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == [], path
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_scrolls_sideways_or_complains(shared: Server, browser: Any, width: int) -> None:
+    walk = Walk(browser, shared.url, width)
+    walk.log_in("paula")
+    for path in PAGES[:-1]:
+        walk.open(path)
+        walk.page.wait_for_timeout(300)
+        assert walk.page.locator("html").evaluate("e => e.scrollWidth <= e.clientWidth"), path
+        assert walk.page.locator("main").evaluate("e => e.scrollWidth <= e.clientWidth + 1"), path
+    assert walk.errors == []
+
+
+@needs_browser
+def test_single_user_mode_starts_with_one_command_and_its_link(counted_once: Path, tmp_path: Path, browser: Any) -> None:
+    with serving(counted_once, tmp_path, "--single-user", "--user", "olga") as single:
+        walk = Walk(browser, re.sub(r"/once/.*", "", single.url))
+        walk.page.goto(single.url)
+        walk.page.wait_for_selector("#worklist")
+        assert "olga" in walk.text(".tools")
+        walk.page.goto(single.url)
+        assert "used already" in walk.text("main")
+
+
+def test_a_kill_during_writes_loses_no_answered_review_and_doubles_none(server: Server) -> None:
+    """Decisions are sent without a pause until SIGKILL; then each one that was answered is there, once, and no half of another."""
+    with server.db.session() as session:
+        account = require_account(session, "rita")
+        assert account.id is not None
+        secret = make_token(session, account.id, "kill", 1, True)[1]
+    answered: list[str] = []
+    sent: list[str] = []
+
+    def work(cell: int) -> None:
+        seen = 0
+        with httpx.Client(base_url=f"{server.url}/api/v1", headers={"Authorization": f"Bearer {secret}"}, timeout=10) as client:
+            while True:
+                key = uuid.uuid4().hex
+                sent.append(key)
+                body = {"kind": "class", "class": ("normal", "gain")[len(sent) % 2], "run_id": 2, "seen": seen, "key": key}
+                try:
+                    answer = client.post(f"/cells/{cell}/reviews", json=body)
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 200, answer.text
+                seen = answer.json()["review"]["id"]
+                answered.append(key)
+
+    threads = [threading.Thread(target=work, args=(cell,)) for cell in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 60
+    while len(answered) < 25 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    server.process.kill()
+    for thread in threads:
+        thread.join(30)
+    with server.db.reading() as session:
+        rows = reviews(session, [2])
+        kept = [r.key for r in rows]
+    assert len(answered) >= 25
+    assert set(answered) <= set(kept) <= set(sent)
+    assert len(kept) == len(set(kept))
+    for cell in (1, 2, 3, 4):
+        own = [r for r in rows if r.cell_id == cell]
+        assert [b.before["class"] for b in own[1:]] == [a.after["class"] for a in own[:-1]]  # a chain without a gap
+    with closing(sqlite3.connect(server.path)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)

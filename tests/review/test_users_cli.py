@@ -1,0 +1,120 @@
+"""Accounts on the command line, and how `cacapp review` starts or says why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cacapp.cli import review as command
+from cacapp.db.accounts import require_account
+from cacapp.db.session import open_database
+from cacapp.errors import CacappError
+from cacapp.steps.accounts import add_account, verify_password
+
+pytestmark = pytest.mark.sqlite_only
+Cacapp = Callable[..., Any]
+LONG = "four words and more"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """What comes on standard input."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_an_account_is_added_listed_disabled_enabled_and_gets_a_new_password(cacapp: Cacapp, typed: Callable[[str], None]) -> None:
+    typed(f"{LONG}\n")
+    assert cacapp("users", "add", "rita", "--role", "reviewer").out == "account rita, reviewer\n"
+    assert [(u["name"], u["role"], u["active"]) for u in cacapp("users", "list", "--json").json] == [("rita", "reviewer", True)]
+    db = open_database("cacapp.db")
+    assert verify_password(db, "rita", LONG, "here") is not None
+    assert cacapp("users", "disable", "rita").code == 0
+    assert verify_password(db, "rita", LONG, "here") is None
+    assert "disabled" in cacapp("users", "list").out
+    assert cacapp("users", "enable", "rita").code == 0
+    typed("another four words\n")
+    assert cacapp("users", "passwd", "rita").code == 0
+    assert verify_password(db, "rita", LONG, "here") is None
+    assert verify_password(db, "rita", "another four words", "here") is not None
+    with db.reading() as session:
+        kept = require_account(session, "rita").password_hash
+    assert kept is not None
+    assert kept.startswith("$argon2id$")
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "password", "words"),
+    [
+        ("rita", "king", LONG, "choose one of viewer"),
+        ("Rita Levi", "viewer", LONG, "small letters"),
+        ("rita", "viewer", "short", "10 to 200 characters"),
+        ("rita-montalcini", "viewer", "rita-montalcini", "too easy"),
+        ("rita", "owner", LONG, "choose one of viewer"),
+    ],
+)
+def test_a_bad_name_role_or_password_is_refused_in_one_line(
+    cacapp: Cacapp, typed: Callable[[str], None], name: str, role: str, password: str, words: str
+) -> None:
+    typed(f"{password}\n")
+    ended = cacapp("users", "add", name, "--role", role)
+    assert ended.code == 2
+    assert len(ended.lines("error")) == 1
+    assert words in ended.err
+
+
+def test_a_name_is_taken_once_and_an_unknown_one_is_named(cacapp: Cacapp, typed: Callable[[str], None]) -> None:
+    typed(f"{LONG}\n{LONG}\n")
+    cacapp("users", "add", "rita", "--role", "viewer")
+    assert "already" in cacapp("users", "add", "rita", "--role", "viewer").err
+    assert "there is no account nobody" in cacapp("users", "disable", "nobody").err
+
+
+def test_without_accounts_the_server_says_what_to_do(counted: Cacapp) -> None:
+    ended = counted("review", "--port", "1")
+    assert (ended.code, "cacapp users add" in ended.err, "--single-user" in ended.err) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--single-user", "--host", "0.0.0.0"), "open to others"),
+        (("--user", "olga"), "goes with --single-user"),
+        (("--single-user", "--user", "rita"), "is a reviewer's"),
+    ],
+)
+def test_single_user_mode_stays_on_this_computer_and_takes_nobodys_account(counted: Cacapp, options: tuple[str, ...], words: str) -> None:
+    add_account(open_database("cacapp.db"), "rita", "reviewer", LONG)
+    ended = counted("review", *options)
+    assert ended.code == 2
+    assert words in ended.err
+
+
+def test_a_port_in_use_is_one_line(counted: Cacapp, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_account(open_database("cacapp.db"), "rita", "reviewer", LONG)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = subprocess.run(
+            [sys.executable, "-m", "cacapp", "review", "--port", str(taken.getsockname()[1]), "--cache", "pictures"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ended.returncode == 1
+    assert "choose another with --port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "fastapi" else real(name, *a))
+    with pytest.raises(CacappError, match=r"pip install 'cacapp\[review\]'"):
+        command.require_extra()
