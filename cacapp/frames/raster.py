@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,18 +12,20 @@ import numpy as np
 
 from cacapp.errors import CacappError
 from cacapp.frames.scene import Scene, check_plane_size
+from cacapp.frames.silence import overheard
+from cacapp.frames.unpacked import unpacked_bytes
 from cacapp.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PALETTE = 3
 _PNG_SAMPLES = {0: 1, 2: 3, _PALETTE: 3, 4: 2, 6: 4}
 _TRUNCATED = "truncated or damaged; copy or export it again"
 
 
-def _png_header(content: bytes) -> tuple[int, int, int, int]:
-    """(height, width, bits, samples) of a PNG whose chunks are all there with the right checksums (PNG specification, section 5)."""
-    head: tuple[int, int, int, int] | None = None
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(type, data) of the chunks to the end mark, each with the right checksum (PNG specification, section 5)."""
     at = len(_PNG)
     while at + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -32,13 +34,36 @@ def _png_header(content: bytes) -> tuple[int, int, int, int]:
         (checksum,) = struct.unpack_from(">I", content, at + 8 + length)
         if zlib.crc32(memoryview(content)[at + 4 : at + 8 + length]) != checksum:
             break
-        if kind == b"IHDR":
-            width, height, bits, colour = struct.unpack_from(">IIBB", content, at + 8)
-            head = (height, width, bits, _PNG_SAMPLES.get(colour, 0))
-        if kind == b"IEND" and head is not None:
-            return head
+        yield kind, content[at + 8 : at + 8 + length]
+        if kind == b"IEND":
+            return
         at += 12 + length
     raise CacappError(_TRUNCATED)
+
+
+def _png_header(content: bytes) -> tuple[int, int, int, int]:
+    """(height, width, bits, samples) of a PNG that is whole and whose pixels unpack to the size it declares, no less and no more."""
+    chunks = list(_png_chunks(content))
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise CacappError(_TRUNCATED)
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
+    check_plane_size(height, width)
+    samples = _PNG_SAMPLES.get(colour, 0)
+    if not interlaced:
+        stored = 1 if colour == _PALETTE else samples
+        size = height * (1 + (width * bits * stored + 7) // 8)
+        if unpacked_bytes(b"".join(data for kind, data in chunks if kind == b"IDAT"), size) != size:
+            raise CacappError(_TRUNCATED)
+    return height, width, bits, samples
+
+
+def _png_pixels(content: bytes) -> bytes:
+    """The PNG without comments and colour profiles: OpenCV's libpng unpacks them, and warns on the console of what it dislikes."""
+    parts = [_PNG]
+    for kind, data in _png_chunks(content):
+        if kind in _PNG_KEPT:
+            parts += [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data))]
+    return b"".join(parts)
 
 
 def _jpeg_header(content: bytes) -> tuple[int, int, int, int]:
@@ -60,13 +85,23 @@ def _jpeg_header(content: bytes) -> tuple[int, int, int, int]:
 
 def _decode(path: Path) -> Array:
     """(Y, X, S) pixels as stored; S in the order R, G, B, alpha. Raises CacappError where the image does not decode."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    content = path.read_bytes()
+    content = _png_pixels(content) if content.startswith(_PNG) else content
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise CacappError(_TRUNCATED)
     if image.ndim == 2:
         return image[:, :, None]
     order = [2, 1, 0, 3][: image.shape[2]]
     return image[:, :, order]
+
+
+def _check_jpeg(path: Path) -> None:
+    """Raises CacappError where libjpeg has anything to remark on: it would go on with pixels it made up."""
+    with overheard() as remarks:
+        _decode(path)
+    if b"JPEG" in remarks():
+        raise CacappError(_TRUNCATED)
 
 
 def _plane_reader(path: Path) -> Callable[[int, int], Array]:
@@ -88,6 +123,8 @@ def raster_scenes(path: Path) -> list[Scene]:
     else:
         raise CacappError("neither PNG nor JPEG, whatever its name says; export the image again")
     check_plane_size(height, width)
+    if not content.startswith(_PNG):
+        _check_jpeg(path)
     if bits not in (8, 16):
         raise CacappError(f"has {bits} bits a pixel; 8 and 16 are read: export it again")
     # OpenCV widens grey with alpha to four planes.

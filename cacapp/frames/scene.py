@@ -13,8 +13,8 @@ from cacapp.errors import CacappError
 from cacapp.frames.silence import silence
 from cacapp.types import Array
 
-# OpenCV refuses larger ones too; a frame has 15 million.
-MAX_PLANE_PX = 2**30
+# A frame has 15 million. Twice this at 16 bit, which a plane takes while it is decoded, is 1 GB.
+MAX_PLANE_PX = 2**28
 # Pixels may differ this much in x and y before areas and circles are wrong.
 SQUARE_TOLERANCE = 0.01
 # Of a pure dye's sum, what a JPEG of good quality leaves in the planes beside it.

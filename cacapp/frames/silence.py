@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LIBRARIES = ("tifffile", "aicsimageio", "ome_types", "ome_zarr", "zarr", "fsspec", "xmlschema", "numcodecs")
 _NEVER = logging.CRITICAL + 1
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @contextmanager
@@ -31,3 +35,26 @@ def silence() -> Iterator[None]:
         finally:
             for log, level in zip(loggers, levels, strict=True):
                 log.setLevel(level)
+
+
+@contextmanager
+def overheard() -> Iterator[Callable[[], bytes]]:
+    """Within this block what C libraries write to stderr is kept from the console; the call gives what was written, once the block is left.
+
+    libjpeg says in no other way that it had to guess at damaged pixels.
+    """
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as heard:
+        try:
+            console = os.dup(2)
+        except OSError:  # closed: nobody would read it
+            yield lambda: b""
+            return
+        os.dup2(heard.fileno(), 2)
+        content: list[bytes] = []
+        try:
+            yield lambda: content[0]
+        finally:
+            os.dup2(console, 2)
+            os.close(console)
+            heard.seek(0)
+            content.append(heard.read())

@@ -213,6 +213,8 @@ def tiff_scenes(path: Path) -> list[Scene]:
     check_structure(path)
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
+        if "<!DOCTYPE" in tiff.pages[0].description or "<!ENTITY" in tiff.pages[0].description:
+            raise CacappError("has OME metadata that declares entities, which microscopes never write; export it again")
         if tiff.is_ome:
             _check_ome_is_one_file(tiff.pages[0].description)
         _check_series(tiff, size)

@@ -8,16 +8,20 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cacapp.errors import CacappError
-from cacapp.frames.scene import check_plane_size
+from cacapp.frames import tiff_strips as strips
 
-_WIDTH, _LENGTH, _BITS, _COMPRESSION, _DESCRIPTION, _SAMPLES = 256, 257, 258, 259, 270, 277
-_OFFSETS, _COUNTS = {273, 324}, {279, 325}
-_USED = {_WIDTH, _LENGTH, _BITS, _COMPRESSION, _DESCRIPTION, _SAMPLES} | _OFFSETS | _COUNTS
+_SIZES = {strips.WIDTH, strips.LENGTH, strips.BITS, strips.COMPRESSION, strips.SAMPLES, strips.ROWS, strips.PLANAR}
+_USED = _SIZES | {strips.TILE_WIDTH, strips.TILE_LENGTH, strips.FILL_ORDER, strips.PREDICTOR} | strips.OFFSETS | strips.COUNTS
 # Tag type -> size in bytes and struct letter (letters only for the integers whose values are needed).
-_TYPES = {1: (1, "B"), 2: (1, ""), 3: (2, "H"), 4: (4, "I"), 5: (8, ""), 7: (1, ""), 13: (4, "I"), 16: (8, "Q"), 18: (8, "Q")}
+_TYPES = {
+    **{1: (1, "B"), 2: (1, ""), 3: (2, "H"), 4: (4, "I"), 5: (8, ""), 6: (1, ""), 7: (1, ""), 8: (2, ""), 9: (4, ""), 10: (8, "")},
+    **{11: (4, ""), 12: (8, ""), 13: (4, "I"), 16: (8, "Q"), 17: (8, ""), 18: (8, "Q")},
+}
+# A z-stack of 100 planes in 5 channels has 500; the libraries take seconds for some thousands.
+MAX_DIRECTORIES = 4096
 _TRUNCATED = "truncated: {what} lie beyond its end ({size} bytes); copy or export it again"
 
 
@@ -61,39 +65,43 @@ def _read(file: BinaryIO, offset: int, count: int, size: int, what: str) -> byte
     return file.read(count)
 
 
-def _directory(file: BinaryIO, layout: _Layout, offset: int, size: int) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The integer values of one directory's tags that matter here, and the offset of the next directory (0: none)."""
+def _directory(
+    file: BinaryIO, layout: _Layout, offset: int, size: int, taken: list[tuple[int, int]]
+) -> tuple[dict[int, tuple[int, ...]], int]:
+    """The integer values of one directory's tags that matter here, and the offset of the next directory (0: none).
+
+    The [start, end) of the directory and of its tags' values are added to ``taken``.
+    """
     n = layout.entry_count.unpack(_read(file, offset, layout.entry_count.size, size, "its directories"))[0]
     block = _read(file, offset + layout.entry_count.size, n * layout.entry.size + layout.offset.size, size, "its directories")
+    taken.append((offset, offset + layout.entry_count.size + len(block)))
     tags: dict[int, tuple[int, ...]] = {}
     for i in range(n):
         tag, kind, count, inline = layout.entry.unpack_from(block, i * layout.entry.size)
-        if tag not in _USED:
-            continue
         width, letter = _TYPES.get(kind, (0, ""))
+        if tag in tags:
+            raise CacappError(f"damaged: a directory has the tag {tag} twice; export it again")
         if count * width <= len(inline):
             raw = inline[: count * width]
         else:
-            raw = _read(file, layout.offset.unpack(inline)[0], count * width, size, "its metadata")
-        tags[tag] = struct.unpack(f"{layout.order}{count}{letter}", raw) if letter else ()
+            start = layout.offset.unpack(inline)[0]
+            if start + count * width > size:
+                raise CacappError(_TRUNCATED.format(what="its metadata", size=size))
+            taken.append((start, start + count * width))
+            raw = _read(file, start, count * width, size, "its metadata") if tag in _USED else b""
+        if tag in _USED:
+            tags[tag] = struct.unpack(f"{layout.order}{count}{letter}", raw) if letter else ()
     return tags, layout.offset.unpack_from(block, n * layout.entry.size)[0]
 
 
-def _check_page(tags: dict[int, tuple[int, ...]], size: int) -> None:
-    width, height = (tags.get(t, (0,))[0] for t in (_WIDTH, _LENGTH))
-    check_plane_size(height, width)
-    samples = tags.get(_SAMPLES, (1,))[0]
-    bits = tags.get(_BITS, (1,))[0]
-    declared = (width * bits * samples + 7) // 8 * height
-    plain = tags.get(_COMPRESSION, (1,))[0] == 1
-    offsets = next((tags[t] for t in _OFFSETS if tags.get(t)), ())
-    counts = next((tags[t] for t in _COUNTS if tags.get(t)), (declared,) if len(offsets) == 1 and plain else ())
-    if not offsets or len(offsets) != len(counts) or min(counts) == 0 or min(offsets) == 0:
-        raise CacappError("damaged: parts of the image are not in it (they would read as black); copy or export it again")
-    if max(o + c for o, c in zip(offsets, counts, strict=True)) > size:
-        raise CacappError(_TRUNCATED.format(what="pixels", size=size))
-    if plain and sum(counts) < declared:
-        raise CacappError(f"damaged: it declares {declared} bytes of pixels and holds {sum(counts)}; copy or export it again")
+def _check_overlaps(parts: list[tuple[int, int]], taken: list[tuple[int, int]]) -> None:
+    """Raises CacappError where two parts of the image share bytes, or one lies over the file's structure: one offset at least is wrong."""
+    last_end, last_is_part = 0, False
+    for start, end, is_part in sorted([*((a, b, True) for a, b in parts), *((a, b, False) for a, b in taken)]):
+        if start < last_end and (is_part or last_is_part):
+            raise CacappError("damaged: parts of the image lie over each other or over its directories; copy or export it again")
+        if end >= last_end:
+            last_end, last_is_part = end, is_part
 
 
 def check_structure(path: Path) -> int:
@@ -109,12 +117,22 @@ def check_structure(path: Path) -> int:
     with path.open("rb") as file:
         layout, offset = _layout(file.read(16))
         seen: set[int] = set()
+        parts: list[tuple[int, int]] = []
+        packings: dict[Any, Any] = {}
+        taken = [(0, 16 if layout.big else 8)]
         while offset:
             if offset in seen:
                 raise CacappError("damaged: its directories run in a circle; export it again")
+            if len(seen) == MAX_DIRECTORIES:
+                raise CacappError(f"has more than {MAX_DIRECTORIES} planes; export the frames to a file each")
             seen.add(offset)
-            tags, offset = _directory(file, layout, offset, size)
-            _check_page(tags, size)
+            tags, offset = _directory(file, layout, offset, size, taken)
+            parts += strips.check_strips(file, tags, size)
+            shape = tuple(tags.get(tag) for tag in (strips.WIDTH, strips.LENGTH, strips.BITS, strips.SAMPLES))
+            packing = tuple(tags.get(tag, (1,)) for tag in (strips.COMPRESSION, strips.PREDICTOR, strips.PLANAR))
+            if packings.setdefault(shape, packing) != packing:  # the libraries read all as they read the first
+                raise CacappError("damaged: planes of one size are packed in different ways; export it again")
     if not seen:
         raise CacappError("damaged: it has no image; export it again")
+    _check_overlaps(parts, taken)
     return len(seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,15 @@ import numpy as np
 
 from cacapp.errors import CacappError
 from cacapp.frames.scene import Scene, check_plane_size, length_um, pixel_size_xy_um
+from cacapp.frames.unpacked import check_unpacked
 from cacapp.types import Array
 
 _LEVEL = "0"
+_COMPRESSORS = ("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma")
+_FILTERS = ("delta", "shuffle")
+_MAX_PLANES = 65536
+_MAX_NAMED = 1_000_000
+_MAX_CHUNK_BYTES = 1 << 29
 
 
 def is_zarr(path: Path) -> bool:
@@ -28,7 +35,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         raise CacappError(f"corrupt: {path.name} cannot be read; export it again") from None
     return content if isinstance(content, dict) else {}
 
@@ -48,17 +55,47 @@ def _image_folders(path: Path) -> list[Path]:
     return series
 
 
+def _check_array(array: dict[str, Any]) -> np.dtype[Any]:
+    """The array's pixel type. Raises CacappError for what is no image or too large a one, and for codecs that could run code (pickle)."""
+    shape, chunks = array["shape"], array["chunks"]
+    for sizes in (shape, chunks):
+        if not isinstance(sizes, list) or not all(type(n) is int and n > 0 for n in sizes):
+            raise CacappError(f"corrupt: 0/.zarray declares the size {sizes!r:.60}; export it again")
+    if not 2 <= len(shape) <= 5 or len(chunks) != len(shape):
+        raise CacappError(f"corrupt: 0/.zarray has {len(shape)} axes and chunks of {len(chunks)}; export it again")
+    check_plane_size(*shape[-2:])
+    if math.prod(shape[:-2]) > _MAX_PLANES:
+        raise CacappError(f"declares {math.prod(shape[:-2])} planes; export the frames to a folder each")
+    dtype = array["dtype"]
+    if not isinstance(dtype, str) or not re.fullmatch(r"[<>|][buif][1248]", dtype):
+        raise CacappError(f"pixels are {dtype!r:.40}; uint8 and uint16 are read: convert to 16-bit")
+    codecs = [array.get("compressor"), *(array.get("filters") or [])]
+    names = [c.get("id") if isinstance(c, dict) else c for c in codecs]
+    unread = [n for i, n in enumerate(names) if not (i == 0 and n is None) and n not in (_COMPRESSORS if i == 0 else _FILTERS)]
+    if unread:
+        raise CacappError(f"packed with the codec {unread[0]!r:.40}, which is not read; write it with blosc, zlib or zstd, without filters")
+    if math.prod(chunks) * np.dtype(dtype).itemsize > _MAX_CHUNK_BYTES:
+        raise CacappError(f"declares chunks of {' x '.join(map(str, chunks))}; export it with smaller ones")
+    return np.dtype(dtype)
+
+
 def _check_chunks(level: Path, array: dict[str, Any]) -> None:
-    """Raises CacappError where a chunk file is absent (Zarr would read it as black) or, uncompressed, has the wrong size."""
+    """Raises CacappError where a chunk file is absent (Zarr would read it as black), or is not of the size of a chunk when unpacked."""
     separator = array.get("dimension_separator", ".")
     counts = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
-    plain = array.get("compressor") is None and not array.get("filters")
+    compressor = array.get("compressor")
+    plain = compressor is None and not array.get("filters")
     nbytes = math.prod(array["chunks"]) * np.dtype(array["dtype"]).itemsize
     there = {p.relative_to(level).as_posix(): p.stat().st_size for p in level.rglob("*") if p.is_file() and not p.name.startswith(".")}
-    names = (separator.join(map(str, i)) for i in itertools.product(*(range(n) for n in counts)))
+    if math.prod(counts) > max(len(there), _MAX_NAMED):
+        raise CacappError(f"damaged: {math.prod(counts) - len(there)} of {math.prod(counts)} chunks are missing; copy it again")
+    names = [separator.join(map(str, i)) for i in itertools.product(*(range(n) for n in counts))]
     wrong = [n for n in names if n not in there or there[n] == 0 or (plain and there[n] != nbytes)]
     if wrong:
         raise CacappError(f"damaged: {len(wrong)} of {math.prod(counts)} chunks are missing or cut short ({wrong[0]} ...); copy it again")
+    if compressor is not None:
+        for name in names:
+            check_unpacked(compressor["id"], (level / name).read_bytes(), nbytes, f"chunk {name}")
 
 
 def _pixel_size(multiscale: dict[str, Any]) -> tuple[float, float] | None:
@@ -104,7 +141,7 @@ def _scene(folder: Path, key: str, title: str) -> Scene:
     array = _json(level / ".zarray")
     if not {"shape", "chunks", "dtype"} <= array.keys():
         raise CacappError("corrupt: 0/.zarray is missing or incomplete; export it again")
-    check_plane_size(*array["shape"][-2:])
+    dtype = _check_array(array)
     _check_chunks(level, array)
     omero = attributes.get("omero")
     labels = [str(c.get("label") or "") for c in omero.get("channels", [])] if isinstance(omero, dict) else []
@@ -123,7 +160,7 @@ def _scene(folder: Path, key: str, title: str) -> Scene:
     return Scene(
         key=key,
         title=title,
-        dtype=np.dtype(array["dtype"]).newbyteorder("="),
+        dtype=dtype.newbyteorder("="),
         height_px=int(dims.Y),
         width_px=int(dims.X),
         channels=channels,
