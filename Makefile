@@ -13,7 +13,7 @@ help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
 	@echo "make demo    five simulated patients, from slides to reports"
 	@echo "make test    all tests"
-	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, and compares what resuming gives"
+	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
 	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
 	@echo "make audit   fails where a dependency has a known hole"
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
@@ -38,9 +38,12 @@ test: $(STAMP)
 
 # kills, on each kind of database; a few seconds each
 SOAK_KILLS ?= 100
+# damaged image files; a tenth of a second each
+SOAK_FILES ?= 5000
 
 soak: $(STAMP)
 	CACAPP_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest tests/e2e/test_kills.py -s
+	$(BIN)/python -m tests.fuzz.run --files $(SOAK_FILES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

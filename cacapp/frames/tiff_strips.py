@@ -13,7 +13,7 @@ from cacapp.frames.unpacked import check_unpacked, jpeg_2000_size, jpeg_size
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR = 256, 257, 258, 259, 277, 278, 284
 TILE_WIDTH, TILE_LENGTH = 322, 323
-FILL_ORDER, PREDICTOR = 266, 317
+FILL_ORDER, PREDICTOR, PHOTOMETRIC = 266, 317, 262
 OFFSETS, COUNTS = {273, 324}, {279, 325}
 _PLAIN, _JPEG = 1, 7
 _PACKED = {5: "lzw", 8: "zlib", 32946: "zlib", 34926: "zstd", 50000: "zstd"}
@@ -21,6 +21,7 @@ _JPEG_2000 = {33003, 33004, 33005, 34712}
 _OTHERS = {32773}  # PackBits, which unpacks to 64 times its size at most
 _READ = {_PLAIN, _JPEG, *_PACKED, *_JPEG_2000, *_OTHERS}
 _MAX_SAMPLES = 4
+_SAMPLES_OF = {2: 3, 5: 4, 6: 3, 8: 3}  # RGB, CMYK, YCbCr, CIE Lab
 _HEAD_BYTES = 1 << 16
 
 Tags = Mapping[int, tuple[int, ...]]
@@ -53,6 +54,8 @@ def _layout(tags: Tags) -> _Layout:
     samples, bits = _one(tags, SAMPLES, 1), tags.get(BITS) or (1,)
     if not 1 <= samples <= _MAX_SAMPLES or len(set(bits)) > 1 or not 1 <= bits[0] <= 64:
         raise CacappError(f"declares {samples} samples a pixel of {', '.join(map(str, bits[:8]))} bits; export it in grey, 8 or 16 bit")
+    if samples < _SAMPLES_OF.get(_one(tags, PHOTOMETRIC, 1), 1):
+        raise CacappError(f"damaged: it declares colours and {samples} sample{'' if samples == 1 else 's'} a pixel; export it again")
     if height * width * samples > MAX_PLANE_PX:
         raise CacappError(f"declares an image of {width} x {height} px with {samples} samples, more than is read; crop it into frames")
     planes = samples if _one(tags, PLANAR, 1) == 2 else 1

@@ -14,7 +14,12 @@ from cacapp.errors import CacappError
 from cacapp.frames import tiff_strips as strips
 
 _SIZES = {strips.WIDTH, strips.LENGTH, strips.BITS, strips.COMPRESSION, strips.SAMPLES, strips.ROWS, strips.PLANAR}
-_USED = _SIZES | {strips.TILE_WIDTH, strips.TILE_LENGTH, strips.FILL_ORDER, strips.PREDICTOR} | strips.OFFSETS | strips.COUNTS
+_USED = (
+    _SIZES
+    | {strips.TILE_WIDTH, strips.TILE_LENGTH, strips.FILL_ORDER, strips.PREDICTOR, strips.PHOTOMETRIC}
+    | strips.OFFSETS
+    | strips.COUNTS
+)
 # Tag type -> size in bytes and struct letter (letters only for the integers whose values are needed).
 _TYPES = {
     **{1: (1, "B"), 2: (1, ""), 3: (2, "H"), 4: (4, "I"), 5: (8, ""), 6: (1, ""), 7: (1, ""), 8: (2, ""), 9: (4, ""), 10: (8, "")},

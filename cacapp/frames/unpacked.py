@@ -16,7 +16,7 @@ _PIECE = 1 << 20
 _DEFLATE_RATIO = 1032
 # Codes of at most 12 bits, each a string of at most 4096 bytes, which takes as many codes to build up.
 _LZW_RATIO = 1400
-_HARMLESS_BYTES = 64 << 20
+_HARMLESS_BYTES = 256 << 20
 
 
 def _streamed(unpacker: Any, raw: bytes, limit: int) -> int:

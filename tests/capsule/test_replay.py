@@ -212,5 +212,5 @@ def test_a_frame_that_failed_is_tried_again_and_told_apart(counted: Run, small_s
     ended = counted("runs", "replay", "two.zip", "--json")
     assert ended.code == 1
     (lost,) = ended.json["frame_differences"]
-    assert (lost["frame"], lost["a"], lost["b"]) == ("frame01", "failed", "done")
+    assert (lost["frame"], lost["a"], lost["b"]) == ("frame01", "quarantined", "done")
     assert "is missing" in lost["error"]

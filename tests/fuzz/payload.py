@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import tifffile
 
 
@@ -40,3 +41,19 @@ def with_pixels_of(name: str, before: bytes, after: bytes) -> bytes:
     for start, end in ranges(name, before):
         out[start:end] = before[start:end]
     return bytes(out)
+
+
+def only_predictor(before: bytes, after: bytes) -> bool:
+    """Whether all that differs is that every page of a TIFF says its rows are stored as differences, or no longer says so."""
+    with tifffile.TiffFile(io.BytesIO(before)) as was, tifffile.TiffFile(io.BytesIO(after)) as now:
+        if len({page.predictor for page in now.pages}) > 1 or len(was.pages) != len(now.pages):
+            return False
+        for a, b in zip(was.pages, now.pages, strict=True):
+            told, read = a.asarray(), b.asarray()
+            if a.predictor == 2 and b.predictor == 1:
+                read = np.cumsum(read, axis=1, dtype=read.dtype)
+            elif a.predictor == 1 and b.predictor == 2:
+                told = np.cumsum(told, axis=1, dtype=told.dtype)
+            if not np.array_equal(told, read):
+                return False
+    return True
