@@ -8,80 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import pytest
 from sqlalchemy import text
 
-from cacapp.simulation import write_slide
-from cacapp.simulation.samples import SAMPLE_MODEL
+from tests.e2e.programs import FRAMES, command, run, start
 from tests.e2e.records import content, half_done, opened
-from tests.postgres import Postgres
 
-CHECKOUT = Path(__file__).parents[2]
-PROGRAM = (sys.executable, "-m", "cacapp")
-FRAMES = 12
 KILLS = int(os.environ.get("CACAPP_KILLS", "5"))
 SEED = int(os.environ.get("CACAPP_KILLS_SEED", "1"))
-
-
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve frames of 224 x 224 px with four nuclei each."""
-    folder = tmp_path_factory.mktemp("killed") / "slide"
-    kinds = {"normal": 3, "cac": 1}
-    write_slide(folder, SAMPLE_MODEL, frames=FRAMES, seed=5, height_px=224, width_px=224, nuclei=4, kinds=[kinds] * FRAMES)
-    return folder
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path, empty_record: Path) -> Iterator[Callable[[], str]]:
-    """Gives empty records, one after the other; the last one is taken away when the next is asked for."""
-    server: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    made: list[str] = []
-
-    def drop() -> None:
-        for name in made:
-            if server is not None:
-                server.drop(name)
-            else:
-                for path in tmp_path.glob("record.db*"):
-                    path.unlink()
-        made.clear()
-
-    def create() -> str:
-        drop()
-        if server is not None:
-            made.append(server.create(template="empty"))
-            return server.url(made[-1])
-        made.append("record")
-        shutil.copy(empty_record, tmp_path / "record.db")
-        return str(tmp_path / "record.db")
-
-    yield create
-    drop()
-
-
-def command(slide: Path) -> list[str]:
-    who = ["--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100"]
-    # a frame whose worker is killed again and again would be quarantined, as it should be
-    return ["run", str(slide), *who, "--segmenter", "coarse", "--no-report", "--workers", "2", "--retries", "99"]
-
-
-def start(url: str, *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*PROGRAM, *words], cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-def run(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *words], cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, capture_output=True, text=True)
 
 
 def begun(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -101,10 +40,10 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return []
 
 
-def test_a_run_killed_at_any_moment_is_resumed_to_the_rows_of_an_undisturbed_one(fresh: Callable[[], str], slide: Path) -> None:
+def test_a_run_killed_at_any_moment_is_resumed_to_the_rows_of_an_undisturbed_one(fresh: Callable[[], str], twelve_frames: Path) -> None:
     chance = random.Random(SEED)
     url = fresh()
-    watched = start(url, *command(slide))
+    watched = start(url, *command(twelve_frames))
     begun(url, watched)
     since = time.monotonic()
     assert watched.wait() == 0
@@ -117,7 +56,7 @@ def test_a_run_killed_at_any_moment_is_resumed_to_the_rows_of_an_undisturbed_one
     killed = dict.fromkeys(victims, 0)
     while victims:
         url = fresh()
-        process = start(url, *command(slide))
+        process = start(url, *command(twelve_frames))
         begun(url, process)
         while victims:
             time.sleep(chance.uniform(0, usual_s))
