@@ -1,4 +1,4 @@
-"""The commands of docs/scaling.md that care for the data, as they stand there."""
+"""The commands of docs/scaling.md exist with their options; those that care for the data work as they stand there."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def test_the_commands_for_the_care_of_the_data_work(counted: Callable[..., Any],
         ended = counted(*(postgres.url(name) if arg.startswith("postgresql://") else arg for arg in args))
         assert ended.code == 0, ended.err
     postgres.drop(name)
+
+
+@pytest.mark.sqlite_only
+def test_every_command_of_the_scaling_page_exists_with_its_options(cacapp: Callable[..., Any]) -> None:
+    shown = re.findall(r"^cacapp ([a-z][^\n#]*)", "\n".join(re.findall(r"^```.*?^```", PAGE.read_text(), re.S | re.M)), re.M)
+    assert len(shown) > 6
+    for line in shown:
+        words = line.split()
+        ended = cacapp(*words[: 2 if words[0] in ("runs", "db") else 1], "--help")
+        assert ended.code == 0, line
+        assert [o for o in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line) if o not in ended.out] == [], line
