@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from cacapp.db.accounts import account_named, new_secret
@@ -64,7 +65,8 @@ def serve(db: Database, settings: Settings, host: str, port: int, once: str | No
     )
     server = uvicorn.Server(config)
     try:
-        server.run()
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then, and hands the signal on
+            server.run()
     except SystemExit:
         raise CacappError(f"port {port} of {host} cannot be had, another program may use it; choose another with --port") from None
     finally:

@@ -36,7 +36,7 @@ class SlideLine:
 
 @dataclass(frozen=True, slots=True)
 class PatientLine:
-    """A patient: automatic and reviewed CACs, rate and verdict as they stand, and the signature. None where nothing is counted."""
+    """A patient: automatic CACs, reviewed ones (None before anyone looked), rate and verdict as they stand, and who signed."""
 
     patient_id: int
     code: str
@@ -143,7 +143,7 @@ def _lines(
                 of[patient_id],
                 tuple(rows),
                 None if result is None else result.cacs,
-                None if numbers is None else numbers.cacs,
+                None if after is None else after.reviewed.cacs,
                 None if numbers is None else numbers.cacs_per_100ul,
                 None if numbers is None else numbers.verdict,
                 None if numbers is None else numbers.evaluable,

@@ -28,6 +28,7 @@ from cacapp.db.accounts import make_token, require_account
 from cacapp.db.reviews import reviews
 from cacapp.db.session import Database, open_database
 from cacapp.steps.accounts import add_account
+from tests.review.conftest import settle
 
 pytestmark = pytest.mark.sqlite_only
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -78,6 +79,7 @@ def staffed_once(counted_once: Path, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("staffed") / "staffed.db"
     copied(counted_once, path)
     db = open_database(path)
+    settle(db)
     for name, role in (("rita", "reviewer"), ("paula", "pathologist")):
         add_account(db, name, role, PASSWORD)
     db.dispose()
@@ -352,3 +354,37 @@ def test_a_kill_during_writes_loses_no_answered_review_and_doubles_none(server: 
         assert [b.before["class"] for b in own[1:]] == [a.after["class"] for a in own[:-1]]  # a chain without a gap
     with closing(sqlite3.connect(server.path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_example_script_gets_the_same_counts_through_the_api_and_through_sql(server: Server) -> None:
+    with server.db.session() as session:
+        account = require_account(session, "rita")
+        assert account.id is not None
+        secret = make_token(session, account.id, "example", 1, True)[1]
+    headers = {"Authorization": f"Bearer {secret}"}
+    body = {"kind": "class", "class": "normal", "run_id": 2, "seen": 0, "key": uuid.uuid4().hex}
+    assert httpx.post(f"{server.url}/api/v1/cells/4/reviews", json=body, headers=headers).status_code == 200
+    script = Path(__file__).parents[2] / "docs" / "examples" / "cac_counts.py"
+    ended = subprocess.run(
+        [sys.executable, str(script), str(server.path)],
+        env=os.environ | {"CACAPP_URL": server.url, "CACAPP_TOKEN": secret},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines() == ["API  P1: 2 CACs automatic, 1 reviewed", "SQL  P1: 2 CACs automatic, 1 reviewed"], ended.stderr
+
+
+def test_the_commands_of_the_page_on_review_are_those_the_program_has() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "review.md").read_text()
+    commands = set(re.findall(r"^ *(cacapp (?:review|users)[^#\n]*)", text, re.MULTILINE))
+    assert len(commands) >= 5
+    for command in commands:
+        words = command.split()
+        given = [w for w in words if w.startswith("--")]
+        stem = words[1:3] if words[1] == "users" else words[1:2]
+        shown = subprocess.run(
+            [*PROGRAM, *stem, "--help"], capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"}
+        )
+        assert shown.returncode == 0, command
+        assert [g for g in given if g not in shown.stdout] == [], command

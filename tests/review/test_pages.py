@@ -26,7 +26,7 @@ def test_who_is_not_logged_in_is_sent_to_the_login_and_back(staffed: Record, vis
 def test_the_worklist_shows_patients_slides_and_states(staffed: Record, visit: Visit) -> None:
     browser = visit("reviewer")
     page = browser.get("/").text
-    for words in ("P1", "S1", "analysed", "2 <span"):
+    for words in ("P1", "S1", "analysed", '<td class="n">2 <span class="soft">of 2</span></td>'):
         assert words in page
     assert "No patient or slide fits" in browser.get("/?q=P9").text
     assert "S1" in browser.get("/?q=s1", headers={"HX-Request": "true"}).text
