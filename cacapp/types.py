@@ -236,6 +236,27 @@ class Signals:
         return Signals(self.yx[index], self.snr[index], self.amplitude[index], self.sigma_px[index])
 
 
+@dataclass(frozen=True, slots=True)
+class DotPairs:
+    """K pairs of close dots of one channel, each fitted by one Gaussian and by two.
+
+    Attributes:
+        index: (K, 2) int, the dots.
+        separation_px: (K,) float64, between the centres of the two Gaussians.
+        amplitude: (K, 2) float64, theirs.
+        two: (K,) bool, two Gaussians are the better model; False: one dot, however wide.
+    """
+
+    index: Array
+    separation_px: Array
+    amplitude: Array
+    two: Array
+
+    @classmethod
+    def empty(cls) -> DotPairs:
+        return cls(np.zeros((0, 2), np.int64), np.zeros(0), np.zeros((0, 2)), np.zeros(0, bool))
+
+
 UNKNOWN = -1
 
 

@@ -33,10 +33,14 @@ class Probe(Strict):
 
 
 class Debris(Strict):
-    """A dot at the same place in all probe channels is debris."""
+    """What is no signal though it looks like one. ``_medians``: in multiples of the median over the frame's dots of that channel."""
 
     same_place_in_all_channels: bool = True
     radius_diameters: float = Field(0.5, gt=0, le=1, description="same place: within this many signal diameters")
+    max_amplitude_medians: float = Field(8.0, gt=1, description="a brighter dot is debris")
+    rim_amplitude_medians: float = Field(4.0, gt=1, description="a brighter dot off its nucleus' mask lies across its border: debris")
+    rim_width_medians: float = Field(1.8, gt=1, description="and so does a wider one")
+    min_signals: int = Field(30, ge=10, description="fewer dots in the frame: no limit in medians")
 
 
 class BleedPair(Strict):

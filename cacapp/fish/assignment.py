@@ -21,11 +21,17 @@ class Assignment:
         other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is contested.
             -1 where there is none, ``UNCLAIMED`` where it is no nucleus of the frame.
         shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
+        off: (N,) bool, the dot lies beside the mask of its nucleus.
     """
 
     cell: Array
     other: Array
     shared: Array
+    off: Array
+
+    def take(self, part: slice) -> Assignment:
+        """That of some of the dots."""
+        return Assignment(self.cell[part], self.other[part], self.shared[part], self.off[part])
 
 
 def assign(
@@ -45,9 +51,9 @@ def assign(
     """
     n = len(yx)
     cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    shared = np.zeros(n, bool)
+    shared, off = np.zeros(n, bool), np.zeros(n, bool)
     if n == 0 or not nuclei:
-        return Assignment(cell, other, shared)
+        return Assignment(cell, other, shared, off)
     reach_px = tolerance_px if contested_px is None else contested_px
     masks = _PaddedMasks(nuclei, max(tolerance_px, reach_px))
     for start in range(0, n, DOTS_AT_ONCE):
@@ -58,6 +64,7 @@ def assign(
         first = np.flatnonzero(np.diff(dot, prepend=-1))
         first = first[distance[first] <= tolerance_px]
         cell[start + dot[first]] = nucleus[first]
+        off[start + dot[first]] = distance[first] > 0
         second = first[first + 1 < len(dot)] + 1
         second = second[dot[second] == dot[second - 1]]
         depth = np.array([_depth(nuclei[i], yx[start + d]) for i, d in zip(nucleus[second - 1], dot[second], strict=True)], float)
@@ -65,7 +72,7 @@ def assign(
         other[start + dot[second]] = nucleus[second]
         shared[start + dot[second]] = distance[second] == 0
     _contest(yx, cell, other, zones)
-    return Assignment(cell, other, shared)
+    return Assignment(cell, other, shared, off)
 
 
 def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[SharedZone]) -> None:

@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 from cacapp.fish.assay import Assay, Probe
 from cacapp.fish.assignment import Assignment, assign
 from cacapp.fish.bleed import bleed_through
-from cacapp.types import Array, Instance, SharedZone, Signals
+from cacapp.fish.split import split_signals
+from cacapp.types import Array, DotPairs, Instance, SharedZone, Signals
 
 OUTSIDE = "outside"
 BELOW_MIN_SNR = "below_min_snr"
@@ -68,13 +69,15 @@ def judge_spots(
     pixel_size_um: float | None,
     assay: Assay,
     zones: Sequence[SharedZone] = (),
+    pairs: Mapping[str, DotPairs] | None = None,
 ) -> dict[str, Spots]:
     """Assigns every candidate dot to its nucleus and decides whether it counts.
 
     The rules in their order, each looking only at what the earlier ones left:
     outside (no nucleus within the rim tolerance); below_min_snr (of its probe); bleed_through (see ``cacapp.fish.bleed``);
-    debris (dots of all probe channels at one place); split_of (a stronger dot of the same nucleus and channel is closer than one
-    signal diameter); weak_relative (far below the mean of the nucleus' own brightest signals of that channel).
+    debris (dots of all probe channels at one place, far too bright ones, and wide or bright ones off the mask, across its border);
+    split_of (part of a stronger dot of the same nucleus and channel, see ``cacapp.fish.split``); weak_relative (far below the mean of the
+    nucleus' own brightest signals of that channel).
     A diffuse signal counts like any other.
 
     Args:
@@ -82,6 +85,7 @@ def judge_spots(
         nuclei: the frame's instances; ``Spots.cell`` is the index into them.
         pixel_size_um: edge length of a pixel in µm, None where unknown.
         zones: where nuclei may lie over each other: counted dots there are contested.
+        pairs: fits of close candidates by channel, see ``cacapp.fish.split``.
 
     Raises:
         ValueError: the candidates' channels are not the assay's.
@@ -104,11 +108,16 @@ def judge_spots(
         places = [candidates[c].yx[standing[c]] for c in assay.channels]
         for channel, index in zip(assay.channels, _in_all(places, assay.signals.debris.radius_diameters * diameter_px), strict=True):
             _mark(codes[channel], standing[channel][index], DEBRIS)
+    for probe in assay.probes:
+        _mark(
+            codes[probe.channel], _oversized(candidates[probe.channel], assigned[probe.channel], codes[probe.channel] == 0, assay), DEBRIS
+        )
     spots = {}
     for probe in assay.probes:
         dots, a, code = candidates[probe.channel], assigned[probe.channel], codes[probe.channel]
         standing_dots = np.flatnonzero(code == 0)
-        split, apart = _split(dots.take(standing_dots), a.cell[standing_dots], diameter_px)
+        close = _among(pairs[probe.channel], standing_dots) if pairs else None
+        split, apart = split_signals(dots.take(standing_dots), a.cell[standing_dots], diameter_px, close)
         _mark(code, standing_dots[split], SPLIT_OF)
         least = _least_amplitude(dots.amplitude, a.cell, code == 0, probe, assay.signals.min_relative_amplitude)
         _mark(code, (code == 0) & (dots.amplitude < least), WEAK_RELATIVE)
@@ -178,7 +187,7 @@ def _assign_all(
     parts, start = {}, 0
     for channel in assay.channels:
         part = slice(start, start + len(candidates[channel]))
-        parts[channel], start = Assignment(together.cell[part], together.other[part], together.shared[part]), part.stop
+        parts[channel], start = together.take(part), part.stop
     return parts
 
 
@@ -202,32 +211,22 @@ def _in_all(places: Sequence[Array], radius_px: float) -> list[Array]:
     return [index[everywhere] for index in near]
 
 
-def _split(dots: Signals, cell: Array, diameter_px: float) -> tuple[Array, Array]:
-    """Which dots are part of a stronger one: one that counts, of the same nucleus, closer than a diameter. The strongest are settled first.
+def _among(pairs: DotPairs, chosen: Array) -> DotPairs:
+    """The pairs of which both dots are among the chosen ones (sorted integers), numbered as those are."""
+    place = np.searchsorted(chosen, pairs.index)
+    both = (chosen[np.minimum(place, len(chosen) - 1)] == pairs.index).all(axis=1) if len(chosen) else np.zeros(len(pairs.index), bool)
+    return DotPairs(place[both], pairs.separation_px[both], pairs.amplitude[both], pairs.two[both])
 
-    Returns:
-        split: (N,) bool.
-        apart: (N,) how sure that is: by how many standard deviations of its place (sigma / SNR for each of the two dots) the distance to
-            the stronger dot is above a diameter, negative below; inf without a stronger dot within two diameters.
-    """
-    removed, apart = np.zeros(len(dots), bool), np.full(len(dots), np.inf)
-    if len(dots) < 2:
-        return removed, apart
-    rank = np.empty(len(dots), np.int64)
-    rank[np.argsort(-dots.amplitude, kind="stable")] = np.arange(len(dots))
-    pairs = cKDTree(dots.yx).query_pairs(2 * diameter_px, output_type="ndarray")
-    pairs = pairs[cell[pairs[:, 0]] == cell[pairs[:, 1]]]
-    swap = rank[pairs[:, 0]] > rank[pairs[:, 1]]
-    pairs[swap] = pairs[swap][:, ::-1]
-    pairs = pairs[np.argsort(rank[pairs[:, 0]], kind="stable")]
-    distance = np.hypot(*(dots.yx[pairs[:, 0]] - dots.yx[pairs[:, 1]]).T)
-    place = dots.sigma_px / np.maximum(dots.snr, 1e-6)
-    sure = (distance - diameter_px) / np.maximum(np.hypot(place[pairs[:, 0]], place[pairs[:, 1]]), 1e-6)
-    for (strong, weak), near, far in zip(pairs.tolist(), (distance < diameter_px).tolist(), sure.tolist(), strict=True):
-        if not removed[strong]:
-            removed[weak] |= near
-            apart[weak] = min(apart[weak], far)
-    return removed, apart
+
+def _oversized(dots: Signals, assigned: Assignment, standing: Array, assay: Assay) -> Array:
+    """(N,) bool: standing dots too bright for a signal, or too bright or wide for one that lies off its nucleus' mask."""
+    rules = assay.signals.debris
+    if np.count_nonzero(standing) < rules.min_signals:
+        return np.zeros(len(dots), bool)
+    height, width = float(np.median(dots.amplitude[standing])), float(np.median(dots.sigma_px[standing]))
+    across = assigned.off & ((dots.amplitude > rules.rim_amplitude_medians * height) | (dots.sigma_px > rules.rim_width_medians * width))
+    result: Array = standing & ((dots.amplitude > rules.max_amplitude_medians * height) | across)
+    return result
 
 
 def _least_amplitude(amplitude: Array, cell: Array, standing: Array, probe: Probe, min_relative: float) -> Array:

@@ -22,3 +22,12 @@ def parts_into_two(counts: Array, assay: Assay) -> Array:
     normal = (counts == [p.copies for p in assay.probes]).all(axis=2)
     result: Array = calm.all(axis=1) & normal.any(axis=1)
     return result
+
+
+def more_than_tetraploid(counts: Array, assay: Assay) -> Array:
+    """(N,) bool: every probe has more than twice the copies of a normal nucleus, which several nuclei have and hardly one.
+
+    Args:
+        counts: (N, P) int.
+    """
+    return np.asarray((np.asarray(counts) > [2 * p.copies for p in assay.probes]).all(axis=1))

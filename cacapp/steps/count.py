@@ -19,6 +19,7 @@ from cacapp.api import SignalDetector
 from cacapp.arrays.background import levels
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
+from cacapp.arrays.dot_pair import fit_pairs
 from cacapp.arrays.shared_zone import shared_zones
 from cacapp.arrays.unclaimed import unclaimed
 from cacapp.db.calls import write_calls, write_counts, write_signals
@@ -50,6 +51,7 @@ from cacapp.steps.select import chosen_slides
 from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
+PAIR_DIAMETERS = 1.3  # dots at most this far apart are fitted together: one copy or two
 UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
 
 
@@ -173,10 +175,12 @@ def count_frame(detector: SignalDetector, assay: Assay, task: _Task) -> CountedF
         planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
-    candidates = dict(zip(assay.channels, found, strict=True))
+        candidates = dict(zip(assay.channels, found, strict=True))
+        reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
+        pairs = {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels}
     grey = levels(dapi)
     zones = shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey))
-    spots = judge_spots(candidates, task.nuclei, pixel, assay, zones)
+    spots = judge_spots(candidates, task.nuclei, pixel, assay, zones, pairs)
     n = len(task.nuclei)
     counts = count_signals(spots, n, assay)
     gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)

@@ -11,7 +11,7 @@ from cacapp.arrays.seam import Seams, seams
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import is_cac
 from cacapp.fish.spots import Spots
-from cacapp.fish.two_nuclei import parts_into_two
+from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_two
 from cacapp.types import Array, Instance
 
 MAX_SINGLE = 100  # nuclei of the frame that show what seams single nuclei have
@@ -21,14 +21,17 @@ LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the 
 
 
 def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
-    """(N,) bool: the cell would be a CAC, but a line with an unusually strong step or dip of DAPI explains it as two nuclei.
+    """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
+
+    Either a line with an unusually strong step or dip of DAPI parts its signals into two calm nuclei, or it has more than twice the normal
+    copies of every probe.
 
     Args:
         dapi: (Y, X).
         nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
     """
-    doubt = np.zeros(len(nuclei), bool)
     cac = is_cac(counts, assay)
+    doubt = evaluable & cac & more_than_tetraploid(counts, assay)
     would_be, ordinary = np.flatnonzero(evaluable & cac), np.flatnonzero(evaluable & ~cac)
     ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
     if len(ordinary) < MIN_SINGLE or not len(would_be):
@@ -41,7 +44,7 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
         strong = found.strength > usual
         if strong.any():
             unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
-            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
+            doubt[i] |= parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
     return doubt
 
 

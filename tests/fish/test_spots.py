@@ -100,6 +100,23 @@ def test_a_dot_at_the_same_place_in_all_channels_is_debris_in_all(offset: float,
         assert reasons(spots, channel) == ["debris" if debris else None, None]
 
 
+def test_a_dot_far_brighter_than_the_frames_signals_is_debris() -> None:
+    usual = [(12.0 + 10 * (i % 8), 12.0 + 20 * (i // 8), 900.0) for i in range(32)]
+    spots = judge(aqua=dots(*usual, (50, 95, 9 * 900)))
+    assert reasons(spots, "aqua") == [None] * 32 + ["debris"]
+    assert reasons(judge(aqua=dots(*usual[:9], (50, 95, 9 * 900))), "aqua")[-1] is None, "too few dots to tell what is usual"
+
+
+def test_a_bright_or_wide_dot_across_the_border_of_a_nucleus_is_debris_and_a_usual_one_is_not() -> None:
+    usual = [(12.0 + 10 * (i % 8), 12.0 + 20 * (i // 8), 900.0) for i in range(32)]
+    for amplitude, width, reason in ((900, 2, None), (4.5 * 900, 2, "debris"), (900, 4, "debris")):
+        across = dots(*usual, (50, 102, amplitude))
+        across.sigma_px[-1] = width
+        assert reasons(judge(aqua=across), "aqua")[-1] == reason
+    inside = dots(*usual, (50, 95, 4.5 * 900))
+    assert reasons(judge(aqua=inside), "aqua")[-1] is None
+
+
 def test_a_dot_at_the_same_place_in_three_channels_is_three_signals() -> None:
     here = dots((50, 50, 900))
     assert count_signals(judge(aqua=here, green=here, red=here), 1, KATZ).tolist() == [[1, 1, 0, 1]]
