@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from cacapp.types import Array
 
 SIGNAL = Table.metadata.tables["signal"]
 STRAY = Table.metadata.tables["stray_signal"]
+CONTESTED = Table.metadata.tables["contested_signal"]
 CELL = Table.metadata.tables["cell"]
 SIGNAL_COUNT = Table.metadata.tables["signal_count"]
 CELL_CALL = Table.metadata.tables["cell_call"]
@@ -53,6 +54,7 @@ def write_signals(
     sigma_px: Array,
     cell_ids: Sequence[int | None],
     reasons: Sequence[str | None],
+    rivals: Mapping[int, int | None] | None = None,
 ) -> None:
     """Write the N dots of one channel of a frame, in place of those a previous attempt of the run left.
 
@@ -62,6 +64,7 @@ def write_signals(
         snr, amplitude, sigma_px: (N,), see types.Signals.
         cell_ids: N; the nucleus a dot lies in, or None: it goes to the table of stray signals, without its reason.
         reasons: N; why a dot does not count, None where it does.
+        rivals: of the contested dots (by their place among the N) the other nucleus, None where it is none of the frame's.
 
     Raises:
         ValueError: arguments of different lengths.
@@ -89,15 +92,21 @@ def write_signals(
         else:
             found = owners[index]
             first = np.searchsorted(found, found)
-            columns |= {"cell_id": found, "number": np.arange(len(found)) - first, "state": 0, "reason": [reasons[i] for i in index]}
+            number = np.arange(len(found)) - first
+            columns |= {"cell_id": found, "number": number, "state": 0, "reason": [reasons[i] for i in index]}
         insert_columns(session, table, len(index), columns)
+    if rivals:
+        at = [k for k, i in enumerate(index.tolist()) if i in rivals]
+        keys = {"cell_id": found[at], "run_id": run_id, "channel": channel_index, "number": number[at]}
+        insert_columns(session, CONTESTED, len(at), keys | {"other_cell_id": [rivals[int(index[k])] for k in at]})
 
 
 def _forget_signals(session: Session, run_id: int, frame_id: int, channel_index: int) -> None:
     connection = session.connection()
     connection.execute(delete(STRAY).where(STRAY.c.frame_id == frame_id, STRAY.c.run_id == run_id, STRAY.c.channel == channel_index))
     here = select(CELL.c.id).where(CELL.c.frame_id == frame_id)
-    connection.execute(delete(SIGNAL).where(SIGNAL.c.cell_id.in_(here), SIGNAL.c.run_id == run_id, SIGNAL.c.channel == channel_index))
+    for table in (CONTESTED, SIGNAL):
+        connection.execute(delete(table).where(table.c.cell_id.in_(here), table.c.run_id == run_id, table.c.channel == channel_index))
 
 
 def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts: Array, channels: Sequence[int] | None = None) -> None:

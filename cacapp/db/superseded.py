@@ -21,7 +21,7 @@ from cacapp.db.tables import Table
 
 _T = Table.metadata.tables
 RUN, CELL, FRAME, RESULT, MODEL = _T["run"], _T["cell"], _T["frame"], _T["patient_result"], _T["model"]
-BY_CELL = [_T[name] for name in ("signal", "signal_count", "cell_call", "duplicate", "pseudo_label")]
+BY_CELL = [_T[name] for name in ("contested_signal", "signal", "signal_count", "cell_call", "duplicate", "pseudo_label")]
 BY_RUN = [_T[name] for name in ("slide_quality", "metric", "run_frame")]
 STRAY, VERDICT = _T["stray_signal"], _T["verdict"]
 OWN = {table.name for table in (*BY_CELL, *BY_RUN, STRAY, VERDICT, RUN, CELL, RESULT)}

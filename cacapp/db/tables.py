@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     SmallInteger,
@@ -219,6 +220,27 @@ class SignalRow(Table, table=True):
     reason: str | None = None
 
 
+class ContestedSignal(Table, table=True):
+    """A signal that may be another nucleus', where outlines touch or overlap; few are, so they have a table of their own."""
+
+    __tablename__ = "contested_signal"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["cell_id", "run_id", "channel", "number"], ["signal.cell_id", "signal.run_id", "signal.channel", "signal.number"]
+        ),
+        {"sqlite_with_rowid": False},
+    )
+    cell_id: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
+    run_id: int = Field(primary_key=True)
+    channel: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    other_cell_id: int | None = Field(
+        default=None,
+        sa_column=Column(BigId, ForeignKey("cell.id"), index=True, nullable=True),
+        description="the other nucleus; None: stained matter that segmentation left out",
+    )
+
+
 class StraySignal(Table, table=True):
     """A dot outside all nuclei, which never counts. A table of its own: dots in cells need not name their frame then."""
 
@@ -273,7 +295,7 @@ class Duplicate(Table, table=True):
     __tablename__ = "duplicate"
     cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
     run_id: int = Field(foreign_key="run.id", primary_key=True)
-    duplicate_of: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False))
+    duplicate_of: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), index=True, nullable=False))
 
 
 class SlideQuality(Table, table=True):

@@ -302,7 +302,11 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
     for channel in channels:
         s = result.spots[channel]
         owners = [result.cell_ids[i] if i >= 0 else None for i in s.cell.tolist()]
-        write_signals(session, run_id, frame_id, names.index(channel), s.yx, s.snr, s.amplitude, s.sigma_px, owners, list(s.reason))
+        rivals = {
+            i: result.cell_ids[j] if (j := int(s.other[i])) >= 0 else None for i in np.flatnonzero(s.contested & (s.cell >= 0)).tolist()
+        }
+        dots = (s.yx, s.snr, s.amplitude, s.sigma_px)
+        write_signals(session, run_id, frame_id, names.index(channel), *dots, owners, list(s.reason), rivals)
         written += len(s)
     write_counts(session, run_id, result.cell_ids, result.counts, [names.index(c) for c in channels])
     stored = [_Called(call, reason) for call, reason in zip(result.calls, result.exclusions, strict=True)]

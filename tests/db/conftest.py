@@ -82,9 +82,8 @@ def fill(database: Database, patient: str = "P1", barcode: str = "S1", frame: st
             owners = np.repeat(ids, counts[:, channel - 1]).tolist()
             n = len(owners)
             yx = np.arange(2 * n, dtype=np.float32).reshape(n, 2) + channel / 10
-            calls.write_signals(
-                session, count_id, row.id, channel, yx, np.full(n, 9.5), np.full(n, 700), np.full(n, 1.5), owners, [None] * n
-            )
+            dots = (yx, np.full(n, 9.5), np.full(n, 700), np.full(n, 1.5))
+            calls.write_signals(session, count_id, row.id, channel, *dots, owners, [None] * n, {0: ids[2], 1: None})
         calls.write_counts(session, count_id, ids, counts)
         made = [
             Called("normal", margin=1.5),

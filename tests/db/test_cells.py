@@ -131,7 +131,9 @@ def test_signals_keep_their_owner_and_reason_in_any_order_and_strays_are_kept_ap
     yx = np.array([[1, 1], [2, 2], [3, 3], [4, 4.26]])
     with database.session() as session:
         for _ in range(2):  # twice: a retry replaces
-            calls.write_signals(session, filled.count_id, filled.frame_id, 2, yx, np.arange(4), np.arange(4), np.ones(4), owners, reasons)
+            rivals = {2: b, 3: None}
+            dots = (yx, np.arange(4), np.arange(4), np.ones(4))
+            calls.write_signals(session, filled.count_id, filled.frame_id, 2, *dots, owners, reasons, rivals)
     with database.reading() as session:
         green = [dot for dot in signals_of_frame(session, filled.count_id, filled.frame_id) if dot.channel == "green"]
         assert [(dot.cell_id, dot.number, dot.yx, dot.reason) for dot in green] == [
@@ -139,6 +141,8 @@ def test_signals_keep_their_owner_and_reason_in_any_order_and_strays_are_kept_ap
             (b, 0, (1, 1), "split"),
             (b, 1, (4, 4.3), "bleed-through"),
         ]
+        contested = session.execute(text("SELECT cell_id, number, other_cell_id FROM contested_signal WHERE channel = 2 ORDER BY cell_id"))
+        assert contested.tuples().all() == [(a, 0, b), (b, 1, None)]
         strays = session.execute(text("SELECT frame_id, channel, number, y_px FROM stray_signal")).tuples().all()
         assert strays == [(filled.frame_id, 2, 0, 20)]
 

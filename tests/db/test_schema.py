@@ -23,7 +23,7 @@ from cacapp.errors import CacappError
 
 TABLES = set(Table.metadata.tables)
 LATER = {"control_slide", "slide_quality", "duplicate", "request"}  # than schema 0002
-LATER |= {"reading", "sign_off", "amendment", "account", "web_session", "api_token", "login_attempt", "audit_event"}
+LATER |= {"contested_signal", "reading", "sign_off", "amendment", "account", "web_session", "api_token", "login_attempt", "audit_event"}
 
 
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -53,7 +53,7 @@ def test_the_big_tables_keep_each_row_once(database: Database) -> None:
     with database.reading() as session:
         made = dict(session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).tuples().all())
     without_rowid = {name for name, sql in made.items() if "WITHOUT ROWID" in sql}
-    assert without_rowid == {"signal", "stray_signal", "signal_count", "cell_call", "verdict", "pseudo_label"}
+    assert without_rowid == {"signal", "contested_signal", "stray_signal", "signal_count", "cell_call", "verdict", "pseudo_label"}
 
 
 def test_the_tables_can_be_made_on_postgresql() -> None:
@@ -176,7 +176,7 @@ def test_a_migration_that_fails_half_way_leaves_the_old_schema_and_every_row(
         (tmp_path / "migrations" / file).write_text((here / file).read_text())
     (versions / "9000_fails.py").write_text(
         f"from alembic import op\nrevision, down_revision = '9000', '{schema.head()}'\n"
-        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal')\n"
+        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal_count')\n"
         "    op.execute('CREATE TABLE made (x INTEGER)')\n"
         "    with op.batch_alter_table('slide') as table:\n        table.drop_column('notes')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
