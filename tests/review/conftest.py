@@ -24,7 +24,7 @@ from cacapp.fish.calls import call_cells
 from cacapp.review.app import create_app
 from cacapp.review.settings import Settings
 from cacapp.steps.accounts import add_account
-from cacapp.steps.count import _Called
+from cacapp.steps.count import CalledRow
 from cacapp.steps.result import refresh_results
 from cacapp.steps.review import Action, Outcome, decide
 from cacapp.steps.reviewed import assay_of
@@ -61,7 +61,9 @@ def settle(db: Database) -> None:
         states = machine_states(session, run.id, [c.cell_id for c in cells])
         counts = np.array([[states[c.cell_id].counts[name] for name in assay.channels] for c in cells])
         calls = call_cells(counts, np.array([c.evaluable for c in cells]), assay)
-        stored = [_Called(replace(call, margin=c.margin), states[c.cell_id].exclusion_reason) for call, c in zip(calls, cells, strict=True)]
+        stored = [
+            CalledRow(replace(call, margin=c.margin), states[c.cell_id].exclusion_reason) for call, c in zip(calls, cells, strict=True)
+        ]
         write_calls(session, run.id, [c.cell_id for c in cells], stored)
         refresh_results(session, [run.id], assay, None)
 

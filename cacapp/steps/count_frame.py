@@ -1,0 +1,124 @@
+"""One frame's signals, counts and calls: pixels and nuclei in, what the step ``count`` stores out; no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import permutations
+
+import cv2
+import numpy as np
+
+from cacapp import host as guard
+from cacapp.api import SignalDetector
+from cacapp.arrays.background import levels
+from cacapp.arrays.camera import Camera, camera_of
+from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
+from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
+from cacapp.arrays.dot_pair import fit_pairs
+from cacapp.arrays.shared_zone import shared_zones
+from cacapp.arrays.unclaimed import unclaimed
+from cacapp.fish.assay import Assay
+from cacapp.fish.calls import CellCall, call_cells
+from cacapp.fish.evaluability import OF_CHANNELS, judge_nuclei
+from cacapp.fish.qc import FAILED_QC
+from cacapp.fish.spots import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
+from cacapp.frames import open_frame
+from cacapp.steps.doubt import may_be_two
+from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
+from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
+
+DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
+PAIR_DIAMETERS = 1.3  # dots at most this far apart are fitted together: one copy or two
+UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class CountTask:
+    """One frame's work: where its pixels are, and its cells as the segmentation left them."""
+
+    source: FrameSource
+    cell_ids: tuple[int, ...]
+    nuclei: tuple[Instance, ...]
+    shapes: Shapes
+    focus: Array
+    excluded: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFrame:
+    """What counting gives for one frame, before it is stored. Places are DAPI's: a channel's chromatic shift is taken back."""
+
+    cell_ids: tuple[int, ...]
+    spots: dict[str, Spots]
+    counts: Array
+    calls: list[CellCall]
+    exclusions: list[str | None]
+    shifts: dict[str, Shift]
+    crosstalk: list[Crosstalk]
+    quality: FrameQuality
+    cameras: dict[str, Camera | None]
+
+
+def count_frame(detector: SignalDetector, assay: Assay, task: CountTask) -> CountedFrame:
+    """Opens a frame, detects dots in every probe channel and turns them into counts and calls."""
+    frame = open_frame(task.source)
+    pixel = frame.pixel_size_um
+    # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
+    with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
+        planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
+        dapi = frame.channel(DAPI)
+        cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
+        quality = measure_frame({DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
+        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei), assay.channels), strict=True))
+        planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
+        planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
+        found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
+        candidates = dict(zip(assay.channels, found, strict=True))
+        reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
+        pairs = {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels}
+    grey = levels(dapi)
+    zones = shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey))
+    spots = judge_spots(candidates, task.nuclei, pixel, assay, zones, pairs)
+    n = len(task.nuclei)
+    counts = count_signals(spots, n, assay)
+    gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)
+    exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
+    sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
+    quality = with_signals(quality, spots, counts, sound, assay)
+    if failed := failures(quality, assay):
+        exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
+    lose, gain = flip_costs(spots, n, assay)
+    evaluable = np.array([reason is None for reason in exclusions], bool)
+    fewest, most = count_range(spots, n, assay)
+    two = may_be_two(dapi, task.nuclei, spots, counts, evaluable, assay)
+    calls = call_cells(
+        counts,
+        evaluable,
+        assay,
+        lose=lose,
+        gain=gain,
+        fewest=fewest,
+        most=most,
+        two_nuclei=two,
+    )
+    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality, cameras)
+
+
+def without_crosstalk(
+    planes: Mapping[str, Array], nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay
+) -> tuple[dict[str, Array], list[Crosstalk]]:
+    """The probe planes without the neighbouring dyes' light, and the shares that were taken off, learnt from the frame.
+
+    Args:
+        planes: (Y, X) uint8 or uint16 by channel of the assay.
+    """
+    rules = assay.signals.bleed_through
+    pairs = [(p.donor, p.acceptor, p.max_share) for p in rules.pairs]
+    known = {pair[:2] for pair in pairs}
+    # between dyes that are no neighbours it is measured too: it tells that channels are swapped
+    strangers = [(d, a, UNEXPECTED_MAX_SHARE) for d, a in permutations(assay.channels, 2) if (d, a) not in known]
+    sigma_px = assay.signals.signal_diameter_px(pixel_size_um) / DIAMETER_IN_SIGMAS
+    found = estimate_crosstalk(planes, nuclei, [*pairs, *strangers], sigma_px, rules.min_donor_spots)
+    return unmix(planes, found[: len(pairs)]), found
