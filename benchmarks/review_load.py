@@ -100,7 +100,7 @@ if "locust" in sys.modules:  # this file is locust's file too; gevent has to com
                     with self.log.open("a") as log:
                         log.write(f"{key}\n")
                     answer.success()
-                elif answer.status_code == 409 and everyones:  # somebody was quicker, and this reviewer is told so
+                elif answer.status_code == 409 and cell == cells[0]:  # somebody was quicker, and this reviewer is told so
                     answer.success()
 
     def _found(pattern: str, text: str) -> str:
@@ -301,6 +301,9 @@ def report(folder: Path, db: Path) -> int:
             failures += int(row["Failure Count"])
             limit = LIMITS_MS.get(row["Name"], "")
             print(f"{row['Name']:<16}{row['Request Count']:>10}{row['Failure Count']:>8}{row['50%']:>11}{row['95%']:>9}{limit:>10}")
+    with (folder / "load_failures.csv").open() as file:
+        for row in csv.DictReader(file):
+            print(f"failed: {row['Name']}: {row['Error']} ({row['Occurrences']} times)")
     answered = (folder / "answered.txt").read_text().split()
     with closing(sqlite3.connect(db)) as raw:
         kept = [key for (key,) in raw.execute("SELECT key FROM review")]

@@ -72,6 +72,10 @@ class Crops:
         own = max(place.bbox_xywh[2:]) + 2 * MARGIN_PX
         return cell_window(place.bbox_xywh, max(side_px, own), frame.height_px, frame.width_px)
 
+    def drawn(self, place: Place, frame: FrameRow, side_px: int) -> bool:
+        """Whether the picture is in the cache folder already."""
+        return self._file(self.etag(place, frame, side_px)).is_file()
+
     def sprite(self, place: Place, frame: FrameRow, side_px: int, companions: Sequence[Place] = ()) -> Sprite:
         """The cell's picture; where its frame has to be read, the companions' are drawn along with it."""
         etag = self.etag(place, frame, side_px)
@@ -106,6 +110,7 @@ def placed(session: Session, cell_id: int) -> tuple[Place, FrameRow] | None:
     return None if found is None else (found, session.get_one(FrameRow, found.frame_id))
 
 
+@lru_cache(maxsize=5000)
 def outline(place: Place, window: Window) -> str:
     """The nucleus' contour as an SVG path in the window's px, (0, 0) its top left corner."""
     mask = np.pad(rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2]), 2).astype(np.uint8) * 255

@@ -17,6 +17,7 @@ from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
 from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
+from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
 from cacapp.review.crops import Crops
 from cacapp.review.pixels import Pixels
@@ -41,6 +42,8 @@ class RunIndex:
     ordered: tuple[Called, ...]
     by_id: dict[int, Called]
     by_frame: dict[int, list[Called]]
+    sizes: dict[str, int]
+    """Cells by group before anyone reviewed: what a page adds its reviews to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +59,34 @@ class Tray:
 
     def ids(self, group: str) -> list[int]:
         """Cell ids of a group in order: one of GROUPS, or a class as it stands after review."""
-        return [c.cell_id for c in self.index.ordered if self._belongs(c, group)]
+        return [c.cell_id for c in self.index.ordered if _belongs(c, self.now.get(c.cell_id), group)]
 
     def sizes(self) -> dict[str, int]:
         """Group to its number of cells; classes of the assay after GROUPS, those without cells left out."""
-        names = [*GROUPS, *(n for n in (*self.index.assay.class_names, "uncertain") if n not in GROUPS)]
-        sizes = {name: sum(self._belongs(c, name) for c in self.index.ordered) for name in names}
+        sizes = dict(self.index.sizes)
+        for cell_id, state in self.now.items():
+            cell = self.index.by_id.get(cell_id)
+            if cell is not None:
+                for name in sizes:
+                    sizes[name] += _belongs(cell, state, name) - _belongs(cell, None, name)
         return {name: n for name, n in sizes.items() if n or name in GROUPS[:3]}
 
-    def _belongs(self, cell: Called, group: str) -> bool:
-        state = self.now.get(cell.cell_id)
-        decided = state is not None and state.decided
-        if group == "all":
-            return True
-        if group == "flagged":
-            return cell.flagged
-        if group == "open":
-            return cell.flagged and not decided
-        if group == "decided":
-            return decided
-        evaluable = cell.evaluable if state is None else state.evaluable
-        if group == "not-evaluable":
-            return not evaluable
-        return evaluable and (cell.class_ if state is None else state.class_) == group
+
+def _belongs(cell: Called, state: State | None, group: str) -> bool:
+    """Whether a cell is in a group; ``state`` None: as the software left it."""
+    decided = state is not None and state.decided
+    if group == "all":
+        return True
+    if group == "flagged":
+        return cell.flagged
+    if group == "open":
+        return cell.flagged and not decided
+    if group == "decided":
+        return decided
+    evaluable = cell.evaluable if state is None else state.evaluable
+    if group == "not-evaluable":
+        return not evaluable
+    return evaluable and (cell.class_ if state is None else state.class_) == group
 
 
 class Desk:
@@ -106,7 +114,10 @@ class Desk:
         by_frame: dict[int, list[Called]] = {}
         for cell in cells:
             by_frame.setdefault(cell.frame_id, []).append(cell)
-        made = RunIndex(run, assay_of(run), tuple(sorted(cells, key=_urgency)), {c.cell_id: c for c in cells}, by_frame)
+        assay = assay_of(run)
+        names = [*GROUPS, *(n for n in dict.fromkeys((*assay.class_names, UNCERTAIN)) if n not in GROUPS)]
+        sizes = {name: sum(_belongs(c, None, name) for c in cells) for name in names}
+        made = RunIndex(run, assay, tuple(sorted(cells, key=_urgency)), {c.cell_id: c for c in cells}, by_frame, sizes)
         with self._lock:
             self._indexes[run_id] = made
             while len(self._indexes) > RUNS_KEPT:

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from cacapp.db.cell_states import places
+from cacapp.db.cell_states import Place, places
 from cacapp.db.reviews import readings
 from cacapp.review.cards import cards
 from cacapp.review.crops import CONTEXT, placed
@@ -89,7 +89,8 @@ def sprite(
         headers = {"ETag": etag, "Cache-Control": "private, max-age=3600"}
         if etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        flagged = [c.cell_id for c in index.by_frame.get(place.frame_id, []) if c.flagged]
-        companions = list(places(session, flagged).values())
+        companions: list[Place] = []
+        if not desk.crops.drawn(place, frame, side):
+            companions = list(places(session, [c.cell_id for c in index.by_frame.get(place.frame_id, []) if c.flagged]).values())
     made = desk.crops.sprite(place, frame, side, companions)
     return Response(made.data, media_type="image/webp", headers=headers)
