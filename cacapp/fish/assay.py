@@ -69,6 +69,10 @@ class SignalRules(Strict):
         1.0, ge=0, le=5, description="contested: a dot's distance to a second nucleus plus its depth in its own, at most, signal diameters"
     )
     min_cac_margin: float = Field(0.0, ge=0, description="a CAC whose margin (SNR) is smaller goes to review as uncertain")
+    snr_tail: float = Field(
+        0.0, ge=0, description="threshold this many standard deviations below the frame's median (log SNR), near min_snr; 0: min_snr itself"
+    )
+    snr_sample: int = Field(100, ge=20, description="fewer signals of the channel in the frame: min_snr itself")
     min_relative_amplitude: float = Field(ge=0, lt=1, description="of the mean amplitude of the nucleus' brightest signals of the channel")
     debris: Debris = Debris()
     bleed_through: BleedThrough = BleedThrough()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from cacapp.fish.assay import Assay, Probe
+from cacapp.fish.assay import Assay, Probe, SignalRules
 from cacapp.fish.assignment import Assignment, assign
 from cacapp.fish.bleed import bleed_through
 from cacapp.fish.split import split_signals
@@ -20,6 +20,8 @@ BLEED_THROUGH = "bleed_through"
 DEBRIS = "debris"
 SPLIT_OF = "split_of"
 WEAK_RELATIVE = "weak_relative"
+SNR_RANGE = (0.75, 2.0)
+"""Of a probe's ``min_snr``: how far a frame's own distribution moves the threshold."""
 REASONS = (OUTSIDE, BELOW_MIN_SNR, BLEED_THROUGH, DEBRIS, SPLIT_OF, WEAK_RELATIVE)
 
 
@@ -74,7 +76,7 @@ def judge_spots(
     """Assigns every candidate dot to its nucleus and decides whether it counts.
 
     The rules in their order, each looking only at what the earlier ones left:
-    outside (no nucleus within the rim tolerance); below_min_snr (of its probe); bleed_through (see ``cacapp.fish.bleed``);
+    outside (no nucleus within the rim tolerance); below_min_snr (see ``least_snr``); bleed_through (see ``cacapp.fish.bleed``);
     debris (dots of all probe channels at one place, far too bright ones, and wide or bright ones off the mask, across its border);
     split_of (part of a stronger dot of the same nucleus and channel, see ``cacapp.fish.split``); weak_relative (far below the mean of the
     nucleus' own brightest signals of that channel).
@@ -94,13 +96,16 @@ def judge_spots(
         raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
     diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
     bleed = bleed_through(candidates, assay, diameter_px)
-    assigned, codes = _assign_all(candidates, nuclei, assay, diameter_px, zones), {}
+    assigned = _assign_all(candidates, nuclei, assay, diameter_px, zones)
+    codes: dict[str, Array] = {}
+    min_snr: dict[str, float] = {}
     for probe in assay.probes:
         dots, a = candidates[probe.channel], assigned[probe.channel]
         code = np.zeros(len(dots), np.int8)
         _mark(code, a.cell < 0, OUTSIDE)
+        min_snr[probe.channel] = least_snr(dots.snr[(a.cell >= 0) & (code == 0) & ~bleed[probe.channel]], probe.min_snr, assay.signals)
         # "not at least" rather than "below": an SNR that is no number does not count.
-        _mark(code, ~(dots.snr >= probe.min_snr), BELOW_MIN_SNR)
+        _mark(code, ~(dots.snr >= min_snr[probe.channel]), BELOW_MIN_SNR)
         _mark(code, bleed[probe.channel], BLEED_THROUGH)
         codes[probe.channel] = code
     if assay.signals.debris.same_place_in_all_channels:
@@ -122,13 +127,30 @@ def judge_spots(
         least = _least_amplitude(dots.amplitude, a.cell, code == 0, probe, assay.signals.min_relative_amplitude)
         _mark(code, (code == 0) & (dots.amplitude < least), WEAK_RELATIVE)
         reason = np.array([None, *REASONS], object)[code]
-        slack = dots.snr - np.maximum(probe.min_snr, dots.snr * least / np.maximum(dots.amplitude, np.finfo(np.float32).tiny))
+        slack = dots.snr - np.maximum(min_snr[probe.channel], dots.snr * least / np.maximum(dots.amplitude, np.finfo(np.float32).tiny))
         slack[standing_dots] = np.minimum(slack[standing_dots], apart)
         slack[np.isin(code, [REASONS.index(r) + 1 for r in (OUTSIDE, BLEED_THROUGH, DEBRIS)]) | ~np.isfinite(dots.snr)] = -np.inf
         spots[probe.channel] = Spots(
             dots.yx, dots.snr, dots.amplitude, dots.sigma_px, a.cell, reason, a.other, a.shared, slack.astype(np.float32)
         )
     return spots
+
+
+def least_snr(snr: Array, min_snr: float, rules: SignalRules) -> float:
+    """The SNR a dot must have: where the frame's own dots of the channel end, but never far from the probe's ``min_snr``.
+
+    Signals of a channel are about log-normal in SNR; the threshold lies ``snr_tail`` robust standard deviations below their median, between
+    ``SNR_RANGE`` times ``min_snr``. With fewer than ``snr_sample`` dots above ``min_snr`` it is ``min_snr``.
+
+    Args:
+        snr: (N,) of the dots in nuclei.
+    """
+    signals = np.log(snr[np.isfinite(snr) & (snr >= min_snr)])
+    if rules.snr_tail == 0 or len(signals) < rules.snr_sample:
+        return min_snr
+    middle = float(np.median(signals))
+    spread = 1.4826 * float(np.median(np.abs(signals - middle)))
+    return float(np.clip(np.exp(middle - rules.snr_tail * spread), SNR_RANGE[0] * min_snr, SNR_RANGE[1] * min_snr))
 
 
 def count_signals(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> Array:

@@ -309,3 +309,14 @@ def test_a_nucleus_with_two_hundred_specks_is_counted_without_trouble() -> None:
     rng = np.random.default_rng(6)
     specks = dots(*np.column_stack([rng.uniform(0, 100, (200, 2)), rng.uniform(500, 900, 200)]))
     assert 20 < count_signals(judge(aqua=specks), 1, KATZ)[0, 0] < 200
+
+
+@pytest.mark.parametrize(("median", "least"), [(20, 6.0), (100, 100 * np.exp(-4 * 0.5)), (400, 16.0)])
+def test_the_threshold_lies_where_the_frames_own_signals_end_and_near_the_probes(median: float, least: float) -> None:
+    from cacapp.fish.spots import least_snr
+
+    snr = median * np.exp(0.5 * np.random.default_rng(4).standard_normal(20_000))
+    rules = KATZ.signals.model_copy(update={"snr_tail": 4.0})
+    assert least_snr(snr, 8.0, rules) == pytest.approx(least, rel=0.05)
+    assert least_snr(snr[:50], 8.0, rules) == 8.0, "too few to tell"
+    assert least_snr(snr, 8.0, rules.model_copy(update={"snr_tail": 0.0})) == 8.0
