@@ -21,7 +21,7 @@ def render_html(report: PatientReport) -> str:
     flagged = by_urgency(report.flagged)
     groups = [
         ("CAC candidates", "candidates", [c for c in flagged if c.is_cac]),
-        ("Cells to review", "to-review", [c for c in flagged if not c.is_cac]),
+        ("Cells to review" if report.review is None else "Other flagged cells", "to-review", [c for c in flagged if not c.is_cac]),
     ]
     return (
         _environment()
