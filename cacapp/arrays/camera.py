@@ -10,7 +10,7 @@ from cacapp.arrays.noise import fit_photon_transfer
 from cacapp.types import Array
 
 BLOCK = 8  # pixels; the mean light of a block stands for that of its pixels
-MAX_BLOCKS = 40_000
+MAX_BLOCKS = 20_000
 BINS = 24
 MIN_BLOCKS = 30  # in a bin of light
 QUARTILE = 0.806  # lower quartile of a block's mean squared difference for pure noise of variance 1 (simulated; a test repeats it)

@@ -1,4 +1,4 @@
-"""Chromatic shift: how far a probe channel lies from DAPI, learnt from the glow of the nuclei themselves, and its removal."""
+"""Chromatic shift: how far a probe channel lies from DAPI, learnt from the glow of the nuclei in both, and its removal."""
 
 from __future__ import annotations
 
@@ -40,8 +40,24 @@ class Shift:
         return self.y_px == 0 and self.x_px == 0
 
 
-def estimate_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
-    """The shift of a channel against the nuclei's outlines, the median over nuclei.
+def estimate_shift(plane: Array, nuclei: Sequence[Instance], origin: Shift | None = None) -> Shift:
+    """The shift of a channel against DAPI; 0 where it is too small, or not sure enough, to take back.
+
+    Args:
+        plane: (Y, X) of any numeric dtype.
+        origin: where DAPI itself lies against the outlines (``measure_shift``): all channels share what the outlines are off by.
+    """
+    found = measure_shift(plane, nuclei)
+    y, x, error = found.y_px, found.x_px, found.error_px
+    if origin is not None and origin.n_nuclei:
+        y, x, error = y - origin.y_px, x - origin.x_px, float(np.hypot(error, origin.error_px))
+    if np.hypot(y, x) < max(LEAST_PX, SIGNIFICANT * error):
+        y, x = 0.0, 0.0
+    return Shift(y, x, error, found.n_nuclei)
+
+
+def measure_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
+    """The shift of a channel against the nuclei's outlines, however small, the median over nuclei.
 
     For each nucleus the clipped light is fitted by a constant, its smoothed mask and the mask's two derivatives (Lucas & Kanade 1981): a
     mask m of height a moved by (y, x) is a (m - y dm/dy - x dm/dx) to first order; where that is half a pixel or more, once again about the
@@ -62,9 +78,7 @@ def estimate_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
         if np.abs(about).max() < 0.5:
             break
     spread = 1.4826 * float(np.median(np.abs(shifts - about)))
-    error = 1.2533 * spread / np.sqrt(len(shifts))  # that of a median
-    if np.hypot(*about) < max(LEAST_PX, SIGNIFICANT * error):
-        about = np.zeros(2)
+    error = 1.2533 * spread / float(np.sqrt(len(shifts)))  # that of a median
     return Shift(float(about[0]), float(about[1]), error, len(shifts))
 
 

@@ -92,6 +92,8 @@ def _grown(zone: Array, nucleus: Instance) -> Instance | None:
 def _appendages(nucleus: Instance) -> Array:
     """(h, w) bool: the thin parts of a mask."""
     area = np.count_nonzero(nucleus.mask)
+    if area > (1 - MIN_APPENDAGE) * np.count_nonzero(_hull(nucleus, nucleus.bbox_xywh)):
+        return np.zeros(nucleus.mask.shape, bool)  # as good as convex: nothing sticks out
     r = round(THIN_RADII * np.sqrt(area / np.pi))
     mask = cv2.copyMakeBorder(nucleus.mask.astype(np.uint8), r, r, r, r, cv2.BORDER_CONSTANT, value=0)
     rest = mask - cv2.morphologyEx(mask, cv2.MORPH_OPEN, _ellipse(r))

@@ -14,7 +14,7 @@ from cacapp import host as guard
 from cacapp.api import SignalDetector
 from cacapp.arrays.background import levels
 from cacapp.arrays.camera import Camera, camera_of
-from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
+from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.arrays.dot_pair import fit_pairs
 from cacapp.arrays.shared_zone import shared_zones
@@ -69,24 +69,27 @@ def count_frame(detector: SignalDetector, assay: Assay, task: CountTask) -> Coun
     with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
         planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
         dapi = frame.channel(DAPI)
+        measuring = pool.submit(measure_frame, {DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
-        quality = measure_frame({DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
-        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei), assay.channels), strict=True))
+        origin = measure_shift(dapi, task.nuclei)
+        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei, origin), assay.channels), strict=True))
         planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
+        grey = levels(dapi)
+        zoning = pool.submit(lambda: shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey)))
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
         candidates = dict(zip(assay.channels, found, strict=True))
         reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
         pairs = {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels}
-    grey = levels(dapi)
-    zones = shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey))
-    spots = judge_spots(candidates, task.nuclei, pixel, assay, zones, pairs)
+    spots = judge_spots(candidates, task.nuclei, pixel, assay, zoning.result(), pairs)
     n = len(task.nuclei)
     counts = count_signals(spots, n, assay)
-    gates = judge_nuclei(task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=quality.saturated, counts=counts)
+    gates = judge_nuclei(
+        task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=measuring.result().saturated, counts=counts
+    )
     exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
     sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
-    quality = with_signals(quality, spots, counts, sound, assay)
+    quality = with_signals(measuring.result(), spots, counts, sound, assay)
     if failed := failures(quality, assay):
         exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
     lose, gain = flip_costs(spots, n, assay)

@@ -14,7 +14,7 @@ from cacapp.fish.spots import Spots
 from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_two
 from cacapp.types import Array, Instance
 
-MAX_SINGLE = 100  # nuclei of the frame that show what seams single nuclei have
+MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
 USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
