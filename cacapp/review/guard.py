@@ -13,10 +13,12 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from cacapp.db.accounts import account_of_token, close_session, session_of, touch_session
+from cacapp.db.review_tables import Account
 from cacapp.db.session import Database
 from cacapp.db.tables import now
 from cacapp.errors import CacappError
 from cacapp.review.settings import Settings
+from cacapp.steps.accounts import OWNER
 
 SESSION_COOKIE, FORM_COOKIE = "cacapp_session", "cacapp_form"
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -104,6 +106,11 @@ def require_same_origin(request: Request) -> None:
         raise Forbidden("a write from another site is refused")
 
 
+def admitted(settings: Settings, account: Account) -> bool:
+    """Whether this server knows the account: an owner, who may do everything, only in the single-user mode that is theirs."""
+    return account.active and (account.role != OWNER or account.name == settings.owner)
+
+
 def address_of(request: Request) -> str:
     """The client's address, for the audit trail and throttling."""
     return request.client.host if request.client else ""
@@ -117,7 +124,7 @@ def _by_cookie(request: Request, keeps_awake: bool) -> Visitor:
         raise NotLoggedIn("log in first")
     with db.reading() as session:
         found = session_of(session, secret)
-    if found is None or not found[1].active:
+    if found is None or not admitted(settings, found[1]):
         raise NotLoggedIn("log in first")
     kept, account = found
     moment = now()
@@ -138,7 +145,7 @@ def _by_token(request: Request) -> Visitor:
         raise NotLoggedIn("send a token: Authorization: Bearer TOKEN; your account page makes one")
     with db.reading() as session:
         found = account_of_token(session, secret)
-    if found is None:
+    if found is None or not admitted(request.app.state.settings, found[1]):
         raise NotLoggedIn("this token is unknown, revoked or too old")
     token, account = found
     return Visitor(token.account_id, account.name, account.role, "", address_of(request), token.can_write)

@@ -23,7 +23,7 @@ from cacapp.review.guard import AUDIT, DECIDE, READ, SESSION_COOKIE, SIGN, Needs
 from cacapp.review.pages.login import local
 from cacapp.review.serve import owner_account
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import MAX_FAILURES_OF_NAME, set_active
+from cacapp.steps.accounts import MAX_FAILURES_OF_NAME, set_active, set_password
 from tests.review.conftest import BASE, PASSWORDS, Browser, Record
 
 pytestmark = pytest.mark.sqlite_only
@@ -292,6 +292,9 @@ def test_the_one_time_link_works_once_and_only_in_single_user_mode(staffed: Reco
     assert browser.get("/audit").status_code == 200
     assert thief.get(f"/once/{secret}").status_code == 403
     assert Browser(app).get(f"/once/{secret}").status_code == 403
+    set_password(staffed.db, "olga", "words of an owner", "test")
+    assert Browser(single).log_in("olga", "words of an owner").status_code == 303
+    assert Browser(app).log_in("olga", "words of an owner").status_code == 401  # an owner is one in single-user mode only
 
 
 def test_the_audit_trail_tells_logins_failures_and_signatures(staffed: Record, visit: Visit) -> None:
@@ -322,6 +325,8 @@ def test_a_second_reader_is_blind_in_pages_and_api(staffed: Record, app: FastAPI
     assert client.get(f"/slides/{staffed.slide_id}/reviews").json() == []
     assert client.get(f"/cells/{cell}").json()["reviewed"]["class"] == "cac"
     assert client.get("/patients").json()["items"][0]["reviewed"]["cacs"] == 2
+    for path in (f"/patients/{staffed.patient_id}/report", f"/patients/{staffed.patient_id}/report.pdf"):
+        assert second.get(path).status_code == 409
     assert "my secret opinion" in first.get(f"/cells/{cell}").text
 
 

@@ -14,7 +14,7 @@ from cacapp.db.reviews import write_event
 from cacapp.db.session import Database
 from cacapp.db.tables import now
 from cacapp.review.forms import Word
-from cacapp.review.guard import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, require_same_origin
+from cacapp.review.guard import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, admitted, require_same_origin
 from cacapp.review.render import page
 from cacapp.review.settings import Settings
 from cacapp.steps.accounts import Throttled, verify_password
@@ -51,6 +51,8 @@ def log_in(
         account = verify_password(db, name, password, address_of(request))
     except Throttled as error:
         account, status, problem = None, 429, f"{str(error).capitalize()}."
+    if account is not None and not admitted(request.app.state.settings, account):
+        account = None
     if account is None:
         return page(request, "login.html.j2", None, status=status, form_token=expected, next=local(next), problem=problem, name=name)
     return enter(request, account.name, cast(int, account.id), local(next))

@@ -19,6 +19,7 @@ from cacapp.review.render import page
 from cacapp.steps.accounts import verify_password
 from cacapp.steps.progress import Silent
 from cacapp.steps.report import build_report, file_name
+from cacapp.steps.review import ConflictError
 from cacapp.steps.reviewed import assay_of
 from cacapp.steps.second_reading import agreement
 from cacapp.steps.sign import amend, intact, latest_result, open_points, sign
@@ -117,7 +118,7 @@ def open_again(
 def report(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
     """The report as one file, to look at and to keep."""
     desk: Desk = request.app.state.desk
-    _, html = _report(desk, patient_id)
+    _, html = _report(desk, patient_id, visitor)
     _took(desk, visitor, patient_id, "report shown")
     return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
 
@@ -128,21 +129,24 @@ def report_pdf(request: Request, visitor: Viewer, patient_id: Id) -> Response:
     from cacapp.review.pdf import pdf_of
 
     desk: Desk = request.app.state.desk
-    code, html = _report(desk, patient_id)
+    code, html = _report(desk, patient_id, visitor)
     data = pdf_of(html)
     _took(desk, visitor, patient_id, "report taken as PDF")
     headers = {"Content-Disposition": f'attachment; filename="{file_name(code)}.pdf"'}
     return Response(data, media_type="application/pdf", headers=headers)
 
 
-def _report(desk: Desk, patient_id: int) -> tuple[str, str]:
+def _report(desk: Desk, patient_id: int, visitor: Viewer) -> tuple[str, str]:
     with desk.db.reading() as session:
         patient = _patient(session, patient_id)
         result = latest_result(session, patient_id)
         slides = session.exec(select(Slide.id).where(Slide.patient_id == patient_id)).all()
         frames = len(session.exec(select(FrameRow.id).where(col(FrameRow.slide_id).in_(slides))).all())
+        own = readings(session, result.count_run_ids if result else [])
     if result is None or not result.count_run_ids:
         raise NotFound("there is no result to report yet")
+    if any(r.reviewer == visitor.name and r.position == "second" and r.finished_at is None for reads in own.values() for r in reads):
+        raise ConflictError("the report shows the first reading; finish your own before you look at it")
     return patient.code, render_html(build_report(desk.db, PatientSummary(patient, len(slides), frames, result), Silent()))
 
 
