@@ -53,12 +53,12 @@ class LogDetector(SignalDetector):
         sigmas = np.geomspace(max(0.8, self.min_sigma_um / pixel), max(0.8, self.max_sigma_um / pixel), self.scales)
         rim = max(1, round(self.rim_um / pixel))
         mosaic = pack(plane, nuclei, margin_px=int(np.ceil(3 * sigmas[-1])) + rim)
-        best, scale, noise, smooth = self._respond(mosaic, sigmas, round(self.noise_rim_um / pixel))
+        best, responses, noise, smooth = self._respond(mosaic, sigmas, round(self.noise_rim_um / pixel))
         zone = cv2.dilate(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
         peaks = (best == cv2.dilate(best, np.ones((3, 3), np.uint8))) & (zone > 0)
         rows, cols = np.nonzero(peaks)
         owner = mosaic.owner[rows, cols]
-        response, which = best[rows, cols], scale[rows, cols]
+        response, which = best[rows, cols], np.argmax([r[rows, cols] for r in responses], axis=0)
         snr = response / noise[owner - 1, which]
         keep = (snr >= self.min_snr) & (response > 0)
         keep[keep] = _roundness(smooth, which[keep], rows[keep], cols[keep]) >= self.min_roundness
@@ -74,20 +74,22 @@ class LogDetector(SignalDetector):
         areas = [np.count_nonzero(i.mask) for i in nuclei]
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
-    def _respond(self, mosaic: Mosaic, sigmas: Array, rim_px: int) -> tuple[Array, Array, Array, list[Array]]:
-        """The best response over scales (Y, X), its scale index, the noise (N, S) of each nucleus at each scale, the smoothed canvases."""
-        smoothed, responses = [], []
-        best = np.full(mosaic.canvas.shape, -np.inf, np.float32)
-        scale = np.zeros(mosaic.canvas.shape, np.uint8)
-        for s, sigma in enumerate(sigmas):
-            size = 2 * int(np.ceil(4 * sigma)) + 1
-            smooth = cv2.GaussianBlur(mosaic.canvas, (size, size), sigma)
+    def _respond(self, mosaic: Mosaic, sigmas: Array, rim_px: int) -> tuple[Array, list[Array], Array, list[Array]]:
+        """The best response over scales (Y, X), that of each scale, the noise (N, S) of each nucleus, the smoothed canvases."""
+        smoothed: list[Array] = []
+        responses: list[Array] = []
+        best, before = mosaic.canvas, 0.0
+        for sigma in sigmas.tolist():
+            # a Gaussian of a Gaussian is one: each scale is smoothed on from the one before
+            step = float(np.sqrt(max(sigma**2 - before**2, 0.0)))
+            size = 2 * int(np.ceil(4 * step)) + 1
+            smooth = cv2.GaussianBlur(smoothed[-1] if smoothed else mosaic.canvas, (size, size), step) if step > 0 else smoothed[-1]
             response = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, scale=-(sigma**2))
+            best = cv2.max(best, response) if responses else response.copy()
             smoothed.append(smooth)
             responses.append(response)
-            np.copyto(scale, np.uint8(s), where=response > best)
-            np.maximum(best, response, out=best)
-        return best, scale, nuclear_noise(mosaic, responses, sigmas, rim_px), smoothed
+            before = sigma
+        return best, responses, nuclear_noise(mosaic, responses, sigmas, rim_px), smoothed
 
 
 def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:

@@ -64,12 +64,23 @@ class CountedFrame:
 def count_frame(detector: SignalDetector, assay: Assay, task: CountTask) -> CountedFrame:
     """Opens a frame, detects dots in every probe channel and turns them into counts and calls."""
     frame = open_frame(task.source)
-    pixel = frame.pixel_size_um
-    # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
-    with ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads()))) as pool:
-        planes = dict(zip(assay.channels, pool.map(frame.channel, assay.channels), strict=True))
-        dapi = frame.channel(DAPI)
-        measuring = pool.submit(measure_frame, {DAPI: dapi, **planes}, task.nuclei, task.focus, task.shapes, pixel, assay)
+    with _pool() as pool:
+        planes = dict(zip((DAPI, *assay.channels), pool.map(frame.channel, (DAPI, *assay.channels)), strict=True))
+    return count_pixels(detector, assay, planes, frame.pixel_size_um, task)
+
+
+def count_pixels(
+    detector: SignalDetector, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask
+) -> CountedFrame:
+    """Signals, counts and calls of a frame's nuclei.
+
+    Args:
+        pixels: (Y, X) uint8 or uint16 by channel, DAPI and the assay's, as the camera gave them.
+    """
+    pixel, dapi = pixel_size_um, pixels[DAPI]
+    planes = {c: pixels[c] for c in assay.channels}
+    with _pool() as pool:
+        measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
         origin = measure_shift(dapi, task.nuclei)
         shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei, origin), assay.channels), strict=True))
@@ -107,6 +118,11 @@ def count_frame(detector: SignalDetector, assay: Assay, task: CountTask) -> Coun
         two_nuclei=two,
     )
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality, cameras)
+
+
+def _pool() -> ThreadPoolExecutor:
+    # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
+    return ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads())))
 
 
 def without_crosstalk(

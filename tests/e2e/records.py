@@ -46,7 +46,7 @@ def content(url: str) -> dict[str, list[str]]:
     }
     names["source_run_id"] = names["trained_from_run_id"] = names["run_id"]
     names["cell_id"] = {r["id"]: (names["frame_id"][r["frame_id"]], names["run_id"][r["run_id"]], r["label"]) for r in tables["cell"]}
-    names["duplicate_of"] = names["cell_id"]
+    names["duplicate_of"] = names["other_cell_id"] = names["cell_id"]
 
     def row(values: Any) -> str:
         if values.get("source_run_id") is not None:  # its fingerprint holds the number of that run, an id

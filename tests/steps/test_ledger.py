@@ -160,7 +160,7 @@ def tell(url: str, statement: str) -> None:
 def interrupted(cacapp: Cacapp, frames: Path, url: str, *options: str) -> None:
     """A run whose coordinator was killed before its second frame."""
     assert cacapp("run", frames, *WHO, "--segmenter", "coarse", "--no-report", *options).code == 0
-    for table in ("signal", "signal_count", "cell_call", "duplicate"):
+    for table in ("contested_signal", "signal", "signal_count", "cell_call", "duplicate"):
         tell(url, f"DELETE FROM {table} WHERE run_id = 2")
     for statement in (
         "DELETE FROM stray_signal WHERE run_id = 2",
