@@ -12,7 +12,7 @@ from cacapp.db.cell_states import Place, dots_of_cells, machine_states, places, 
 from cacapp.db.reviews import seen_ids
 from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.fish.review import Dot, State, counts_now
-from cacapp.review.crops import CONTEXT, Window, outline
+from cacapp.review.crops import CONTEXT, VERSION_LENGTH, Window, outline
 from cacapp.review.desk import Desk, NotFound, Tray
 
 
@@ -89,6 +89,7 @@ def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, 
         window = desk.crops.window(place, frame, side)
         state = tray.now.get(cell_id, machine[cell_id])
         order = tray.index.assay.channels
+        version = desk.crops.etag(place, frame, side)[:VERSION_LENGTH]
         near = _neighbours(session, segment_run, place, window) if context else ()
         made.append(
             Card(
@@ -99,7 +100,7 @@ def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, 
                 machine=_ordered(machine[cell_id], order),
                 state=_ordered(state, order),
                 margin=tray.index.by_id[cell_id].margin,
-                url=f"/cells/{cell_id}/sprite.webp?{'context=1&' if context else ''}v={desk.crops.etag(place, frame, side)[:12]}",
+                url=f"/cells/{cell_id}/sprite.webp?{'context=1&' if context else ''}v={version}",
                 width=window[2],
                 height=window[3],
                 left=window[0],

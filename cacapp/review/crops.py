@@ -35,6 +35,10 @@ TYPICAL_SHARE = 95
 """Percentile of the nuclei's longer sides that a window holds: one magnification for all, larger nuclei get a window of their own."""
 
 SAMPLE = 3000
+KNOWN = 50_000
+VERSION_LENGTH = 12
+"""Of a picture's ETag, so many characters stand in its address."""
+
 CONTEXT = 1.4
 """The cell page's window is so many times the gallery's: neighbours are seen."""
 
@@ -61,6 +65,7 @@ class Crops:
         self._pixels = pixels
         self._cache = cache / "crops"
         self.side_px = lru_cache(maxsize=64)(self._side_px)
+        self._known: dict[tuple[int, str], str] = {}
 
     def etag(self, place: Place, frame: FrameRow, side_px: int) -> str:
         """Names a picture by all it depends on, without drawing it."""
@@ -72,6 +77,14 @@ class Crops:
         own = max(place.bbox_xywh[2:]) + 2 * MARGIN_PX
         return cell_window(place.bbox_xywh, max(side_px, own), frame.height_px, frame.width_px)
 
+    def remembered(self, cell_id: int, version: str) -> Sprite | None:
+        """A picture that was served before, by what its address says of it; None where it was not, or is gone."""
+        etag = self._known.get((cell_id, version))
+        try:
+            return None if etag is None else Sprite(self._file(etag).read_bytes(), etag)
+        except OSError:
+            return None
+
     def drawn(self, place: Place, frame: FrameRow, side_px: int) -> bool:
         """Whether the picture is in the cache folder already."""
         return self._file(self.etag(place, frame, side_px)).is_file()
@@ -80,6 +93,9 @@ class Crops:
         """The cell's picture; where its frame has to be read, the companions' are drawn along with it."""
         etag = self.etag(place, frame, side_px)
         file = self._file(etag)
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        self._known[place.cell_id, etag[:VERSION_LENGTH]] = etag
         if file.is_file():
             return Sprite(file.read_bytes(), etag)
         planes = list(self._pixels.screen(cast(int, frame.id)).planes.values())
