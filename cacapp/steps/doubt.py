@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cacapp.arrays.background import levels
+from cacapp.arrays.neck import necks
 from cacapp.arrays.seam import Seams, seams
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import is_cac
@@ -23,8 +24,8 @@ LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the 
 def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
     """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
 
-    Either a line with an unusually strong step or dip of DAPI parts its signals into two calm nuclei, or it has more than twice the normal
-    copies of every probe.
+    Either a line parts its signals into two calm nuclei, one of them normal, where DAPI has an unusually strong step or dip or the outline
+    a neck; or it has more than twice the normal copies of every probe.
 
     Args:
         dapi: (Y, X).
@@ -32,6 +33,8 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
     """
     cac = is_cac(counts, assay)
     doubt = evaluable & cac & more_than_tetraploid(counts, assay)
+    for i in np.flatnonzero(evaluable & cac & ~doubt).tolist():
+        doubt[i] = parts_into_two(_counts_by_side(necks(nuclei[i]), spots, i, assay), assay).any()
     would_be, ordinary = np.flatnonzero(evaluable & cac), np.flatnonzero(evaluable & ~cac)
     ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
     if len(ordinary) < MIN_SINGLE or not len(would_be):
