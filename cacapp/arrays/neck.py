@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import cv2
@@ -17,8 +18,21 @@ MAX_BENDS = 6
 FAN = np.deg2rad([-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0])  # about the direction in which a deep bend points
 
 
-def necks(nucleus: Instance) -> Seams:
-    """The cuts, with the depth of their (shallower) bend in diameters as strength; none of a convex outline."""
+@dataclass(frozen=True, slots=True)
+class Necks:
+    """Cuts through a nucleus; their strength is the depth of the (shallower) bend in diameters.
+
+    Attributes:
+        across: from bend to bend.
+        onward: from a single deep bend, in a fan of directions.
+    """
+
+    across: Seams
+    onward: Seams
+
+
+def necks(nucleus: Instance) -> Necks:
+    """The cuts of an outline; none of a convex one."""
     area = np.count_nonzero(nucleus.mask)
     diameter = float(np.sqrt(4 * area / np.pi))
     pad = max(2, round(SMOOTH_DIAMETERS * diameter))
@@ -26,12 +40,12 @@ def necks(nucleus: Instance) -> Seams:
     smooth = (cv2.GaussianBlur(mask, (0, 0), pad / 2) > 0.5).astype(np.uint8)
     contours, _ = cv2.findContours(smooth, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
-        return _lines([])
+        return Necks(_lines([]), _lines([]))
     contour = max(contours, key=len)
     hull = cv2.convexHull(contour, returnPoints=False)
     defects = cv2.convexityDefects(contour, np.sort(hull, axis=0)[::-1]) if len(hull) > 3 and len(contour) > 3 else None
     if defects is None:
-        return _lines([])
+        return Necks(_lines([]), _lines([]))
     origin = np.array(nucleus.bbox_xywh[:2], float) - pad
     outline, bends = contour.reshape(-1, 2), []
     for defect in defects.reshape(-1, 4):
@@ -41,12 +55,13 @@ def necks(nucleus: Instance) -> Seams:
             inward = p - (a + b) / 2
             bends.append((share, p + origin, inward / max(float(np.hypot(*inward)), 1e-9)))
     bends = sorted(bends, key=lambda bend: -bend[0])[:MAX_BENDS]
-    cuts = [(p, q - p, min(s, t)) for (s, p, _), (t, q, _) in combinations(bends, 2)]
+    across = [(p, q - p, min(s, t)) for (s, p, _), (t, q, _) in combinations(bends, 2)]
+    onward = []
     for share, p, inward in bends:
         if share >= DEEP:
             turned = np.arctan2(inward[1], inward[0]) + FAN
-            cuts += [(p, np.array([np.cos(angle), np.sin(angle)]), share) for angle in turned]
-    return _lines(cuts)
+            onward += [(p, np.array([np.cos(angle), np.sin(angle)]), share) for angle in turned]
+    return Necks(_lines(across), _lines(onward))
 
 
 def _lines(cuts: list[tuple[Array, Array, float]]) -> Seams:

@@ -14,6 +14,7 @@ from cacapp.types import Array
 HYBRIDISATION_FAILURE = "hybridisation failure?"
 CONTESTED = "contested signals decide"
 TWO_NUCLEI = "may be two nuclei"
+PART = "may be part of a nucleus"
 SMALL_MARGIN = "margin too small"
 UNCERTAIN = "uncertain"
 CELLS_AT_ONCE = 4096
@@ -55,17 +56,19 @@ def call_cells(
     fewest: Array | None = None,
     most: Array | None = None,
     two_nuclei: Array | None = None,
+    part: Array | None = None,
 ) -> list[CellCall]:
     """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
 
     A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``, and so is a CAC that may be two
-    nuclei, or whose margin is below the assay's: it goes to review and is no CAC until a person has decided.
+    nuclei or part of one, or whose margin is below the assay's: it goes to review and is no CAC until a person has decided.
 
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
         evaluable: (N,) bool.
         fewest, most: (N, P) as ``cacapp.fish.spots.count_range`` gives them; both or none.
         two_nuclei: (N,) bool, the gains may be those of two nuclei in one outline.
+        part: (N,) bool, the outline may hold a part of a nucleus only.
         lose, gain: (N, P) as ``cacapp.fish.spots.flip_costs`` gives them; both or none.
 
     Raises:
@@ -97,6 +100,8 @@ def call_cells(
         doubt = CONTESTED if contested[i] else None
         if doubt is None and two_nuclei is not None and two_nuclei[i] and name in assay.cac_classes:
             doubt = TWO_NUCLEI
+        if doubt is None and part is not None and part[i] and name in assay.cac_classes:
+            doubt = PART
         if doubt is None and name in assay.cac_classes and margins[i] < assay.signals.min_cac_margin:
             doubt = SMALL_MARGIN
         if doubt is not None:

@@ -24,10 +24,23 @@ def parts_into_two(counts: Array, assay: Assay) -> Array:
     return result
 
 
+def parts_into_calm_nuclei(counts: Array, assay: Assay) -> Array:
+    """(K,) bool: of a cell cut in two at a neck, neither part is a CAC, and either has signals of all probes but one at least.
+
+    Args:
+        counts: (K, 2, P) int, as for ``parts_into_two``.
+    """
+    cac = np.array([name in assay.cac_classes for name in assay.class_names])
+    calm = ~cac[classify(counts.reshape(-1, counts.shape[-1]), assay.classes, assay.channels)].reshape(-1, 2)
+    nuclei = (counts > 0).sum(axis=2) >= len(assay.probes) - 1
+    return np.asarray(calm.all(axis=1) & nuclei.all(axis=1))
+
+
 def more_than_tetraploid(counts: Array, assay: Assay) -> Array:
-    """(N,) bool: every probe has more than twice the copies of a normal nucleus, which several nuclei have and hardly one.
+    """(N,) bool: twice the copies of a normal nucleus in every probe and still more in one, as several nuclei have and hardly one.
 
     Args:
         counts: (N, P) int.
     """
-    return np.asarray((np.asarray(counts) > [2 * p.copies for p in assay.probes]).all(axis=1))
+    twice = np.array([2 * p.copies for p in assay.probes])
+    return np.asarray((np.asarray(counts) >= twice).all(axis=1) & (np.asarray(counts) > twice).any(axis=1))

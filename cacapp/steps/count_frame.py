@@ -25,7 +25,7 @@ from cacapp.fish.evaluability import OF_CHANNELS, judge_nuclei
 from cacapp.fish.qc import FAILED_QC
 from cacapp.fish.spots import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.frames import open_frame
-from cacapp.steps.doubt import may_be_two
+from cacapp.steps.doubt import may_be_part, may_be_two
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
 
@@ -116,6 +116,7 @@ def count_pixels(
         fewest=fewest,
         most=most,
         two_nuclei=two,
+        part=may_be_part(task.nuclei, evaluable),
     )
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality, cameras)
 

@@ -12,20 +12,21 @@ from cacapp.arrays.seam import Seams, seams
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import is_cac
 from cacapp.fish.spots import Spots
-from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_two
+from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
 from cacapp.types import Array, Instance
 
 MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
 USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
 
 
 def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
     """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
 
-    Either a line parts its signals into two calm nuclei, one of them normal, where DAPI has an unusually strong step or dip or the outline
-    a neck; or it has more than twice the normal copies of every probe.
+    A line parts its signals into two calm nuclei, where the outline has a neck, or into a calm one and a normal one, where DAPI has an
+    unusually strong step or dip or the outline one deep bend; or it has more copies than a tetraploid nucleus.
 
     Args:
         dapi: (Y, X).
@@ -34,7 +35,9 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
     cac = is_cac(counts, assay)
     doubt = evaluable & cac & more_than_tetraploid(counts, assay)
     for i in np.flatnonzero(evaluable & cac & ~doubt).tolist():
-        doubt[i] = parts_into_two(_counts_by_side(necks(nuclei[i]), spots, i, assay), assay).any()
+        neck = necks(nuclei[i])
+        across, onward = (_counts_by_side(lines, spots, i, assay) for lines in (neck.across, neck.onward))
+        doubt[i] = parts_into_calm_nuclei(across, assay).any() or parts_into_two(onward, assay).any()
     would_be, ordinary = np.flatnonzero(evaluable & cac), np.flatnonzero(evaluable & ~cac)
     ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
     if len(ordinary) < MIN_SINGLE or not len(would_be):
@@ -49,6 +52,14 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
             unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
             doubt[i] |= parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
     return doubt
+
+
+def may_be_part(nuclei: Sequence[Instance], evaluable: Array) -> Array:
+    """(N,) bool: much smaller than the frame's nuclei are; more copies of a locus in a third of a nucleus are not to be expected."""
+    if np.count_nonzero(evaluable) < MIN_SINGLE:
+        return np.zeros(len(nuclei), bool)
+    area = np.array([np.count_nonzero(n.mask) for n in nuclei])
+    return np.asarray(area < PART * np.median(area[evaluable]))
 
 
 def _counts_by_side(lines: Seams, spots: Mapping[str, Spots], cell: int, assay: Assay) -> Array:

@@ -24,11 +24,12 @@ def instance(mask: Array) -> Instance:
 def test_a_disk_and_an_ellipse_have_no_neck() -> None:
     for mask in (disk(60, 80, 35), ((YY - 60) / 25) ** 2 + ((XX - 80) / 45) ** 2 <= 1):
         found = necks(instance(np.asarray(mask)))
-        assert len(found.angle) == 0
+        assert len(found.across.angle) == len(found.onward.angle) == 0
 
 
 def test_two_disks_in_one_outline_are_cut_between_their_centres() -> None:
-    found = necks(instance(disk(60, 55, 28) | disk(60, 102, 28)))
+    found = necks(instance(disk(60, 55, 28) | disk(60, 102, 28))).across
+    assert len(found.angle) == 1
     assert found.side(np.array([[60.0, 55.0]]))[0, 0] != found.side(np.array([[60.0, 102.0]]))[0, 0]
     assert abs(np.sin(found.angle[0])) < 0.1, "the cut runs along y"
     assert abs(abs(found.offset_px[0]) - 78.5) < 2
@@ -37,5 +38,6 @@ def test_two_disks_in_one_outline_are_cut_between_their_centres() -> None:
 def test_a_deep_bend_on_one_side_is_enough() -> None:
     bean = disk(60, 80, 40) & ~disk(20, 80, 22)
     found = necks(instance(bean))
-    straight = np.argmin(np.abs(np.sin(found.angle)))
-    assert abs(abs(found.offset_px[straight]) - 80) < 3
+    assert len(found.across.angle) == 0
+    straight = np.argmin(np.abs(np.sin(found.onward.angle)))
+    assert abs(abs(found.onward.offset_px[straight]) - 80) < 3

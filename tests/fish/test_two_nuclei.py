@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cacapp.fish.assay import load_assay
-from cacapp.fish.calls import TWO_NUCLEI, call_cells
-from cacapp.fish.two_nuclei import parts_into_two
+from cacapp.fish.calls import PART, TWO_NUCLEI, call_cells
+from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
 
 KATZ = load_assay("katz-4color")
 
@@ -35,6 +35,35 @@ def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> N
     calls = call_cells(counts, np.ones(3, bool), KATZ, two_nuclei=np.array([True, False, True]))
     assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
         ("uncertain", False, TWO_NUCLEI),
+        ("cac", True, None),
+        ("normal", False, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "two"),
+    [
+        ((2, 2, 2, 2), (2, 2, 3, 2), True),
+        ((2, 1, 3, 2), (2, 2, 2, 2), True),
+        ((2, 1, 2, 2), (1, 2, 2, 2), True),  # neither counted to the last dot
+        ((2, 2, 2, 2), (0, 0, 2, 1), False),  # the other part is no nucleus
+        ((3, 3, 2, 2), (2, 2, 2, 2), False),  # a CAC all the same
+    ],
+)
+def test_at_a_neck_two_calm_parts_with_signals_of_their_own_are_two_nuclei(one, other, two: bool) -> None:
+    assert parts_into_calm_nuclei(np.array([[one, other], [other, one]]), KATZ).tolist() == [two, two]
+
+
+def test_more_copies_than_a_tetraploid_nucleus_has() -> None:
+    counts = np.array([[4, 4, 4, 4], [5, 4, 4, 4], [6, 6, 6, 7], [5, 5, 5, 2], [8, 3, 4, 4]])
+    assert more_than_tetraploid(counts, KATZ).tolist() == [False, True, True, False, False]
+
+
+def test_a_cac_in_a_third_of_a_nucleus_is_uncertain() -> None:
+    counts = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]])
+    calls = call_cells(counts, np.ones(3, bool), KATZ, part=np.array([True, False, True]))
+    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
+        ("uncertain", False, PART),
         ("cac", True, None),
         ("normal", False, None),
     ]

@@ -5,7 +5,7 @@ import numpy as np
 
 from cacapp.fish.assay import load_assay
 from cacapp.fish.spots import count_signals, judge_spots
-from cacapp.steps.doubt import may_be_two
+from cacapp.steps.doubt import may_be_part, may_be_two
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -50,3 +50,10 @@ def test_a_tetraploid_nucleus_of_one_light_is_not() -> None:
 def test_a_normal_nucleus_with_a_seam_is_no_matter() -> None:
     left, right = disk(38, 32), disk(82, 32)
     assert not scene(4000.0 * left + 4000.0 * right, left | right, 2).any()
+
+
+def test_less_than_a_third_of_the_frames_nuclei_may_be_a_part_of_one() -> None:
+    nuclei = [Instance((0, 0, n, n), np.ones((n, n), bool)) for n in [40] * 25 + [24, 20]]
+    evaluable = np.ones(27, bool)
+    assert np.flatnonzero(may_be_part(nuclei, evaluable)).tolist() == [26]
+    assert not may_be_part(nuclei[-5:], evaluable[-5:]).any(), "too few to tell what is usual"
