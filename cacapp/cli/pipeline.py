@@ -11,7 +11,7 @@ from cacapp.db.models import with_model_files
 from cacapp.db.requests import close_request, give_up_request, open_request
 from cacapp.db.session import Database
 from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, StorageError
 from cacapp.steps.count import count
 from cacapp.steps.ingest import IngestReport, ingest
 from cacapp.steps.plan import choose
@@ -57,6 +57,8 @@ def go_on(db: Database, host: Host, work: Work, request_id: int, engine: Engine,
     """Does what is missing of work that is on record."""
     try:
         done = _steps(db, host, work, request_id, engine, progress)
+    except StorageError:
+        raise  # nothing is wrong with the work: it stays open
     except CacappError:
         with suppress(CacappError), db.session() as session:
             give_up_request(session, request_id)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError
 
 from cacapp.db.transactions import LOCK_WAIT_S
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, StorageError
 
 _LOCKED = f"is in use by another program (waited {LOCK_WAIT_S} s); try again when it is done, what was finished is kept"
 _FULL = "could not be written, the disk is full; make room and run the command again, nothing half-written was kept"
@@ -47,12 +47,12 @@ def translated(label: str) -> Iterator[None]:
         message = " ".join(str(cause).split())
         reason = _reason(cause, message)
         if reason is not None:
-            raise CacappError(f"{label} {reason}") from error
+            raise StorageError(f"{label} {reason}") from error
         if isinstance(error, DataError):
             raise CacappError(f"{label} cannot hold what was given: {message}") from error
         if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):
             hint = "; make it first: createdb NAME" if message.startswith("connection failed") and "does not exist" in message else ""
-            raise CacappError(f"{label}: {message}{hint}") from error
+            raise StorageError(f"{label}: {message}{hint}") from error
         raise
 
 
