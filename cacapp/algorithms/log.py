@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from cacapp.algorithms.dot_noise import nuclear_noise
+from cacapp.algorithms.dot_noise import Peaks, Sample, nuclear_noise, sample_cores
 from cacapp.api import Field, SignalDetector
 from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.types import Array, Instance, Signals
@@ -53,46 +54,101 @@ class LogDetector(SignalDetector):
         sigmas = np.geomspace(max(0.8, self.min_sigma_um / pixel), max(0.8, self.max_sigma_um / pixel), self.scales)
         rim = max(1, round(self.rim_um / pixel))
         mosaic = pack(plane, nuclei, margin_px=int(np.ceil(3 * sigmas[-1])) + rim)
-        best, responses, noise, smooth = self._respond(mosaic, sigmas, round(self.noise_rim_um / pixel))
-        zone = cv2.dilate(mosaic.inside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
-        peaks = (best == cv2.dilate(best, np.ones((3, 3), np.uint8))) & (zone > 0)
-        rows, cols = np.nonzero(peaks)
-        owner = mosaic.owner[rows, cols]
-        response, which = best[rows, cols], np.argmax([r[rows, cols] for r in responses], axis=0)
-        snr = response / noise[owner - 1, which]
+        found = _filter(mosaic, sigmas, sample_cores(mosaic, round(self.noise_rim_um / pixel)))
+        rows, cols, response, which = found.rows, found.cols, found.response, found.scale
+        snr = response / found.noise[mosaic.owner[rows, cols] - 1, which]
         keep = (snr >= self.min_snr) & (response > 0)
-        keep[keep] = _roundness(smooth, which[keep], rows[keep], cols[keep]) >= self.min_roundness
-        keep[keep] = _prominence(smooth, sigmas, which[keep], rows[keep], cols[keep], response[keep]) >= self.min_prominence
-        rows, cols, owner, response, which, snr = (v[keep] for v in (rows, cols, owner, response, which, snr))
-        yx = np.stack(_refine(best, rows, cols), axis=1) + mosaic.shift_yx[owner - 1]
-        bottom = np.array(plane.shape) - 1
-        yx = np.clip(yx, 0, bottom)
-        found = Signals(yx.astype(np.float32), snr.astype(np.float32), (2 * response).astype(np.float32), sigmas[which].astype(np.float32))
-        return found.take(_once(found))
+        keep[keep] = _roundness(found.smoothed, which[keep], rows[keep], cols[keep]) >= self.min_roundness
+        keep[keep] = _prominence(found.smoothed, sigmas, which[keep], rows[keep], cols[keep], response[keep]) >= self.min_prominence
+        keep[keep] = _near_mask(mosaic, rows[keep], cols[keep], rim)
+        rows, cols, response, which, snr = (v[keep] for v in (rows, cols, response, which, snr))
+        yx = np.stack(_refine(found.best, rows, cols), axis=1) + mosaic.shift_yx[mosaic.owner[rows, cols] - 1]
+        yx = np.clip(yx, 0, np.array(plane.shape) - 1)
+        dots = Signals(yx.astype(np.float32), snr.astype(np.float32), (2 * response).astype(np.float32), sigmas[which].astype(np.float32))
+        return dots.take(_once(dots))
 
     def _pixel_size_um(self, nuclei: Sequence[Instance]) -> float:
         areas = [np.count_nonzero(i.mask) for i in nuclei]
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
-    def _respond(self, mosaic: Mosaic, sigmas: Array, rim_px: int) -> tuple[Array, list[Array], Array, list[Array]]:
-        """The best response over scales (Y, X), that of each scale, the noise (N, S) of each nucleus, the smoothed canvases."""
-        smoothed: list[Array] = []
-        responses: list[Array] = []
-        best, before = mosaic.canvas, 0.0
-        for sigma in sigmas.tolist():
-            # a Gaussian of a Gaussian is one: each scale is smoothed on from the one before
-            step = float(np.sqrt(max(sigma**2 - before**2, 0.0)))
+
+@dataclass(frozen=True, slots=True)
+class _Filtered:
+    """A mosaic's responses.
+
+    Attributes:
+        smoothed: (S, Y, X) float32, the canvas at each scale. best: (Y, X) float32, the largest response over the scales.
+        rows, cols: (n,) maxima of ``best``; response, scale: (n,) their height, and which scale gives it.
+        noise: (N, S) of each nucleus.
+    """
+
+    smoothed: Array
+    best: Array
+    rows: Array
+    cols: Array
+    response: Array
+    scale: Array
+    noise: Array
+
+
+def _filter(mosaic: Mosaic, sigmas: Array, sample: Sample) -> _Filtered:
+    smoothed = np.empty((len(sigmas), *mosaic.canvas.shape), np.float32)
+    best = np.empty(mosaic.canvas.shape, np.float32)
+    sampled = np.empty((len(sigmas), *sample.pixels.shape), np.float32)
+    found, middle = [], []
+    for shelf, here in zip(mosaic.shelves, mosaic.on_shelf, strict=True):
+        band = best[shelf]
+        responses = _respond(mosaic.canvas[shelf], sigmas, smoothed[:, shelf], band)
+        pixels = sample.pixels[here] - shelf.start * mosaic.canvas.shape[1]
+        for s, response in enumerate(responses):
+            sampled[s, here] = response.take(pixels)
+        owned = mosaic.owner[shelf] > 0
+        rows, cols = _maxima(band, owned)
+        found.append((rows + shelf.start, cols, band[rows, cols], np.argmax([r[rows, cols] for r in responses], axis=0)))
+        response = responses[len(sigmas) // 2]
+        rows, cols = _maxima(response, owned)
+        middle.append((rows + shelf.start, cols, response[rows, cols]))
+    peaks = Peaks(*(np.concatenate(v) for v in zip(*middle, strict=True)))
+    maxima = (np.concatenate(v) for v in zip(*found, strict=True))
+    return _Filtered(smoothed, best, *maxima, nuclear_noise(mosaic, sample, sampled, sigmas, peaks))
+
+
+def _respond(canvas: Array, sigmas: Array, smoothed: Array, best: Array) -> list[Array]:
+    """The response (Y, X) at each scale; ``smoothed`` (S, Y, X) and ``best`` (Y, X) are filled."""
+    responses: list[Array] = []
+    before, image = 0.0, canvas
+    for s, sigma in enumerate(sigmas.tolist()):
+        # a Gaussian of a Gaussian is one: each scale is smoothed on from the one before
+        step = float(np.sqrt(max(sigma**2 - before**2, 0.0)))
+        if step > 0:
             size = 2 * int(np.ceil(4 * step)) + 1
-            smooth = cv2.GaussianBlur(smoothed[-1] if smoothed else mosaic.canvas, (size, size), step) if step > 0 else smoothed[-1]
-            response = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, scale=-(sigma**2))
-            best = cv2.max(best, response) if responses else response.copy()
-            smoothed.append(smooth)
-            responses.append(response)
-            before = sigma
-        return best, responses, nuclear_noise(mosaic, responses, sigmas, rim_px), smoothed
+            image = cv2.GaussianBlur(image, (size, size), step)
+        smoothed[s] = image
+        response = cv2.Laplacian(image, cv2.CV_32F, ksize=1, scale=-(sigma**2))
+        if s == 0:
+            best[:] = response
+        else:
+            np.maximum(best, response, out=best)
+        responses.append(response)
+        before = sigma
+    return responses
 
 
-def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
+def _maxima(image: Array, where: Array) -> tuple[Array, Array]:
+    """Rows and columns of the pixels that none of their eight neighbours exceeds."""
+    rows, cols = np.nonzero((image == cv2.dilate(image, np.ones((3, 3), np.uint8))) & where)
+    return rows, cols
+
+
+def _near_mask(mosaic: Mosaic, rows: Array, cols: Array, rim_px: int) -> Array:
+    """(n,) bool: on a mask, or at most ``rim_px`` off it."""
+    y, x = np.nonzero(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
+    y = np.clip(rows[:, None] + y - rim_px, 0, mosaic.inside.shape[0] - 1)
+    x = np.clip(cols[:, None] + x - rim_px, 0, mosaic.inside.shape[1] - 1)
+    return np.asarray(mosaic.inside[y, x].any(axis=1))
+
+
+def _roundness(smoothed: Array, scale: Array, rows: Array, cols: Array) -> Array:
     """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 for an edge or a ridge."""
     result = np.zeros(len(rows))
     for s, image in enumerate(smoothed):
@@ -106,7 +162,7 @@ def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array
     return result
 
 
-def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
+def _prominence(smoothed: Array, sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
     """How far each maximum stands above the ring around it, over what a Gaussian dot would: 1 for a dot, 0 on an edge.
 
     A dot of amplitude A smoothed at its own σ is A/2 high and A/2 exp(-9/4) at 3 σ; its response is A/2.

@@ -40,14 +40,42 @@ class Shift:
         return self.y_px == 0 and self.x_px == 0
 
 
-def estimate_shift(plane: Array, nuclei: Sequence[Instance], origin: Shift | None = None) -> Shift:
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A nucleus' mask as light would show it.
+
+    Attributes:
+        corner_yx: of its box with ``MARGIN_PX`` around it, frame px.
+        mask: (h, w) bool.
+        basis: (n, 4), at every second pixel of it: 1, the smoothed mask, its derivatives down and across.
+    """
+
+    corner_yx: tuple[int, int]
+    mask: Array
+    basis: Array
+
+
+def soft_outlines(nuclei: Sequence[Instance]) -> list[Outline]:
+    """The outlines of up to ``MAX_NUCLEI`` nuclei, evenly taken, against which planes are measured."""
+    result = []
+    for nucleus in nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]:
+        mask = np.pad(nucleus.mask, MARGIN_PX)
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SMOOTH_PX)
+        dy, dx = np.gradient(soft)
+        basis = np.stack([np.ones(soft.size), soft.ravel(), dy.ravel(), dx.ravel()], axis=1)[::2]
+        x, y = nucleus.bbox_xywh[:2]
+        result.append(Outline((y - MARGIN_PX, x - MARGIN_PX), mask, basis))
+    return result
+
+
+def estimate_shift(plane: Array, outlines: Sequence[Outline], origin: Shift | None = None) -> Shift:
     """The shift of a channel against DAPI; 0 where it is too small, or not sure enough, to take back.
 
     Args:
         plane: (Y, X) of any numeric dtype.
         origin: where DAPI itself lies against the outlines (``measure_shift``): all channels share what the outlines are off by.
     """
-    found = measure_shift(plane, nuclei)
+    found = measure_shift(plane, outlines)
     y, x, error = found.y_px, found.x_px, found.error_px
     if origin is not None and origin.n_nuclei:
         y, x, error = y - origin.y_px, x - origin.x_px, float(np.hypot(error, origin.error_px))
@@ -56,7 +84,7 @@ def estimate_shift(plane: Array, nuclei: Sequence[Instance], origin: Shift | Non
     return Shift(y, x, error, found.n_nuclei)
 
 
-def measure_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
+def measure_shift(plane: Array, outlines: Sequence[Outline]) -> Shift:
     """The shift of a channel against the nuclei's outlines, however small, the median over nuclei.
 
     For each nucleus the clipped light is fitted by a constant, its smoothed mask and the mask's two derivatives (Lucas & Kanade 1981): a
@@ -66,11 +94,10 @@ def measure_shift(plane: Array, nuclei: Sequence[Instance]) -> Shift:
     Args:
         plane: (Y, X) of any numeric dtype.
     """
-    some = nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]
     about = np.zeros(2)
     shifts = np.zeros((0, 2))
     for _ in range(2):
-        found = [one for n in some if (one := _shift_of(plane, n, about)) is not None]
+        found = [one for o in outlines if (one := _shift_of(plane, o, about)) is not None]
         shifts = np.array(found).reshape(-1, 2)
         if len(shifts) < MIN_NUCLEI:
             return Shift(0.0, 0.0, float("nan"), 0)
@@ -91,23 +118,21 @@ def aligned(plane: Array, shift: Shift) -> Array:
     return cv2.warpAffine(plane, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _shift_of(plane: Array, nucleus: Instance, about: Array) -> Array | None:
+def _shift_of(plane: Array, outline: Outline, about: Array) -> Array | None:
     """(y, x) px of one nucleus, looked for near ``about``; None at the frame's edge or where it does not glow."""
-    x, y, w, h = nucleus.bbox_xywh
-    top, left = y - MARGIN_PX + round(about[0]), x - MARGIN_PX + round(about[1])
-    bottom, right = top + h + 2 * MARGIN_PX, left + w + 2 * MARGIN_PX
+    top, left = outline.corner_yx[0] + round(about[0]), outline.corner_yx[1] + round(about[1])
+    bottom, right = top + outline.mask.shape[0], left + outline.mask.shape[1]
     if top < 0 or left < 0 or bottom > plane.shape[0] or right > plane.shape[1]:
         return None
     light = plane[top:bottom, left:right].astype(np.float32)
-    mask = np.pad(nucleus.mask, MARGIN_PX).astype(np.float32)
-    inside, outside = light[mask > 0], light[mask == 0]
-    glow = float(np.median(inside)) - float(np.median(outside))
+    inside, outside = light[outline.mask], light[~outline.mask]
+    middle, cap = len(inside) // 2, len(inside) * CLIP_PERCENTILE // 100
+    inside.partition((middle, cap))
+    glow = float(inside[middle]) - float(np.median(outside))
     if glow < VISIBLE * float(np.std(outside)) / np.sqrt(min(len(inside), len(outside))):
         return None
-    capped = cv2.GaussianBlur(np.minimum(light, np.percentile(inside, CLIP_PERCENTILE)), (0, 0), SMOOTH_PX)
-    soft = cv2.GaussianBlur(mask, (0, 0), SMOOTH_PX)
-    dy, dx = np.gradient(soft)
-    basis = np.stack([np.ones(soft.size), soft.ravel(), dy.ravel(), dx.ravel()], axis=1)[::2]
+    capped = cv2.GaussianBlur(np.minimum(light, inside[cap]), (0, 0), SMOOTH_PX)
+    basis = outline.basis
     _, height, by_y, by_x = np.linalg.lstsq(basis.T @ basis, basis.T @ capped.ravel()[::2].astype(float), rcond=None)[0]
     if height <= 0:
         return None

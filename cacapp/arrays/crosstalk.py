@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cacapp.arrays.mosaic import pack
+from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.types import Array, Instance
 
 MAX_NUCLEI = 200  # looked at for the estimate
@@ -52,7 +52,9 @@ def estimate_crosstalk(
     """
     some = nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]
     radius = max(3, round(PATCH_SIGMAS * sigma_px))
-    bright = {donor: _bright_dots(planes[donor], some, sigma_px, radius) for donor in dict.fromkeys(p[0] for p in pairs)}
+    donors = list(dict.fromkeys(p[0] for p in pairs))
+    crops = pack(planes[donors[0]], some, margin_px=radius) if donors and some else None
+    bright = {d: _bright_dots(planes[d], crops, sigma_px, radius) for d in donors}
     return [_share(planes, pair, bright[pair[0]], radius, min_dots) for pair in pairs]
 
 
@@ -83,11 +85,11 @@ def _dark(plane: Array) -> float:
     return float(np.percentile(plane[::16, ::16], 1))
 
 
-def _bright_dots(plane: Array, nuclei: Sequence[Instance], sigma_px: float, radius: int) -> Array:
+def _bright_dots(plane: Array, crops: Mosaic | None, sigma_px: float, radius: int) -> Array:
     """(N, 2) int, (y, x): the brighter half of the clear, unsaturated dots inside nuclei, far enough from the frame's edge for a patch."""
-    if not nuclei:
+    if crops is None:
         return np.zeros((0, 2), int)
-    mosaic = pack(plane, nuclei, margin_px=radius)
+    mosaic = crops.of(plane)
     smooth = cv2.GaussianBlur(mosaic.canvas, (0, 0), sigma_px * 0.7)
     band = smooth - cv2.GaussianBlur(mosaic.canvas, (0, 0), sigma_px * 2)
     values = band[mosaic.inside]

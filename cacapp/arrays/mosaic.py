@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Mosaic:
         inside: (Y, X) bool, on the owner's mask.
         shift_yx: (N, 2) int, add to a canvas position to get the frame position.
         windows: the crop of each nucleus in the canvas.
+        shelves: rows of the canvas that hold whole crops, top down: a filter may take one after the other, in the processor's cache.
+        on_shelf: for each shelf the indices of its nuclei.
     """
 
     canvas: Array
@@ -27,6 +30,16 @@ class Mosaic:
     inside: Array
     shift_yx: Array
     windows: tuple[tuple[slice, slice], ...]
+    shelves: tuple[slice, ...]
+    on_shelf: tuple[Array, ...]
+
+    def of(self, plane: Array) -> Mosaic:
+        """The same crops of another plane."""
+        canvas = np.zeros(self.owner.shape, np.float32)
+        for window, shift in zip(self.windows, self.shift_yx.tolist(), strict=True):
+            (top, bottom), (left, right) = ((s.start + d, s.stop + d) for s, d in zip(window, shift, strict=True))
+            canvas[window] = _crop(plane, top, left, bottom - top, right - left)
+        return replace(self, canvas=canvas)
 
 
 def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int = 2048) -> Mosaic:
@@ -47,18 +60,20 @@ def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int
         corners[n] = top, left
         left, shelf = left + sizes[n, 1], max(shelf, sizes[n, 0])
     shape = (int(top + shelf), int(width))
-    canvas, owner, inside = np.zeros(shape, np.float32), np.zeros(shape, np.int32), np.zeros(shape, bool)
+    tops = np.unique(corners[:, 0]).tolist()
+    shelves = tuple(slice(a, b) for a, b in pairwise([*tops, shape[0]]))
+    on_shelf = tuple(np.flatnonzero(corners[:, 0] == t) for t in tops)
+    owner, inside = np.zeros(shape, np.int32), np.zeros(shape, bool)
     shift, windows = np.zeros_like(sizes), []
     for n, instance in enumerate(nuclei):
         x, y, w, h = instance.bbox_xywh
         (cy, cx), (sh, sw) = corners[n], sizes[n]
         window = (slice(cy, cy + sh), slice(cx, cx + sw))
-        canvas[window] = _crop(plane, y - margin_px, x - margin_px, int(sh), int(sw))
         owner[window] = n + 1
         inside[window][margin_px : margin_px + h, margin_px : margin_px + w] = instance.mask
         shift[n] = y - margin_px - cy, x - margin_px - cx
         windows.append(window)
-    return Mosaic(canvas, owner, inside, shift, tuple(windows))
+    return Mosaic(np.zeros(shape, np.float32), owner, inside, shift, tuple(windows), shelves, on_shelf).of(plane)
 
 
 def _crop(plane: Array, top: int, left: int, height: int, width: int) -> Array:

@@ -12,6 +12,7 @@ from cacapp.types import Array, Instance
 CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
 MAX_NUCLEI = 80  # looked at for what is a median over nuclei
 STEP = 4  # pixels between those looked at for what is a median over the background
+ROWS = 240  # looked at for traces of JPEG
 CLEAR = 6.0  # a dot stands this many standard deviations of the nucleus out
 
 
@@ -39,19 +40,25 @@ class PlaneQuality:
     blockiness: float
 
 
-def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float) -> PlaneQuality:
+def thin_outside(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
+    """Bool, every ``STEP``-th pixel of a frame along both axes: outside the nuclei; all of them where nothing is."""
+    outside = np.ones(shape, bool)
+    for nucleus in nuclei:
+        x, y, w, h = nucleus.bbox_xywh
+        outside[y : y + h, x : x + w] &= ~nucleus.mask
+    thin = np.ascontiguousarray(outside[::STEP, ::STEP])
+    return thin if thin.any() else ~thin
+
+
+def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, outside: Array | None = None) -> PlaneQuality:
     """Measures a channel.
 
     Args:
         plane: (Y, X) uint8 or uint16.
         radius_px: half the diameter of a signal.
+        outside: as ``thin_outside`` gives it, where several planes share the nuclei.
     """
-    outside = np.ones(plane.shape, bool)
-    for nucleus in nuclei:
-        x, y, w, h = nucleus.bbox_xywh
-        outside[y : y + h, x : x + w] &= ~nucleus.mask
-    thin = plane[::STEP, ::STEP][outside[::STEP, ::STEP]]
-    thin = thin if thin.size else plane[::STEP, ::STEP].ravel()
+    thin = plane[::STEP, ::STEP][thin_outside(plane.shape, nuclei) if outside is None else outside]
     background = float(np.median(thin))
     noise = 1.4826 * float(np.median(np.abs(thin.astype(np.float32) - background)))
     top = saturation_level(plane)
@@ -61,7 +68,9 @@ def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float) ->
         x, y, w, h = nucleus.bbox_xywh
         crop = plane[y : y + h, x : x + w].astype(np.float32)
         values = crop[nucleus.mask]
-        middle, bright = (float(v) for v in np.percentile(values, (50, 99.5)))
+        half, most = len(values) // 2, round(0.995 * (len(values) - 1))
+        values.partition((half, most))
+        middle, bright = float(values[half]), float(values[most])
         fills.append((middle - background) / max(bright - background, 1.0))
         drop = _drop(crop, nucleus.mask, middle, radius_px)
         if drop is not None:
@@ -98,7 +107,7 @@ def blockiness(plane: Array) -> float:
     """Mean step between columns 8k - 1 and 8k over the mean step elsewhere: JPEG codes blocks of 8 x 8 pixels one by one."""
     if plane.shape[1] < 32:
         return 1.0
-    step = np.abs(np.diff(plane[::STEP].astype(np.float32), axis=1)).mean(axis=0)
+    step = np.abs(np.diff(plane[:: STEP * max(1, plane.shape[0] // (STEP * ROWS))].astype(np.float32), axis=1)).mean(axis=0)
     phase = np.array([step[k::8].mean() for k in range(8)])
     others = float(np.median(phase[:7]))
     return float(phase[7] / others) if others > 0 else 1.0
@@ -106,13 +115,16 @@ def blockiness(plane: Array) -> float:
 
 def _drop(crop: Array, mask: Array, middle: float, radius_px: float) -> float | None:
     """The share of the brightest dot's height that is lost on a ring around it; None where no dot is clear."""
-    inside = np.where(mask, crop, -np.inf)
-    row, column = np.unravel_index(int(np.argmax(inside)), crop.shape)
-    spread = 1.4826 * float(np.median(np.abs(crop[mask] - middle)))
-    height = float(crop[row, column]) - middle
-    if height <= CLEAR * max(spread, 1e-6):
+    row, column = (int(v) for v in np.unravel_index(int(np.argmax(np.where(mask, crop, -np.inf))), crop.shape))
+    off = np.abs(crop[mask] - middle)
+    off.partition(len(off) // 2)
+    top = float(crop[row, column])
+    if top - middle <= CLEAR * max(1.4826 * float(off[len(off) // 2]), 1e-6):
         return None
-    y, x = np.ogrid[: crop.shape[0], : crop.shape[1]]
-    distance = np.hypot(y - row, x - column)
-    ring = crop[(np.abs(distance - radius_px) <= 0.75) & mask]
-    return float((crop[row, column] - np.median(ring)) / height) if ring.size else None
+    reach = int(radius_px + 2)
+    around = slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
+    near = crop[around]
+    y, x = np.ogrid[: near.shape[0], : near.shape[1]]
+    distance = np.hypot(y + around[0].start - row, x + around[1].start - column)
+    ring = near[(np.abs(distance - radius_px) <= 0.75) & mask[around]]
+    return float((top - np.median(ring)) / (top - middle)) if ring.size else None

@@ -176,3 +176,11 @@ def _enlarged(mask: Array, zoom: int) -> Array:
     cut = 2 * zoom
     result: Array = large[cut:-cut, cut:-cut] > 0.5
     return result
+
+
+def light_of(plane: Array, nucleus: Instance) -> float:
+    """Median grey value of a nucleus, of every fourth of its pixels."""
+    x, y, w, h = nucleus.bbox_xywh
+    crop = plane[y : y + h, x : x + w]
+    values = crop[::2, ::2][nucleus.mask[::2, ::2]]
+    return float(np.median(values if len(values) else crop[nucleus.mask]))

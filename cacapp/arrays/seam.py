@@ -51,24 +51,27 @@ def seams(dapi: Array, nucleus: Instance, background: float) -> Seams:
     step = max(1, len(rows) // SAMPLE_PIXELS)
     rows, cols = rows[::step], cols[::step]
     light = dapi[y : y + h, x : x + w][rows, cols].astype(np.float64) - background
-    mean = max(float(light.mean()), 1e-9)
-    found = []
-    for angle in np.arange(ANGLES) * (np.pi / ANGLES):
-        place = (cols + x) * np.cos(angle) + (rows + y) * np.sin(angle)
-        first = int(np.floor(place.min()))
-        at = np.rint(place).astype(np.int64) - first
-        area = np.bincount(at).astype(float)
-        along = np.bincount(at, weights=light) / np.maximum(area, 1)
-        share = np.cumsum(area) / area.sum()
-        inner = np.flatnonzero((share >= MIN_SIDE) & (share <= 1 - MIN_SIDE))
-        inner = inner[(inner >= OUTER_PX) & (inner < len(area) - OUTER_PX)]
-        if not len(inner):
-            continue
-        beyond = np.mean([along[inner + k] for k in range(INNER_PX, OUTER_PX + 1)], axis=0)
-        before = np.mean([along[inner - k] for k in range(INNER_PX, OUTER_PX + 1)], axis=0)
-        on = np.mean([along[inner + k] for k in (-1, 0, 1)], axis=0)
-        dip = np.maximum(np.minimum(beyond, before) - on, on - np.maximum(beyond, before))
-        strength = np.maximum(np.abs(beyond - before), 2 * dip) / mean
-        found.append(np.stack([np.full(len(inner), angle), inner + first + 0.0, strength]))
-    table = np.concatenate(found, axis=1) if found else np.zeros((3, 0))
-    return Seams(table[0], table[1], table[2])
+    angle = np.arange(ANGLES) * (np.pi / ANGLES)
+    place = np.outer(np.cos(angle), cols + x) + np.outer(np.sin(angle), rows + y)
+    first = np.floor(place.min(axis=1)).astype(np.int64)
+    at = np.rint(place).astype(np.int64) - first[:, None]
+    length = int(at.max()) + 1
+    at += length * np.arange(ANGLES)[:, None]
+    area = np.bincount(at.ravel(), minlength=ANGLES * length).reshape(ANGLES, length)
+    along = np.bincount(at.ravel(), weights=np.tile(light, ANGLES), minlength=ANGLES * length).reshape(ANGLES, length) / np.maximum(area, 1)
+    share = np.cumsum(area, axis=1) / len(rows)
+    inner = (share >= MIN_SIDE) & (share <= 1 - MIN_SIDE)
+    inner[:, :OUTER_PX] = False
+    on_line = np.count_nonzero(np.cumsum(area[:, ::-1], axis=1) > 0, axis=1)  # up to the last line with a pixel of the nucleus
+    inner &= np.arange(length) < on_line[:, None] - OUTER_PX
+    which, line = np.nonzero(inner)
+    total = np.concatenate([np.zeros((ANGLES, 1)), np.cumsum(along, axis=1)], axis=1)
+
+    def mean(start: int, stop: int) -> Array:
+        """Mean light of the lines from ``start`` to ``stop`` px off each."""
+        return np.asarray((total[which, line + stop + 1] - total[which, line + start]) / (stop - start + 1))
+
+    beyond, before, on = mean(INNER_PX, OUTER_PX), mean(-OUTER_PX, -INNER_PX), mean(-1, 1)
+    dip = np.maximum(np.minimum(beyond, before) - on, on - np.maximum(beyond, before))
+    strength = np.maximum(np.abs(beyond - before), 2 * dip) / max(float(light.mean()), 1e-9)
+    return Seams(angle[which], (line + first[which]).astype(float), strength)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.background import Levels
+from cacapp.arrays.regions import light_of
 from cacapp.types import Array, Instance
 
 MIN_LIGHT = 0.15  # of the light of the frame's typical nucleus
@@ -27,16 +28,13 @@ def unclaimed(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> list[Ins
         return []
     areas = [np.count_nonzero(n.mask) for n in nuclei]
     radius = float(np.sqrt(np.median(areas) / np.pi))
-    light = np.median([np.median(dapi[y : y + h, x : x + w][n.mask]) for n in nuclei for x, y, w, h in [n.bbox_xywh]]) - grey.background
+    light = np.median([light_of(dapi, n) for n in nuclei]) - grey.background
     step = max(1, round(2 * radius / STEP_DIAMETERS))
     height, width = dapi.shape
     small = (-(-width // step), -(-height // step))
-    stained = cv2.resize(dapi.astype(np.float32, copy=False), small, interpolation=cv2.INTER_AREA)
-    free = (stained > grey.background + max(6 * grey.noise, MIN_LIGHT * light)).astype(np.uint8)
-    for nucleus in nuclei:
-        x, y, w, h = nucleus.bbox_xywh
-        rows, cols = np.nonzero(nucleus.mask)
-        free[(rows + y) // step, (cols + x) // step] = 0
+    stained = cv2.resize(dapi, small, interpolation=cv2.INTER_AREA)
+    claimed = cv2.resize(_painted(dapi.shape, nuclei), small, interpolation=cv2.INTER_AREA)
+    free = ((stained > grey.background + max(6 * grey.noise, MIN_LIGHT * light)) & (claimed == 0)).astype(np.uint8)
     r = max(1, round(GLOW_RADII * radius / step))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))
     thick = cv2.morphologyEx(free, cv2.MORPH_OPEN, disk)
@@ -50,3 +48,12 @@ def unclaimed(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> list[Ins
             mask = mask[: height - top * step, : width - left * step]
             found.append(Instance((left * step, top * step, mask.shape[1], mask.shape[0]), mask))
     return found
+
+
+def _painted(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
+    """(Y, X) uint8, 255 on the nuclei."""
+    picture = np.zeros(shape, np.uint8)
+    for nucleus in nuclei:
+        x, y, w, h = nucleus.bbox_xywh
+        picture[y : y + h, x : x + w][nucleus.mask] = 255
+    return picture

@@ -113,9 +113,10 @@ def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
 def _untouched(algorithm: Algorithm, given: Any) -> Iterator[Any]:
     """The input with read-only arrays, and a complaint when their values changed all the same."""
     sealed = _sealed(given)
-    before = [zlib.crc32(array.data) for array in _arrays(sealed)]
+    arrays = list(_arrays(sealed))
+    before = [zlib.crc32(array.data) for array in arrays]
     yield sealed
-    if [zlib.crc32(array.data) for array in _arrays(sealed)] != before:
+    if [zlib.crc32(array.data) for array in arrays] != before:
         raise _wrong(algorithm, "changed its input; it must work on a copy")
 
 

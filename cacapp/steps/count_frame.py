@@ -14,7 +14,7 @@ from cacapp import host as guard
 from cacapp.api import SignalDetector
 from cacapp.arrays.background import levels
 from cacapp.arrays.camera import Camera, camera_of
-from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift
+from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
 from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.arrays.dot_pair import fit_pairs
 from cacapp.arrays.shared_zone import shared_zones
@@ -82,8 +82,9 @@ def count_pixels(
     with _pool() as pool:
         measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
-        origin = measure_shift(dapi, task.nuclei)
-        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], task.nuclei, origin), assay.channels), strict=True))
+        outlines = soft_outlines(task.nuclei)
+        origin = measure_shift(dapi, outlines)
+        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
         planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
         grey = levels(dapi)
@@ -106,7 +107,7 @@ def count_pixels(
     lose, gain = flip_costs(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
-    two = may_be_two(dapi, task.nuclei, spots, counts, evaluable, assay)
+    two = may_be_two(dapi, grey.background, task.nuclei, spots, counts, evaluable, assay)
     calls = call_cells(
         counts,
         evaluable,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cacapp.arrays.background import levels
 from cacapp.arrays.neck import necks
 from cacapp.arrays.seam import Seams, seams
 from cacapp.fish.assay import Assay
@@ -22,14 +21,22 @@ PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
 
 
-def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> Array:
+def may_be_two(
+    dapi: Array,
+    background: float,
+    nuclei: Sequence[Instance],
+    spots: Mapping[str, Spots],
+    counts: Array,
+    evaluable: Array,
+    assay: Assay,
+) -> Array:
     """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
 
     A line parts its signals into two calm nuclei, where the outline has a neck, or into a calm one and a normal one, where DAPI has an
     unusually strong step or dip or the outline one deep bend; or it has more copies than a tetraploid nucleus.
 
     Args:
-        dapi: (Y, X).
+        dapi: (Y, X). background: its grey value without a nucleus.
         nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
     """
     cac = is_cac(counts, assay)
@@ -42,7 +49,6 @@ def may_be_two(dapi: Array, nuclei: Sequence[Instance], spots: Mapping[str, Spot
     ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
     if len(ordinary) < MIN_SINGLE or not len(would_be):
         return doubt
-    background = levels(dapi).background
     usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL))
     usual = max(usual, LEAST)
     for i in would_be.tolist():

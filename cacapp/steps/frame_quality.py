@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.arrays.quality import PlaneQuality, plane_quality
+from cacapp.arrays.quality import PlaneQuality, plane_quality, thin_outside
 from cacapp.fish.assay import Assay
 from cacapp.fish.qc import ChannelMeasures, failed_channels, judge_channels
 from cacapp.fish.spots import Spots
@@ -38,7 +38,8 @@ def measure_frame(
         focus: (N,) gradient energy of each nucleus in DAPI, see ``cacapp.arrays.focus``.
     """
     radius_px = assay.signals.signal_diameter_px(pixel_size_um) / 2
-    found = {c: plane_quality(planes[c], nuclei, radius_px) for c in (DAPI, *assay.channels)}
+    outside = thin_outside(planes[DAPI].shape, nuclei)
+    found = {c: plane_quality(planes[c], nuclei, radius_px, outside) for c in (DAPI, *assay.channels)}
     measures = {c: _measures(q) for c, q in found.items()}
     known = np.isfinite(focus)
     # times the squared radius: independent of magnification, about the nucleus' radius over the width of its edge's blur

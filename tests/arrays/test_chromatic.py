@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.chromatic import Shift, aligned, estimate_shift
+from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, soft_outlines
 from cacapp.types import Array, Instance
 
 SHAPE = (520, 520)
@@ -37,7 +37,7 @@ def channel(dy: float, dx: float, glow: float = 200.0, dots: bool = True, seed: 
 
 @pytest.mark.parametrize(("dy", "dx"), [(0.8, 0.0), (-1.5, 1.0), (2.0, -2.5), (4.0, 3.0)])
 def test_the_shift_is_learnt_although_dots_are_brighter_than_the_glow(dy: float, dx: float) -> None:
-    found = estimate_shift(channel(dy, dx), NUCLEI)
+    found = estimate_shift(channel(dy, dx), soft_outlines(NUCLEI))
     assert (found.y_px, found.x_px) == pytest.approx((dy, dx), abs=0.25)
     assert found.n_nuclei >= 16
 
@@ -45,20 +45,20 @@ def test_the_shift_is_learnt_although_dots_are_brighter_than_the_glow(dy: float,
 @pytest.mark.parametrize("seed", range(4))
 def test_without_a_shift_the_plane_is_left_as_it_is(seed: int) -> None:
     plane = channel(0, 0, seed=seed)
-    found = estimate_shift(plane, NUCLEI)
+    found = estimate_shift(plane, soft_outlines(NUCLEI))
     assert found.is_none
     assert aligned(plane, found) is plane
 
 
 def test_nuclei_that_do_not_glow_say_nothing() -> None:
-    assert estimate_shift(channel(2, 2, glow=0, dots=False), NUCLEI).n_nuclei == 0
-    assert estimate_shift(channel(2, 2), NUCLEI[:10]).n_nuclei == 0
+    assert estimate_shift(channel(2, 2, glow=0, dots=False), soft_outlines(NUCLEI)).n_nuclei == 0
+    assert estimate_shift(channel(2, 2), soft_outlines(NUCLEI[:10])).n_nuclei == 0
     assert estimate_shift(channel(2, 2), []).n_nuclei == 0
 
 
 def test_a_plane_is_moved_back() -> None:
     straight, shifted = channel(0, 0), channel(2, -3)
-    back = aligned(shifted, estimate_shift(shifted, NUCLEI))
+    back = aligned(shifted, estimate_shift(shifted, soft_outlines(NUCLEI)))
     assert back.dtype == np.uint16
     inner = np.s_[20:-20, 20:-20]
     level = [cv2.GaussianBlur(p.astype(np.float32), (0, 0), 2)[inner].ravel() for p in (straight, shifted, back)]
