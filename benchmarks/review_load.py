@@ -1,8 +1,8 @@
 """Load of `cacapp review`: a slide with many cells, reviewers who look and decide at once, on this computer alone.
 
-Prints medians and 95th percentiles of the worklist, the first gallery screen (page and pictures, six at a time), the next picture and a
-decision, and whether a review was lost or doubled. Locust needs another urllib3 than cacapp's image readers, so it gets an environment of
-its own. Figures need a quiet machine:
+Prints medians and 95th percentiles of the worklist, the first gallery screen (page and pictures, six requests at a time), the next picture
+and a decision, and whether a review was lost or doubled; ends with 1 where one was, a request failed or a median is over its limit.
+Locust needs another urllib3 than cacapp's image readers, so it gets an environment of its own. Figures need a quiet machine:
 
     python -m venv .venv-load && .venv-load/bin/pip install locust
     python benchmarks/review_load.py --cells 20000 --frames 40 --reviewers 10 --seconds 300 --with-run
@@ -11,7 +11,8 @@ its own. Figures need a quiet machine:
 from __future__ import annotations
 
 import argparse
-import csv
+import html
+import json
 import os
 import random
 import re
@@ -35,11 +36,11 @@ PROGRAM = (sys.executable, "-m", "cacapp")
 
 if "locust" in sys.modules:  # this file is locust's file too; gevent has to come before everything else
     import gevent.pool
-    from locust import HttpUser, constant, task
+    from locust import FastHttpUser, constant, events, task
 
     names: Iterator[int] = iter(range(10_000))
 
-    class Reviewer(HttpUser):
+    class Reviewer(FastHttpUser):
         """Looks at the worklist, opens the gallery, and decides cells of their own share, now and then one that all decide."""
 
         wait_time = constant(1)
@@ -66,9 +67,9 @@ if "locust" in sys.modules:  # this file is locust's file too; gevent has to com
         def gallery(self) -> None:
             started = time.perf_counter()
             page = self.client.get("/slides/1", name="gallery page").text
-            pictures = re.findall(r'data-url="([^"]+)"', page)[:FIRST_SCREEN]
+            pictures = list(dict.fromkeys(re.findall(r'data-picture="([^"]+)"', page)[:FIRST_SCREEN]))
             pool = gevent.pool.Pool(AT_ONCE)
-            pool.map(lambda url: self.client.get(url.replace("&amp;", "&"), name="picture"), pictures)
+            pool.map(lambda url: self.client.get(html.unescape(url), name="pictures"), pictures)
             spent = 1000 * (time.perf_counter() - started)
             self.environment.events.request.fire(
                 request_type="SCREEN", name="first screen", response_time=spent, response_length=len(pictures), exception=None, context={}
@@ -84,7 +85,7 @@ if "locust" in sys.modules:  # this file is locust's file too; gevent has to com
             everyones = random.random() < 0.1  # noqa: S311
             cell = cells[0] if everyones else random.choice(own)  # noqa: S311
             part = self.client.get(f"/cells/{cell}", headers={"X-Part": "cell"}, name="cell").text
-            self.client.get(f"/cells/{cell}/sprite.webp?context=1&v={uuid.uuid4().hex[:8]}", name="next picture")
+            self.client.get(html.unescape(_found(r'data-picture="([^"]+)"', part)), name="next picture")
             key = uuid.uuid4().hex
             body = {
                 "kind": "accept",
@@ -102,6 +103,13 @@ if "locust" in sys.modules:  # this file is locust's file too; gevent has to com
                     answer.success()
                 elif answer.status_code == 409 and cell == cells[0]:  # somebody was quicker, and this reviewer is told so
                     answer.success()
+
+    @events.request.add_listener
+    def failed(name: str, exception: BaseException | None, response_time: float, **_: object) -> None:
+        """Every failure with its words and its moment, to be found again in the server's own."""
+        if exception is not None:
+            with Path(os.environ["LOAD_FAILED"]).open("a") as log:
+                log.write(f"{time.strftime('%H:%M:%S')} {name} after {response_time:.0f} ms: {exception!r}\n")
 
     def _found(pattern: str, text: str) -> str:
         match = re.search(pattern, text)
@@ -257,7 +265,9 @@ def worker(folder: Path, db: Path, wanted: bool) -> Iterator[None]:
     command = " ".join(
         [*PROGRAM, "run", str(folder / "other"), "--patient L2 --slide L2 --blood-volume-ul 100 --no-report --force --quiet"]
     )
-    loop = subprocess.Popen(["/bin/sh", "-c", f"while true; do {command} --db {db}; done"], start_new_session=True)
+    loop = subprocess.Popen(
+        ["/bin/sh", "-c", f"while true; do {command} --db {db}; done"], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
@@ -269,9 +279,11 @@ def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> 
     """Locust's reviewers, on the loopback address only."""
     known = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
         "LOAD_LOG": str(folder / "answered.txt"),
+        "LOAD_FAILED": str(folder / "failed.txt"),
         "LOAD_REVIEWERS": str(reviewers),
     }
-    (folder / "answered.txt").touch()
+    for name in ("answered.txt", "failed.txt"):
+        (folder / name).touch()
     size = ["-u", str(reviewers), "-r", str(reviewers), "-t", f"{seconds}s", "--host", url]
     command = [
         str(python),
@@ -280,36 +292,51 @@ def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> 
         "-f",
         __file__,
         "--headless",
-        "--only-summary",
         "--loglevel",
         "ERROR",
-        "--csv",
+        "--json-file",
         str(folder / "load"),
         *size,
     ]
-    subprocess.run(command, env=known, check=False, stdout=subprocess.DEVNULL)
+    with (folder / "locust.txt").open("w") as said:
+        ended = subprocess.run(command, env=known, check=False, timeout=seconds + 120, stdout=said, stderr=said)
+    if not (folder / "load.json").is_file():
+        raise SystemExit(f"locust ended with {ended.returncode}:\n{(folder / 'locust.txt').read_text()[-2000:]}")
 
 
 def report(folder: Path, db: Path) -> int:
     """Prints the table and what became of the reviews; 1 where one was lost or doubled, or a request failed."""
-    failures = 0
+    failures, slow = 0, []
     print(f"{'request':<16}{'requests':>10}{'failed':>8}{'median ms':>11}{'95 % ms':>9}{'limit ms':>10}")
-    with (folder / "load_stats.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["Name"] in ("/login", "Aggregated"):
-                continue
-            failures += int(row["Failure Count"])
-            limit = LIMITS_MS.get(row["Name"], "")
-            print(f"{row['Name']:<16}{row['Request Count']:>10}{row['Failure Count']:>8}{row['50%']:>11}{row['95%']:>9}{limit:>10}")
-    with (folder / "load_failures.csv").open() as file:
-        for row in csv.DictReader(file):
-            print(f"failed: {row['Name']}: {row['Error']} ({row['Occurrences']} times)")
+    for row in json.loads((folder / "load.json").read_text()):
+        if row["name"] == "/login":
+            continue
+        failures += row["num_failures"]
+        median, most = (quantile(row["response_times"], share) for share in (0.5, 0.95))
+        limit = LIMITS_MS.get(row["name"])
+        if limit is not None and median > limit:
+            slow.append(row["name"])
+        print(f"{row['name']:<16}{row['num_requests']:>10}{row['num_failures']:>8}{median:>11.0f}{most:>9.0f}{limit or '':>10}")
+    for line in (folder / "failed.txt").read_text().splitlines():
+        print(f"failed: {line}")
     answered = (folder / "answered.txt").read_text().split()
     with closing(sqlite3.connect(db)) as raw:
         kept = [key for (key,) in raw.execute("SELECT key FROM review")]
     lost, doubled = set(answered) - set(kept), len(kept) - len(set(kept))
     print(f"{len(answered)} reviews answered, {len(lost)} lost, {doubled} doubled, {failures} requests failed")
-    return 1 if lost or doubled or failures else 0
+    if slow:
+        print(f"over the limit: {', '.join(slow)}")
+    return 1 if lost or doubled or failures or slow else 0
+
+
+def quantile(times: dict[str, int], share: float) -> float:
+    """Of locust's histogram, milliseconds to their number."""
+    left = share * sum(times.values())
+    for ms, n in sorted((float(ms), n) for ms, n in times.items()):
+        left -= n
+        if left <= 0:
+            return ms
+    return float("nan")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ __all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_con
 
 PAGE_SIZE_BYTES = 4096
 POSTGRES_MIGRATION_LOCK = 0xCACA99
+POOL, OVERFLOW = 10, 50
+"""Connections kept, and how many more at once: none of the review server's threads waits for one (a page may read in two transactions)."""
 
 
 class Database:
@@ -221,7 +223,8 @@ def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool =
     """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
     try:
         # a night's run outlives a restart of the server: a connection is tried before it is used
-        engine = create_engine(location.url, **({"pool_pre_ping": True} if pooled else {"poolclass": NullPool}))
+        pool = {"pool_pre_ping": True, "pool_size": POOL, "max_overflow": OVERFLOW} if pooled else {"poolclass": NullPool}
+        engine = create_engine(location.url, **pool)
     except NoSuchModuleError:
         raise UsageError(f"{location.label}: no such kind of database; use a SQLite file or postgresql://") from None
     except ModuleNotFoundError as error:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
 
 from sqlalchemy import select
 from sqlmodel import col
 
-from cacapp.db.cell_states import places
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.tables import FrameRow, Slide
+from cacapp.db.tables import Slide
 from cacapp.errors import CacappError
 from cacapp.review.desk import Desk
 
@@ -55,20 +53,16 @@ class Ahead:
     def _draw(self, run_id: int) -> None:
         with self._desk.db.reading() as session:
             index = self._desk.index(session, run_id)
-        side = self._desk.crops.side_px(cast(int, index.run.source_run_id))
-        seen: set[int] = set()
-        for called in index.ordered:
-            if self._ended.is_set():
-                return
-            if not called.flagged or called.frame_id in seen:
-                continue
-            seen.add(called.frame_id)
-            flagged = [c.cell_id for c in index.by_frame[called.frame_id] if c.flagged]
-            try:
-                with self._desk.db.reading() as session:
-                    found = list(places(session, flagged).values())
-                    frame = session.get_one(FrameRow, called.frame_id)
-                self._desk.crops.sprite(found[0], frame, side, found)
-            except CacappError:
-                continue  # a frame that is gone; its page says so
+        for frame_id in dict.fromkeys(c.frame_id for c in index.ordered if c.flagged):
+            flagged = [c.cell_id for c in index.by_frame[frame_id] if c.flagged]
+            for context in (False, True):  # the gallery's pictures, then the cell pages'
+                if self._ended.is_set():
+                    return
+                try:
+                    with self._desk.db.reading() as session:
+                        found = self._desk.portraits.of(session, index.run, index.assay.channels, flagged, context=context)
+                    first, *others = found.values()
+                    self._desk.crops.sprite(first, others)
+                except CacappError:
+                    continue  # a frame that is gone; its page says so
         self._done.add(run_id)

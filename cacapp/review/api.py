@@ -31,9 +31,10 @@ from cacapp.review.api_models import (
     Written,
 )
 from cacapp.review.composite import composite
-from cacapp.review.desk import Desk, NotFound, Tray, slide_of_cell
+from cacapp.review.desk import Desk, Tray, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Id, ReviewIn, storable
 from cacapp.review.guard import ApiReviewer, ApiViewer
+from cacapp.review.missing import NotFound
 from cacapp.review.worklist import PatientLine, Worklist, worklist
 from cacapp.steps.review import decide
 from cacapp.steps.sign import latest_result

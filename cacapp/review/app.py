@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -18,9 +19,10 @@ from cacapp.errors import CacappError, UsageError
 from cacapp.review import api
 from cacapp.review.ahead import Ahead
 from cacapp.review.armour import Armour
-from cacapp.review.desk import Desk, NotFound
+from cacapp.review.desk import Desk
 from cacapp.review.guard import Forbidden, NotLoggedIn
 from cacapp.review.live import Live
+from cacapp.review.missing import NotFound
 from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, worklist
 from cacapp.review.render import page
 from cacapp.review.settings import Settings
@@ -29,6 +31,8 @@ from cacapp.steps.review import ConflictError
 
 PAGES = (login, worklist, gallery, cell, frame, patient, readings, account, assets)
 API = "/api/v1"
+THREADS = 16
+"""Requests worked on at once: more threads only take turns more often, and each may hold two connections to the record."""
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotLoggedIn, 401),
@@ -58,6 +62,7 @@ def create_app(db: Database, settings: Settings, once: str | None = None) -> Fas
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ended = asyncio.Event()
+        current_default_thread_limiter().total_tokens = THREADS
         ahead = Ahead(app.state.desk, settings.workers_ahead)
         ahead.start()
         yield

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import cast
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from cacapp.db.cell_states import Place, dots_of_cells, machine_states, places, places_near
 from cacapp.db.reviews import seen_ids
-from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.fish.review import Dot, State, counts_now
-from cacapp.review.crops import CONTEXT, VERSION_LENGTH, Window, outline
-from cacapp.review.desk import Desk, NotFound, Tray
+from cacapp.review.crops import VERSION_LENGTH, Window
+from cacapp.review.desk import Desk, Tray
+from cacapp.review.portraits import Portrait
+
+IN_A_SHEET = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Card:
 
     Attributes:
         machine, state: as the software called it, and as it stands for the viewer.
-        url: of its sprite. width, height: of the picture's window, px. channels: of the sprite, from the top.
+        picture: where its pixels come from: a sheet of several cells' pictures (``in_sheet``), or the cell page's own picture.
+        version: of the picture. width, height: of the picture's window, px. channels: of the sprite, from the top.
         path: outline as an SVG path; neighbours: those of other nuclei in the window, (cell id, path).
         by: who decided, None where nobody has. seen: number of the newest review in the viewer's own position, 0 for none.
     """
@@ -48,7 +51,9 @@ class Card:
     machine: State
     state: State
     margin: float | None
-    url: str
+    version: str
+    picture: str
+    in_sheet: bool
     width: int
     height: int
     left: int
@@ -71,58 +76,51 @@ class Card:
 
 def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, context: bool = False) -> list[Card]:
     """The cells in the order given. ``context``: with a wider window and the neighbours in it, for the cell's own page."""
-    run_id, segment_run = cast(int, tray.index.run.id), cast(int, tray.index.run.source_run_id)
-    found = places(session, cell_ids)
-    if missing := [c for c in cell_ids if c not in found or c not in tray.index.by_id]:
-        raise NotFound(f"cell {missing[0]} is not among those of the slide's latest count")
-    machine = machine_states(session, run_id, cell_ids)
-    dots = dots_of_cells(session, run_id, cell_ids)
-    seen = seen_ids(session, run_id, tray.view.own or "first", cell_ids)
-    frame_ids = {p.frame_id for p in found.values()}
-    frames = {f.id: f for f in session.exec(select(FrameRow).where(col(FrameRow.id).in_(frame_ids)))}
-    channels = _channels(session, frame_ids)
-    side = round(desk.crops.side_px(segment_run) * (CONTEXT if context else 1))
+    index = tray.index
+    portraits = desk.portraits.of(session, index.run, index.assay.channels, cell_ids, context=context)
+    sheets = {} if context else _sheets(cast(int, tray.slide.id), cell_ids, portraits)
+    seen = seen_ids(session, cast(int, index.run.id), tray.view.own or "first", cell_ids)
     made = []
     for cell_id in cell_ids:
-        place = found[cell_id]
-        frame = frames[place.frame_id]
-        window = desk.crops.window(place, frame, side)
-        state = tray.now.get(cell_id, machine[cell_id])
-        order = tray.index.assay.channels
-        version = desk.crops.etag(place, frame, side)[:VERSION_LENGTH]
-        near = _neighbours(session, segment_run, place, window) if context else ()
+        portrait = portraits[cell_id]
+        place, window = portrait.place, portrait.window
+        state = tray.now.get(cell_id)
+        state = portrait.machine if state is None else replace(state, counts={c: state.counts.get(c, 0) for c in index.assay.channels})
         made.append(
             Card(
                 cell_id=cell_id,
                 label=place.label,
                 frame_id=place.frame_id,
-                frame=frame.name,
-                machine=_ordered(machine[cell_id], order),
-                state=_ordered(state, order),
-                margin=tray.index.by_id[cell_id].margin,
-                url=f"/cells/{cell_id}/sprite.webp?{'context=1&' if context else ''}v={version}",
+                frame=portrait.frame.name,
+                machine=portrait.machine,
+                state=state,
+                margin=index.by_id[cell_id].margin,
+                version=portrait.version,
+                picture=sheets.get(cell_id) or f"/cells/{cell_id}/sprite.webp?v={portrait.version}",
+                in_sheet=cell_id in sheets,
                 width=window[2],
                 height=window[3],
                 left=window[0],
                 top=window[1],
-                channels=channels[place.frame_id],
-                path=outline(place, window),
-                marks=_marks(dots[cell_id], state, window),
+                channels=portrait.channels,
+                path=portrait.path,
+                marks=_marks(portrait.dots, state, window),
                 by=tray.by.get(cell_id),
                 seen=seen.get(cell_id, 0),
-                neighbours=near,
+                neighbours=portrait.neighbours,
             )
         )
     return made
 
 
-def _ordered(state: State, channels: Sequence[str]) -> State:
-    return replace(state, counts={c: state.counts.get(c, 0) for c in channels})
-
-
-def _neighbours(session: Session, segment_run: int, place: Place, window: Window) -> tuple[tuple[int, str], ...]:
-    near = places_near(session, segment_run, place.frame_id, window)
-    return tuple((p.cell_id, outline(p, window)) for p in near if p.cell_id != place.cell_id)
+def _sheets(slide_id: int, cell_ids: Sequence[int], portraits: Mapping[int, Portrait]) -> dict[int, str]:
+    """Cell id to the address that brings its picture together with those beside it: a screen is a few requests, not dozens."""
+    found: dict[int, str] = {}
+    for start in range(0, len(cell_ids), IN_A_SHEET):
+        some = cell_ids[start : start + IN_A_SHEET]
+        version = sha256("".join(portraits[c].etag for c in some).encode()).hexdigest()[:VERSION_LENGTH]
+        found |= dict.fromkeys(some, f"/slides/{slide_id}/pictures?cells={','.join(map(str, some))}&v={version}")
+    return found
 
 
 def _marks(dots: Sequence[Dot], state: State, window: Window) -> tuple[Mark, ...]:
@@ -136,11 +134,3 @@ def _marks(dots: Sequence[Dot], state: State, window: Window) -> tuple[Mark, ...
         if a.number is None:
             marks.append(Mark(a.channel, round(a.x_px - left, 1), round(a.y_px - top, 1), True, "added", i, None, None))
     return tuple(marks)
-
-
-def _channels(session: Session, frame_ids: set[int]) -> dict[int, tuple[str, ...]]:
-    found: dict[int, list[str]] = {}
-    query = select(ChannelRow).where(col(ChannelRow.frame_id).in_(frame_ids)).order_by(col(ChannelRow.frame_id), col(ChannelRow.index))
-    for row in session.exec(query):
-        found.setdefault(row.frame_id, []).append(row.name)
-    return {frame: tuple(names) for frame, names in found.items()}

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
 import cv2
 import numpy as np
 from sqlalchemy import select
-from sqlmodel import Session
 
 from cacapp.db import rle
-from cacapp.db.cell_states import CELL, Place, places
+from cacapp.db.cell_states import CELL, Place
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow
 from cacapp.errors import CacappError
@@ -57,6 +56,17 @@ class Sprite:
     etag: str
 
 
+class Subject(Protocol):
+    """What is drawn: a cell's place, the picture's window in its frame, and the picture's name."""
+
+    @property
+    def place(self) -> Place: ...
+    @property
+    def window(self) -> Window: ...
+    @property
+    def etag(self) -> str: ...
+
+
 class Crops:
     """Sprites of cells. Safe to use from many threads."""
 
@@ -85,27 +95,35 @@ class Crops:
         except OSError:
             return None
 
-    def drawn(self, place: Place, frame: FrameRow, side_px: int) -> bool:
-        """Whether the picture is in the cache folder already."""
-        return self._file(self.etag(place, frame, side_px)).is_file()
+    def drawn(self, etag: str) -> bool:
+        """Whether the picture is in the cache folder."""
+        return self._file(etag).is_file()
 
-    def sprite(self, place: Place, frame: FrameRow, side_px: int, companions: Sequence[Place] = ()) -> Sprite:
-        """The cell's picture; where its frame has to be read, the companions' are drawn along with it."""
-        etag = self.etag(place, frame, side_px)
-        file = self._file(etag)
+    def ready(self, etag: str) -> Sprite | None:
+        """A picture that is in the cache folder already."""
+        try:
+            return Sprite(self._file(etag).read_bytes(), etag)
+        except OSError:
+            return None
+
+    def sprite(self, wanted: Subject, companions: Sequence[Subject] = ()) -> Sprite:
+        """A cell's picture; where its frame has to be read, the companions', of the same frame, are drawn along with it.
+
+        Raises CacappError where the frame's files are gone or changed since ingest.
+        """
         if len(self._known) >= KNOWN:
             self._known.clear()
-        self._known[place.cell_id, etag[:VERSION_LENGTH]] = etag
-        if file.is_file():
-            return Sprite(file.read_bytes(), etag)
-        planes = list(self._pixels.screen(cast(int, frame.id)).planes.values())
+        self._known[wanted.place.cell_id, wanted.etag[:VERSION_LENGTH]] = wanted.etag
+        if (ready := self.ready(wanted.etag)) is not None:
+            return ready
+        planes = list(self._pixels.screen(wanted.place.frame_id).planes.values())
+        data = _encoded(planes, wanted.window, QUALITY)
+        write_atomically(self._file(wanted.etag), data)
         for other in companions:
-            name = self._file(self.etag(other, frame, side_px))
-            if other.cell_id != place.cell_id and not name.is_file():
-                write_atomically(name, _encoded(planes, self.window(other, frame, side_px), QUALITY))
-        data = _encoded(planes, self.window(place, frame, side_px), QUALITY)
-        write_atomically(file, data)
-        return Sprite(data, etag)
+            file = self._file(other.etag)
+            if other.place.cell_id != wanted.place.cell_id and not file.is_file():
+                write_atomically(file, _encoded(planes, other.window, QUALITY))
+        return Sprite(data, wanted.etag)
 
     def _file(self, etag: str) -> Path:
         return self._cache / etag[:2] / f"{etag}.webp"
@@ -120,13 +138,6 @@ class Crops:
         return int(np.percentile(sides, TYPICAL_SHARE)) + 2 * MARGIN_PX if sides else 64
 
 
-def placed(session: Session, cell_id: int) -> tuple[Place, FrameRow] | None:
-    """A cell's place and frame; None where there is no such cell."""
-    found = places(session, [cell_id]).get(cell_id)
-    return None if found is None else (found, session.get_one(FrameRow, found.frame_id))
-
-
-@lru_cache(maxsize=5000)
 def outline(place: Place, window: Window) -> str:
     """The nucleus' contour as an SVG path in the window's px, (0, 0) its top left corner."""
     mask = np.pad(rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2]), 2).astype(np.uint8) * 255

@@ -15,22 +15,19 @@ from cacapp.db.queries import latest_run_ids
 from cacapp.db.reviews import last_review_id, readings
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
-from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
 from cacapp.review.crops import Crops
+from cacapp.review.missing import NotFound
 from cacapp.review.pixels import Pixels
+from cacapp.review.portraits import Portraits
 from cacapp.review.settings import Settings
 from cacapp.review.tiles import Tiles
 from cacapp.steps.reviewed import Reviewed, Totals, View, assay_of, review_patient, standing, state_of, view_of
 
 RUNS_KEPT, RESULTS_KEPT = 24, 2000
 GROUPS = ("flagged", "open", "decided", "all", "not-evaluable")
-
-
-class NotFound(CacappError):  # noqa: N818 - it names what happened
-    """There is nothing under this address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,10 @@ class RunIndex:
     ordered: tuple[Called, ...]
     by_id: dict[int, Called]
     by_frame: dict[int, list[Called]]
-    sizes: dict[str, int]
-    """Cells by group before anyone reviewed: what a page adds its reviews to."""
+    position: dict[int, int]
+    """Cell id to its place in ``ordered``."""
+    groups: dict[str, tuple[int, ...]]
+    """Cell ids by group, in order, before anyone reviewed: what a page adds its reviews to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,16 @@ class Tray:
 
     def ids(self, group: str) -> list[int]:
         """Cell ids of a group in order: one of GROUPS, or a class as it stands after review."""
-        return [c.cell_id for c in self.index.ordered if _belongs(c, self.now.get(c.cell_id), group)]
+        before = self.index.groups.get(group, ())
+        known = [(self.index.by_id[c], state) for c, state in self.now.items() if c in self.index.by_id]
+        came = {cell.cell_id for cell, state in known if _belongs(cell, state, group) and not _belongs(cell, None, group)}
+        went = {cell.cell_id for cell, state in known if not _belongs(cell, state, group) and _belongs(cell, None, group)}
+        stayed = [c for c in before if c not in went] if went else list(before)
+        return sorted((*stayed, *came), key=self.index.position.__getitem__) if came else stayed
 
     def sizes(self) -> dict[str, int]:
         """Group to its number of cells; classes of the assay after GROUPS, those without cells left out."""
-        sizes = dict(self.index.sizes)
+        sizes = {name: len(ids) for name, ids in self.index.groups.items()}
         for cell_id, state in self.now.items():
             cell = self.index.by_id.get(cell_id)
             if cell is not None:
@@ -98,6 +102,7 @@ class Desk:
         self.pixels = Pixels(db, settings.cache)
         self.crops = Crops(db, self.pixels, settings.cache)
         self.tiles = Tiles(self.pixels)
+        self.portraits = Portraits(self.crops)
         self.totals: Totals = {}
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
         self._results: OrderedDict[object, Reviewed] = OrderedDict()
@@ -116,8 +121,16 @@ class Desk:
             by_frame.setdefault(cell.frame_id, []).append(cell)
         assay = assay_of(run)
         names = [*GROUPS, *(n for n in dict.fromkeys((*assay.class_names, UNCERTAIN)) if n not in GROUPS)]
-        sizes = {name: sum(_belongs(c, None, name) for c in cells) for name in names}
-        made = RunIndex(run, assay, tuple(sorted(cells, key=_urgency)), {c.cell_id: c for c in cells}, by_frame, sizes)
+        ordered = tuple(sorted(cells, key=_urgency))
+        made = RunIndex(
+            run,
+            assay,
+            ordered,
+            {c.cell_id: c for c in cells},
+            by_frame,
+            {c.cell_id: place for place, c in enumerate(ordered)},
+            {name: tuple(c.cell_id for c in ordered if _belongs(c, None, name)) for name in names},
+        )
         with self._lock:
             self._indexes[run_id] = made
             while len(self._indexes) > RUNS_KEPT:

@@ -15,6 +15,8 @@ from cacapp.review.settings import Settings
 from cacapp.steps.accounts import OWNER, add_account
 
 STOP_S = 3
+KEEP_ALIVE_S = 75
+"""Longer than browsers and proxies hold an idle connection, so that it is they who close it: a request sent into our closing it is lost."""
 
 
 def cache_folder(db: Database, given: Path | None) -> Path:
@@ -62,6 +64,7 @@ def serve(db: Database, settings: Settings, host: str, port: int, once: str | No
         proxy_headers=settings.https,
         forwarded_allow_ips="127.0.0.1,::1",
         timeout_graceful_shutdown=STOP_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = uvicorn.Server(config)
     try:

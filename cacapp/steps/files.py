@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from cacapp.errors import CacappError
@@ -17,15 +18,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
+            Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise CacappError(f"{path} cannot be written: {error.strerror or error}; choose another place with --out") from error
+
+
+@lru_cache(maxsize=1)
+def _umask() -> int:
+    """The process' umask, asked for once: it can only be read by changing it, which threads that do it at once would garble."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def make_folder(path: Path) -> None:

@@ -57,17 +57,17 @@ def test_a_running_run_is_told_frame_by_frame_until_it_ends(record: Record) -> N
 
 
 @pytest.mark.sqlite_only
-def test_flagged_cells_are_drawn_ahead(record: Record, tmp_path: Path) -> None:
+def test_flagged_cells_are_drawn_ahead_for_the_gallery_and_their_own_pages(record: Record, tmp_path: Path) -> None:
     desk = Desk(record.db, Settings(cache=tmp_path / "pictures"))
     ahead = Ahead(desk, 1)
     ahead.start()
     try:
         deadline = time.monotonic() + 60
-        while len(list(tmp_path.rglob("*.webp"))) < len(record.flagged()) and time.monotonic() < deadline:
+        while len(list(tmp_path.rglob("*.webp"))) < 2 * len(record.flagged()) and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         ahead.stop()
-    assert len(list(tmp_path.rglob("*.webp"))) == len(record.flagged())
+    assert len(list(tmp_path.rglob("*.webp"))) == 2 * len(record.flagged())
 
 
 @pytest.mark.sqlite_only

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 
 import cv2
 import numpy as np
 import pytest
+from httpx import Response
+from sqlalchemy import text
 
 from cacapp.db.reviews import reviews_of_cell
 from tests.review.conftest import PASSWORDS, Browser, Record
@@ -51,6 +54,47 @@ def test_a_picture_holds_the_channels_below_each_other_and_is_not_sent_twice(sta
     assert image.std() > 5
     again = browser.get(f"/cells/{cell}/sprite.webp", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def sheet(answer: Response) -> dict[int, bytes]:
+    """Cell id to picture, of an answer with several."""
+    found, rest = {}, answer.content
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        cell, length = (int(word) for word in line.split())
+        found[cell], rest = rest[:length], rest[length:]
+    return found
+
+
+def test_the_gallery_brings_the_pictures_of_a_screen_in_a_few_requests(staffed: Record, visit: Visit) -> None:
+    browser = visit("viewer")
+    page = browser.get(f"/slides/{staffed.slide_id}?group=all").text
+    (address,) = {unescape(a) for a in re.findall(r'data-picture="([^"]+)"', page)}
+    streamed = browser.get(address)
+    assert streamed.headers["cache-control"] == "no-store"
+    assert sheet(streamed).keys() == {c.cell_id for c in staffed.cells}
+    kept = browser.get(address)  # drawn by now
+    assert sheet(kept) == sheet(streamed)
+    assert "max-age" in kept.headers["cache-control"]
+    again = browser.get(address, headers={"If-None-Match": kept.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    sides = {cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE).shape for data in sheet(kept).values()}
+    assert {height // width for height, width in sides} == {5}
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells=999999").status_code == 404
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells=1,..").status_code == 422
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_others_of_its_sheet(staffed: Record, visit: Visit) -> None:
+    browser = visit("viewer")
+    one, two = sorted(c.cell_id for c in staffed.flagged())
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells={one}").status_code == 200
+    with staffed.db.session() as session:
+        session.execute(text("UPDATE channel SET uri = '/gone/frame.ome.tif'"))
+    other = next(c.cell_id for c in staffed.cells if not c.flagged)
+    desk = browser.app.state.desk
+    desk.pixels._screens.clear()
+    found = sheet(browser.get(f"/slides/{staffed.slide_id}/pictures?cells={other},{one},{two}"))
+    assert (found[other], len(found[one]) > 100) == (b"", True)
 
 
 def test_a_decision_is_stored_and_the_next_open_cell_comes(staffed: Record, visit: Visit) -> None:

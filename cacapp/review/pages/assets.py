@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from cacapp.errors import CacappError
-from cacapp.review.desk import NotFound
+from cacapp.review.missing import NotFound
 
 router = APIRouter(include_in_schema=False)
 OURS = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "icon.svg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request
@@ -63,11 +64,11 @@ def write(
 
 def next_open(tray: Tray, group: str, cell_id: int) -> int | None:
     """The next cell of the group after this one that nobody decided, from the start again at the end."""
-    order = [c.cell_id for c in tray.index.ordered]
-    members = set(tray.ids(group if group not in ("open", "decided") else "flagged"))
-    place = order.index(cell_id)
-    for other in (*order[place + 1 :], *order[:place]):
-        if other in members and not (other in tray.now and tray.now[other].decided):
+    members = tray.ids(group if group not in ("open", "decided") else "flagged")
+    position = tray.index.position
+    after = bisect_right(members, position[cell_id], key=position.__getitem__)
+    for other in (*members[after:], *members[:after]):
+        if other != cell_id and not (other in tray.now and tray.now[other].decided):
             return other
     return None
 

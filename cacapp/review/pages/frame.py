@@ -12,9 +12,10 @@ from cacapp.db.cell_states import machine_states, places
 from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.report import palette
 from cacapp.review.crops import polygons
-from cacapp.review.desk import Desk, NotFound
+from cacapp.review.desk import Desk
 from cacapp.review.forms import Id
 from cacapp.review.guard import Viewer
+from cacapp.review.missing import NotFound
 from cacapp.review.render import page
 from cacapp.review.tiles import TILE_PX, max_zoom
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from cacapp.db.cell_states import Place, places
 from cacapp.db.reviews import readings
+from cacapp.errors import CacappError
 from cacapp.review.cards import cards
-from cacapp.review.crops import CONTEXT, placed
-from cacapp.review.desk import Desk, NotFound, class_keys, slide_of_cell
+from cacapp.review.desk import Desk, RunIndex, class_keys, slide_of_cell
 from cacapp.review.forms import CellId, Group, Id
 from cacapp.review.guard import SIGN, Viewer
+from cacapp.review.portraits import Portrait
 from cacapp.review.render import page
 from cacapp.steps.carry_over import plan_carry_over
 from cacapp.steps.second_reading import agreement
@@ -68,15 +70,66 @@ def more(
     return page(request, "cells.html.j2", visitor, tray=tray, group=group, cards=found, more=following)
 
 
+@router.get("/slides/{slide_id}/pictures")
+def pictures(
+    request: Request,
+    visitor: Viewer,
+    slide_id: Id,
+    cells: Annotated[str, Query(pattern=r"^[0-9]{1,15}(,[0-9]{1,15}){0,59}$")],
+    v: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Pictures of some cells in one answer: for each a line "cell id, length" and that many bytes of WebP, 0 where it cannot be drawn.
+
+    Those drawn before come first; the others follow as they are drawn. ``v`` only tells versions apart.
+    """
+    desk: Desk = request.app.state.desk
+    ids = list(dict.fromkeys(int(c) for c in cells.split(",")))
+    with desk.db.reading() as session:
+        index = desk.latest(session, slide_id)
+        portraits = desk.portraits.of(session, index.run, index.assay.channels, ids)
+    headers = _kept(sha256("".join(portraits[c].etag for c in ids).encode()).hexdigest()[:32])
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    drawn = {c: sprite.data for c in ids if (sprite := desk.crops.ready(portraits[c].etag)) is not None}
+    ready = b"".join(_framed(c, data) for c, data in drawn.items())
+    kind = "application/octet-stream"
+    if len(drawn) == len(ids):
+        return Response(ready, media_type=kind, headers=headers)
+    left = sorted((portraits[c] for c in ids if c not in drawn), key=lambda p: p.place.frame_id)
+    return StreamingResponse(_drawn(desk, index, ready, left), media_type=kind, headers={"Cache-Control": "no-store"})
+
+
+def _framed(cell_id: int, data: bytes) -> bytes:
+    return b"%d %d\n%b" % (cell_id, len(data), data)
+
+
+def _drawn(desk: Desk, index: RunIndex, ready: bytes, left: Sequence[Portrait]) -> Iterator[bytes]:
+    """What is there already, then one picture after the other; with each, those of all flagged cells of its frame."""
+    yield ready
+    for portrait in left:
+        try:
+            yield _framed(portrait.place.cell_id, desk.crops.sprite(portrait, companions(desk, index, portrait)).data)
+        except CacappError:
+            yield _framed(portrait.place.cell_id, b"")
+
+
+def companions(desk: Desk, index: RunIndex, portrait: Portrait) -> list[Portrait]:
+    """The flagged cells of a frame, which are drawn along with a cell of it where that is not drawn yet."""
+    if desk.crops.drawn(portrait.etag):
+        return []
+    ids = [c.cell_id for c in index.by_frame.get(portrait.place.frame_id, []) if c.flagged]
+    with desk.db.reading() as session:
+        return list(desk.portraits.of(session, index.run, index.assay.channels, ids, context=portrait.context).values())
+
+
 @router.get("/cells/{cell_id}/sprite.webp")
 def sprite(
     request: Request,
     visitor: Viewer,
     cell_id: CellId,
-    context: Annotated[int, Query(ge=0, le=1)] = 0,
     v: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """A cell's picture, its channels below each other. ``v`` only tells versions apart."""
+    """The picture of a cell's own page, its channels below each other. ``v`` only tells versions apart."""
     desk: Desk = request.app.state.desk
     known = desk.crops.remembered(cell_id, v)  # the page that asks has just looked all of it up
     if known is not None:
@@ -86,18 +139,11 @@ def sprite(
         return Response(known.data, media_type="image/webp", headers=headers)
     with desk.db.reading() as session:
         index = desk.latest(session, slide_of_cell(session, cell_id))
-        found = placed(session, cell_id)
-        if found is None:
-            raise NotFound("there is no such cell")
-        place, frame = found
-        side = round(desk.crops.side_px(cast(int, index.run.source_run_id)) * (CONTEXT if context else 1))
-        headers = _kept(desk.crops.etag(place, frame, side))
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        companions: list[Place] = []
-        if not desk.crops.drawn(place, frame, side):
-            companions = list(places(session, [c.cell_id for c in index.by_frame.get(place.frame_id, []) if c.flagged]).values())
-    made = desk.crops.sprite(place, frame, side, companions)
+        (portrait,) = desk.portraits.of(session, index.run, index.assay.channels, [cell_id], context=True).values()
+    headers = _kept(portrait.etag)
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    made = desk.crops.sprite(portrait, companions(desk, index, portrait))
     return Response(made.data, media_type="image/webp", headers=headers)
 
 

@@ -12,9 +12,10 @@ from cacapp.db.queries import PatientSummary
 from cacapp.db.reviews import last_review_id, readings, sign_offs, write_event
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Slide
 from cacapp.report.html import render_html
-from cacapp.review.desk import Desk, NotFound
+from cacapp.review.desk import Desk
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.guard import SIGN, Signer, Viewer
+from cacapp.review.missing import NotFound
 from cacapp.review.render import page
 from cacapp.steps.accounts import verify_password
 from cacapp.steps.progress import Silent

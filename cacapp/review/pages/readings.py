@@ -9,9 +9,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cacapp.db.cell_states import places
 from cacapp.review.cards import cards
-from cacapp.review.desk import Desk, NotFound
+from cacapp.review.desk import Desk
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.guard import SIGN, Reviewer, Signer, Viewer
+from cacapp.review.missing import NotFound
 from cacapp.review.render import page
 from cacapp.steps.carry_over import carry_over, leave_behind, plan_carry_over
 from cacapp.steps.reviewed import state_of

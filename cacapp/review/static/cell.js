@@ -8,7 +8,7 @@
   let busy = false;
   const part = () => document.getElementById("cell");
   const stage = () => part().querySelector(".big .over");
-  const ahead = () => { const next = part()?.querySelector("[rel=next]"); if (next) fetch(next.href, { headers: { "X-Part": "cell" }, priority: "low" }).then((a) => a.text()).then((html) => { const t = document.createElement("template"); t.innerHTML = html; const c = t.content.querySelector("canvas.sprite"); if (c) Sprites.load(c.dataset.url).catch(() => {}); }).catch(() => {}); };
+  const ahead = () => { const next = part()?.querySelector("[rel=next]"); if (next) fetch(next.href, { headers: { "X-Part": "cell" }, priority: "low" }).then((a) => a.text()).then((html) => { const t = document.createElement("template"); t.innerHTML = html; const c = t.content.querySelector("canvas.sprite"); if (c) Sprites.load(c.dataset).catch(() => {}); }).catch(() => {}); };
   const settle = () => {
     const section = part();
     data = section?.dataset.cell ? JSON.parse(section.dataset.cell) : null;

@@ -3,29 +3,72 @@
 const Sprites = (() => {
   const HEADROOM = 2;
   const DAPI_WEIGHT = 0.55;
+  const SHEETS_KEPT = 100;
   const start = { off: [], black: {}, white: {}, hide: [] };
   const look = { ...start, ...(Review.stored("look") || {}) };
   const pixels = new Map();
+  const sheets = new Map();
   const colours = {};
   const near = new Set();
 
-  const load = (url) => {
-    if (!pixels.has(url)) {
-      pixels.set(url, (async () => {
-        const answer = await fetch(url);
-        if (!answer.ok) throw new Error(await Review.words(answer));
-        const image = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
-        const canvas = new OffscreenCanvas(image.width, image.height);
-        const context = canvas.getContext("2d", { willReadFrequently: true });
-        context.drawImage(image, 0, 0);
-        const { data } = context.getImageData(0, 0, image.width, image.height);
-        const grey = new Uint8Array(image.width * image.height);
-        for (let i = 0; i < grey.length; i += 1) grey[i] = data[4 * i];
-        return { grey, width: image.width, height: image.height };
-      })());
-      pixels.get(url).catch(() => pixels.delete(url));
+  const ask = async (url) => {
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(await Review.words(answer));
+    return answer;
+  };
+  const decode = async (blob) => {
+    const image = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, image.width, image.height);
+    const grey = new Uint8Array(image.width * image.height);
+    for (let i = 0; i < grey.length; i += 1) grey[i] = data[4 * i];
+    return { grey, width: image.width, height: image.height };
+  };
+  // A sheet brings several cells' pictures, each as it is drawn: a line "cell length" and that many bytes, 0 where there is none.
+  const read = async (url, wanted) => {
+    const reader = (await ask(url)).body.getReader();
+    let held = new Uint8Array(0);
+    const more = async () => {
+      const { done, value } = await reader.read();
+      if (done) return false;
+      const both = new Uint8Array(held.length + value.length);
+      both.set(held); both.set(value, held.length);
+      held = both;
+      return true;
+    };
+    for (;;) {
+      let end = held.indexOf(10);
+      while (end < 0) { if (!(await more())) return; end = held.indexOf(10); }
+      const [cell, length] = new TextDecoder().decode(held.subarray(0, end)).split(" ").map(Number);
+      while (held.length < end + 1 + length) if (!(await more())) return;
+      if (length) wanted.get(cell)?.resolve(new Blob([held.subarray(end + 1, end + 1 + length)]));
+      else wanted.get(cell)?.reject(new Error("no picture"));
+      held = held.subarray(end + 1 + length);
     }
-    return pixels.get(url);
+  };
+  const fromSheet = (url, cell) => {
+    if (!sheets.has(url)) {
+      const wanted = new Map();
+      for (const id of new URL(url, location).searchParams.get("cells").split(",")) {
+        const one = {};
+        one.blob = new Promise((resolve, reject) => { one.resolve = resolve; one.reject = reject; });
+        wanted.set(Number(id), one);
+      }
+      if (sheets.size >= SHEETS_KEPT) sheets.delete(sheets.keys().next().value);
+      sheets.set(url, wanted);
+      for (const one of wanted.values()) one.blob.catch(() => sheets.delete(url)); // asked for anew next time
+      read(url, wanted).catch(() => {}).finally(() => { for (const one of wanted.values()) one.reject(new Error("no picture")); });
+    }
+    return sheets.get(url).get(cell).blob;
+  };
+  const load = ({ key, picture, cell }) => {
+    if (!pixels.has(key)) {
+      pixels.set(key, (cell ? fromSheet(picture, Number(cell)) : ask(picture).then((answer) => answer.blob())).then(decode));
+      pixels.get(key).catch(() => pixels.delete(key));
+    }
+    return pixels.get(key);
   };
   const curve = (channel) => {
     const black = (look.black[channel] ?? 0) / 100;
@@ -34,7 +77,7 @@ const Sprites = (() => {
   };
   const paint = async (canvas) => {
     let sprite;
-    try { sprite = await load(canvas.dataset.url); } catch { canvas.classList.add("broken"); return; }
+    try { sprite = await load(canvas.dataset); } catch { canvas.classList.add("broken"); return; }
     const names = canvas.dataset.channels.split(",");
     const { only } = canvas.dataset;
     const height = sprite.height / names.length;
@@ -62,7 +105,7 @@ const Sprites = (() => {
   };
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) { near.add(target); paint(target); } else { near.delete(target); if (pixels.size > 400) pixels.delete(target.dataset.url); }
+      if (isIntersecting) { near.add(target); paint(target); } else { near.delete(target); if (pixels.size > 400) pixels.delete(target.dataset.key); }
     }
   }, { rootMargin: "600px" });
   const adopt = (place) => { for (const canvas of place.querySelectorAll("canvas.sprite")) watcher.observe(canvas); };
