@@ -63,6 +63,8 @@ ROWS: tuple[Row, ...] = (
     Row("sam-samaug", "SAM, default model, prompted by watershed with SAMAug's points", "sam", "samaug"),
     Row("cellpose", "Cellpose, default", "cellpose", get=_CELLPOSE, paper=(0.7471, 21.64)),
     Row("cellpose-tuned", "Cellpose, fine-tuned", "cellpose", learns=HUMAN, get=_CELLPOSE, paper=(0.8022, 27.43)),
+    Row("cellpose-pseudo", "Cellpose, fine-tuned on pseudo-labels", "cellpose", learns=PSEUDO, get=_CELLPOSE),
+    Row("cellpose-scratch", "Cellpose from scratch on pseudo-labels", "cellpose", params={"start": "none"}, learns=PSEUDO, get=_CELLPOSE),
     Row("maskrcnn", "Mask R-CNN on pseudo-labels", "maskrcnn", learns=PSEUDO, paper=(0.8765, 4.19)),
     Row("maskrcnn-human", "Mask R-CNN on human labels", "maskrcnn", learns=HUMAN, paper=(0.9351, 4.19)),
     Row("maskrcnn-shipped", "Mask R-CNN as it comes with cacapp", "maskrcnn", params={"weights": "maskrcnn-nuclei"}),

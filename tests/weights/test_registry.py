@@ -11,11 +11,22 @@ from cacapp.errors import UsageError
 from cacapp.weights.digest import sha256_of
 from cacapp.weights.registry import REGISTRY, Entry, entries, find
 
+UNDIGESTED = {"cellpose-nuclei", "cellpose-cyto3"}
+"""Nobody publishes a digest or size of these: what comes first is recorded."""
+
 FIELDS = {"name": "x", "architecture": "vit_b", "description": "", "file": "x.pth", "licence": "MIT", "licence_url": "https://x"}
 
 
 def test_the_models_of_the_paper_and_ours_are_known() -> None:
-    assert list(entries()) == ["vit_b", "vit_l", "vit_h", "medsam", "nuclei_t", "dense-nuclei", "maskrcnn-nuclei"]
+    assert [name for name in entries() if name not in UNDIGESTED] == [
+        "vit_b",
+        "vit_l",
+        "vit_h",
+        "medsam",
+        "nuclei_t",
+        "dense-nuclei",
+        "maskrcnn-nuclei",
+    ]
     assert find("medsam").architecture == "vit_b"
 
 
@@ -26,6 +37,9 @@ def test_what_is_pulled_has_a_secure_source_a_full_digest_a_size_and_a_licence()
         if not entry.embedded:
             assert str(entry.url).startswith("https://")
             assert str(entry.url).endswith(f"/{entry.file}")
+            if entry.name in UNDIGESTED:
+                assert entry.sha256 is None
+                continue
             assert len(str(entry.sha256)) == 64
             assert entry.size_bytes
 

@@ -1,0 +1,93 @@
+"""Segmenter ``cellpose``: each pixel points along a flow to the middle of its cell; pixels that arrive together are one cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from cacapp.algorithms.training.student import Student
+from cacapp.api import Field, TrainingProgress, TrainingSamples
+from cacapp.arrays.regions import instances_of
+from cacapp.errors import CacappError
+from cacapp.types import Array, Instance, Prompts
+from cacapp_cellpose.weights import choose, expects_px
+
+if TYPE_CHECKING:
+    from cellpose.models import CellposeModel
+
+
+class Cellpose(Student):
+    """Cellpose 3 (Stringer et al. 2021) as it comes: its network, its flows, its checks of masks. Instances do not overlap.
+
+    The frame is scaled so that a nucleus has the diameter the network expects; the size is measured on the frame, since Cellpose's own
+    size models are files that may run code when they are opened.
+    """
+
+    name: ClassVar[str] = "cellpose"
+    api_version: ClassVar[int] = 1
+
+    weights: str = Field("nuclei", description="Cellpose's model nuclei or cyto3, or a file: Cellpose's own, or what a training wrote")
+    flow_threshold: float = Field(0.4, ge=0, le=10, description="largest error between a mask's flow and the network's; 0: no check")
+    cellprob_threshold: float = Field(0.0, ge=-6, le=6, description="logit of a cell from which a pixel belongs to one")
+    min_area_px: int = Field(15, ge=1, description="smallest nucleus, px of the frame")
+    crop_px: int = Field(224, ge=64, le=2048, multiple_of=32, description="training: side of a crop at the network's scale, px")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="training: step size of AdamW at its peak")
+    start: str = Field("nuclei", description="training: weights that are fine-tuned (nuclei, cyto3 or a file), or none: from scratch")
+    nucleus_px: float = Field(17.0, ge=8, le=60, description="training from scratch: diameter of a nucleus at the network's scale, px")
+
+    def weights_sha256(self) -> str | None:
+        return choose(self.weights)[1]
+
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        from cacapp.algorithms.sam.models import device_of
+        from cacapp.algorithms.sam.segmenter import typical_diameter_px
+        from cacapp_cellpose.network import load_model
+
+        model = load_model(*choose(self.weights), expects_px(self.weights), device_of(self.device))
+        return self._segment(dapi, model, self.diameter_px or typical_diameter_px(dapi, prompts))
+
+    def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        from cacapp.algorithms.sam.models import device_of
+        from cacapp_cellpose.training import train
+
+        start = (None, "") if self.start == "none" else self._beginning()
+        recipe = self._recipe(f"cellpose-{self.nucleus_px:g}" if self.start == "none" else "cellpose", start)
+        return train(samples, out, seed, progress, recipe, self._expects_px(), device_of(self.device), self._segment)
+
+    def _beginning(self) -> tuple[Path | None, str]:
+        try:
+            return choose(self.start)
+        except CacappError as error:
+            raise type(error)(f"{error}; to train from scratch instead: --set start=none") from None
+
+    def _expects_px(self) -> float:
+        """Diameter of a nucleus in training: that of the weights it starts from."""
+        if self.start == "none":
+            return self.nucleus_px
+        from cacapp_cellpose.network import read_state
+
+        return float(read_state(choose(self.start)[0], expects_px(self.start))["diam_mean"])
+
+    def _segment(self, dapi: Array, model: CellposeModel, diameter_px: float) -> list[Instance]:
+        if dapi.min() == dapi.max():
+            return []
+        masks, flows, _ = model.eval(
+            np.ascontiguousarray(dapi, np.float32),
+            channels=[0, 0],
+            diameter=diameter_px,
+            flow_threshold=self.flow_threshold,
+            cellprob_threshold=self.cellprob_threshold,
+            min_size=self.min_area_px,
+            batch_size=self.batch,
+        )
+        probability = 1 / (1 + np.exp(-np.clip(flows[2], -30, 30)))
+        return [replace(one, score=_mean(probability, one)) for one in instances_of(np.asarray(masks, np.int32))]
+
+
+def _mean(probability: Array, one: Instance) -> float:
+    x, y, w, h = one.bbox_xywh
+    return float(np.clip(probability[y : y + h, x : x + w][one.mask].mean(), 0, 1))
