@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cacapp.db.cell_queries import CellRow
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
+    from cacapp.report.model import ResultNumbers
     from cacapp.steps.control import Pools
     from cacapp.steps.extras import Extras
 
@@ -58,7 +59,7 @@ def report(
 
 
 def patients(patient: o.PatientFilter = None, db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Patients with evaluable cells, classes, CACs, CACs per 100 µL and verdict."""
+    """Patients with evaluable cells, classes, CACs, CACs per 100 µL and verdict; reviewed ones beside the software's, and who signed."""
     _print_results(db, [patient] if patient else (), "json" if json else "table", None, quiet)
 
 
@@ -138,29 +139,50 @@ def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extr
         ("CACs per 100 µL\n(95 % interval)" if wide else "CACs per\n100 µL\n(95 %)", "right"),
         "verdict",
     ]
+    human = "reviewed:" if wide else "→"
     rows: list[list[Value]] = []
     for p, extra in zip(found, extras, strict=True):
         r = p.result
         if r is None:
             rows.append([p.patient.code, *[None] * (len(columns) - 2), Text("not counted yet", "yellow")])
             continue
+        after = extra.reviewed
         polyploid = f"{NEW_LINE}({r.cacs_balanced_polyploid} polyploid)" if r.cacs_balanced_polyploid else ""
         numbers: list[Value] = [r.classes.get(c, 0) for c in classes]
         if not wide:
             numbers = ["\n".join(f"{r.classes.get(c, 0)} {c}" for c in classes) + polyploid]
         rate = None
         if r.cacs_per_100ul is not None:
-            rate = f"{r.cacs_per_100ul:.2f}{' ' if wide else NEW_LINE}({r.cacs_per_100ul_low:.2f}–{r.cacs_per_100ul_high:.2f})"
+            rate = _rate(r, wide)
+            if after is not None:
+                rate = f"{rate}{NEW_LINE}{human} {_rate(after, wide)}"
         false = "" if extra.false_cacs is None else f"{NEW_LINE}({extra.false_cacs['expected']:.2g} false expected)"
-        cacs = f"{r.cacs}{polyploid if wide else ''}{false}"
+        reviewed = "" if after is None else f"{NEW_LINE}{human} {after.cacs}"
+        cacs = f"{r.cacs}{polyploid if wide else ''}{false}{reviewed}"
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
         rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r, extra)])
-    print_table(columns, rows, caption="Research use only.")
+    note = "" if wide or all(e.reviewed is None for e in extras) else "→ after review. "
+    print_table(columns, rows, caption=f"{note}Research use only.")
+
+
+def _rate(numbers: PatientResult | ResultNumbers, wide: bool) -> str:
+    """CACs per 100 µL with their interval."""
+    low, high = numbers.cacs_per_100ul_low, numbers.cacs_per_100ul_high
+    return f"{numbers.cacs_per_100ul:.2f}{' ' if wide else NEW_LINE}({low:.2f}–{high:.2f})"
+
+
+def _toned(verdict: str) -> Text:
+    style = {"increased": "bold red", "not increased": "green"}
+    return Text(verdict, next((s for start, s in style.items() if verdict.startswith(start)), "yellow"))
 
 
 def _verdict(result: PatientResult, extra: Extras) -> Text:
-    style = {"increased": "bold red", "not increased": "green"}
-    text = Text(result.verdict, next((s for start, s in style.items() if result.verdict.startswith(start)), "yellow"))
+    """The software's verdict, the one after review, and how far the review is."""
+    text = _toned(result.verdict)
+    if extra.verdict is not None:
+        text.append("\nreviewed: ", "not bold default").append_text(_toned(extra.verdict))
+    if extra.standing:
+        text.append(f"\n{extra.standing}", "not bold default")
     if result.verdict != result.verdict_without_polyploid:
         text.append(f"\nwithout polyploids: {result.verdict_without_polyploid}", "dim not bold default")
     if result.frames_failed:
@@ -187,6 +209,9 @@ def _csv(records: Sequence[dict[str, Any]]) -> str:
         row = {k: v for k, v in record.items() if not isinstance(v, dict | list)}
         for prefix in ("classes", "exclusions"):
             row |= {f"{prefix}_{name}": n for name, n in (record.get(prefix) or {}).items()}
+        review = record.get("review") or {}
+        row |= {name: review.get(name) for name in ("standing", "decided", "changed", "open", "signed_by", "signed_at")}
+        row |= {f"reviewed_{k}": v for k, v in (review.get("reviewed") or {}).items() if not isinstance(v, dict | list)}
         flat.append(row)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(k for row in flat for k in row)), lineterminator="\n")

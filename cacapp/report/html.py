@@ -74,10 +74,12 @@ def _environment() -> Environment:
         interval=wording.interval,
         path=quote,
         where=_where,
+        sentence=lambda words: words[:1].upper() + words[1:],
     )
     env.globals.update(
         percent=wording.percent,
         plural=wording.plural,
+        standing=wording.standing,
         tone=wording.tone,
         research_use=wording.RESEARCH_USE,
         class_colour=lambda name: palette.css(palette.of_class(name or None)),

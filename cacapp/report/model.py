@@ -357,13 +357,15 @@ class PatientReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A patient's line on the index page; ``href`` is the report's file name relative to the index, not yet quoted."""
+    """A patient's line on the index page; ``href`` is the report's file name relative to the index, not yet quoted; ``review`` as in the
+    report."""
 
     patient_code: str
     href: str
     verdict: str
     result: ResultNumbers
     verdicts: VerdictWords = field(default_factory=VerdictWords)
+    review: ReviewSummary | None = None
 
 
 def by_urgency(cells: Sequence[FlaggedCell]) -> list[FlaggedCell]:

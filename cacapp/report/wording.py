@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cacapp.fish.control import ErrorBudget
-from cacapp.report.model import Criteria, PatientReport, ResultNumbers, VerdictWords
+from cacapp.report.model import Criteria, PatientReport, ResultNumbers, ReviewSummary, VerdictWords
 
 RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
 
@@ -125,6 +125,22 @@ def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
     text = f"{counted}; the slides stand for {number(result.blood_volume_ul, 1)} µL of blood: {rate(result)} CACs per 100 µL"
     limits = interval(result)
     return f"{text} ({number(100 * criteria.confidence, 1)} % exact Poisson interval {limits})." if limits else f"{text}."
+
+
+def standing(review: ReviewSummary | None) -> str:
+    """How far the review is: "not reviewed", "in review, 2 flagged cells to decide", "signed by paula, 2026-11-25 00:40 UTC"."""
+    if review is None:
+        return "not reviewed"
+    if review.signed is not None:
+        return f"signed by {review.signed.signer}, {moment(review.signed.signed_at)}"
+    unsigned = "not signed"
+    if review.signatures:
+        unsigned = "opened again, not signed anew" if review.signatures[-1].reopened else "counted again after its signature, not signed"
+    if review.open:
+        return f"in review, {plural(review.open, 'flagged cell')} to decide, {unsigned}"
+    if to_settle := sum(line.open for line in review.agreement):
+        return f"in review, {plural(to_settle, 'disagreement')} to settle, {unsigned}"
+    return f"reviewed, {unsigned}"
 
 
 def caveats(report: PatientReport) -> list[str]:

@@ -92,10 +92,15 @@ def worklist(session: Session, desk: Desk, viewer: str, *, search: str = "", sta
 def _state(summary: PatientSummary, slides: Sequence[Slide], known: _Known) -> str:
     """The patient's state: that of the slide that is least far, or signed."""
     signed = known.signed.get(cast(int, summary.patient.id))
-    if signed is not None and signed[1] is None:
+    if signed is not None and _holds(summary, signed):
         return SIGNED
     own = [slide_state(known.latest.get(cast(int, s.id)), known.reads) for s in slides]
     return min(own, key=STATES.index, default=INGESTED)
+
+
+def _holds(summary: PatientSummary, signed: tuple[SignOff, Amendment | None]) -> bool:
+    """Whether a signature is of the result as it is: neither opened again nor counted again."""
+    return signed[1] is None and summary.result is not None and signed[0].run_id == summary.result.run_id
 
 
 def slide_state(run_id: int | None, reads: dict[int, list[Reading]]) -> str:
@@ -148,7 +153,7 @@ def _lines(
                 None if numbers is None else numbers.verdict,
                 None if numbers is None else numbers.evaluable,
                 sum(r.open for r in rows),
-                signed[0].signer if signed is not None and signed[1] is None else None,
+                signed[0].signer if signed is not None and _holds(summary, signed) else None,
             )
         )
     return lines

@@ -82,7 +82,7 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
         path = out / f"{file_name(summary.patient.code)}.html"
         write_atomically(path, render_html(report).encode())
         paths.append(path)
-        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result, report.criteria.verdicts))
+        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result, report.criteria.verdicts, report.review))
         progress.advance(summary.patient.code)
     index = out / "index.html"
     write_atomically(index, render_index(rows).encode())

@@ -58,6 +58,7 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         slides=slides,
         signed=signed,
         frozen=bool(signed) and signed[-1][1] is None,
+        outdated=bool(signed) and result is not None and signed[-1][0].run_id != result.run_id,
         broken=broken,
         problem=problem,
         may_sign=visitor.may(SIGN),
