@@ -11,7 +11,7 @@ from cacapp.arrays.mosaic import Mosaic
 from cacapp.arrays.noise import fit_photon_transfer
 from cacapp.types import Array
 
-SAMPLE_PIXELS = 1000  # of a nucleus; a response is smooth over two or three pixels, so that more of them tell nothing more
+SAMPLE_PIXELS = 640  # of a nucleus; a response is smooth over two or three pixels, so that more of them tell nothing more
 MIN_PIXELS_LEFT = 40
 MIN_PIXELS = 100  # fewer beside the dots: the noise is that of the frame's other nuclei at this light
 MASK_SNR = 5.0  # what stands out this much of a nucleus' texture is no part of its noise

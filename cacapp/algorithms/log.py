@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import cv2
@@ -16,7 +16,7 @@ from cacapp.types import Array, Instance, Signals
 
 RING_POINTS = 16
 RING_SIGMAS = 3.0
-RING_PERCENTILE = 75  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
+RING_RANK = 12  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
 
 
 class LogDetector(SignalDetector):
@@ -54,84 +54,87 @@ class LogDetector(SignalDetector):
         sigmas = np.geomspace(max(0.8, self.min_sigma_um / pixel), max(0.8, self.max_sigma_um / pixel), self.scales)
         rim = max(1, round(self.rim_um / pixel))
         mosaic = pack(plane, nuclei, margin_px=int(np.ceil(3 * sigmas[-1])) + rim)
-        found = _filter(mosaic, sigmas, sample_cores(mosaic, round(self.noise_rim_um / pixel)))
-        rows, cols, response, which = found.rows, found.cols, found.response, found.scale
-        snr = response / found.noise[mosaic.owner[rows, cols] - 1, which]
-        keep = (snr >= self.min_snr) & (response > 0)
-        keep[keep] = _roundness(found.smoothed, which[keep], rows[keep], cols[keep]) >= self.min_roundness
-        keep[keep] = _prominence(found.smoothed, sigmas, which[keep], rows[keep], cols[keep], response[keep]) >= self.min_prominence
+        dots, noise = self._filter(mosaic, sigmas, sample_cores(mosaic, round(self.noise_rim_um / pixel)), rim)
+        rows, cols = dots.rows, dots.cols
+        snr = dots.response / noise[mosaic.owner[rows, cols] - 1, dots.scale]
+        keep = snr >= self.min_snr
         keep[keep] = _near_mask(mosaic, rows[keep], cols[keep], rim)
-        rows, cols, response, which, snr = (v[keep] for v in (rows, cols, response, which, snr))
-        yx = np.stack(_refine(found.best, rows, cols), axis=1) + mosaic.shift_yx[mosaic.owner[rows, cols] - 1]
-        yx = np.clip(yx, 0, np.array(plane.shape) - 1)
-        dots = Signals(yx.astype(np.float32), snr.astype(np.float32), (2 * response).astype(np.float32), sigmas[which].astype(np.float32))
-        return dots.take(_once(dots))
+        dots, rows, cols, snr = dots.take(keep), rows[keep], cols[keep], snr[keep]
+        yx = dots.yx + mosaic.shift_yx[mosaic.owner[rows, cols] - 1]
+        yx = np.clip(yx, 0, np.array(plane.shape) - 1).astype(np.float32)
+        found = Signals(yx, snr.astype(np.float32), (2 * dots.response).astype(np.float32), sigmas[dots.scale].astype(np.float32))
+        return found.take(_once(found))
 
     def _pixel_size_um(self, nuclei: Sequence[Instance]) -> float:
         areas = [np.count_nonzero(i.mask) for i in nuclei]
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
+    def _filter(self, mosaic: Mosaic, sigmas: Array, sample: Sample, rim_px: int) -> tuple[_Dots, Array]:
+        """The maxima of the mosaic's responses in and near the masks that are shaped like dots, and the noise (N, S) of each nucleus."""
+        sampled = np.empty((len(sigmas), *sample.pixels.shape), np.float32)
+        near = cv2.dilate(mosaic.inside.view(np.uint8), np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8)).view(bool)
+        dots, middle = [], []
+        for shelf, here in zip(mosaic.shelves, mosaic.on_shelf, strict=True):
+            smoothed, responses, best = _respond(mosaic.canvas[shelf], sigmas)
+            pixels = sample.pixels[here] - shelf.start * mosaic.canvas.shape[1]
+            for s, response in enumerate(responses):
+                sampled[s, here] = response.take(pixels)
+            dots.append(self._dots(smoothed, responses, best, sigmas, near[shelf]).down(shelf.start))
+            response = responses[len(sigmas) // 2]
+            rows, cols = _maxima(response, mosaic.owner[shelf] > 0)
+            middle.append((rows + shelf.start, cols, response[rows, cols]))
+        peaks = Peaks(*(np.concatenate(v) for v in zip(*middle, strict=True)))
+        return _Dots.concatenate(dots), nuclear_noise(mosaic, sample, sampled, sigmas, peaks)
+
+    def _dots(self, smoothed: list[Array], responses: list[Array], best: Array, sigmas: Array, near: Array) -> _Dots:
+        rows, cols = _maxima(best, near)
+        response, scale = best[rows, cols], np.argmax([r[rows, cols] for r in responses], axis=0)
+        keep = response > 0
+        keep[keep] = _roundness(smoothed, scale[keep], rows[keep], cols[keep]) >= self.min_roundness
+        keep[keep] = _prominence(smoothed, sigmas, scale[keep], rows[keep], cols[keep], response[keep]) >= self.min_prominence
+        rows, cols, response, scale = (v[keep] for v in (rows, cols, response, scale))
+        return _Dots(rows, cols, np.stack(_refine(best, rows, cols), axis=1), response, scale)
+
 
 @dataclass(frozen=True, slots=True)
-class _Filtered:
-    """A mosaic's responses.
+class _Dots:
+    """Maxima of a mosaic: (n,) rows and columns of the canvas, (n, 2) their places between the pixels, (n,) responses and scales."""
 
-    Attributes:
-        smoothed: (S, Y, X) float32, the canvas at each scale. best: (Y, X) float32, the largest response over the scales.
-        rows, cols: (n,) maxima of ``best``; response, scale: (n,) their height, and which scale gives it.
-        noise: (N, S) of each nucleus.
-    """
-
-    smoothed: Array
-    best: Array
     rows: Array
     cols: Array
+    yx: Array
     response: Array
     scale: Array
-    noise: Array
+
+    def take(self, which: Array) -> _Dots:
+        return _Dots(self.rows[which], self.cols[which], self.yx[which], self.response[which], self.scale[which])
+
+    def down(self, rows: int) -> _Dots:
+        return replace(self, rows=self.rows + rows, yx=self.yx + np.array([rows, 0]))
+
+    @staticmethod
+    def concatenate(parts: Sequence[_Dots]) -> _Dots:
+        return _Dots(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(_Dots)))
 
 
-def _filter(mosaic: Mosaic, sigmas: Array, sample: Sample) -> _Filtered:
-    smoothed = np.empty((len(sigmas), *mosaic.canvas.shape), np.float32)
-    best = np.empty(mosaic.canvas.shape, np.float32)
-    sampled = np.empty((len(sigmas), *sample.pixels.shape), np.float32)
-    found, middle = [], []
-    for shelf, here in zip(mosaic.shelves, mosaic.on_shelf, strict=True):
-        band = best[shelf]
-        responses = _respond(mosaic.canvas[shelf], sigmas, smoothed[:, shelf], band)
-        pixels = sample.pixels[here] - shelf.start * mosaic.canvas.shape[1]
-        for s, response in enumerate(responses):
-            sampled[s, here] = response.take(pixels)
-        owned = mosaic.owner[shelf] > 0
-        rows, cols = _maxima(band, owned)
-        found.append((rows + shelf.start, cols, band[rows, cols], np.argmax([r[rows, cols] for r in responses], axis=0)))
-        response = responses[len(sigmas) // 2]
-        rows, cols = _maxima(response, owned)
-        middle.append((rows + shelf.start, cols, response[rows, cols]))
-    peaks = Peaks(*(np.concatenate(v) for v in zip(*middle, strict=True)))
-    maxima = (np.concatenate(v) for v in zip(*found, strict=True))
-    return _Filtered(smoothed, best, *maxima, nuclear_noise(mosaic, sample, sampled, sigmas, peaks))
-
-
-def _respond(canvas: Array, sigmas: Array, smoothed: Array, best: Array) -> list[Array]:
-    """The response (Y, X) at each scale; ``smoothed`` (S, Y, X) and ``best`` (Y, X) are filled."""
+def _respond(canvas: Array, sigmas: Array) -> tuple[list[Array], list[Array], Array]:
+    """The (Y, X) float32 canvas smoothed at each scale, its response at each, and the largest response."""
+    smoothed: list[Array] = []
     responses: list[Array] = []
     before, image = 0.0, canvas
-    for s, sigma in enumerate(sigmas.tolist()):
+    for sigma in sigmas.tolist():
         # a Gaussian of a Gaussian is one: each scale is smoothed on from the one before
         step = float(np.sqrt(max(sigma**2 - before**2, 0.0)))
         if step > 0:
             size = 2 * int(np.ceil(4 * step)) + 1
             image = cv2.GaussianBlur(image, (size, size), step)
-        smoothed[s] = image
-        response = cv2.Laplacian(image, cv2.CV_32F, ksize=1, scale=-(sigma**2))
-        if s == 0:
-            best[:] = response
-        else:
-            np.maximum(best, response, out=best)
-        responses.append(response)
+        smoothed.append(image)
+        responses.append(cv2.Laplacian(image, cv2.CV_32F, ksize=1, scale=-(sigma**2)))
         before = sigma
-    return responses
+    best = responses[0].copy()
+    for response in responses[1:]:
+        np.maximum(best, response, out=best)
+    return smoothed, responses, best
 
 
 def _maxima(image: Array, where: Array) -> tuple[Array, Array]:
@@ -148,7 +151,7 @@ def _near_mask(mosaic: Mosaic, rows: Array, cols: Array, rim_px: int) -> Array:
     return np.asarray(mosaic.inside[y, x].any(axis=1))
 
 
-def _roundness(smoothed: Array, scale: Array, rows: Array, cols: Array) -> Array:
+def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
     """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 for an edge or a ridge."""
     result = np.zeros(len(rows))
     for s, image in enumerate(smoothed):
@@ -162,7 +165,7 @@ def _roundness(smoothed: Array, scale: Array, rows: Array, cols: Array) -> Array
     return result
 
 
-def _prominence(smoothed: Array, sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
+def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
     """How far each maximum stands above the ring around it, over what a Gaussian dot would: 1 for a dot, 0 on an edge.
 
     A dot of amplitude A smoothed at its own σ is A/2 high and A/2 exp(-9/4) at 3 σ; its response is A/2.
@@ -177,7 +180,8 @@ def _prominence(smoothed: Array, sigmas: Array, scale: Array, rows: Array, cols:
         y = np.rint(rows[at, None] + RING_SIGMAS * sigmas[s] * np.sin(angle)).astype(int)
         x = np.rint(cols[at, None] + RING_SIGMAS * sigmas[s] * np.cos(angle)).astype(int)
         y, x = np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)
-        height = image[rows[at], cols[at]] - np.percentile(image[y, x], RING_PERCENTILE, axis=1)
+        ring = np.partition(image[y, x], RING_RANK, axis=1)[:, RING_RANK]
+        height = image[rows[at], cols[at]] - ring
         result[at] = height / (expected * response[at])
     return result
 
