@@ -1,4 +1,4 @@
-"""``cacapp plugins list | show``."""
+"""``cacapp plugins list | show | check``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import typer
 from rich.text import Text
 
 from cacapp.cli import options as o
-from cacapp.cli.console import out, print_json, say, say_error
+from cacapp.cli.console import out, print_json, progress, say, say_error
 from cacapp.cli.tables import print_table
 from cacapp.errors import UsageError
 
 if TYPE_CHECKING:
+    from cacapp.cli.tables import Value
     from cacapp.host import Parameter
+    from cacapp.testing import Verdict
 
 app = typer.Typer(help="Algorithms: what is installed, where it comes from, and its parameters.", no_args_is_help=True)
 
@@ -83,6 +85,52 @@ def show(
             print_table(["parameter", ("default", "right"), "bounds", "what it is"], lines)
     if json:
         print_json(records)
+
+
+@app.command("check")
+def check(
+    distribution: Annotated[str | None, typer.Argument(metavar="[DIST]", help="A distribution; all but cacapp itself by default.")] = None,
+    algorithm: Annotated[str | None, typer.Option("--algorithm", metavar="NAME", help="Only this algorithm of it.")] = None,
+    settings: o.Set = None,
+    memory_mb: Annotated[
+        int, typer.Option("--memory-mb", min=64, metavar="MB", help="What a process that works on a whole frame may take.")
+    ] = 4096,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="S", help="A claim that takes longer is broken.")] = 300,
+    no_plugin: o.NoPlugin = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """What every algorithm of a plugin promises, tried: a verdict a claim. Exit code 1 where one is broken."""
+    from cacapp.host import Host
+    from cacapp.steps.check_plugins import check_plugins
+
+    with progress(quiet or json) as bar:
+        found = check_plugins(
+            Host.discover(no_plugin or ()), distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, progress=bar
+        )
+    if json:
+        print_json(found.record())
+    elif not quiet:
+        for one in found.checked:
+            print_table(
+                ["verdict", "claim", ("s", "right")], map(_row, one.verdicts), title=f"{one.kind} {one.name}, {one.origin}", airy=False
+            )
+            out.print()
+    for problem in found.problems:
+        say_error(problem)
+    for one in found.checked:
+        broken = sum(v.broken is not None for v in one.verdicts)
+        if broken:
+            say_error(f"{one.kind} {one.name!r}, {one.origin}: {broken} of {len(one.verdicts)} claims are broken")
+    if not found.holds:
+        raise typer.Exit(1)
+    say("every claim holds", quiet or json)
+
+
+def _row(verdict: Verdict) -> list[Value]:
+    if verdict.broken is None:
+        return [Text("holds", "green"), verdict.claim, f"{verdict.seconds:.1f}"]
+    return [Text("broken", "bold red"), f"{verdict.claim}\n{verdict.broken}", f"{verdict.seconds:.1f}"]
 
 
 def _meaning(parameter: Parameter) -> str:

@@ -1,7 +1,20 @@
 """The plugin host: discover plugins, refuse what is broken by name, build algorithms with a user's parameters, guard their results."""
 
-from cacapp.host.discover import KINDS, Host, Problem, Registered
+from cacapp.host.discover import KINDS, Host, Problem, Registered, same_name
 from cacapp.host.guard import detect, judge, prompt, segment
 from cacapp.host.parameters import Parameter, assign, parameters
 
-__all__ = ["KINDS", "Host", "Parameter", "Problem", "Registered", "assign", "detect", "judge", "parameters", "prompt", "segment"]
+__all__ = [
+    "KINDS",
+    "Host",
+    "Parameter",
+    "Problem",
+    "Registered",
+    "assign",
+    "detect",
+    "judge",
+    "parameters",
+    "prompt",
+    "same_name",
+    "segment",
+]

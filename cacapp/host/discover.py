@@ -241,6 +241,11 @@ def _contract(cls: Any, kind: str) -> str | None:
     return None
 
 
+def same_name(one: str, other: str) -> bool:
+    """Whether two names of distributions or plugins are the same to packaging tools."""
+    return _normal(one) == _normal(other)
+
+
 def _normal(name: str) -> str:
     """A name as packaging compares it (PEP 503): lower case, runs of ``-_.`` as one dash."""
     return re.sub(r"[-_.]+", "-", name).lower()

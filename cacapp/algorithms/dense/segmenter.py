@@ -37,7 +37,9 @@ class Dense(Student):
     foreground: float = Field(0.7, gt=0, lt=1, description="probability from which a pixel belongs to a nucleus")
     min_score: float = Field(0.9, ge=0, le=1, description="mean probability in an object below which it is none")
     min_diameter: float = Field(0.36, ge=0, le=1, description="smallest object, share of the diameter the network expects")
-    tile_px: int = Field(768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale: bounds the memory")
+    tile_px: int = Field(
+        768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale, px: bounds the memory"
+    )
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
         from cacapp.algorithms.dense.model import load_network

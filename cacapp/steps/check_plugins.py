@@ -1,0 +1,109 @@
+"""Step ``plugins check``: the contract suite on what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cacapp.errors import CacappError, UsageError
+from cacapp.host import Host, assign, same_name
+from cacapp.steps.progress import Progress, Silent
+from cacapp.testing import Verdict, claims_of
+from cacapp.testing import check as verdicts_of
+
+OWN = "cacapp"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An algorithm and a verdict a claim."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCheck:
+    """What was checked, and what could not be: plugins that failed to load, algorithms that could not be built."""
+
+    checked: tuple[Checked, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems and all(v.broken is None for one in self.checked for v in one.verdicts)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        algorithms = [
+            {"kind": c.kind, "name": c.name, "distribution": c.distribution, "version": c.version}
+            | {
+                "claims": [
+                    {"claim": v.claim, "holds": v.broken is None, "why": v.broken, "seconds": round(v.seconds, 3)} for v in c.verdicts
+                ]
+            }
+            for c in self.checked
+        ]
+        return {"holds": self.holds, "algorithms": algorithms, "problems": list(self.problems)}
+
+
+def check_plugins(
+    host: Host,
+    distribution: str | None = None,
+    algorithm: str | None = None,
+    settings: Sequence[str] = (),
+    *,
+    memory_mb: int,
+    claim_s: float,
+    progress: Progress | None = None,
+) -> PluginCheck:
+    """Checks the algorithms of a distribution; of all but cacapp itself where none is named.
+
+    Args:
+        algorithm: only those of this name.
+        settings: ``--set`` texts.
+        memory_mb: what a process that works on a whole frame may take, MB.
+        claim_s: a claim that takes longer is broken, s.
+
+    Raises:
+        UsageError: there is no such distribution or algorithm.
+    """
+
+    def asked(of: str) -> bool:
+        return not same_name(of, OWN) if distribution is None else same_name(of, distribution)
+
+    chosen = [r for r in host.algorithms() if asked(r.distribution) and algorithm in (None, r.name)]
+    problems = [str(p) for p in host.problems if asked(p.distribution.rpartition(" ")[0]) and (algorithm is None or p.name == algorithm)]
+    if not chosen and not problems:
+        raise UsageError(_nothing(host, distribution, algorithm))
+    values = assign(settings, chosen)
+    progress = progress or Silent()
+    progress.start("check", sum(len(claims_of(r.kind)) for r in chosen))
+    checked = []
+    for found in chosen:
+        try:
+            built = host.build(found.kind, found.name, values[found.name])
+        except CacappError as error:
+            problems.append(str(error))
+            continue
+        verdicts = []
+        for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s):
+            verdicts.append(verdict)
+            progress.advance(found.name)
+        checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts)))
+    return PluginCheck(tuple(checked), tuple(dict.fromkeys(problems)))
+
+
+def _nothing(host: Host, distribution: str | None, algorithm: str | None) -> str:
+    installed = sorted({r.distribution for r in host.algorithms()})
+    if distribution is None and algorithm is None:
+        return f"no plugin is installed beside cacapp's own; to check those: cacapp plugins check {OWN}"
+    if distribution is not None and not any(same_name(name, distribution) for name in installed):
+        return f"no plugin of a distribution {distribution!r} is installed; there are {', '.join(installed)}"
+    where = "any plugin beside cacapp's own" if distribution is None else f"{distribution!r}"
+    return f"there is no algorithm {algorithm!r} in {where}; see: cacapp plugins list"

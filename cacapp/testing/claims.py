@@ -1,0 +1,202 @@
+"""What algorithms of every kind promise. A claim is a method ``test_*``; its docstring is the sentence it is told by."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import re
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from cacapp.api import API_VERSION, Algorithm
+from cacapp.engine import Engine
+from cacapp.errors import CacappError
+from cacapp.host import KINDS, parameters
+from cacapp.testing.scenes import Scene
+from cacapp.testing.work import GUARDED, METHOD, measured
+
+UNITS = {"px": "px", "um": "µm", "um2": "µm²", "nm": "nm", "s": "s", "ms": "ms", "mb": "MB", "deg": "°", "ul": "µL"}
+"""What a parameter's name ends with, and the unit its description then states."""
+
+
+class ClaimError(AssertionError):
+    """A claim that does not hold, in one line."""
+
+
+def require(holds: object, line: str) -> None:
+    """Raises ClaimError with ``line`` unless it holds: a plain assert says nothing where pytest does not rewrite it."""
+    if not holds:
+        raise ClaimError(line)
+
+
+class Contract:
+    """The claims of every kind. Subclass that of your kind in a test, and give ``algorithm``.
+
+    Attributes:
+        algorithm: the class, which is built with its defaults, or an algorithm built with other parameters.
+        memory_mb: what a process that works on a whole frame may take in all, MB.
+    """
+
+    kind: ClassVar[str]
+    algorithm: ClassVar[type[Algorithm] | Algorithm]
+    memory_mb: ClassVar[int] = 4096
+
+    # What a kind says of itself.
+
+    def inputs(self, scene: Scene) -> tuple[Any, ...]:
+        """What the algorithm's method is called with on a scene; arrays are fresh and writable."""
+        raise NotImplementedError
+
+    def ordinary(self) -> Iterator[Scene]:
+        """Scenes as the field has them."""
+        raise NotImplementedError
+
+    def empty(self) -> Iterator[Scene]:
+        """Scenes with nothing to find."""
+        raise NotImplementedError
+
+    def small(self) -> Iterator[Scene]:
+        """Scenes smaller than a nucleus."""
+        raise NotImplementedError
+
+    def plain(self) -> Scene:
+        """A scene with everything the algorithm works on."""
+        raise NotImplementedError
+
+    def whole(self) -> Scene:
+        """A scene of full size."""
+        raise NotImplementedError
+
+    def found(self, result: Any) -> int:
+        """How many objects a result holds."""
+        return len(result)
+
+    # The claims.
+
+    def test_it_is_what_its_kind_asks_for(self) -> None:
+        """It is an algorithm of its kind, with a name and the version of the plugin API it was written for."""
+        one = self.built()
+        base = KINDS[self.kind].base
+        require(isinstance(one, base), f"{type(one).__name__} is no {base.__name__}")
+        require(type(one).api_version <= API_VERSION, f"api_version {type(one).api_version} is newer than this cacapp's {API_VERSION}")
+        require((type(one).__doc__ or "").strip(), f"{type(one).__name__} has no docstring: it is what `cacapp plugins show` prints")
+
+    def test_parameters_are_documented_with_units(self) -> None:
+        """Every parameter says what it is, with its unit, and every number has a bound."""
+        for parameter in parameters(type(self.built())):
+            suffix = parameter.name.rpartition("_")[2]
+            require(parameter.description.strip(), f"{parameter.name} has no description")
+            unit = UNITS.get(suffix) if "_" in parameter.name else None
+            stated = unit is None or re.search(rf"(?<![\wµ]){re.escape(unit)}(?![\w²])", parameter.description)
+            require(stated, f"{parameter.name} does not state its unit, {unit}: {parameter.description!r}")
+            number = parameter.type.split(" or ")[0] in ("number", "integer")
+            require(parameter.bounds or not number, f"{parameter.name} has no bounds: give ge, gt, le or lt")
+
+    def test_parameters_survive_the_record(self) -> None:
+        """Its parameters, written as JSON, build the same algorithm again; unknown ones are refused."""
+        one = self.built()
+        kept = one.model_dump(mode="json")
+        again = type(one)(**kept)
+        require(again.model_dump(mode="json") == kept, f"built again from {kept} it has {again.model_dump(mode='json')}")
+        try:
+            type(one)(**(kept | {"no_such_parameter_": 1}))
+        except ValidationError:
+            return
+        raise ClaimError("an unknown parameter is taken without a word: keep extra='forbid'")
+
+    def test_it_holds_on_ordinary_images(self) -> None:
+        """Results have the shapes, dtypes and bounds of the contract, in 8 and 16 bit, pixel size known or not."""
+        for scene in self.ordinary():
+            self.holds(scene)
+
+    def test_it_holds_without_nuclei(self) -> None:
+        """Images of nothing, noise or pure white are no error; nothing is found where all is black."""
+        for scene in self.empty():
+            found = self.found(self.holds(scene))
+            dark = not scene.image.any()
+            require(not (dark and found), f"{scene.name}: {found} objects found")
+
+    def test_it_holds_on_tiny_images(self) -> None:
+        """Images of a pixel, a row, or less than a nucleus are no error."""
+        for scene in self.small():
+            self.holds(scene)
+
+    def test_the_same_again_is_the_same(self) -> None:
+        """The same image, parameters and seed give the same result, whatever the random state of the process."""
+        scene = self.plain()
+        first = self._seeded(1, scene)
+        second = self._seeded(2, scene)
+        require(
+            same(first, second), f"{scene.name}: two runs differ; draw from numpy.random.default_rng(self.seed), not from a global state"
+        )
+
+    def test_input_is_untouched(self) -> None:
+        """What it is given is not changed, even where it could be."""
+        scene = self.plain()
+        given, fresh = self.inputs(scene), self.inputs(scene)
+        getattr(self.built(), METHOD[self.kind])(*given)
+        require(same(given, fresh), f"{scene.name}: it changed its input; work on a copy")
+
+    def test_it_works_in_another_process(self) -> None:
+        """It is pickled to a worker process and gives the same there."""
+        one, scene = self.built(), self.plain()
+        try:
+            again = pickle.loads(pickle.dumps(one))  # noqa: S301 pickled just now
+        except Exception as error:
+            raise ClaimError(f"it cannot be pickled: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        require(again == one, "unpickled it is not equal to itself: keep state out of fields")
+        there, _ = self._elsewhere(scene)
+        require(same(there, self.holds(scene)), f"{scene.name}: another process gives another result")
+
+    def test_a_whole_frame_fits_in_memory(self) -> None:
+        """A frame of full size is worked on within the bound of memory."""
+        _, peak_mb = self._elsewhere(self.whole())
+        require(peak_mb <= self.memory_mb, f"{self.whole().name}: the process took {peak_mb} MB, the bound is {self.memory_mb} MB")
+
+    # What the claims share.
+
+    def built(self) -> Algorithm:
+        """The algorithm, built where a class was given."""
+        given = type(self).algorithm
+        return given() if isinstance(given, type) else given
+
+    def holds(self, scene: Scene) -> Any:
+        """The guarded result; what is wrong with it is told with the scene's name."""
+        try:
+            return GUARDED[self.kind](self.built(), *self.inputs(scene))
+        except CacappError as error:
+            raise ClaimError(f"{scene.name}: {error}") from error
+
+    def _seeded(self, seed: int, scene: Scene) -> Any:
+        """A run with the process' global random states set to ``seed``."""
+        random.seed(seed)
+        np.random.seed(seed)
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.manual_seed(seed)
+        return self.holds(scene)
+
+    def _elsewhere(self, scene: Scene) -> tuple[Any, int]:
+        """Result and peak memory, MB, of a worker process that does nothing else."""
+        with Engine() as engine:
+            (outcome,) = engine.run(partial(measured, self.kind, self.built()), [self.inputs(scene)], apart=True)
+        if outcome.result is None:
+            raise ClaimError(f"{scene.name}, in another process: {outcome.error}")
+        return outcome.result
+
+
+def same(one: Any, two: Any) -> bool:
+    """Whether two results are equal, arrays by dtype, shape and value."""
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return one.dtype == two.dtype and np.array_equal(one, two)
+    if isinstance(one, list | tuple) and isinstance(two, list | tuple):
+        return len(one) == len(two) and all(same(a, b) for a, b in zip(one, two, strict=True))
+    fields = getattr(one, "__dataclass_fields__", None)
+    if fields and type(one) is type(two):
+        return all(same(getattr(one, f), getattr(two, f)) for f in fields)
+    return bool(one == two)

@@ -1,0 +1,73 @@
+"""Runs a contract's claims on an algorithm, each in a process that may crash or hang, and tells what became of each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from cacapp.api import Algorithm
+from cacapp.engine import Engine
+from cacapp.errors import CacappError
+from cacapp.testing.claims import ClaimError, Contract
+from cacapp.testing.instance_filter import FilterContract
+from cacapp.testing.prompter import PrompterContract
+from cacapp.testing.segmenter import SegmenterContract
+from cacapp.testing.signal_detector import SignalDetectorContract
+
+CONTRACTS: Mapping[str, type[Contract]] = {
+    contract.kind: contract for contract in (PrompterContract, SegmenterContract, FilterContract, SignalDetectorContract)
+}
+
+CLAIM_S = 300.0
+"""What a claim may take, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes:
+        claim: its sentence.
+        broken: why it does not hold, in one line; None where it holds.
+        seconds: what it took, s.
+    """
+
+    claim: str
+    broken: str | None
+    seconds: float
+
+
+def claims_of(kind: str) -> dict[str, str]:
+    """The claims of a kind, from the general to the particular: method -> sentence."""
+    methods: dict[str, str] = {}
+    for cls in reversed(CONTRACTS[kind].__mro__):
+        methods |= {name: inspect.getdoc(value) or name for name, value in vars(cls).items() if name.startswith("test_")}
+    return methods
+
+
+def check(kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_mb, claim_s: float = CLAIM_S) -> Iterator[Verdict]:
+    """A verdict a claim, in their order.
+
+    Args:
+        memory_mb: what a process that works on a whole frame may take, MB.
+        claim_s: a claim that takes longer is broken, s.
+    """
+    claims = claims_of(kind)
+    with Engine(frame_timeout_s=claim_s) as engine:
+        for outcome in engine.run(partial(hold, kind, algorithm, memory_mb), claims):
+            broken = outcome.result if outcome.error is None else outcome.error.replace("--frame-timeout ", "")
+            yield Verdict(claims[outcome.item], broken, outcome.seconds)
+
+
+def hold(kind: str, algorithm: Algorithm, memory_mb: int, claim: str) -> str | None:
+    """Why a claim does not hold, or None. Runs in a worker process."""
+    contract = type("Checked", (CONTRACTS[kind],), {"algorithm": algorithm, "memory_mb": memory_mb})()
+    try:
+        getattr(contract, claim)()
+    except (ClaimError, CacappError) as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return None

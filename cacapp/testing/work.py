@@ -1,0 +1,38 @@
+"""Guarded calls by kind, and what one costs a process in memory."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cacapp import host as guard
+from cacapp.api import Algorithm
+
+GUARDED: Mapping[str, Callable[..., Any]] = {
+    "prompter": guard.prompt,
+    "segmenter": guard.segment,
+    "filter": guard.judge,
+    "signal-detector": guard.detect,
+}
+METHOD: Mapping[str, str] = {"prompter": "prompt", "segmenter": "segment", "filter": "judge", "signal-detector": "detect"}
+
+
+def measured(kind: str, algorithm: Algorithm, arguments: tuple[Any, ...]) -> tuple[Any, int]:
+    """The guarded result, and the peak memory of this process so far, MB. Runs in a worker process."""
+    return GUARDED[kind](algorithm, *arguments), peak_mb()
+
+
+def peak_mb() -> int:
+    """The largest resident memory of this process so far, MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell that of the process this one came from, where that was larger
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if found:
+            return int(found[1]) // 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak // 2**20 if sys.platform == "darwin" else peak // 1024)

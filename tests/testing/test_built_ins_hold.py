@@ -1,0 +1,72 @@
+"""cacapp's own algorithms hold what is asked of anyone's: the same classes a plugin's tests import."""
+
+from __future__ import annotations
+
+import pytest
+
+from cacapp.algorithms.coarse import Coarse
+from cacapp.algorithms.dense.segmenter import Dense
+from cacapp.algorithms.log import LogDetector
+from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
+from cacapp.algorithms.region_growing import RegionGrowing
+from cacapp.algorithms.sam.segmenter import AutomaticSam, PromptedSam
+from cacapp.algorithms.samaug import SamAug
+from cacapp.algorithms.single_cell import SingleCell
+from cacapp.algorithms.split_merge import SplitMerge
+from cacapp.algorithms.watershed import Watershed
+from cacapp.host import Host
+from cacapp.testing import FilterContract, PrompterContract, SegmenterContract, SignalDetectorContract
+
+
+class TestWatershed(PrompterContract):
+    algorithm = Watershed
+
+
+class TestRegionGrowing(PrompterContract):
+    algorithm = RegionGrowing
+
+
+class TestSplitMerge(PrompterContract):
+    algorithm = SplitMerge
+
+
+class TestSamAug(PrompterContract):
+    algorithm = SamAug(method="random")
+
+
+class TestCoarse(SegmenterContract):
+    algorithm = Coarse
+
+
+@pytest.mark.slow
+class TestPromptedSam(SegmenterContract):
+    algorithm = PromptedSam
+
+
+@pytest.mark.slow
+class TestDense(SegmenterContract):
+    algorithm = Dense
+
+
+@pytest.mark.slow
+class TestMaskRcnn(SegmenterContract):
+    algorithm = MaskRcnn
+
+
+class TestSingleCell(FilterContract):
+    algorithm = SingleCell
+
+
+class TestLogDetector(SignalDetectorContract):
+    algorithm = LogDetector
+
+
+HERE = [value for name, value in list(globals().items()) if name.startswith("Test")]
+TOO_SLOW = {AutomaticSam}
+"""Minutes an image without prompts; it shares its model, tiles and results with PromptedSam."""
+
+
+def test_every_built_in_is_here() -> None:
+    mine = {cls if isinstance(cls, type) else type(cls) for cls in (test.algorithm for test in HERE)}
+    built_in = {r.cls for r in Host.discover().algorithms() if r.distribution == "cacapp"}
+    assert built_in - TOO_SLOW == mine

@@ -1,0 +1,98 @@
+"""``cacapp plugins check``: a verdict a claim, in words and as JSON; a plugin that crashes or hangs breaks its claims and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLUGIN = """
+import os, time
+from typing import ClassVar
+import numpy as np
+from cacapp import Instance, Segmenter, hookimpl
+
+class Odd(Segmenter):
+    "Misbehaves on tiny images."
+    name: ClassVar[str] = "odd"
+    api_version: ClassVar[int] = 1
+    def segment(self, dapi, prompts, pixel_size_um):
+        if min(dapi.shape) < 8:
+            {misdeed}
+        return list(prompts.regions)
+
+@hookimpl
+def cacapp_segmenters():
+    return [Odd]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a distribution acme-odd with a plugin "odd" on the path."""
+
+    def installed(source: str) -> None:
+        site = tmp_path / "site"
+        module = "acme_odd_" + tmp_path.name.replace("-", "_")
+        info = site / "acme_odd-1.2.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-odd\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[cacapp]\nodd = {module}\n")
+        (site / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(site))
+
+    return installed
+
+
+pytestmark = [pytest.mark.sqlite_only, pytest.mark.slow]
+
+
+def test_a_sound_plugin_holds_every_claim(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
+    install(PLUGIN.format(misdeed="pass"))
+    ended = cacapp("plugins", "check")
+    assert ended.code == 0, ended.out + ended.err
+    assert "segmenter odd, plugin 'odd' of acme-odd 1.2" in ended.out
+    assert "broken" not in ended.out
+    record = cacapp("plugins", "check", "Acme_Odd", "--json").json
+    assert record["holds"]
+    assert len(record["algorithms"][0]["claims"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "why"),
+    [
+        ("raise KeyError('size')", "failed: KeyError: 'size'"),
+        ("os.kill(os.getpid(), 11)", "killed or crashed (SIGSEGV)"),
+        ("time.sleep(600)", "took longer than 30 s and was stopped"),
+        ("os._exit(0)", "killed or crashed (exit code 0)"),
+    ],
+)
+def test_misbehaviour_breaks_the_claim_that_meets_it_and_no_other(
+    cacapp: Callable[..., Any], install: Callable[[str], None], misdeed: str, why: str
+) -> None:
+    install(PLUGIN.format(misdeed=misdeed))
+    ended = cacapp("plugins", "check", "acme-odd", "--timeout", 30, "--json")
+    assert ended.code == 1
+    (broken,) = [c for c in ended.json["algorithms"][0]["claims"] if not c["holds"]]
+    assert broken["claim"].startswith("Images of a pixel")
+    assert why in broken["why"]
+    assert ended.lines("error") == [
+        f"error: segmenter 'odd', plugin 'odd' of acme-odd 1.2: 1 of {len(ended.json['algorithms'][0]['claims'])} claims are broken"
+    ]
+
+
+def test_a_plugin_that_cannot_be_loaded_fails_the_check(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
+    install("import no_such_library")
+    ended = cacapp("plugins", "check", "acme-odd")
+    assert ended.code == 1
+    assert "cannot be loaded: ModuleNotFoundError" in ended.err
+
+
+def test_what_is_not_installed_is_wrong_usage(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
+    install(PLUGIN.format(misdeed="pass"))
+    ended = cacapp("plugins", "check", "acme-even")
+    assert ended.code == 2
+    assert "no plugin of a distribution 'acme-even' is installed; there are acme-odd, cacapp" in ended.err
+    assert cacapp("plugins", "check", "acme-odd", "--algorithm", "even").code == 2
