@@ -139,7 +139,8 @@ def _respond(canvas: Array, sigmas: Array) -> tuple[list[Array], list[Array], Ar
 
 def _maxima(image: Array, where: Array) -> tuple[Array, Array]:
     """Rows and columns of the pixels that none of their eight neighbours exceeds."""
-    rows, cols = np.nonzero((image == cv2.dilate(image, np.ones((3, 3), np.uint8))) & where)
+    top = (image == cv2.dilate(image, np.ones((3, 3), np.uint8))) & where
+    rows, cols = np.divmod(np.flatnonzero(top), image.shape[1])
     return rows, cols
 
 

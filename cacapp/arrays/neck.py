@@ -13,7 +13,7 @@ from cacapp.types import Array, Instance
 
 SMOOTH_DIAMETERS = 0.03  # of the outline, before its bends are looked at
 BEND = 0.05  # depth of a bend, in diameters of the nucleus; shallower ones are common in single nuclei
-DEEP = 0.08  # from here on a bend is enough by itself
+DEEP = 0.1  # from here on a bend is enough by itself
 MAX_BENDS = 6
 FAN = np.deg2rad([-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0])  # about the direction in which a deep bend points
 

@@ -10,7 +10,7 @@ import numpy as np
 from cacapp.types import Array, Instance
 
 CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
-MAX_NUCLEI = 80  # looked at for what is a median over nuclei
+MAX_NUCLEI = 48  # looked at for what is a median over nuclei
 STEP = 4  # pixels between those looked at for what is a median over the background
 ROWS = 240  # looked at for traces of JPEG
 CLEAR = 6.0  # a dot stands this many standard deviations of the nucleus out

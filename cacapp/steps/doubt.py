@@ -16,7 +16,8 @@ from cacapp.types import Array, Instance
 
 MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
-USUAL = 90  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+USUAL = 95  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+PAIR = 0.8  # of the median area: two nuclei in one outline with a neck are seldom smaller
 PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
 
@@ -41,7 +42,7 @@ def may_be_two(
     """
     cac = is_cac(counts, assay)
     doubt = evaluable & cac & more_than_tetraploid(counts, assay)
-    for i in np.flatnonzero(evaluable & cac & ~doubt).tolist():
+    for i in np.flatnonzero(evaluable & cac & ~doubt & ~_smaller(PAIR, nuclei, evaluable)).tolist():
         neck = necks(nuclei[i])
         across, onward = (_counts_by_side(lines, spots, i, assay) for lines in (neck.across, neck.onward))
         doubt[i] = parts_into_calm_nuclei(across, assay).any() or parts_into_two(onward, assay).any()
@@ -64,8 +65,13 @@ def may_be_part(nuclei: Sequence[Instance], evaluable: Array) -> Array:
     """(N,) bool: much smaller than the frame's nuclei are; more copies of a locus in a third of a nucleus are not to be expected."""
     if np.count_nonzero(evaluable) < MIN_SINGLE:
         return np.zeros(len(nuclei), bool)
+    return _smaller(PART, nuclei, evaluable)
+
+
+def _smaller(share: float, nuclei: Sequence[Instance], evaluable: Array) -> Array:
+    """(N,) bool: the area is less than this share of the evaluable nuclei's median; none where none is evaluable."""
     area = np.array([np.count_nonzero(n.mask) for n in nuclei])
-    return np.asarray(area < PART * np.median(area[evaluable]))
+    return np.asarray(area < share * np.median(area[evaluable])) if evaluable.any() else np.zeros(len(nuclei), bool)
 
 
 def _counts_by_side(lines: Seams, spots: Mapping[str, Spots], cell: int, assay: Assay) -> Array:

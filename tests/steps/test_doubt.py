@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from cacapp.arrays.background import levels
 from cacapp.fish.assay import load_assay
 from cacapp.fish.spots import count_signals, judge_spots
 from cacapp.steps.doubt import may_be_part, may_be_two
@@ -35,7 +36,7 @@ def scene(last: np.ndarray, mask: np.ndarray, copies: int):
     spots = judge_spots({c: Signals(yx, tall / 10, tall, wide) for c, yx in shifted.items()}, nuclei, 0.12, KATZ)
     counts = count_signals(spots, 31, KATZ)
     assert counts[30].tolist() == [copies] * 4
-    return may_be_two(dapi, nuclei, spots, counts, np.ones(31, bool), KATZ)
+    return may_be_two(dapi, levels(dapi).background, nuclei, spots, counts, np.ones(31, bool), KATZ)
 
 
 def test_two_normal_nuclei_that_overlap_are_doubted() -> None:
