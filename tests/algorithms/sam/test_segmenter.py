@@ -37,6 +37,15 @@ def test_prompted_by_watershed_it_finds_simulated_nuclei(slide: tuple[Array, Arr
     assert len(masks) <= len(prompts)
 
 
+def test_boxes_alone_are_answered_like_points(slide: tuple[Array, Array, Prompts]) -> None:
+    dapi, truth, prompts = slide
+    places = [np.argwhere(truth == label) for label in range(1, int(truth.max()) + 1)]
+    boxes = np.array([[*place.min(0)[::-1], *place.max(0)[::-1]] for place in places], np.float32)
+    boxed = Prompts(np.zeros((len(boxes), 1, 2), np.float32), np.full((len(boxes), 1), -1, np.int8), boxes)
+    assert found_share(truth, PromptedSam(use="boxes").segment(dapi, boxed, None)) >= 0.8
+    assert found_share(truth, PromptedSam(use="boxes", keep_region=False).segment(dapi, prompts, None)) >= 0.8
+
+
 def test_the_same_frame_gives_the_same_masks_whatever_the_batch(slide: tuple[Array, Array, Prompts]) -> None:
     dapi, _, prompts = slide
     one, two = (PromptedSam(batch=n).segment(dapi, prompts, None) for n in (64, 64))

@@ -1,0 +1,10 @@
+"""Few examples in, all like objects out: a prompter of cacapp after MedLSAM (Lei et al. 2024), in two dimensions."""
+
+from cacapp import Prompter, hookimpl
+
+
+@hookimpl
+def cacapp_prompters() -> list[type[Prompter]]:
+    from cacapp_fewshot.prompter import FewShot
+
+    return [FewShot]
