@@ -10,7 +10,9 @@ from cacapp.types import Array
 
 
 def parts_into_two(counts: Array, assay: Assay) -> Array:
-    """(K,) bool: of a cell cut in two, neither part is a CAC, and one has just what a normal nucleus has.
+    """(K,) bool: of a cell cut in two, neither part is a CAC or has a gain, and one has just what a normal nucleus has.
+
+    A gained nucleus beside a normal one in one outline is rarer than a CAC with a step in its DAPI.
 
     Args:
         counts: (K, 2, P) int, signals per probe on either side of each of K cuts.
@@ -19,8 +21,9 @@ def parts_into_two(counts: Array, assay: Assay) -> Array:
     cac = np.array([name in assay.cac_classes for name in names])
     flat = counts.reshape(-1, counts.shape[-1])
     calm = ~cac[classify(flat, assay.classes, assay.channels)].reshape(-1, 2)
-    normal = (counts == [p.copies for p in assay.probes]).all(axis=2)
-    result: Array = calm.all(axis=1) & normal.any(axis=1)
+    copies = [p.copies for p in assay.probes]
+    gained, normal = (counts > copies).any(axis=(1, 2)), (counts == copies).all(axis=2)
+    result: Array = calm.all(axis=1) & ~gained & normal.any(axis=1)
     return result
 
 

@@ -14,14 +14,15 @@ KATZ = load_assay("katz-4color")
     ("one", "other", "two"),
     [
         ((2, 2, 2, 2), (2, 2, 2, 2), True),  # reads 4,4,4,4
-        ((2, 2, 2, 2), (1, 2, 2, 3), True),
+        ((2, 2, 2, 2), (1, 2, 2, 2), True),
+        ((2, 2, 2, 2), (1, 2, 2, 3), False),  # a gained one beside a normal one is rarer than a CAC with a seam
         ((0, 1, 1, 0), (2, 2, 2, 2), True),  # what a neighbour hides
         ((2, 2, 2, 2), (3, 3, 2, 2), False),  # one of them is a CAC all the same
         ((1, 2, 1, 2), (3, 2, 1, 0), False),  # neither is a whole nucleus
         ((2, 1, 2, 2), (1, 2, 2, 2), False),
     ],
 )
-def test_a_cut_that_leaves_a_normal_nucleus_and_no_cac_explains_the_gains(one, other, two: bool) -> None:
+def test_a_cut_that_leaves_a_normal_nucleus_and_no_gain_explains_the_gains(one, other, two: bool) -> None:
     assert parts_into_two(np.array([[one, other]]), KATZ).tolist() == [two]
     assert parts_into_two(np.array([[other, one]]), KATZ).tolist() == [two]
 
