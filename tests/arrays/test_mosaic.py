@@ -67,3 +67,19 @@ def test_the_canvas_is_not_much_larger_than_its_crops() -> None:
 def test_any_numeric_plane_can_be_packed(dtype: type) -> None:
     plane = (PLANE // 300).astype(dtype)
     assert pack(plane, [Instance((3, 4, 5, 6), np.ones((6, 5), bool))], 2).canvas[2, 2] == plane[4, 3]
+
+
+@given(nuclei(), st.integers(0, 15), st.sampled_from([1, 64, 2048]))
+def test_shelves_hold_every_crop_whole_and_once(found: list[Instance], margin: int, width: int) -> None:
+    mosaic = pack(PLANE, found, margin, width)
+    assert sorted(int(n) for here in mosaic.on_shelf for n in here) == list(range(len(found)))
+    assert [s.start for s in mosaic.shelves] == [0, *(s.stop for s in mosaic.shelves[:-1])]
+    assert mosaic.shelves[-1].stop == mosaic.canvas.shape[0]
+    for shelf, here in zip(mosaic.shelves, mosaic.on_shelf, strict=True):
+        assert all(shelf.start <= mosaic.windows[n][0].start <= mosaic.windows[n][0].stop <= shelf.stop for n in here)
+
+
+@given(nuclei(), st.integers(0, 15))
+def test_another_plane_gives_the_same_crops_of_it(found: list[Instance], margin: int) -> None:
+    other = PLANE[::-1, ::-1]
+    assert np.array_equal(pack(PLANE, found, margin).of(other).canvas, pack(other, found, margin).canvas)

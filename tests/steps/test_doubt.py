@@ -19,12 +19,12 @@ def disk(x: float, radius: float) -> np.ndarray:
     return (ROWS - 60) ** 2 + (COLS - x) ** 2 <= radius**2
 
 
-def scene(last: np.ndarray, mask: np.ndarray, copies: int):
-    """30 normal nuclei and a last one with this light and as many signals of each probe, in the places above."""
+def scene(last: np.ndarray, mask: np.ndarray, copies: int, usual_px: int = 30):
+    """30 normal nuclei, ``usual_px`` in radius, and a last one with this light and as many signals of each probe, in the places above."""
     light, nuclei, dots = np.zeros((SIDE * 2, SIDE * 16), np.float32), [], []
     for i in range(31):
         top, left = SIDE * (i // 16), SIDE * (i % 16)
-        own = disk(60, 30 + i % 5) if i < 30 else mask
+        own = disk(60, usual_px + i % 5) if i < 30 else mask
         light[top : top + SIDE, left : left + SIDE] = 5000.0 * own if i < 30 else last
         nuclei.append(Instance((left, top, SIDE, SIDE), own))
         dots += [(top + y, left + x) for y, x in PLACES[: copies if i == 30 else 2]]
@@ -58,3 +58,9 @@ def test_less_than_a_third_of_the_frames_nuclei_may_be_a_part_of_one() -> None:
     evaluable = np.ones(27, bool)
     assert np.flatnonzero(may_be_part(nuclei, evaluable)).tolist() == [26]
     assert not may_be_part(nuclei[-5:], evaluable[-5:]).any(), "too few to tell what is usual"
+
+
+def test_a_small_nucleus_with_a_neck_is_hardly_two() -> None:
+    pair = disk(33, 27) | disk(87, 27) | ((abs(ROWS - 60) < 18) & (abs(COLS - 60) < 22))
+    assert np.flatnonzero(scene(5000.0 * pair, pair, 4)).tolist() == [30]
+    assert not scene(5000.0 * pair, pair, 4, usual_px=50).any()
