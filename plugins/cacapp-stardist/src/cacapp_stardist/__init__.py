@@ -1,0 +1,10 @@
+"""StarDist 2D (Schmidt et al. 2018) as a segmenter of cacapp."""
+
+from cacapp import Segmenter, hookimpl
+
+
+@hookimpl
+def cacapp_segmenters() -> list[type[Segmenter]]:
+    from cacapp_stardist.segmenter import StarDist
+
+    return [StarDist]

@@ -1,0 +1,77 @@
+"""From the network's maps to nuclei: candidates, StarDist's non-maximum suppression, polygons as masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from skimage.draw import polygon
+from stardist.geometry import dist_to_coord
+from stardist.nms import non_maximum_suppression_sparse
+
+from cacapp.algorithms.sam.tiled import ScaledFrame
+from cacapp.arrays.background import sample
+from cacapp.arrays.tiles import TileGrid
+from cacapp.types import Array, Instance
+from cacapp_stardist.network import GRID, StarNetwork
+
+MARGIN_PX = 64
+"""Around a tile's core: more than two nuclei."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stars:
+    """N nuclei: probabilities (N,), middles (N, 2) (y, x) px and distances (N, 32) px to the outline, all at the network's scale."""
+
+    scores: Array
+    middles_yx: Array
+    distances_px: Array
+
+
+@torch.inference_mode()
+def stars_of(network: StarNetwork, image: Array, tile_px: int, min_score: float, overlap: float) -> Stars:
+    """Nuclei of an image of any size.
+
+    Args:
+        image: (Y, X) float32, 0..255, nuclei about 24 px across.
+        tile_px: side of a tile's core, a multiple of 16.
+        min_score: candidates score at least this.
+        overlap: share of the smaller polygon in the larger one from which the one with the lower score goes.
+    """
+    grid = TileGrid(*image.shape, tile_px + 2 * MARGIN_PX, 2 * MARGIN_PX)
+    fill = float(np.percentile(sample(image), 5))
+    device = next(network.parameters()).device
+    rim, core = MARGIN_PX // GRID, tile_px // GRID
+    scores, middles, distances = [], [], []
+    for tile, origin in enumerate(grid.origins_yx):
+        cut = torch.from_numpy(grid.cut(image, tile, fill) / np.float32(255))[None, None].to(device)
+        logits, rays = (maps[0, ..., rim : rim + core, rim : rim + core].float().cpu() for maps in network(cut))
+        probability = torch.sigmoid(logits).numpy()
+        y, x = np.nonzero(probability >= min_score)
+        places = np.stack([y, x], axis=1) * GRID + origin + MARGIN_PX
+        inside = ((places >= 0) & (places < image.shape)).all(axis=1)
+        scores.append(probability[y, x][inside])
+        middles.append(places[inside])
+        distances.append(np.maximum(rays.numpy()[:, y, x].T[inside], 1e-3))
+    found = Stars(np.concatenate(scores), np.concatenate(middles), np.concatenate(distances))
+    if not len(found.scores):
+        return found
+    *_, kept = non_maximum_suppression_sparse(found.distances_px, found.scores, found.middles_yx, nms_thresh=overlap)
+    return Stars(found.scores[kept], found.middles_yx[kept], found.distances_px[kept])
+
+
+def instances_of(stars: Stars, frame: ScaledFrame) -> list[Instance]:
+    """The polygons as masks of the frame; what lies outside it is cut off."""
+    if not len(stars.scores):
+        return []
+    corners = (dist_to_coord(stars.distances_px, stars.middles_yx) + 0.5) / frame.zoom - 0.5
+    found = []
+    for (ys, xs), score in zip(corners, stars.scores.tolist(), strict=True):
+        rows, columns = polygon(ys, xs, (frame.height_px, frame.width_px))
+        if len(rows):
+            top, left = int(rows.min()), int(columns.min())
+            mask = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), bool)
+            mask[rows - top, columns - left] = True
+            found.append(Instance((left, top, mask.shape[1], mask.shape[0]), mask, min(1.0, score)))
+    return found

@@ -1,0 +1,103 @@
+"""How segmenter ``stardist`` learns: StarDist's targets and losses on crops of pseudo-labelled images, in cacapp's loop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from stardist.geometry import star_dist
+from stardist.utils import edt_prob
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cacapp.algorithms.training.crops import Crops, held_crops
+from cacapp.algorithms.training.judge import average_precision
+from cacapp.algorithms.training.loop import Lesson, fit
+from cacapp.algorithms.training.recipe import Recipe
+from cacapp.algorithms.training.samples import prepare
+from cacapp.api import TrainingProgress, TrainingSamples
+from cacapp.types import UNKNOWN, Array, Instance
+from cacapp.weights.load import check_state, load_state
+from cacapp_stardist.network import GRID, NUCLEUS_PX, RAYS, StarNetwork
+
+SCORE = "AP@0.5"
+DISTANCE_WEIGHT = 0.2
+"""Of the error of distances in px, as in StarDist."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+def train(
+    samples: TrainingSamples,
+    out: Path,
+    seed: int,
+    progress: TrainingProgress,
+    recipe: Recipe,
+    device: str,
+    segment: Callable[[Array, StarNetwork], list[Instance]],
+) -> Path:
+    """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets.
+
+    Args:
+        segment: instances of a (Y, X) image at working scale, for validation.
+
+    Raises CacappError where no image has an accepted label or a file cannot be written.
+    """
+    folder = out / "images"
+    sets = prepare(samples, folder, NUCLEUS_PX, seed, progress)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = StarNetwork()
+    if recipe.start is not None:
+        state = load_state(recipe.start)
+        check_state(state, network, str(recipe.start))
+        network.load_state_dict(state)
+    network.to(device)
+    crops = Crops(sets.learn, recipe.crop_px)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        drawn = [crops.draw(rng) for _ in range(recipe.batch)]
+        images = torch.from_numpy(np.stack([image for image, _ in drawn])[:, None])
+        return images, torch.from_numpy(np.stack([target_of(labels) for _, labels in drawn]))
+
+    def losses(learning: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        logits, distances = learning(batch[0].to(device).float().div(255))
+        return losses_of(logits.float(), distances.float(), batch[1].to(device))
+
+    held = held_crops(sets.held, 2 * recipe.crop_px, min(16, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
+
+    def score(judged: nn.Module) -> float:
+        assert isinstance(judged, StarNetwork)
+        return float(np.mean([average_precision(segment(image, judged), labels) for image, labels in held]))
+
+    lesson = Lesson(network, draw, losses, score, SCORE, recipe.about("stardist", sets, seed), recipe.key(sets, seed))
+    weights = fit(lesson, recipe.schedule(sets, seed), device, out, progress)
+    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
+    return weights
+
+
+def target_of(labels: Array) -> Array:
+    """(2 + RAYS, Y/2, X/2) float32: nearness to a middle in 0..1 (StarDist's edt_prob), whether that is known, distances in px."""
+    cells = np.unique(np.maximum(labels, 0), return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+    near = edt_prob(cells)[::GRID, ::GRID]
+    distances = star_dist(cells, n_rays=RAYS, grid=(GRID, GRID))
+    known = (labels != UNKNOWN)[::GRID, ::GRID]
+    return np.concatenate([np.stack([near, known]), distances.transpose(2, 0, 1)]).astype(np.float32)
+
+
+def losses_of(logits: Tensor, distances: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """StarDist's losses: cross entropy of the nearness over known pixels, mean error of distances weighed with it.
+
+    Args:
+        logits: (B, h, w). distances: (B, RAYS, h, w) px. target: (B, 2 + RAYS, h, w), see ``target_of``.
+    """
+    near, known, true = target[:, 0], target[:, 1], target[:, 2:]
+    middle = functional.binary_cross_entropy_with_logits(logits, near, reduction="none")
+    error = (distances - true).abs().mean(dim=1)
+    return {
+        "loss_middle": (middle * known).sum() / known.sum().clamp(min=1),
+        "loss_distance": DISTANCE_WEIGHT * (error * near).sum() / near.sum().clamp(min=1),
+    }
