@@ -224,3 +224,38 @@ def save_frame() -> Callable[..., Path]:
         return path
 
     return save
+
+
+IDLE_PLUGIN = '''
+from typing import ClassVar
+from cacapp import Field, Prompter, Prompts, hookimpl
+
+class {cls}(Prompter):
+    """A prompter without prompts."""
+    name: ClassVar[str] = "{name}"
+    api_version: ClassVar[int] = 1
+    wait_s: float = Field(1.0, ge=0, le=10, description="how long it does nothing, s")
+    def prompt(self, dapi, pixel_size_um):
+        return Prompts.empty()
+
+@hookimpl
+def cacapp_prompters():
+    return [{cls}]
+'''
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a real distribution on the path: ``install("acme-fish", plugin="acme", name="acme-seeds")`` or with ``source``."""
+
+    def installed(distribution: str, plugin: str, name: str = "idle", source: str | None = None, version: str = "1.2") -> None:
+        site = tmp_path / distribution
+        module = distribution.replace("-", "_") + "_" + tmp_path.name.replace("-", "_")
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[cacapp]\n{plugin} = {module}\n")
+        (site / f"{module}.py").write_text(IDLE_PLUGIN.format(cls="Idle", name=name) if source is None else source)
+        monkeypatch.syspath_prepend(str(site))
+
+    return installed

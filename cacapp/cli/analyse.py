@@ -184,9 +184,9 @@ def engine_of(workers: int, cluster: str | None, retries: int, frame_timeout_s: 
 
 def discover(no_plugin: Sequence[str] | None, quiet: bool) -> Host:
     """The plugins, less those kept out; what is broken is said on stderr and stops only what asks for it."""
-    from cacapp.host import Host
+    from cacapp.host import Host, read_settings
 
-    host = Host.discover(no_plugin or ())
+    host = Host.discover(no_plugin or (), read_settings())
     for problem in host.problems:
         say_warning(str(problem), quiet)
     return host

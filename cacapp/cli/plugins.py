@@ -23,9 +23,9 @@ app = typer.Typer(help="Algorithms: what is installed, where it comes from, and 
 @app.command("list")
 def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """Every algorithm by kind; plugins that could not be used are named on stderr. Exit code 1 where there are any."""
-    from cacapp.host import Host
+    from cacapp.host import Host, read_settings
 
-    host = Host.discover(no_plugin or ())
+    host = Host.discover(no_plugin or (), read_settings())
     found = host.algorithms()
     if json:
         records = [
@@ -52,9 +52,9 @@ def show(
     quiet: o.Quiet = False,
 ) -> None:
     """One algorithm: what it does, where it comes from, and its parameters with units, defaults and bounds."""
-    from cacapp.host import KINDS, Host, parameters
+    from cacapp.host import KINDS, Host, parameters, read_settings
 
-    host = Host.discover(no_plugin or ())
+    host = Host.discover(no_plugin or (), read_settings())
     kinds = [kind] if kind else sorted({r.kind for r in host.algorithms() if r.name == name})
     if kind and kind not in KINDS:
         raise UsageError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
@@ -101,13 +101,12 @@ def check(
     quiet: o.Quiet = False,
 ) -> None:
     """What every algorithm of a plugin promises, tried: a verdict a claim. Exit code 1 where one is broken."""
-    from cacapp.host import Host
+    from cacapp.host import Host, read_settings
     from cacapp.steps.check_plugins import check_plugins
 
+    host = Host.discover(no_plugin or (), read_settings())
     with progress(quiet or json) as bar:
-        found = check_plugins(
-            Host.discover(no_plugin or ()), distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, progress=bar
-        )
+        found = check_plugins(host, distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, progress=bar)
     if json:
         print_json(found.record())
     elif not quiet:

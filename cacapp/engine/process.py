@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cacapp.engine.outcome import Outcome
-from cacapp.engine.wire import BEGUN, IDLE_EXIT, receive, send
+from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """Threads of several workers that wait for each other on the same cores cost tens of times the work."""
@@ -57,6 +57,7 @@ class WorkerProcess:
             **own_group,
         )
         self._expired = False
+        self._at_work = ""
 
     @property
     def alive(self) -> bool:
@@ -70,7 +71,7 @@ class WorkerProcess:
         """Result, error, seconds and trace; None where the process ended before it began."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        start = time.perf_counter()
+        start, self._at_work = time.perf_counter(), ""
         limit = None if task.timeout_s is None else _Limit(self._expire, task.timeout_s + START_S)
         try:
             with suppress(OSError):
@@ -81,6 +82,9 @@ class WorkerProcess:
                 if limit is not None and task.timeout_s is not None:
                     limit.stop()
                     limit = _Limit(self._expire, task.timeout_s)
+                answer = receive(cast(Any, self._process.stdout))
+            while isinstance(answer, AtWork):
+                self._at_work = answer.who
                 answer = receive(cast(Any, self._process.stdout))
             return cast(tuple[Any, str | None, float, str | None], answer)
         except (EOFError, ValueError):  # ended, or stopped by ``kill`` in another thread, which closes the pipes
@@ -104,13 +108,14 @@ class WorkerProcess:
         self._process.kill()
 
     def _why(self, code: int, task: Task) -> str:
+        blamed = f", in {self._at_work}" if self._at_work else ""
         if self._expired:
-            return f"took longer than --frame-timeout {task.timeout_s:g} s and was stopped"
+            return f"took longer than --frame-timeout {task.timeout_s:g} s and was stopped{blamed}"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             often = "; out of memory, most often: use fewer --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
-            return f"the process working on it was killed or crashed ({name}{often})"
-        return f"the process working on it was killed or crashed (exit code {code})"
+            return f"the process working on it was killed or crashed ({name}{often}){blamed}"
+        return f"the process working on it was killed or crashed (exit code {code}){blamed}"
 
 
 class _Limit:

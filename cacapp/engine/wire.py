@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pickle
 import struct
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct("<Q")
 BEGUN = "begun"
 """What a worker says when it has loaded the work and begins with the item."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """What a worker says when an algorithm begins (``who``) or has ended ("")."""
+
+    who: str
+
 
 IDLE_EXIT = 75
 """Exit code of a worker that had nothing to do for a while: whatever it was sent meanwhile was not begun."""

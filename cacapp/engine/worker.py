@@ -13,8 +13,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cacapp.at_work import listen
 from cacapp.engine.outcome import timed
-from cacapp.engine.wire import BEGUN, IDLE_EXIT, receive, send
+from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
@@ -29,6 +30,13 @@ def main() -> None:
     os.dup2(2, 1)
     with suppress(OSError):  # where memory runs out, this process is to be killed rather than the coordinator
         Path("/proc/self/oom_score_adj").write_text("500")
+    lock = threading.Lock()
+
+    def tell(who: str) -> None:
+        with lock:
+            send(results, AtWork(who))
+
+    listen(tell)
     requests: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
     threading.Thread(target=_listen, args=(given, requests), daemon=True).start()
     while True:

@@ -3,11 +3,13 @@
 from cacapp.host.discover import KINDS, Host, Problem, Registered, same_name
 from cacapp.host.guard import detect, judge, prompt, segment
 from cacapp.host.parameters import Parameter, assign, parameters
+from cacapp.host.settings import PluginSettings, read_settings
 
 __all__ = [
     "KINDS",
     "Host",
     "Parameter",
+    "PluginSettings",
     "Problem",
     "Registered",
     "assign",
@@ -15,6 +17,7 @@ __all__ = [
     "judge",
     "parameters",
     "prompt",
+    "read_settings",
     "same_name",
     "segment",
 ]

@@ -15,7 +15,10 @@ from pydantic import ValidationError
 from cacapp import hookspecs
 from cacapp.api import API_VERSION, Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.errors import CacappError, UsageError
+from cacapp.host.isolated import Home, Isolated, child_of, stand_in
 from cacapp.host.origin import stamp
+from cacapp.host.settings import PluginSettings
+from cacapp.host.tampering import put_back, snapshot
 
 GROUP = "cacapp"
 NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
@@ -92,12 +95,29 @@ class Host:
         self.problems: list[Problem] = []
 
     @classmethod
-    def discover(cls, exclude: Iterable[str] = ()) -> Host:
-        """A host with every installed plugin; the broken ones are in ``problems``."""
-        host = cls(exclude)
-        points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.dist.name if p.dist else "", p.name))
-        for point in points:
-            host._load(point)
+    def discover(cls, exclude: Iterable[str] = (), settings: Mapping[str, PluginSettings] | None = None) -> Host:
+        """A host with every installed plugin; the broken ones are in ``problems``.
+
+        Args:
+            settings: of the configuration, by name: those that are not enabled are kept out, isolated ones are not loaded here.
+        """
+        settings = settings or {}
+        host = cls([*exclude, *(name for name, s in settings.items() if not s.enabled)])
+        homes = [Home(name, s.limits) for name, s in settings.items() if s.enabled and s.isolation == "process"]
+        for point in _points():
+            if not any(_named(point, home.name) for home in homes):
+                host._load(point)
+        for home in homes:
+            host._load_apart(home)
+        return host
+
+    @classmethod
+    def of(cls, name: str) -> Host:
+        """A host with the plugins of one name, their own or their distribution's, and no others."""
+        host = cls()
+        for point in _points():
+            if _named(point, name):
+                host._load(point)
         return host
 
     def register(self, plugin: object, name: str, distribution: str = "this process", version: str = "0") -> None:
@@ -146,7 +166,8 @@ class Host:
         """The algorithm with these parameters. Raises UsageError naming plugin and parameter where one is unknown or out of range."""
         found = self.find(kind, name)
         try:
-            built = found.cls(**(params or {}))
+            given = found.cls.checked(params or {}) if issubclass(found.cls, Isolated) else params or {}
+            built = found.cls(**given)
             stamp(built, found.origin)
             return built
         except ValidationError as error:
@@ -159,6 +180,10 @@ class Host:
                 message = " ".join(first["msg"].split())
                 what = f"{message[:1].lower()}{message[1:]}, got {first['input']!r}"
             raise UsageError(f"{kind} {name!r} ({found.origin}): {field}: {what} (see: cacapp plugins show {name})") from error
+        except CacappError as error:
+            if isinstance(error, UsageError):
+                raise
+            raise CacappError(f"{kind} {name!r} ({found.origin}): {error}") from error
         except Exception as error:
             raise CacappError(f"{kind} {name!r} ({found.origin}) cannot be built: {_line(error)}") from error
 
@@ -167,14 +192,44 @@ class Host:
         version = point.dist.version if point.dist else "?"
         if self._excluded(point.name, distribution):
             return
+        before = snapshot()
+        source = _Source(point.name, distribution, version)
         try:
             plugin = point.load()
+            self.register(plugin, point.name, distribution, version)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self.problems.append(_Source(point.name, distribution, version).problem(f"cannot be loaded: {_line(error)}"))
+            self.problems.append(source.problem(f"cannot be loaded: {_line(error)}"))
+        changed = put_back(before)
+        if changed:
+            self._found = [r for r in self._found if (r.plugin, r.distribution) != (point.name, distribution)]
+            why = f"replaces {changed[0]} for all in its process, which is put back; run it in one of its own (isolation) if you trust it"
+            self.problems.append(source.problem(f"is not used: it {why}"))
+
+    def _load_apart(self, home: Home) -> None:
+        """Stand-ins for what a plugin in a process of its own describes."""
+        if self._excluded(home.name, home.name):
             return
-        self.register(plugin, point.name, distribution, version)
+        there = f" for {home.limits.python}" if home.limits.python else ""
+        source = _Source(home.name, "the configuration", "isolation")
+        try:
+            meta, _ = child_of(home).ask("describe")
+            for p in meta["problems"]:
+                self.problems.append(Problem(str(p["plugin"]), str(p["distribution"]), str(p["message"]), p["kind"], p["name"]))
+            described = [(told, stand_in(home, told)) for told in meta["algorithms"]]
+        except CacappError as error:
+            self.problems.append(source.problem(f"cannot be loaded{there}: {error}"))
+            return
+        except Exception as error:
+            self.problems.append(source.problem(f"cannot be loaded{there}: its process described no algorithms ({_line(error)})"))
+            return
+        if not described and not meta["problems"]:
+            self.problems.append(source.problem(f"no plugin or distribution of this name is installed{there}"))
+        for told, cls in described:
+            source = _Source(*(str(told[key]) for key in ("plugin", "distribution", "version")))
+            if not self._excluded(source.plugin, source.distribution):
+                self._offer(cls.kind, cls, source)
 
     def _excluded(self, name: str, distribution: str) -> bool:
         return not self._exclude.isdisjoint((_normal(name), _normal(distribution)))
@@ -209,15 +264,18 @@ class Host:
             except (Exception, SystemExit) as error:
                 self.problems.append(source.problem(f"{hook} failed: {_line(error)}"))
         for cls in offered:
-            wrong = _contract(cls, kind)
-            if wrong:
-                name = getattr(cls, "name", None)
-                self.problems.append(source.problem(wrong, kind, name if isinstance(name, str) else None))
-                continue
-            for other in self._found:
-                if (other.kind, other.name) == (kind, cls.name):
-                    self.problems.append(source.problem(f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
-            self._found.append(Registered(kind, cls.name, cls, source.plugin, source.distribution, source.version))
+            self._offer(kind, cls, source)
+
+    def _offer(self, kind: str, cls: Any, source: _Source) -> None:
+        wrong = _contract(cls, kind)
+        if wrong:
+            name = getattr(cls, "name", None)
+            self.problems.append(source.problem(wrong, kind, name if isinstance(name, str) else None))
+            return
+        for other in self._found:
+            if (other.kind, other.name) == (kind, cls.name):
+                self.problems.append(source.problem(f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
+        self._found.append(Registered(kind, cls.name, cls, source.plugin, source.distribution, source.version))
 
 
 def _contract(cls: Any, kind: str) -> str | None:
@@ -239,6 +297,14 @@ def _contract(cls: Any, kind: str) -> str | None:
     if bare:
         return f"{kind} {name!r}: parameter {bare[0]!r} has no description"
     return None
+
+
+def _points() -> list[importlib.metadata.EntryPoint]:
+    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.dist.name if p.dist else "", p.name))
+
+
+def _named(point: importlib.metadata.EntryPoint, name: str) -> bool:
+    return same_name(point.name, name) or (point.dist is not None and same_name(point.dist.name, name))
 
 
 def same_name(one: str, other: str) -> bool:

@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.at_work import at_work
 from cacapp.errors import CacappError, UsageError
 from cacapp.host.origin import origin_of
+from cacapp.host.tampering import put_back, snapshot
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 T = TypeVar("T")
@@ -94,10 +96,12 @@ def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], 
 
 
 def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
+    before = snapshot()
     try:
-        return work()
+        with at_work(told(algorithm, "").removesuffix(": ")):
+            result = work()
     except UsageError as error:
-        raise UsageError(_told(algorithm, str(error))) from error
+        raise UsageError(told(algorithm, str(error))) from error
     except CacappError as error:
         raise _wrong(algorithm, str(error)) from error
     except MemoryError as error:
@@ -107,6 +111,11 @@ def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
         if isinstance(error, ValueError) and "read-only" in text:
             raise _wrong(algorithm, f"tried to change its input ({text}); it must work on a copy") from error
         raise _wrong(algorithm, f"failed: {type(error).__name__}{f': {text}' if text else ''}") from error
+    finally:
+        changed = put_back(before)
+    if changed:
+        raise _wrong(algorithm, f"replaced {changed[0]} for all in its process, which is put back; it must not")
+    return result
 
 
 @contextmanager
@@ -190,9 +199,10 @@ def _describe(value: object) -> str:
     return f"{value.dtype.name} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _told(algorithm: Algorithm, what: str) -> str:
+def told(algorithm: Algorithm, what: str) -> str:
+    """What is to be said of an algorithm, after its name, plugin and distribution."""
     return f"{type(algorithm).name!r} ({origin_of(algorithm)}): {what}"
 
 
 def _wrong(algorithm: Algorithm, what: str) -> CacappError:
-    return CacappError(_told(algorithm, what))
+    return CacappError(told(algorithm, what))

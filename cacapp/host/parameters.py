@@ -34,6 +34,18 @@ def parameters(cls: type[Algorithm]) -> list[Parameter]:
     return rows
 
 
+def schemas(cls: type[Algorithm]) -> dict[str, dict[str, Any]]:
+    """The parameters as plain JSON, for a stand-in that shows the same: ``schema``, ``default`` and ``description`` by name."""
+    schema = cls.model_json_schema(by_alias=False)
+    defaults = cls().model_dump(mode="json")
+    told = {}
+    for name, info in cls.model_fields.items():
+        prop = _resolved(schema.get("properties", {})[name], schema)
+        plain = {key: value for key, value in prop.items() if key not in ("title", "default", "description", "anyOf", "$ref")}
+        told[name] = {"schema": plain, "default": defaults[name], "description": info.description or ""}
+    return told
+
+
 def assign(settings: Sequence[str], chosen: Sequence[Registered]) -> dict[str, dict[str, Any]]:
     """Splits ``--set`` texts among the chosen algorithms: {algorithm name: {parameter: value}}.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,28 +28,11 @@ def cacapp_segmenters():
 """
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a distribution acme-odd with a plugin "odd" on the path."""
-
-    def installed(source: str) -> None:
-        site = tmp_path / "site"
-        module = "acme_odd_" + tmp_path.name.replace("-", "_")
-        info = site / "acme_odd-1.2.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-odd\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[cacapp]\nodd = {module}\n")
-        (site / f"{module}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(site))
-
-    return installed
-
-
 pytestmark = [pytest.mark.sqlite_only, pytest.mark.slow]
 
 
-def test_a_sound_plugin_holds_every_claim(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
-    install(PLUGIN.format(misdeed="pass"))
+def test_a_sound_plugin_holds_every_claim(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+    install("acme-odd", "odd", source=PLUGIN.format(misdeed="pass"))
     ended = cacapp("plugins", "check")
     assert ended.code == 0, ended.out + ended.err
     assert "segmenter odd, plugin 'odd' of acme-odd 1.2" in ended.out
@@ -70,9 +52,9 @@ def test_a_sound_plugin_holds_every_claim(cacapp: Callable[..., Any], install: C
     ],
 )
 def test_misbehaviour_breaks_the_claim_that_meets_it_and_no_other(
-    cacapp: Callable[..., Any], install: Callable[[str], None], misdeed: str, why: str
+    cacapp: Callable[..., Any], install: Callable[..., None], misdeed: str, why: str
 ) -> None:
-    install(PLUGIN.format(misdeed=misdeed))
+    install("acme-odd", "odd", source=PLUGIN.format(misdeed=misdeed))
     ended = cacapp("plugins", "check", "acme-odd", "--timeout", 30, "--json")
     assert ended.code == 1
     (broken,) = [c for c in ended.json["algorithms"][0]["claims"] if not c["holds"]]
@@ -83,15 +65,15 @@ def test_misbehaviour_breaks_the_claim_that_meets_it_and_no_other(
     ]
 
 
-def test_a_plugin_that_cannot_be_loaded_fails_the_check(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
-    install("import no_such_library")
+def test_a_plugin_that_cannot_be_loaded_fails_the_check(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+    install("acme-odd", "odd", source="import no_such_library")
     ended = cacapp("plugins", "check", "acme-odd")
     assert ended.code == 1
     assert "cannot be loaded: ModuleNotFoundError" in ended.err
 
 
-def test_what_is_not_installed_is_wrong_usage(cacapp: Callable[..., Any], install: Callable[[str], None]) -> None:
-    install(PLUGIN.format(misdeed="pass"))
+def test_what_is_not_installed_is_wrong_usage(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+    install("acme-odd", "odd", source=PLUGIN.format(misdeed="pass"))
     ended = cacapp("plugins", "check", "acme-even")
     assert ended.code == 2
     assert "no plugin of a distribution 'acme-even' is installed; there are acme-odd, cacapp" in ended.err

@@ -1,0 +1,179 @@
+"""Stand-ins for algorithms that are loaded and run in a process of their own: described here, and asked over the wire.
+
+Nothing of the plugin is imported here. A stand-in has the algorithm's name, kind, text and parameters, so that commands, records and
+fingerprints are those of the algorithm itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, cast
+
+from pydantic import Field, create_model
+
+from cacapp.api import (
+    API_VERSION,
+    Algorithm,
+    InstanceFilter,
+    Prompter,
+    Segmenter,
+    SignalDetector,
+    TrainableSegmenter,
+    TrainingProgress,
+    TrainingSamples,
+)
+from cacapp.errors import CacappError
+from cacapp.isolation import ChildProcess, Limits, values
+from cacapp.types import Array, Instance, Prompts, Shapes, Signals
+
+MARGIN_BYTES = 2**26
+ANSWER_PER_PIXEL = 16
+"""Bytes: masks may overlap many times over before an answer is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where an isolated plugin lives: its name (or its distribution's) and the limits of its process."""
+
+    name: str
+    limits: Limits
+
+
+_lock = threading.Lock()
+_children: dict[Home, ChildProcess] = {}
+
+
+def child_of(home: Home) -> ChildProcess:
+    """The process of a plugin, one for each process that asks."""
+    with _lock:
+        if home not in _children:
+            _children[home] = ChildProcess("cacapp.host.child", [home.name], home.limits)
+        return _children[home]
+
+
+@atexit.register
+def _close_all() -> None:
+    for child in _children.values():
+        child.close()
+
+
+class Isolated(Algorithm):
+    """What the stand-ins share."""
+
+    home: ClassVar[Home]
+    kind: ClassVar[str]
+    described: ClassVar[str]
+
+    def weights_sha256(self) -> str | None:
+        found = self._asked("weights")[0].get("sha256")
+        return found if isinstance(found, str) else None
+
+    @classmethod
+    def checked(cls, params: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters, as the algorithm itself takes them. Raises UsageError with its words where it does not."""
+        meta, _ = child_of(cls.home).ask("build", {"kind": cls.kind, "name": cls.name, "params": dict(params)})
+        found = meta.get("params")
+        if not isinstance(found, dict) or set(found) != set(cls.model_fields):
+            raise CacappError(f"{cls.kind} {cls.name!r}: its process answered with other parameters than it described")
+        return found
+
+    def _asked(
+        self, op: str, arrays: Mapping[str, Array] | None = None, pixel_size_um: float | None = None, at_most: int = MARGIN_BYTES
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        meta = {"kind": self.kind, "name": self.name, "params": self.model_dump(mode="json"), "pixel_size_um": pixel_size_um}
+        return child_of(self.home).ask(op, meta, arrays, at_most)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the class is made here, and made again where it is sent
+        kept = {name: value for name, value in self.__dict__.items() if name not in type(self).model_fields}
+        return _again, (self.home, self.described, self.model_dump(mode="json"), kept)
+
+
+class IsolatedPrompter(Isolated, Prompter):
+    def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
+        return values.unpack_prompts(self._asked("prompt", {"image": dapi}, pixel_size_um, _bound(dapi))[1])
+
+
+class IsolatedSegmenter(Isolated, Segmenter):
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        given = {"image": dapi} | values.pack_prompts(prompts)
+        return values.unpack_instances(self._asked("segment", given, pixel_size_um, _bound(dapi))[1])
+
+
+class IsolatedTrainable(IsolatedSegmenter, TrainableSegmenter):
+    def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
+        raise CacappError(f"{self.name!r} cannot be trained in a process of its own; train it without isolation in the configuration")
+
+
+class IsolatedFilter(Isolated, InstanceFilter):
+    def judge(self, shapes: Shapes) -> list[str | None]:
+        reasons = self._judged(shapes).get("reasons")
+        return reasons if isinstance(reasons, list) else self._garbage("reasons")
+
+    def limits(self, shapes: Shapes) -> dict[str, float]:
+        limits = self._judged(shapes).get("limits")
+        return limits if isinstance(limits, dict) else self._garbage("limits")
+
+    def _judged(self, shapes: Shapes) -> dict[str, Any]:
+        return self._asked("judge", values.pack_shapes(shapes), shapes.pixel_size_um)[0]
+
+    def _garbage(self, what: str) -> NoReturn:
+        raise CacappError(f"its process answered without {what}")
+
+
+class IsolatedDetector(Isolated, SignalDetector):
+    def detect(self, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
+        given = {"image": plane} | values.pack_instances(nuclei)
+        return values.unpack_signals(self._asked("detect", given, pixel_size_um, _bound(plane))[1])
+
+
+STAND_INS: Mapping[str, type[Isolated]] = {
+    "prompter": IsolatedPrompter,
+    "segmenter": IsolatedSegmenter,
+    "filter": IsolatedFilter,
+    "signal-detector": IsolatedDetector,
+}
+
+
+def stand_in(home: Home, described: Mapping[str, Any]) -> type[Isolated]:
+    """The class that stands for a described algorithm. Raises for a description that is none."""
+    return _made(home, json.dumps(described))
+
+
+@lru_cache(maxsize=256)
+def _made(home: Home, described: str) -> type[Isolated]:
+    told: dict[str, Any] = json.loads(described)
+    base = IsolatedTrainable if told["trainable"] and told["kind"] == "segmenter" else STAND_INS[told["kind"]]
+    fields: dict[str, Any] = {
+        str(name): (Any, Field(default=p["default"], description=str(p["description"]), json_schema_extra=_checked_schema(p["schema"])))
+        for name, p in told["parameters"].items()
+    }
+    made: type[Algorithm] = create_model(str(told["class"]), __base__=base, __doc__=str(told["about"]), **fields)
+    own = {"name": str(told["name"]), "api_version": API_VERSION, "kind": str(told["kind"]), "home": home, "described": described}
+    if issubclass(made, Segmenter):
+        own["needs_prompts"] = bool(told["needs_prompts"])
+    for attribute, value in own.items():
+        setattr(made, attribute, value)
+    return cast(type[Isolated], made)
+
+
+def _checked_schema(schema: Any) -> dict[str, Any]:
+    if not isinstance(schema, dict):
+        raise TypeError("a parameter's schema is no table")
+    return schema
+
+
+def _again(home: Home, described: str, params: Mapping[str, Any], kept: Mapping[str, Any]) -> Isolated:
+    built = _made(home, described)(**params)
+    built.__dict__.update(kept)
+    return built
+
+
+def _bound(image: Array) -> int:
+    return MARGIN_BYTES + ANSWER_PER_PIXEL * image.size
