@@ -32,7 +32,7 @@ def add(
     if role not in ROLES:
         raise UsageError(f"--role {role}: choose one of {', '.join(ROLES)}")
     record = open_database(db)
-    add_account(record, name, role, _password(name))
+    add_account(record, name, role, _password(name), by=_operator())
     say(f"account {name}, {role}", quiet)
 
 

@@ -78,7 +78,7 @@ def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, 
     """The cells in the order given. ``context``: with a wider window and the neighbours in it, for the cell's own page."""
     index = tray.index
     portraits = desk.portraits.of(session, index.run, index.assay.channels, cell_ids, context=context)
-    sheets = {} if context else _sheets(cast(int, tray.slide.id), cell_ids, portraits)
+    sheets = {} if context else _sheets(cast(int, tray.slide.id), cast(int, index.run.id), cell_ids, portraits)
     seen = seen_ids(session, cast(int, index.run.id), tray.view.own or "first", cell_ids)
     made = []
     for cell_id in cell_ids:
@@ -113,13 +113,13 @@ def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, 
     return made
 
 
-def _sheets(slide_id: int, cell_ids: Sequence[int], portraits: Mapping[int, Portrait]) -> dict[int, str]:
+def _sheets(slide_id: int, run_id: int, cell_ids: Sequence[int], portraits: Mapping[int, Portrait]) -> dict[int, str]:
     """Cell id to the address that brings its picture together with those beside it: a screen is a few requests, not dozens."""
     found: dict[int, str] = {}
     for start in range(0, len(cell_ids), IN_A_SHEET):
         some = cell_ids[start : start + IN_A_SHEET]
         version = sha256("".join(portraits[c].etag for c in some).encode()).hexdigest()[:VERSION_LENGTH]
-        found |= dict.fromkeys(some, f"/slides/{slide_id}/pictures?cells={','.join(map(str, some))}&v={version}")
+        found |= dict.fromkeys(some, f"/slides/{slide_id}/pictures?run={run_id}&cells={','.join(map(str, some))}&v={version}")
     return found
 
 

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from cacapp.db.cell_states import CELL, Called, called_cells
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.reviews import last_review_id, readings
+from cacapp.db.runs import SUCCEEDED
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
 from cacapp.fish.assay import Assay
@@ -142,6 +143,13 @@ class Desk:
         run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
         if run_id is None:
             raise NotFound("this slide is not counted yet")
+        return self.index(session, run_id)
+
+    def counted(self, session: Session, slide_id: int, run_id: int) -> RunIndex:
+        """A count of the slide, the latest or an earlier one. Raises NotFound where it has no such count."""
+        run = session.get(Run, run_id)
+        if run is None or run.slide_id != slide_id or run.step != "count" or run.status not in SUCCEEDED:
+            raise NotFound("this slide has no such count")
         return self.index(session, run_id)
 
     def reviewed(self, session: Session, result: PatientResult, viewer: str) -> Reviewed:

@@ -31,8 +31,11 @@ class Throttled(CacappError):  # noqa: N818 - it names what happened
     """Too many wrong passwords; wait."""
 
 
-def add_account(db: Database, name: str, role: str, password: str | None) -> Account:
-    """Makes an account. Raises UsageError for a bad name, role or password, or a name that is taken."""
+def add_account(db: Database, name: str, role: str, password: str | None, by: str | None = None) -> Account:
+    """Makes an account; ``by``: who does, for the audit trail, by default its owner.
+
+    Raises UsageError for a bad name, role or password, or a name that is taken.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
         raise UsageError(f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes, underscores")
     if role not in (*ROLES, OWNER):
@@ -44,7 +47,7 @@ def add_account(db: Database, name: str, role: str, password: str | None) -> Acc
         account = Account(name=name, role=role, password_hash=hashed)
         session.add(account)
         session.flush()
-        write_event(session, name, "account made", f"account {name}", role=role)
+        write_event(session, by or name, "account made", f"account {name}", role=role)
         return account
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -32,13 +34,14 @@ class Disagreement:
 class Agreement:
     """Two readings of a slide, compared over the flagged cells and those either reader changed.
 
-    ``kappa``: Cohen's, of the cells' labels; None where it is not defined. ``share``: of cells with the same label.
+    ``kappa``: Cohen's, of the cells' labels; None where it is not defined. ``labels``: cells by (first label, second label).
     """
 
     cells: int
     same: int
     kappa: float | None
     disagreements: tuple[Disagreement, ...]
+    labels: Mapping[tuple[str, str], int]
 
     @property
     def open(self) -> int:
@@ -111,7 +114,8 @@ def agreement(session: Session, run_id: int) -> Agreement | None:
         Disagreement(c, a, b, by["adjudication"].get(c)) for c, a, b in zip(cells, first, other, strict=True) if a.label != b.label
     )
     kappa = cohens_kappa([s.label for s in first], [s.label for s in other])
-    return Agreement(len(cells), len(cells) - len(differ), kappa, differ)
+    labels = Counter((a.label, b.label) for a, b in zip(first, other, strict=True))
+    return Agreement(len(cells), len(cells) - len(differ), kappa, differ, labels)
 
 
 def _require_all_decided(session: Session, run_id: int, position: str) -> None:

@@ -1,19 +1,25 @@
-"""The five sample patients, taken through the real command line once."""
+"""The five sample patients, taken through the real command line once; records with accounts, and servers on them."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cacapp.db.session import open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
+from cacapp.steps.accounts import add_account
 from tests.e2e.programs import FRAMES
+from tests.e2e.review_server import CHROMIUM, PASSWORD, Server, copied, serving
 from tests.postgres import Postgres
+from tests.review.conftest import settle
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "cacapp")
@@ -64,3 +70,44 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path, empty_record: Path) ->
 
     yield create
     drop()
+
+
+STAFF = {"rita": "reviewer", "bert": "reviewer", "paula": "pathologist", "vera": "viewer", "ada": "admin"}
+
+
+@pytest.fixture(scope="session")
+def staffed_once(counted_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A counted record with an account of each role, and a second reviewer; copy it."""
+    path = tmp_path_factory.mktemp("staffed") / "staffed.db"
+    copied(counted_once, path)
+    db = open_database(path)
+    settle(db)
+    for name, role in STAFF.items():
+        add_account(db, name, role, PASSWORD)
+    db.dispose()
+    return path
+
+
+@pytest.fixture
+def server(staffed_once: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of this test alone."""
+    with serving(staffed_once, tmp_path) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shared(staffed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for tests that decide nothing."""
+    with serving(staffed_once, tmp_path_factory.mktemp("shared")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=root)
+        yield opened
+        opened.close()

@@ -36,8 +36,8 @@ def again(cacapp: Cacapp, record: Record, *options: object) -> int:
         return latest_run_ids(session, "count", [record.slide_id])[record.slide_id]
 
 
-def segmented_beside(record: Record) -> None:
-    """A segmentation run whose nuclei lie beside the old ones: none is half of another."""
+def segmented_beside(record: Record, only: frozenset[int] | None = None) -> None:
+    """A segmentation run whose nuclei, or ``only`` these cells, lie beside the old ones: none of them is half of an old one."""
     with record.db.session() as session:
         counted = session.get_one(Run, record.run_id)
         old = session.get_one(Run, counted.source_run_id)
@@ -53,6 +53,8 @@ def segmented_beside(record: Record) -> None:
             for cell in cells:
                 x, y, w, h = cell.instance.bbox_xywh
                 aside = x + round(0.6 * w) if x + 1.6 * w < frame.width_px else x - round(0.6 * w)
+                if only is not None and cell.id not in only:
+                    aside = x
                 moved.append(replace(cell.instance, bbox_xywh=(aside, y, w, h)))
             names = ("area_px", "length_px", "width_px", "roundness", "solidity")
             columns = [np.array([getattr(c, name) for c in cells], float) for name in names]

@@ -80,20 +80,20 @@ def test_the_gallery_brings_the_pictures_of_a_screen_in_a_few_requests(staffed: 
     assert (again.status_code, again.content) == (304, b"")
     sides = {cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE).shape for data in sheet(kept).values()}
     assert {height // width for height, width in sides} == {5}
-    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells=999999").status_code == 404
-    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells=1,..").status_code == 422
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells=999999").status_code == 404
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells=1,..").status_code == 422
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_others_of_its_sheet(staffed: Record, visit: Visit) -> None:
     browser = visit("viewer")
     one, two = sorted(c.cell_id for c in staffed.flagged())
-    assert browser.get(f"/slides/{staffed.slide_id}/pictures?cells={one}").status_code == 200
+    assert browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells={one}").status_code == 200
     with staffed.db.session() as session:
         session.execute(text("UPDATE channel SET uri = '/gone/frame.ome.tif'"))
     other = next(c.cell_id for c in staffed.cells if not c.flagged)
     desk = browser.app.state.desk
     desk.pixels._screens.clear()
-    found = sheet(browser.get(f"/slides/{staffed.slide_id}/pictures?cells={other},{one},{two}"))
+    found = sheet(browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells={other},{one},{two}"))
     assert (found[other], len(found[one]) > 100) == (b"", True)
 
 

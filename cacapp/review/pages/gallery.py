@@ -13,7 +13,7 @@ from cacapp.db.reviews import readings
 from cacapp.errors import CacappError
 from cacapp.review.cards import cards
 from cacapp.review.desk import Desk, RunIndex, class_keys, slide_of_cell
-from cacapp.review.forms import CellId, Group, Id
+from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.guard import SIGN, Viewer
 from cacapp.review.portraits import Portrait
 from cacapp.review.render import page
@@ -21,7 +21,8 @@ from cacapp.steps.carry_over import plan_carry_over
 from cacapp.steps.second_reading import agreement
 
 router = APIRouter(include_in_schema=False)
-AT_ONCE = 60
+AT_ONCE, AT_A_TIME = 60, 40
+"""Cells of the first page, and those that come as one scrolls: few enough to be laid out within a frame or two."""
 
 
 @router.get("/slides/{slide_id}")
@@ -65,8 +66,8 @@ def more(
     with desk.db.reading() as session:
         tray = desk.tray(session, slide_id, visitor.name)
         ids = tray.ids(group)
-        found = cards(session, desk, tray, ids[start : start + AT_ONCE])
-    following = start + AT_ONCE if len(ids) > start + AT_ONCE else None
+        found = cards(session, desk, tray, ids[start : start + AT_A_TIME])
+    following = start + AT_A_TIME if len(ids) > start + AT_A_TIME else None
     return page(request, "cells.html.j2", visitor, tray=tray, group=group, cards=found, more=following)
 
 
@@ -75,6 +76,7 @@ def pictures(
     request: Request,
     visitor: Viewer,
     slide_id: Id,
+    run: Annotated[int, Query(ge=1, le=MAX_ID)],
     cells: Annotated[str, Query(pattern=r"^[0-9]{1,15}(,[0-9]{1,15}){0,59}$")],
     v: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
@@ -85,7 +87,7 @@ def pictures(
     desk: Desk = request.app.state.desk
     ids = list(dict.fromkeys(int(c) for c in cells.split(",")))
     with desk.db.reading() as session:
-        index = desk.latest(session, slide_id)
+        index = desk.counted(session, slide_id, run)
         portraits = desk.portraits.of(session, index.run, index.assay.channels, ids)
     headers = _kept(sha256("".join(portraits[c].etag for c in ids).encode()).hexdigest()[:32])
     if headers["ETag"] in request.headers.get("if-none-match", ""):

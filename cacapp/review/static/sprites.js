@@ -4,10 +4,14 @@ const Sprites = (() => {
   const HEADROOM = 2;
   const DAPI_WEIGHT = 0.55;
   const SHEETS_KEPT = 100;
+  const BUDGET_MS = 6;
   const start = { off: [], black: {}, white: {}, hide: [] };
   const look = { ...start, ...(Review.stored("look") || {}) };
   const pixels = new Map();
   const sheets = new Map();
+  const decoded = new WeakMap();
+  const due = new Set();
+  let painting = false;
   const colours = {};
   const near = new Set();
 
@@ -76,8 +80,23 @@ const Sprites = (() => {
     return Float32Array.from({ length: 256 }, (_, v) => Math.min(1, Math.max(0, (v / 255 - black) / (white - black))));
   };
   const paint = async (canvas) => {
-    let sprite;
-    try { sprite = await load(canvas.dataset); } catch { canvas.classList.add("broken"); return; }
+    try { decoded.set(canvas, await load(canvas.dataset)); } catch { canvas.classList.add("broken"); return; }
+    due.add(canvas);
+    if (!painting) { painting = true; requestAnimationFrame(paintSome); }
+  };
+  // A few pictures a frame, so that scrolling never waits for a row of them.
+  const paintSome = () => {
+    const until = performance.now() + BUDGET_MS;
+    for (const canvas of due) {
+      due.delete(canvas);
+      if (near.has(canvas)) lay(canvas);
+      if (performance.now() > until) break;
+    }
+    painting = due.size > 0;
+    if (painting) requestAnimationFrame(paintSome);
+  };
+  const lay = (canvas) => {
+    const sprite = decoded.get(canvas);
     const names = canvas.dataset.channels.split(",");
     const { only } = canvas.dataset;
     const height = sprite.height / names.length;
@@ -148,6 +167,6 @@ const Sprites = (() => {
     adopt(document);
   };
   wire();
-  document.addEventListener("htmx:load", (event) => adopt(event.detail.elt.parentNode || document));
+  document.addEventListener("htmx:load", (event) => adopt(event.detail.elt));
   return { adopt, load };
 })();
