@@ -14,12 +14,12 @@ from cacapp.cli.console import print_json, progress, say, say_warning
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
     slide: Annotated[list[str] | None, typer.Option("--slide", help="Slide; may be repeated. All by default, a folder each.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="tiff|geojson|coco")] = "tiff",
+    form: Annotated[str, typer.Option("--format", metavar="tiff|ome-zarr|geojson|roi|coco", help="What the files are.")] = "tiff",
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Cells for other programs: label images with cells.csv, GeoJSON for QuPath, or COCO."""
+    """Cells for other programs: label images with cells.csv, OME-Zarr for napari, GeoJSON for QuPath, ROI sets for ImageJ, or COCO."""
     from cacapp.db.queries import missing_frames
     from cacapp.db.session import open_database
     from cacapp.steps.export import export as step

@@ -13,7 +13,14 @@ from cacapp.cli.console import progress
 
 
 def import_labels(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Label images, one a frame: FRAME_labels.tif, FRAME_cp_masks.png ...")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="One file a frame: FRAME_labels.tif, FRAME_cp_masks.png, FRAME.ome.zarr, FRAME.geojson, FRAME_rois.zip; "
+            "or a COCO annotations.json.",
+        ),
+    ],
     slide: Annotated[str, typer.Option("--slide", help="Barcode of the slide.")],
     origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; kept with the run.")] = "labels",
     force: o.Force = False,
@@ -22,7 +29,7 @@ def import_labels(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Nuclei drawn elsewhere (Cellpose, StarDist, QuPath, a person), as a segmentation of the slide; count goes on from it."""
+    """Nuclei drawn elsewhere (Cellpose, QuPath, Fiji, napari, a person), as a segmentation of the slide; count goes on from it."""
     from cacapp.db.session import open_database
     from cacapp.engine import Engine
     from cacapp.steps.import_labels import import_labels as step

@@ -7,32 +7,40 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import cv2
-import numpy as np
 from sqlmodel import Session, select
 
-from cacapp.db import rle
 from cacapp.db.cell_queries import CellRow, cells
-from cacapp.db.cells import CellRecord, read_cells
+from cacapp.db.cells import read_cells
 from cacapp.db.session import Database
+from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.errors import CacappError, UsageError
+from cacapp.exchange.coco import annotation
+from cacapp.exchange.geojson import geojson
+from cacapp.exchange.label_zarr import write_zarr
+from cacapp.exchange.nucleus import Nucleus
+from cacapp.exchange.roi import roi_zip
+from cacapp.frames import open_frame
 from cacapp.steps.files import write_atomically
 from cacapp.steps.progress import Progress, Silent
 from cacapp.steps.report import file_name
 from cacapp.steps.select import chosen_slides
-from cacapp.types import Instance, label_image
+from cacapp.types import label_image
 
-FORMATS = ("tiff", "geojson", "coco")
+ANNOTATIONS = "annotations.json"
+FORMATS = ("tiff", "ome-zarr", "geojson", "roi", "coco")
 
 
 def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "tiff", progress: Progress | None = None) -> list[Path]:
     """Writes the cells of the slides (all by default) into the folder ``out``; several slides get a folder each.
 
     tiff: ``<frame>_labels.tif`` (Y, X) int32, the value being the cell's label, and one ``cells.csv``.
+    ome-zarr: ``<frame>.ome.zarr``, the frame's pixels with the cells as labels inside, class and counts as their properties; needs the
+        disk space of the frames again, and their files.
     geojson: ``<frame>.geojson``, a polygon a cell in px from the corner of the frame, with class and counts (QuPath opens it).
+    roi: ``<frame>_rois.zip``, a ROI set for ImageJ and Fiji.
     coco: ``annotations.json``, one annotation a cell with the RLE mask of the whole frame, as pycocotools reads it.
     """
     if form not in FORMATS:
@@ -61,26 +69,56 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
     progress.start(f"export {slide.barcode}", len(frames))
     paths, images, annotations = [], [], []
     for frame in frames:
-        own = [r for r in rows if r.frame_id == frame.id]
-        records = {c.id: c for c in read_cells(session, own[0].segment_run_id, cast(int, frame.id))} if own else {}
-        if form == "tiff":
-            paths.append(_labels(folder, frame, own, records))
-        elif form == "geojson":
-            paths.append(_geojson(folder, frame, own, records))
+        nuclei = _nuclei(session, frame, [r for r in rows if r.frame_id == frame.id])
+        if form == "coco":
+            frame_id, size = cast(int, frame.id), {"height": frame.height_px, "width": frame.width_px}
+            images.append({"id": frame_id, "file_name": frame.uri, "slide": slide.barcode, "frame": frame.name, **size})
+            annotations += [annotation(n, frame_id, frame.height_px, frame.width_px) for n in nuclei]
         else:
-            images.append({"id": frame.id, "file_name": frame.uri, "height": frame.height_px, "width": frame.width_px})
-            annotations += [_annotation(frame, row, records[row.cell_id].instance) for row in own]
+            paths.append(_write_frame(session, frame, nuclei, folder, form))
         progress.advance(frame.name)
     if form == "tiff":
         path = folder / "cells.csv"
         write_atomically(path, cells_csv(rows).encode())
         paths.append(path)
     if form == "coco":
-        path = folder / "annotations.json"
+        path = folder / ANNOTATIONS
         categories = [{"id": 1, "name": "nucleus"}]
         write_atomically(path, json.dumps({"images": images, "annotations": annotations, "categories": categories}).encode())
         paths.append(path)
     return paths
+
+
+def _write_frame(session: Session, frame: FrameRow, nuclei: Sequence[Nucleus], folder: Path, form: str) -> Path:
+    if form == "ome-zarr":
+        path = folder / f"{frame.name.removesuffix('.ome')}.ome.zarr"
+        write_zarr(path, open_frame(frame_source(session, frame)), nuclei)
+        return path
+    if form == "geojson":
+        path, content = folder / f"{frame.name}.geojson", geojson(nuclei)
+    elif form == "roi":
+        path, content = folder / f"{frame.name}_rois.zip", roi_zip(nuclei)
+    else:
+        path, content = folder / f"{frame.name}_labels.tif", _label_tiff(frame, nuclei)
+    write_atomically(path, content)
+    return path
+
+
+def _nuclei(session: Session, frame: FrameRow, rows: Sequence[CellRow]) -> list[Nucleus]:
+    records = {c.id: c for c in read_cells(session, rows[0].segment_run_id, cast(int, frame.id))} if rows else {}
+    return [
+        Nucleus(
+            cell_id=row.cell_id,
+            label=row.label,
+            instance=records[row.cell_id].instance,
+            area_px=row.area_px,
+            class_=row.class_,
+            is_cac=row.is_cac,
+            evaluable=row.evaluable,
+            counts=row.counts,
+        )
+        for row in rows
+    ]
 
 
 def cells_csv(rows: Sequence[CellRow]) -> str:
@@ -99,66 +137,10 @@ def cells_csv(rows: Sequence[CellRow]) -> str:
     return text.getvalue()
 
 
-def _labels(folder: Path, frame: FrameRow, rows: Sequence[CellRow], records: dict[int, CellRecord]) -> Path:
+def _label_tiff(frame: FrameRow, nuclei: Sequence[Nucleus]) -> bytes:
     import tifffile
 
-    image = label_image([records[r.cell_id].instance for r in rows], frame.height_px, frame.width_px, [r.label for r in rows])
     file = io.BytesIO()
+    image = label_image([n.instance for n in nuclei], frame.height_px, frame.width_px, [n.label for n in nuclei])
     tifffile.imwrite(file, image, compression="zlib")
-    path = folder / f"{frame.name}_labels.tif"
-    write_atomically(path, file.getvalue())
-    return path
-
-
-def _geojson(folder: Path, frame: FrameRow, rows: Sequence[CellRow], records: dict[int, CellRecord]) -> Path:
-    features = [
-        {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [polygon(records[row.cell_id].instance)]},
-            "properties": {
-                "objectType": "detection",
-                "name": str(row.label),
-                "classification": {"name": (row.class_ or "not called") if row.evaluable else "not evaluable"},
-                "measurements": {"area_px": row.area_px, **row.counts},
-            },
-        }
-        for row in rows
-    ]
-    path = folder / f"{frame.name}.geojson"
-    write_atomically(path, json.dumps({"type": "FeatureCollection", "features": features}).encode())
-    return path
-
-
-def polygon(instance: Instance) -> list[list[int]]:
-    """The outline of an instance's largest part, holes filled, as a closed ring of (x, y) corners.
-
-    The ring runs along the edges of the pixels, px from the corner of the frame (pixel i covers i to i + 1, as in QuPath), and never
-    touches itself, however thin the mask.
-    """
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(instance.mask.astype(np.uint8), connectivity=4)
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    # Three samples a pixel: the contour runs through the outer ones, which tell on which side of the pixel it passes.
-    samples = np.kron((parts == largest).astype(np.uint8), np.ones((3, 3), np.uint8))
-    (outline, *_), _ = cv2.findContours(samples, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    pixel, side = np.divmod(outline.reshape(-1, 2), 3)
-    corners = pixel + (side == 2) + np.array(instance.bbox_xywh[:2])
-    ring = [point for point, before in zip(corners.tolist(), np.roll(corners, 1, axis=0).tolist(), strict=True) if point != before]
-    return [*ring, ring[0]]
-
-
-def _annotation(frame: FrameRow, row: CellRow, instance: Instance) -> dict[str, Any]:
-    height, width = frame.height_px, frame.width_px
-    counts = rle.encode_in_frame(instance.mask, instance.bbox_xywh, height, width).decode()
-    return {
-        "id": row.cell_id,
-        "image_id": row.frame_id,
-        "category_id": 1,
-        "bbox": list(instance.bbox_xywh),
-        "area": row.area_px,
-        "iscrowd": 0,
-        "segmentation": {"size": [height, width], "counts": counts},
-        "class": row.class_,
-        "is_cac": row.is_cac,
-        "counts": row.counts,
-        "evaluable": row.evaluable,
-    }
+    return file.getvalue()

@@ -1,4 +1,4 @@
-"""Step ``import-labels``: nuclei from another program or a person, as label images, as a segmentation of their own."""
+"""Step ``import-labels``: nuclei from another program or a person, as label images or outlines, as a segmentation of their own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from cacapp.db.slides import frame_source, frames_of
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError, UsageError
+from cacapp.exchange.coco import Annotated, nuclei_of, read_coco
+from cacapp.exchange.geojson import read_geojson
+from cacapp.exchange.label_zarr import labels_in
+from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
 from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
@@ -26,19 +30,22 @@ from cacapp.steps.ledger import Job, carry_out
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.steps.select import chosen_slides
-from cacapp.types import DAPI, FrameSource
+from cacapp.types import DAPI, FrameSource, Instance
 
-SUFFIXES = (".tif", ".tiff", ".png")
+IMAGES = (".tif", ".tiff", ".png")
 ENDINGS = (LABELS_SUFFIX, "_masks", "_cp_masks", "")  # "_cp_masks" is Cellpose's
+OUTLINES = (".ome.zarr", ".zarr", ".geojson", f"{LABELS_SUFFIX}.geojson", "_rois.zip", ".zip")
+ANNOTATIONS = "annotations.json"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSource:
-    """A frame and the file with its labels, with the SHA-256 it had when the run began."""
+    """A frame and the file with its nuclei, with the SHA-256 it had when the run began; of a COCO file, the frame's part."""
 
     source: FrameSource
     labels: Path
     labels_sha256: str
+    annotated: Annotated | None = None
 
 
 def import_labels(
@@ -51,12 +58,14 @@ def import_labels(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Takes the nuclei of a slide from label images (0 background, a number a nucleus), one file a frame, as a segment run.
+    """Takes the nuclei of a slide from label images (0 background, a number a nucleus) or outlines as a segment run.
 
-    A frame's labels are ``FRAME_labels``, ``FRAME_masks``, ``FRAME_cp_masks`` or ``FRAME`` with .tif, .tiff or .png; frames without
-    any are left out with a warning. No filter judges the nuclei: someone else already has.
+    A frame's nuclei are in ``FRAME_labels``, ``FRAME_masks``, ``FRAME_cp_masks`` or ``FRAME`` with .tif, .tiff or .png, in the labels of
+    ``FRAME.ome.zarr`` or ``FRAME.zarr``, in ``FRAME.geojson`` (QuPath), in ``FRAME_rois.zip`` (ImageJ), or all frames' in one COCO file
+    ``annotations.json``; frames without any are left out with a warning. No filter judges the nuclei: someone else already has.
 
     Args:
+        folder: with these files, or a COCO file.
         origin: who or what drew them; stored with the run.
 
     Raises:
@@ -70,7 +79,7 @@ def import_labels(
         frames = frames_of(session, cast(int, slide.id))
     if not frames:
         raise CacappError(f"slide {barcode} has no frames; add some with: cacapp ingest PATH... --slide {barcode}")
-    files = {f.name: found for f in frames if (found := labels_of(folder, f.name)) is not None}
+    annotated, files = _files(folder, barcode, [f.name for f in frames])
     if not files:
         raise UsageError(f"{folder}: no labels for any frame of slide {barcode}; the first would be {frames[0].name}{LABELS_SUFFIX}.tif")
     for frame in frames:
@@ -79,12 +88,12 @@ def import_labels(
     digests = {name: sha256_of(path) for name, path in files.items()}
     chosen = [f for f in frames if f.name in files]
     progress.start("import labels", len(chosen))
-    job = _job(slide, chosen, files, digests, origin)
+    job = _job(slide, chosen, files, digests, annotated, origin)
     return carry_out(db, job, force=force, engine=engine or Engine(), progress=progress)
 
 
 def labels_of(folder: Path, frame: str) -> Path | None:
-    """The file with a frame's labels, None where there is none.
+    """The file with a frame's nuclei, None where there is none.
 
     Raises:
         UsageError: no such folder, or several files that could be meant.
@@ -92,33 +101,69 @@ def labels_of(folder: Path, frame: str) -> Path | None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     stem = frame.removesuffix(".ome")
-    for ending in ENDINGS:
-        found = [path for suffix in SUFFIXES if (path := folder / f"{stem}{ending}{suffix}").is_file()]
-        if len(found) > 1:
-            raise UsageError(f"frame {frame}: its labels could be {found[0].name} or {found[1].name} in {folder}; keep one")
-        if found:
-            return found[0]
-    return None
+    images: list[Path] = []
+    for ending in ENDINGS:  # the first that is there: FRAME.tif may be the frame itself
+        images = images or [path for suffix in IMAGES if (path := folder / f"{stem}{ending}{suffix}").is_file()]
+    others = [path for ending in OUTLINES if (path := folder / f"{stem}{ending}").exists()]
+    found = images + [path for path in others if path.suffix != ".zarr" or (path / "labels").is_dir()]
+    if len(found) > 1:
+        raise UsageError(f"frame {frame}: its labels could be {found[0].name} or {found[1].name} in {folder}; keep one")
+    return found[0] if found else None
 
 
 def labelled_frame(task: LabelledSource) -> SegmentedFrame:
-    """Opens a frame and its labels. Raises CacappError for labels of another size, a mask that does not part nuclei, or a changed file."""
+    """Opens a frame and its nuclei. Raises CacappError for nuclei that do not fit it or are not told apart, or a changed file."""
     if sha256_of(task.labels) != task.labels_sha256:
         raise CacappError(f"{task.labels}: changed since the import began; import again")
     frame = open_frame(task.source)
-    labels, dapi = read_labels(task.labels), frame.channel(DAPI)
-    if labels.shape != dapi.shape:
-        raise CacappError(f"{task.labels}: {labels.shape[::-1]} px, the frame is {dapi.shape[::-1]} px")
+    dapi = frame.channel(DAPI)
+    height, width = dapi.shape
+    suffix = task.labels.suffix.lower()
+    if task.annotated is not None:
+        nuclei = nuclei_of(task.annotated, height, width)
+    elif suffix == ".geojson":
+        nuclei = read_geojson(task.labels, height, width)
+    elif suffix == ".zip":
+        nuclei = read_rois(task.labels, height, width)
+    else:
+        nuclei = _from_image(labels_in(task.labels) if suffix == ".zarr" else task.labels, height, width)
+    return described(dapi, nuclei, frame.pixel_size_um)
+
+
+def _from_image(path: Path, height_px: int, width_px: int) -> list[Instance]:
+    labels = read_labels(path)
+    if labels.shape != (height_px, width_px):
+        raise CacappError(f"{path}: {labels.shape[::-1]} px, the frame is {(width_px, height_px)} px")
     if looks_like_a_foreground_mask(labels):
-        raise CacappError(f"{task.labels}: all nuclei have the same number, they are not told apart; export instance labels")
+        raise CacappError(f"{path}: all nuclei have the same number, they are not told apart; export instance labels")
     # numbers may be anything up to 64 bits: they are made consecutive, in their order
     values, inverse = np.unique(labels, return_inverse=True)
     numbers = (inverse.reshape(labels.shape) + (0 if values[0] == 0 else 1)).astype(np.int32)
-    return described(dapi, instances_of(numbers), frame.pixel_size_um)
+    return instances_of(numbers)
+
+
+def _files(folder: Path, barcode: str, frames: Sequence[str]) -> tuple[dict[str, Annotated], dict[str, Path]]:
+    """A COCO file's frames, or none; and the file of each frame that has one."""
+    if folder.is_file():
+        coco, single = folder, {}
+    else:
+        coco, single = folder / ANNOTATIONS, {f: found for f in frames if (found := labels_of(folder, f)) is not None}
+    if not coco.is_file():
+        return {}, single
+    annotated = {name: one for name, one in read_coco(coco, barcode).items() if name in frames}
+    both = next((name for name in annotated if name in single), None)
+    if both is not None:
+        raise UsageError(f"frame {both}: its labels could be {single[both].name} or in {ANNOTATIONS} in {folder}; keep one")
+    return annotated, single | dict.fromkeys(annotated, coco)
 
 
 def _job(
-    slide: Slide, frames: Sequence[FrameRow], files: dict[str, Path], digests: dict[str, str], origin: str
+    slide: Slide,
+    frames: Sequence[FrameRow],
+    files: dict[str, Path],
+    digests: dict[str, str],
+    annotated: dict[str, Annotated],
+    origin: str,
 ) -> Job[LabelledSource, SegmentedFrame]:
     record = {
         "kind": "labels",
@@ -138,11 +183,13 @@ def _job(
         run={"algorithms": {"chosen": [record]}, "params": {"labels_sha256": digests}},
         frames=frames,
         work=labelled_frame,
-        item=partial(_item, files=files, digests=digests),
+        item=partial(_item, files=files, digests=digests, annotated=annotated),
         write=write_segmented,
         warn=warning_of,
     )
 
 
-def _item(session: Session, frame: FrameRow, *, files: dict[str, Path], digests: dict[str, str]) -> LabelledSource:
-    return LabelledSource(frame_source(session, frame), files[frame.name], digests[frame.name])
+def _item(
+    session: Session, frame: FrameRow, *, files: dict[str, Path], digests: dict[str, str], annotated: dict[str, Annotated]
+) -> LabelledSource:
+    return LabelledSource(frame_source(session, frame), files[frame.name], digests[frame.name], annotated.get(frame.name))

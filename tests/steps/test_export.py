@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from cacapp.db import rle
-from cacapp.steps.export import polygon
+from cacapp.exchange.outline import polygon
 from cacapp.types import Array, Instance
 
 
