@@ -6,9 +6,9 @@ description. The command line (``--set name=value``), the database, the reports 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,7 @@ __all__ = [
     "Array",
     "Field",
     "InstanceFilter",
+    "Part",
     "Prompter",
     "Segmenter",
     "SignalDetector",
@@ -30,6 +31,24 @@ __all__ = [
 ]
 
 API_VERSION = 1
+
+PARTS = "_cacapp_parts"
+"""Where a built algorithm carries the calls of its parts: see ``cacapp.host.origin`` for why there."""
+
+
+class Part(NamedTuple):
+    """An algorithm that another one is made of.
+
+    Attributes:
+        origin: its plugin, distribution and version.
+        weights_sha256: of the model weights behind it.
+        call: its own method (segment, prompt, judge or detect), guarded by the host.
+    """
+
+    name: str
+    origin: str
+    weights_sha256: str | None
+    call: Callable[..., Any]
 
 
 class Algorithm(BaseModel):
@@ -43,6 +62,15 @@ class Algorithm(BaseModel):
     def weights_sha256(self) -> str | None:
         """Digest of the model weights behind the results, stored with every run; None for an algorithm without weights."""
         return None
+
+    def parts(self) -> Sequence[tuple[str, str]]:
+        """Other algorithms this one is made of: (kind, name) each. The host builds them, with their defaults, together with this one."""
+        return ()
+
+    def built_parts(self) -> tuple[Part, ...]:
+        """What the host built of ``parts``, in their order; empty where it was not the host that built this algorithm."""
+        parts: tuple[Part, ...] = self.__dict__.get(PARTS, ())
+        return parts
 
 
 class Prompter(Algorithm):

@@ -17,11 +17,12 @@ def cacapp_prompters() -> list[type[Prompter]]:
 @hookimpl
 def cacapp_segmenters() -> list[type[Segmenter]]:
     from cacapp.algorithms.coarse import Coarse
+    from cacapp.algorithms.consensus import Consensus
     from cacapp.algorithms.dense.segmenter import Dense
     from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
     from cacapp.algorithms.sam.segmenter import AutomaticSam, PromptedSam
 
-    return [Coarse, PromptedSam, AutomaticSam, Dense, MaskRcnn]
+    return [Coarse, PromptedSam, AutomaticSam, Dense, MaskRcnn, Consensus]
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from cacapp.api import API_VERSION, Algorithm, InstanceFilter, Prompter, Segment
 from cacapp.errors import CacappError, UsageError
 from cacapp.host.isolated import Home, Isolated, child_of, stand_in
 from cacapp.host.origin import stamp
+from cacapp.host.parts import hand_over
 from cacapp.host.settings import PluginSettings
 from cacapp.host.tampering import put_back, snapshot
 
@@ -162,14 +163,20 @@ class Host:
             f"no {kind} named {name!r}: {hint}there are {', '.join(names) or 'none'}{'; not loaded: ' + failed if failed else ''}"
         )
 
-    def build(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> Algorithm:
+    def build(
+        self, kind: str, name: str, params: Mapping[str, Any] | None = None, *, _within: tuple[tuple[str, str], ...] = ()
+    ) -> Algorithm:
         """The algorithm with these parameters. Raises UsageError naming plugin and parameter where one is unknown or out of range."""
         found = self.find(kind, name)
         try:
             given = found.cls.checked(params or {}) if issubclass(found.cls, Isolated) else params or {}
             built = found.cls(**given)
             stamp(built, found.origin)
-            return built
+            made_of = tuple(built.parts())
+        except UsageError:
+            raise
+        except CacappError as error:
+            raise CacappError(f"{kind} {name!r} ({found.origin}): {error}") from error
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(p) for p in first["loc"]) or "parameters"
@@ -180,12 +187,14 @@ class Host:
                 message = " ".join(first["msg"].split())
                 what = f"{message[:1].lower()}{message[1:]}, got {first['input']!r}"
             raise UsageError(f"{kind} {name!r} ({found.origin}): {field}: {what} (see: cacapp plugins show {name})") from error
-        except CacappError as error:
-            if isinstance(error, UsageError):
-                raise
-            raise CacappError(f"{kind} {name!r} ({found.origin}): {error}") from error
         except Exception as error:
             raise CacappError(f"{kind} {name!r} ({found.origin}) cannot be built: {_line(error)}") from error
+        if made_of:
+            within = (*_within, (kind, name))
+            if any(part in within for part in made_of):
+                raise UsageError(f"{kind} {name!r} ({found.origin}): it is made of itself")
+            hand_over(built, [self.build(*part, _within=within) for part in made_of])
+        return built
 
     def _load(self, point: importlib.metadata.EntryPoint) -> None:
         distribution = point.dist.name if point.dist else "unknown distribution"

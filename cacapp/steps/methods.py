@@ -70,6 +70,7 @@ ROWS: tuple[Row, ...] = (
     Row("maskrcnn-shipped", "Mask R-CNN as it comes with cacapp", "maskrcnn", params={"weights": "maskrcnn-nuclei"}),
     Row("dense", "per-pixel student on pseudo-labels", "dense", learns=PSEUDO),
     Row("dense-shipped", "per-pixel student as it comes with cacapp", "dense", params={"weights": "dense-nuclei"}),
+    Row("consensus", "majority of dense, maskrcnn and sam as they come", "consensus"),
 )
 
 NEGATIVES = {

@@ -39,6 +39,11 @@ class TestCoarse(SegmenterContract):
 
 
 @pytest.mark.slow
+class TestConsensusOfThree(SegmenterContract):
+    algorithm = Host.discover().build("segmenter", "consensus", {"segmenters": ["coarse", "dense", "sam"]})
+
+
+@pytest.mark.slow
 class TestPromptedSam(SegmenterContract):
     algorithm = PromptedSam
 
