@@ -11,7 +11,7 @@ from cacapp.types import Array, Instance
 
 CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
 MAX_NUCLEI = 48  # looked at for what is a median over nuclei
-STEP = 4  # pixels between those looked at for what is a median over the background
+STEP = 8  # pixels between those looked at for what is a median over the background
 ROWS = 240  # looked at for traces of JPEG
 CLEAR = 6.0  # a dot stands this many standard deviations of the nucleus out
 
@@ -107,7 +107,7 @@ def blockiness(plane: Array) -> float:
     """Mean step between columns 8k - 1 and 8k over the mean step elsewhere: JPEG codes blocks of 8 x 8 pixels one by one."""
     if plane.shape[1] < 32:
         return 1.0
-    step = np.abs(np.diff(plane[:: STEP * max(1, plane.shape[0] // (STEP * ROWS))].astype(np.float32), axis=1)).mean(axis=0)
+    step = np.abs(np.diff(plane[:: 4 * max(1, plane.shape[0] // (4 * ROWS))].astype(np.float32), axis=1)).mean(axis=0)
     phase = np.array([step[k::8].mean() for k in range(8)])
     others = float(np.median(phase[:7]))
     return float(phase[7] / others) if others > 0 else 1.0
