@@ -1,4 +1,4 @@
-"""cacapp: slides in, per-patient CAC counts out. This is what a plugin author imports."""
+"""cacapp: slides in, per-patient CAC counts out. This is what a plugin author imports, and a notebook (``cacapp.open``)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector, TrainableSegmenter
     from cacapp.hookspecs import hookimpl
+    from cacapp.record import Record, open
     from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals, TrainingSample
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "InstanceFilter",
     "Prompter",
     "Prompts",
+    "Record",
     "Segmenter",
     "Shapes",
     "SignalDetector",
@@ -29,11 +31,13 @@ __all__ = [
     "TrainingSample",
     "__version__",
     "hookimpl",
+    "open",
 ]
 
 _HOMES = {
     "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "TrainableSegmenter"),
     "cacapp.hookspecs": ("hookimpl",),
+    "cacapp.record": ("Record", "open"),
     "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals", "TrainingSample"),
 }
 

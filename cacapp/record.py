@@ -1,0 +1,231 @@
+"""A record for notebooks: patients, slides, cells, counts and signals as Arrow tables. It only reads.
+
+import cacapp
+with cacapp.open("cacapp.db") as record:
+    record.cells(slide="S01").to_pandas()
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from cacapp.db.cell_queries import CellRow
+    from cacapp.db.session import Database, Session
+
+
+def open(url_or_path: str | Path | None = None) -> Record:
+    """Opens a record to read it.
+
+    Args:
+        url_or_path: a SQLite file or a SQLAlchemy URL; None: what ``CACAPP_DB`` says, else ``cacapp.db`` here.
+
+    Raises:
+        CacappError: there is none, or it is of another schema.
+    """
+    from cacapp.db.session import open_database
+
+    return Record(open_database(url_or_path, create=False))
+
+
+class Record:
+    """An open record. Each method is one question, answered from one moment as a ``pyarrow.Table`` (``.to_pandas()``, ``.to_pylist()``).
+
+    Results are those of each slide's latest finished run, as ``cacapp cells`` and ``cacapp patients`` show them. A column has its name and
+    type even where the table is empty. Raises CacappError (UsageError for a patient or slide that is not there), in one line.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<cacapp record {self._database}>"
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._database.dispose()
+
+    def patients(self) -> pyarrow.Table:
+        """A row a patient by pseudonym: evaluable cells, CACs and CACs per 100 µL (95 % interval) with verdict, by the software and, with
+        ``reviewed_``, after review; ``standing``: how far the review is; ``class_NAME``: evaluable cells of each class."""
+        from cacapp.steps.control import Pools
+        from cacapp.steps.extras import extras_of
+        from cacapp.steps.report import patients_with_results
+
+        rows = []
+        found = patients_with_results(self._database)
+        with self._database.reading() as session:
+            pools: Pools = {}
+            for summary in found:
+                extra = extras_of(session, summary.result, pools)
+                row = {
+                    "patient": summary.patient.code,
+                    "slides": summary.slides,
+                    "frames": summary.frames,
+                    "standing": extra.standing or None,
+                }
+                row |= {name: getattr(summary.result, name, None) for name in (*_NUMBERS, "blood_volume_ul", "verdict")}
+                row |= {f"reviewed_{name}": getattr(extra.reviewed, name, None) for name in _NUMBERS}
+                row["reviewed_verdict"] = extra.verdict
+                row |= {f"class_{name}": n for name, n in (summary.result.classes if summary.result else {}).items()}
+                rows.append(row)
+        return _table(rows, _PATIENT, extra="int64")
+
+    def slides(self) -> pyarrow.Table:
+        """A row a slide by barcode: patient, blood volume in µL, frames, and the finished runs its cells and counts are read from."""
+        from cacapp.db.queries import latest_run_ids, slides
+
+        with self._database.reading() as session:
+            found = slides(session)
+            ids = [s.slide.id for s in found if s.slide.id is not None]
+            segmented, counted = (latest_run_ids(session, step, ids) for step in ("segment", "count"))
+            rows = [
+                {
+                    "patient": s.patient,
+                    "slide": s.slide.barcode,
+                    "blood_volume_ul": s.slide.blood_volume_ul,
+                    "frames": s.frames,
+                    "notes": s.slide.notes,
+                    "segment_run_id": segmented.get(s.slide.id or 0),
+                    "count_run_id": counted.get(s.slide.id or 0),
+                }
+                for s in found
+            ]
+        return _table(rows, _SLIDE)
+
+    def cells(self, *, patient: str | None = None, slide: str | None = None, class_: str | None = None) -> pyarrow.Table:
+        """A row a cell by slide, frame and label: place and area in px, copies in a column for each probe, class, margin, and why it is not
+        evaluable; ``reviewed_class``, ``reviewed_is_cac`` and ``reviewer`` where a person decided."""
+        with self._database.reading() as session:
+            rows = _cells(session, patient, slide, class_)
+            decided = _decisions(session, rows)
+        records = [row.as_dict() | decided.get((row.run_id, row.cell_id), {}) for row in rows]
+        return _table(records, _CELL, extra="int16")
+
+    def counts(self, *, patient: str | None = None, slide: str | None = None, class_: str | None = None) -> pyarrow.Table:
+        """A row a cell and probe channel: ``copies`` by the software, zeros too. The long form of ``cells``."""
+        with self._database.reading() as session:
+            rows = _cells(session, patient, slide, class_)
+        records = [
+            {
+                "patient": row.patient,
+                "slide": row.slide,
+                "frame": row.frame,
+                "label": row.label,
+                "cell_id": row.cell_id,
+                "channel": channel,
+                "copies": copies,
+            }
+            for row in rows
+            for channel, copies in row.counts.items()
+        ]
+        return _table(records, _COUNT)
+
+    def signals(self, *, patient: str | None = None, slide: str | None = None) -> pyarrow.Table:
+        """A row a dot in a nucleus: channel, place and ``sigma_px`` in px of the frame, SNR, amplitude in grey values; ``reason`` says why it does
+        not count."""
+        from cacapp.db.cell_queries import signals_of_frame
+        from cacapp.db.queries import latest_run_ids, slides
+        from cacapp.db.slides import frames_of
+
+        records: list[dict[str, Any]] = []
+        with self._database.reading() as session:
+            found = {s.slide.id: s for s in slides(session, [slide] if slide is not None else None, patient) if s.slide.id is not None}
+            for slide_id, run_id in latest_run_ids(session, "count", list(found)).items():
+                for frame in frames_of(session, slide_id):
+                    where = {"patient": found[slide_id].patient, "slide": found[slide_id].slide.barcode, "frame": frame.name}
+                    records += [
+                        where
+                        | {
+                            "cell_id": s.cell_id,
+                            "channel": s.channel,
+                            "number": s.number,
+                            "y_px": s.yx[0],
+                            "x_px": s.yx[1],
+                            "snr": s.snr,
+                            "amplitude": s.amplitude,
+                            "sigma_px": s.sigma_px,
+                            "counts": s.reason is None,
+                            "reason": s.reason,
+                        }
+                        for s in signals_of_frame(session, run_id, frame.id or 0)
+                    ]
+        return _table(records, _SIGNAL)
+
+
+def _cells(session: Session, patient: str | None, slide: str | None, class_: str | None) -> list[CellRow]:
+    from cacapp.db.cell_queries import cells
+
+    return cells(session, patient=patient, slide=slide, class_=class_)
+
+
+def _decisions(session: Session, rows: list[CellRow]) -> dict[tuple[int | None, int], dict[str, Any]]:
+    """(count run, cell) to what a person decided, as the report shows it."""
+    from cacapp.db.reviews import readings
+    from cacapp.steps.reviewed import standing, state_of, view_of
+
+    runs = sorted({row.run_id for row in rows if row.run_id is not None})
+    own = readings(session, runs)
+    decided: dict[tuple[int | None, int], dict[str, Any]] = {}
+    for run_id in own:
+        for cell_id, review in standing(session, run_id, view_of(own[run_id], None)).items():
+            state = state_of(review)
+            if state.decided:
+                decided[run_id, cell_id] = {
+                    "reviewed_class": state.label,
+                    "reviewed_is_cac": state.evaluable and state.is_cac,
+                    "reviewer": review.reviewer,
+                }
+    return decided
+
+
+_NUMBERS = (
+    *("cells", "evaluable", "needs_review", "cacs", "cacs_balanced_polyploid"),
+    *("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high"),
+)
+_COUNTED = dict.fromkeys(_NUMBERS[:5], "int64") | dict.fromkeys(_NUMBERS[5:], "float64")
+_PATIENT = {
+    **{"patient": "string", "slides": "int64", "frames": "int64"},
+    **_COUNTED,
+    **{"blood_volume_ul": "float64", "verdict": "string", "standing": "string"},
+    **{f"reviewed_{name}": kind for name, kind in _COUNTED.items()},
+    "reviewed_verdict": "string",
+}
+_SLIDE = {
+    **{"patient": "string", "slide": "string", "blood_volume_ul": "float64", "frames": "int64", "notes": "string"},
+    **{"segment_run_id": "int64", "count_run_id": "int64"},
+}
+_CELL = {
+    **{"patient": "string", "slide": "string", "frame": "string", "label": "int32", "y": "float64", "x": "float64", "area_px": "int32"},
+    **{"class": "string", "subtype": "string", "is_cac": "bool", "margin": "float64", "needs_review": "bool", "review_reason": "string"},
+    **{"evaluable": "bool", "exclusion_reason": "string", "duplicate_of": "int64", "run_id": "int64", "segment_run_id": "int64"},
+    **{"cell_id": "int64", "reviewed_class": "string", "reviewed_is_cac": "bool", "reviewer": "string"},
+}
+_COUNT = {
+    **{"patient": "string", "slide": "string", "frame": "string", "label": "int32", "cell_id": "int64"},
+    **{"channel": "string", "copies": "int16"},
+}
+_SIGNAL = {
+    **{"patient": "string", "slide": "string", "frame": "string", "cell_id": "int64", "channel": "string", "number": "int32"},
+    **{"y_px": "float64", "x_px": "float64", "snr": "float64", "amplitude": "float64", "sigma_px": "float64"},
+    **{"counts": "bool", "reason": "string"},
+}
+
+
+def _table(records: list[dict[str, Any]], columns: dict[str, str], extra: str = "string") -> pyarrow.Table:
+    """The records with these columns, and with those columns of type ``extra`` that only some records have (probes, classes)."""
+    import pyarrow
+
+    beyond = dict.fromkeys(name for record in records for name in record if name not in columns)
+    schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in {**columns, **dict.fromkeys(beyond, extra)}.items()])
+    return pyarrow.Table.from_pylist(records, schema=schema)
