@@ -132,8 +132,8 @@ class Record:
         return _table(records, _COUNT)
 
     def signals(self, *, patient: str | None = None, slide: str | None = None) -> pyarrow.Table:
-        """A row a dot in a nucleus: channel, place and ``sigma_px`` in px of the frame, SNR, amplitude in grey values; ``reason`` says why it does
-        not count."""
+        """A row a dot in a nucleus: channel, ``y_px`` and ``x_px`` in the frame, SNR, amplitude in grey values, ``sigma_px`` (its standard
+        deviation); ``reason`` says why it does not count."""
         from cacapp.db.cell_queries import signals_of_frame
         from cacapp.db.queries import latest_run_ids, slides
         from cacapp.db.slides import frames_of

@@ -17,9 +17,8 @@ with cacapp.open(sys.argv[1]) as record:
 
     cells = record.cells()  # a pyarrow.Table: cells.to_pandas() where pandas is installed
     for row in cells.filter(pc.field("is_cac")).to_pylist():
-        print(
-            f"  {row['slide']} {row['frame']} cell {row['label']}: red {row['red']}, green {row['green']}, {row['reviewed_class'] or 'not reviewed'}"
-        )
+        decided = row["reviewed_class"] or "not reviewed"
+        print(f"  {row['slide']} {row['frame']} cell {row['label']}: red {row['red']}, green {row['green']}, {decided}")
 
     # mean copies of each probe over the evaluable cells
     counts = record.counts().join(cells.select(["cell_id", "evaluable"]), "cell_id").filter(pc.field("evaluable"))
