@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -106,11 +107,13 @@ class Desk:
         self.portraits = Portraits(self.crops)
         self.totals: Totals = {}
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
+        self._ended: dict[int, datetime | None] = {}
         self._results: OrderedDict[object, Reviewed] = OrderedDict()
         self._lock = threading.Lock()
 
     def index(self, session: Session, run_id: int) -> RunIndex:
         """A finished count run's cells in order."""
+        self._finished(session, [run_id])
         with self._lock:
             if (known := self._indexes.get(run_id)) is not None:
                 self._indexes.move_to_end(run_id)
@@ -138,6 +141,18 @@ class Desk:
                 self._indexes.popitem(last=False)
         return made
 
+    def _finished(self, session: Session, run_ids: Sequence[int]) -> tuple[datetime | None, ...]:
+        """When runs ended. One that ended anew, since frames that had failed were tried again, is looked up anew."""
+        rows = session.execute(select(col(Run.id), col(Run.finished_at)).where(col(Run.id).in_(run_ids)))
+        ended = {run_id: at for run_id, at in rows if run_id is not None}
+        with self._lock:
+            for run_id, at in ended.items():
+                if self._ended.get(run_id, at) != at:
+                    self._indexes.pop(run_id, None)
+                    self.totals.pop(run_id, None)
+                self._ended[run_id] = at
+        return tuple(ended.get(run_id) for run_id in run_ids)
+
     def latest(self, session: Session, slide_id: int) -> RunIndex:
         """The slide's latest count. Raises NotFound where there is none."""
         run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
@@ -156,7 +171,8 @@ class Desk:
         """A patient's result before and after review; reckoned anew only where a review or a reading came to it."""
         own = readings(session, result.count_run_ids)
         views = tuple(view_of(own.get(run_id, []), viewer) for run_id in result.count_run_ids)
-        key = (result.patient_id, result.run_id, tuple(result.count_run_ids), views, last_review_id(session, result.count_run_ids))
+        ended = self._finished(session, result.count_run_ids)
+        key = (result.patient_id, result.run_id, tuple(result.count_run_ids), ended, views, last_review_id(session, result.count_run_ids))
         with self._lock:
             if (known := self._results.get(key)) is not None:
                 self._results.move_to_end(key)

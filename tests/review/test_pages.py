@@ -84,6 +84,16 @@ def test_the_gallery_brings_the_pictures_of_a_screen_in_a_few_requests(staffed: 
     assert browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells=1,..").status_code == 422
 
 
+def test_a_count_whose_failed_frames_were_tried_again_is_shown_as_it_is_now(staffed: Record, visit: Visit) -> None:
+    browser = visit("viewer")
+    assert browser.get(f"/slides/{staffed.slide_id}").text.count('<article class="card') == 2
+    normal = staffed.of_class("normal").cell_id
+    with staffed.db.session() as session:
+        session.execute(text("UPDATE cell_call SET class = 'cac', is_cac = true WHERE cell_id = :cell"), {"cell": normal})
+        session.execute(text("UPDATE run SET finished_at = '2031-01-01 00:00:00' WHERE id = :run"), {"run": staffed.run_id})
+    assert browser.get(f"/slides/{staffed.slide_id}").text.count('<article class="card') == 3
+
+
 def test_a_picture_that_cannot_be_drawn_leaves_the_others_of_its_sheet(staffed: Record, visit: Visit) -> None:
     browser = visit("viewer")
     one, two = sorted(c.cell_id for c in staffed.flagged())
