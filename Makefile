@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed
 BENCH_DATA ?= ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test soak lint audit bench clean
+.PHONY: help setup demo test plugins soak lint audit bench clean
 
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
 	@echo "make demo    five simulated patients, from slides to reports"
 	@echo "make test    all tests"
+	@echo "make plugins installs the plugins of plugins/ (or PLUGINS='name ...'), runs their tests and the contract suite"
 	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
 	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
 	@echo "make audit   fails where a dependency has a known hole"
@@ -35,6 +36,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# those to try, all by default
+PLUGINS ?=
+
+plugins: $(STAMP)
+	@$(BIN)/python .ci/plugins.py $(PLUGINS)
 
 # kills, on each kind of database; a few seconds each
 SOAK_KILLS ?= 100

@@ -1,7 +1,8 @@
-"""``cacapp plugins list | show | check``."""
+"""``cacapp plugins list | show | new | check``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,6 +86,27 @@ def show(
             print_table(["parameter", ("default", "right"), "bounds", "what it is"], lines)
     if json:
         print_json(records)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the package: lower case with dashes, e.g. acme-nuclei.")],
+    kinds: Annotated[
+        list[str], typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="What it offers; may be repeated.")
+    ],
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Folder to write the package's folder in.")] = Path(),
+    no_plugin: o.NoPlugin = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Writes a package with a small working algorithm, its tests, README and licence: install it, and change it into yours."""
+    from cacapp.host import Host
+    from cacapp.steps.new_plugin import new_plugin
+
+    files = new_plugin(Host.discover(no_plugin or ()), name, kinds, into)
+    home = into / name
+    for path in files:
+        say(str(path), quiet)
+    say(f"next: pip install --editable '{home}[dev]'; pytest {home}; cacapp plugins check {name}", quiet)
 
 
 @app.command("check")

@@ -1,0 +1,1 @@
+"""cacapp-example: prompter, segmenter, filter, signal-detector for cacapp."""

@@ -1,0 +1,18 @@
+"""Signal detector ``example-signal-detector``: what every signal detector promises, and what this one adds."""
+
+from __future__ import annotations
+
+from cacapp.testing import SignalDetectorContract
+from cacapp.testing.scenes import dots
+
+from cacapp_example.signal_detector import ExampleSignalDetector
+
+
+class TestExampleSignalDetector(SignalDetectorContract):
+    algorithm = ExampleSignalDetector
+
+
+def test_a_dot_outside_nuclei_is_none() -> None:
+    scene = dots("a dot inside, a dot outside", (160, 200), [(80, 60)], [(80, 60), (80, 150)])
+    found = ExampleSignalDetector().detect(scene.image, scene.nuclei, scene.pixel_size_um)
+    assert [tuple(map(round, yx)) for yx in found.yx.tolist()] == [(80, 60)]
