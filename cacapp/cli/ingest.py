@@ -72,7 +72,7 @@ def ingest_record(report: IngestReport) -> dict[str, Any]:
 
 
 def slide_requests(
-    paths: Sequence[Path] | None,
+    paths: Sequence[str] | None,
     patient: str | None,
     slide: str | None,
     blood_volume_ul: str | None,
@@ -83,7 +83,7 @@ def slide_requests(
     notes: str | None,
 ) -> list[SlideRequest]:
     """The slides that PATH... with its options, or --manifest, ask for. Raises UsageError where neither or both are given."""
-    from cacapp.steps.manifest import SlideRequest, read_manifest, volume_ul
+    from cacapp.steps.manifest import SlideRequest, placed, read_manifest, volume_ul
 
     if manifest is not None:
         given = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul, "--notes": notes}
@@ -96,12 +96,8 @@ def slide_requests(
     if missing or not paths or not patient or not slide or not blood_volume_ul:
         hint = " ('--blood-volume-ul unknown' gives counts without a verdict)" if missing == ["--blood-volume-ul"] else ""
         raise UsageError(f"missing {', '.join(missing)}{hint}; or give --manifest slides.csv")
-    absent = next((p for p in paths if not p.exists()), None)
-    if absent is not None:
-        raise UsageError(f"there is no {absent}")
-    return [
-        SlideRequest(patient, slide, tuple(paths), volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)
-    ]
+    places = tuple(placed(p, Path()) for p in paths)
+    return [SlideRequest(patient, slide, places, volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)]
 
 
 def _with_defaults(request: SlideRequest, channels: str | None, pattern: str | None, projection: str) -> SlideRequest:

@@ -42,7 +42,10 @@ NoPlugin = Annotated[
 ]
 
 Slides = Annotated[list[str] | None, typer.Argument(metavar="[SLIDE]...", help="Barcodes; all slides by default.")]
-Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders of one slide's frames.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH...", help="Files or folders of one slide's frames, or addresses such as s3://bucket/slide1."),
+]
 PatientFilter = Annotated[str | None, typer.Option("--patient", help="Only this patient.")]
 SlideFilter = Annotated[str | None, typer.Option("--slide", help="Only this slide.")]
 

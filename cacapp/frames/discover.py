@@ -9,10 +9,12 @@ from pathlib import Path
 
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
+from cacapp.frames.copies import Held, held
 from cacapp.frames.digest import combined_sha256, sha256_of
-from cacapp.frames.file import scenes_of, stem
+from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
+from cacapp.frames.remote import as_uri
 from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import Found, search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
@@ -36,7 +38,7 @@ class _Plane:
     """A scene's channel under the name it was found."""
 
     scene: Scene
-    path: Path
+    file: Held
     found_as: str
     index: int
 
@@ -48,7 +50,7 @@ class _Unit:
     name: str
     folder: Path
     uri: str
-    path: Path
+    path: Path  # in the terms of search.Found
     members: tuple[ChannelFile, ...] = ()
 
 
@@ -81,7 +83,7 @@ def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
     order: dict[tuple[Path, str] | Path, None] = {}
     for item in found:
         match = None
-        if not item.empty:
+        if not item.empty and not item.error:
             match = rules.pattern.match(item.path, known) if rules.pattern else guess(item.path, known)
         if match is None:
             singles[item.path] = item
@@ -90,18 +92,22 @@ def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
             groups.setdefault((match.base, match.frame), []).append(match)
             order[match.base, match.frame] = None
     if rules.pattern and not groups:
-        yield BadFile(str(found[0].path), f"--pattern {rules.pattern.text}: no file fits it, {found[0].path.name} for one")
+        yield from (BadFile(as_uri(item.path), item.error) for item in found if item.error)
+        if not all(item.error for item in found):
+            yield BadFile(as_uri(found[0].path), f"--pattern {rules.pattern.text}: no file fits it, {found[0].path.name} for one")
         return
     for key in order:
         if isinstance(key, tuple):
             members = tuple(sorted(groups[key], key=lambda m: (m.channel, m.path)))
-            yield _Unit(key[1], key[0], members[0].template, members[0].path, members)
+            yield _Unit(key[1], key[0], as_uri(Path(members[0].template)), members[0].path, members)
+        elif singles[key].error:
+            yield BadFile(as_uri(key), singles[key].error)
         elif singles[key].empty:
-            yield BadFile(str(key), f"{key}: no images in this folder (read are .tif .tiff .png .jpg .jpeg and .zarr)")
+            yield BadFile(as_uri(key), f"{as_uri(key)}: no images in this folder (read are .tif .tiff .png .jpg .jpeg and .zarr)")
         elif rules.pattern is None:
-            yield _Unit(stem(key), key.parent, str(key), key)
+            yield _Unit(stem(key), key.parent, as_uri(key), key)
         elif singles[key].explicit:
-            yield BadFile(str(key), f"{key.name}: does not fit --pattern {rules.pattern.text}")
+            yield BadFile(as_uri(key), f"{key.name}: does not fit --pattern {rules.pattern.text}")
 
 
 def _named(units: Sequence[_Unit | BadFile]) -> Iterator[_Unit | BadFile]:
@@ -124,12 +130,20 @@ def _renamed(unit: _Unit, name: str) -> _Unit:
     return _Unit(name, unit.folder, unit.uri, unit.path, unit.members)
 
 
-def _planes(path: Path, scene: Scene) -> list[_Plane]:
+def _open(path: Path) -> tuple[Held, list[Scene]]:
+    """A found file where it can be read, and its scenes."""
+    if not path.is_absolute() and path.suffix.lower() not in (*SUFFIXES, ".zarr", ""):
+        raise unread(path.suffix.lower())  # before it is fetched
+    file = held(as_uri(path))
+    return file, scenes_of(file.path)
+
+
+def _planes(file: Held, scene: Scene) -> list[_Plane]:
     if scene.n_samples > 1:
         if len(scene.channels) > 1:
             raise CacappError("has several channels of several colours each; export the channels in grey")
-        return [_Plane(scene, path, scene.channels[0], -1)]
-    return [_Plane(scene, path, name, i) for i, name in enumerate(scene.channels)]
+        return [_Plane(scene, file, scene.channels[0], -1)]
+    return [_Plane(scene, file, name, i) for i, name in enumerate(scene.channels)]
 
 
 def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> FrameSource:
@@ -151,7 +165,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
         index = plane.index if plane.index >= 0 else single_dye_sample(plane.scene)
         exposures = plane.scene.exposures_ms
         exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
-        sources.append(ChannelSource(canonical, plane.found_as, str(plane.path), index, sha256_of(plane.path), exposure))
+        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256_of(plane.file.path), exposure))
     first = planes[indices[rules.required[0]]].scene
     sizes = {s for s in (square_pixel_um(scene) for scene in scenes) if s is not None}
     if len(sizes) > 1 and max(sizes) > 1.01 * min(sizes):
@@ -173,7 +187,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
     )
 
 
-def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _from_file(unit: _Unit, file: Held, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
     """A frame from each scene of one file."""
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
@@ -182,7 +196,7 @@ def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) 
         if sliced:
             scene = slices_as_channels(scene)
         try:
-            planes = _planes(path, scene)
+            planes = _planes(file, scene)
             if scene.n_samples > 1:
                 raise CacappError(
                     "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
@@ -194,10 +208,10 @@ def _from_file(unit: _Unit, scenes: Sequence[Scene], path: Path, rules: _Rules) 
                     "holds one channel and its name does not say which; name files {frame}_{channel}, "
                     "e.g. f01_DAPI.tif, or say --pattern '{frame}_{channel}.tif' and --channels"
                 )
-            yield _frame(name, str(path), planes, rules)
+            yield _frame(name, file.uri, planes, rules)
         except (CacappError, OSError) as error:
             other = "; if its planes are a z-stack, say --projection max|focus" if sliced else ""
-            yield BadFile(str(path), _one_line(label, error) + other)
+            yield BadFile(file.uri, _one_line(label, error) + other)
 
 
 def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
@@ -206,19 +220,19 @@ def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]
     broken: list[BadFile] = []
     for member in unit.members:
         try:
-            scenes = scenes_of(member.path)
+            file, scenes = _open(member.path)
             whole = len(scenes) > 1 or len(scenes[0].channels) > 1
             if whole and rules.pattern is None:
                 # Its own name, not the part before what looked like a channel.
-                yield from _from_file(_renamed(unit, stem(member.path)), scenes, member.path, rules)
+                yield from _from_file(_renamed(unit, stem(member.path)), file, scenes, member.path, rules)
                 continue
             if whole:
                 count = max(len(scenes), len(scenes[0].channels))
                 raise CacappError(
                     f"holds {count} channels or scenes where --pattern {rules.pattern and rules.pattern.text} says one; leave --pattern out"
                 )
-            plane = _planes(member.path, scenes[0])[0]
-            planes.append(_Plane(plane.scene, plane.path, member.channel, plane.index))
+            plane = _planes(file, scenes[0])[0]
+            planes.append(_Plane(plane.scene, file, member.channel, plane.index))
         except (CacappError, OSError) as error:
             broken.append(BadFile(unit.uri, _one_line(member.path.name, error)))
     if broken:
@@ -227,7 +241,7 @@ def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]
         try:
             yield _frame(unit.name, unit.uri, planes, rules)
         except (CacappError, OSError) as error:
-            yield BadFile(unit.uri, _one_line(Path(unit.uri).name if len(planes) > 1 else planes[0].path.name, error))
+            yield BadFile(unit.uri, _one_line(Path(unit.uri if len(planes) > 1 else planes[0].file.uri).name, error))
 
 
 def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
@@ -235,11 +249,11 @@ def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
         yield from _from_members(unit, rules)
         return
     try:
-        scenes = scenes_of(unit.path)
+        file, scenes = _open(unit.path)
     except CacappError as error:
         yield BadFile(unit.uri, _one_line(unit.path.name, error))
         return
-    yield from _from_file(unit, scenes, unit.path, rules)
+    yield from _from_file(unit, file, scenes, unit.path, rules)
 
 
 def _frames(units: Sequence[_Unit | BadFile], rules: _Rules) -> Iterator[FrameSource | BadFile]:
@@ -263,7 +277,7 @@ def discover(
     projection: str = "none",
     aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
 ) -> Iterator[FrameSource | BadFile]:
-    """Frames in files and folders, one after the other as they are read.
+    """Frames in files and folders, one after the other as they are read; text with ``://`` is an address of a store (``remote``).
 
     Folders are searched in sorted order; hidden files, label images (``*_labels.tif``) and files that are no images are left out there.
     A file that is named is read or refused. Files of one channel each are put together by their names.
@@ -277,10 +291,11 @@ def discover(
         aliases: canonical name -> names it is known by.
 
     Yields:
-        A FrameSource with absolute paths for each frame, or a BadFile for what gives none.
+        A FrameSource with absolute paths or addresses for each frame, or a BadFile for what gives none.
 
     Raises:
-        UsageError: the pattern, the projection or a channel's canonical name is wrong, or there are no paths; at once, not on iteration.
+        UsageError: the pattern, the projection, a channel's canonical name or an address is wrong, or there are no paths; at once, not on
+            iteration.
     """
     check_projection(projection)
     if not paths:

@@ -55,6 +55,11 @@ def scenes_of(path: Path) -> list[Scene]:
         raise CacappError("may not be read: permission denied") from None
     except Exception as error:  # damaged files raise anything, from struct.error to a library's assertion
         raise CacappError(f"cannot be read ({first_line(error)}); export it again") from error
-    raise CacappError(
+    raise unread(suffix)
+
+
+def unread(suffix: str) -> CacappError:
+    """The error to raise for a file of another kind."""
+    return CacappError(
         f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF (read are {', '.join(SUFFIXES)} and .zarr)"
     )

@@ -7,20 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.errors import CacappError, UsageError
+from cacapp.frames.copies import Held, held
 from cacapp.frames.digest import sha256_of
 from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum
+from cacapp.frames.remote import is_remote
 from cacapp.frames.scene import Scene, read_plane, slices_as_channels
 from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
 
 
 class PlaneReader:
-    """Reads a frame's channels by position; opens each file once, keeps no pixels, and may be pickled (files are then opened anew)."""
+    """Reads a frame's channels by position; opens each file once, keeps no pixels, and may be pickled (files are then opened anew).
+
+    Copies of remote files stay on the disk as long as this is in use.
+    """
 
     def __init__(self, source: FrameSource) -> None:
         self.source = source
         self._scenes: dict[str, Scene] = {}
+        self._files: dict[str, Held] = {}
         self._focus_z: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,7 +49,8 @@ class PlaneReader:
 
     def _scene(self, channel: ChannelSource) -> Scene:
         if channel.uri not in self._scenes:
-            scenes = [s for s in scenes_of(Path(channel.uri)) if s.key == self.source.scene or not self.source.scene]
+            file = self._files[channel.uri] = held(channel.uri, channel.sha256)
+            scenes = [s for s in scenes_of(file.path) if s.key == self.source.scene or not self.source.scene]
             if not scenes:
                 raise CacappError(f"has no scene {self.source.scene}; ingest it again")
             # Only slices taken as channels are kept without a projection.
@@ -64,9 +71,17 @@ class PlaneReader:
 
 
 def check_unchanged(source: FrameSource) -> None:
-    """Raises CacappError where a file of the frame is missing, or its SHA-256 is not that of ingest."""
+    """Raises CacappError where a file of the frame is missing, or its SHA-256 is not that of ingest; remote ones are fetched."""
     again = "put the original back, or ingest the changed frame as a new slide"
     for uri, sha256 in dict.fromkeys((c.uri, c.sha256) for c in source.channels):
+        if is_remote(uri):
+            try:
+                held(uri, sha256)
+            except UsageError:
+                raise
+            except CacappError as error:
+                raise CacappError(f"frame {source.name}: {uri} {error}") from error
+            continue
         if not Path(uri).exists():
             raise CacappError(f"frame {source.name}: {uri} is missing; put it back where it was at ingest")
         try:

@@ -1,4 +1,4 @@
-"""Which files the given paths stand for."""
+"""Which files the given paths and addresses stand for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cacapp.errors import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
+from cacapp.frames.remote import as_path, check_address, images_below, is_image, is_remote
 from cacapp.frames.zarr_folder import is_zarr
 
 # What `cacapp export --format tiff` writes beside frames.
@@ -16,11 +18,15 @@ _LABEL_IMAGES = ("_labels.tif", "_labels.tiff")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file or OME-Zarr folder, or a folder that has none (``empty``)."""
+    """A file or OME-Zarr folder, or a folder that has none (``empty``) or cannot be listed (``error``).
+
+    ``path`` is absolute; of an address, what ``remote.as_path`` gives.
+    """
 
     path: Path
     explicit: bool
     empty: bool = False
+    error: str = ""
 
 
 def _images(folder: Path) -> Iterator[Path]:
@@ -37,10 +43,35 @@ def _images(folder: Path) -> Iterator[Path]:
                 yield here / name
 
 
+def _remote(uri: str) -> Iterator[Found]:
+    """What an address stands for: one that ends as an image or OME-Zarr does is taken at its word, any other is a folder."""
+    uri = check_address(uri)
+    if is_image(uri) or uri.lower().endswith(".zarr"):
+        yield Found(as_path(uri), explicit=True)
+        return
+    try:
+        images = [check_address(image) for image in images_below(uri) if not image.lower().endswith(_LABEL_IMAGES)]
+    except UsageError:
+        raise
+    except CacappError as error:
+        yield Found(as_path(uri), explicit=True, error=f"{uri}: {error}")
+        return
+    yield from (Found(as_path(image), explicit=image == uri) for image in images)
+    if not images:
+        yield Found(as_path(uri), explicit=True, empty=True)
+
+
 def search(paths: Sequence[Path | str]) -> list[Found]:
-    """Files in the order of ``paths``, each once, by absolute path; a named file stays explicit even if a folder search finds it too."""
+    """Files in the order of ``paths``, each once, by absolute path; a named file stays explicit even if a folder search finds it too.
+
+    Raises UsageError for an address that is not read, or whose driver is not installed.
+    """
     found: dict[Path, Found] = {}
     for given in paths:
+        if isinstance(given, str) and is_remote(given):
+            for item in _remote(given):
+                found[item.path] = item if item.explicit else found.get(item.path, item)
+            continue
         path = Path(os.path.abspath(given))  # noqa: PTH100 resolve() would follow links and change the name the user gave
         if path.is_dir() and not is_zarr(path):
             images = list(_images(path))

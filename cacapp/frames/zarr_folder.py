@@ -17,6 +17,7 @@ from cacapp.frames.scene import Scene, check_plane_size, length_um, pixel_size_x
 from cacapp.frames.unpacked import check_unpacked
 from cacapp.types import Array
 
+MARKERS = (".zgroup", ".zarray", "zarr.json")
 _LEVEL = "0"
 _COMPRESSORS = ("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma")
 _FILTERS = ("delta", "shuffle")
@@ -27,7 +28,7 @@ _MAX_CHUNK_BYTES = 1 << 29
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr store, by its name or its marker files."""
-    return path.is_dir() and (path.suffix == ".zarr" or any((path / m).is_file() for m in (".zgroup", ".zarray", "zarr.json")))
+    return path.is_dir() and (path.suffix == ".zarr" or any((path / m).is_file() for m in MARKERS))
 
 
 def _json(path: Path) -> dict[str, Any]:

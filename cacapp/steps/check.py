@@ -14,7 +14,8 @@ from sqlmodel import Session
 from cacapp.db import checks
 from cacapp.db.checks import Problem
 from cacapp.db.session import Database
-from cacapp.frames import sha256_of
+from cacapp.errors import CacappError
+from cacapp.frames import digest_now
 from cacapp.steps.progress import Progress, Silent
 
 Files = Literal["all", "sample", "none"]
@@ -87,11 +88,13 @@ def _chosen(images: Sequence[tuple[str, str]], files: Files) -> Sequence[tuple[s
 
 def _file(kind: str, path: str, sha256: str) -> Iterator[Problem]:
     try:
-        found = sha256_of(path)
+        found = digest_now(path)
     except FileNotFoundError:
         yield Problem("files", f"{kind} file {path} is missing")
     except OSError as error:
         yield Problem("files", f"{kind} file {path} cannot be read: {error.strerror or error}")
+    except CacappError as error:  # of a store
+        yield Problem("files", f"{kind} file {path} {error}")
     else:
         if found != sha256:
             yield Problem("files", f"{kind} file {path} has changed (SHA-256 {found[:12]}, was {sha256[:12]})")

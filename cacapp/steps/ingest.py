@@ -81,9 +81,8 @@ def ingest(
 
 def _search(request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
-    paths = [str(p.absolute()) for p in request.paths]
     return discover(
-        paths,
+        request.paths,
         pattern=request.pattern,
         channels=mapping,
         required=required,
@@ -106,7 +105,7 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         else:
             found.append(item)
             progress.advance(f"{request.slide} {item.name}")
-    places = ", ".join(str(p) for p in request.paths)
+    places = ", ".join(request.paths)
     if not found:
         why = f"none of {len(refused)} files could be used" if refused else "no image files there"
         raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: {why}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.errors import UsageError
+from cacapp.frames import check_address, is_remote
 
 REQUIRED = ("patient", "slide", "path", "blood_volume_ul")
 OPTIONAL = ("notes", "pattern", "channels", "projection")
@@ -20,14 +21,14 @@ class SlideRequest:
 
     Attributes:
         patient, slide: pseudonym and barcode.
-        paths: files or folders of its frames.
+        paths: files or folders of its frames, absolute paths or addresses (``s3://bucket/slide``).
         blood_volume_ul: what the slide stands for in µL, None where unknown.
         pattern, channels, projection: how to read the files, as ``cacapp.frames.discover`` takes them.
     """
 
     patient: str
     slide: str
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
     blood_volume_ul: float | None
     notes: str | None = None
     pattern: str | None = None
@@ -46,6 +47,19 @@ def volume_ul(text: str, where: str) -> float | None:
     if not 0 < value < 1e9:
         raise UsageError(f"{where}: blood_volume_ul must be above 0 µL, got {text.strip()}")
     return value
+
+
+def placed(place: str, folder: Path) -> str:
+    """The absolute path of a path that starts at ``folder``, or an address in its plain form.
+
+    Raises UsageError where there is no such file or folder, or for an address that is not read.
+    """
+    if is_remote(place):
+        return check_address(place)
+    target = folder / place
+    if not target.exists():
+        raise UsageError(f"there is no {target}")
+    return str(target.absolute())
 
 
 def read_manifest(path: Path) -> list[SlideRequest]:
@@ -99,9 +113,10 @@ def _request(path: Path, line: int, row: dict[str, str | None]) -> SlideRequest:
     for key in ("patient", "slide", "path"):
         if not values[key]:
             raise UsageError(f"{where}: {key} is empty")
-    target = path.parent / values["path"]
-    if not target.exists():
-        raise UsageError(f"{where}: there is no {target}")
+    try:
+        target = placed(values["path"], path.parent)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
     return SlideRequest(
         values["patient"],
         values["slide"],

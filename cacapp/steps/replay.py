@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from cacapp.db.tables import Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError, UsageError
 from cacapp.fish.assay import parse_assay
-from cacapp.frames import sha256_of
+from cacapp.frames import held, is_remote, sha256_of
 from cacapp.host import Host
 from cacapp.steps.capsule import WeightsSource, read_capsule
 from cacapp.steps.chain import AlgorithmRecord, Chain, EnvironmentRecord, FrameRecord, RunRecord, read_chain
@@ -197,7 +197,11 @@ def _there(wanted: Mapping[str, str], progress: Progress) -> dict[str, str]:
     found = {}
     for sha256, uri in wanted.items():
         progress.advance(uri)
-        if _digest(Path(uri)) == sha256:
+        if is_remote(uri):
+            with suppress(CacappError):
+                held(uri, sha256)
+                found[sha256] = uri
+        elif _digest(Path(uri)) == sha256:
             found[sha256] = uri
     return found
 

@@ -55,7 +55,7 @@ class Work:
     def settings(self) -> dict[str, Any]:
         """All of it, as JSON has it; paths are absolute."""
         kept: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "command"}
-        kept["slides"] = [_plain(s) | {"paths": [str(p.absolute()) for p in s.paths]} for s in self.slides]
+        kept["slides"] = [_plain(s) | {"paths": list(s.paths)} for s in self.slides]
         kept["out"] = None if self.out is None else str(self.out.absolute())
         for name in ("segment", "pseudo_label"):
             plan = getattr(self, name)
@@ -73,7 +73,7 @@ class Work:
         """
         kept = dict(settings)
         try:
-            slides = tuple(SlideRequest(**(s | {"paths": tuple(map(Path, s["paths"]))})) for s in kept.pop("slides"))
+            slides = tuple(SlideRequest(**(s | {"paths": tuple(s["paths"])})) for s in kept.pop("slides"))
             counting = kept.pop("count")
             plan = None if counting is None else CountPlan(**(counting | {"assay": parse_assay(counting["assay"], "of the request")}))
             segmenting, judging, out = kept.pop("segment"), kept.pop("pseudo_label"), kept.pop("out")

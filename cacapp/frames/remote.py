@@ -1,0 +1,224 @@
+"""Frames in an object store or on a web server: which addresses are read, what lies under one, and its bytes, through fsspec."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from cacapp.errors import CacappError, UsageError
+from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
+from cacapp.frames.scene import first_line
+from cacapp.frames.silence import silence
+from cacapp.frames.zarr_folder import MARKERS
+
+# fsspec's other protocols open archives, run remote shells or read from memory: none is a place where frames lie. fsspec itself has to
+# be the old one that aicsimageio takes, and a driver of its time with it.
+DRIVERS: Mapping[str, str] = {
+    **dict.fromkeys(("s3", "s3a"), "'s3fs<2023.9'"),
+    **dict.fromkeys(("gs", "gcs"), "'gcsfs<2023.9'"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "'adlfs<2023.9'"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "ftp": "fsspec",
+    "sftp": "paramiko",
+}
+"""Protocols that are read, and what to install for each."""
+
+CONNECT_S = 30.0
+SILENCE_S = 60.0
+"""A web server that says nothing for this long has failed; one that is merely slow has not."""
+
+_WEB = ("http", "https")
+_NAMES_A_USER = ("ftp", "sftp", "az", "abfs", "abfss")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]*)://(.*)", re.DOTALL)
+_MAX_DEPTH = 32
+_IMAGES = (*SUFFIXES, *VENDOR_SUFFIXES)
+
+
+def is_remote(place: str) -> bool:
+    """Whether text is an address (``s3://bucket/slide``) and not a path."""
+    return _ADDRESS.match(place) is not None
+
+
+def check_address(uri: str) -> str:
+    """The address in its plain form: no slash at its end, and for web servers percent signs only where they are needed.
+
+    Raises:
+        UsageError: a protocol that is not read, or an address with a password, a signature or steps out of its folder. The line shows
+            no secret.
+    """
+    match = _ADDRESS.match(uri)
+    if match is None:
+        raise UsageError(f"{uri}: no address; it needs ://")
+    scheme, rest = match[1].lower(), match[2]
+    if scheme == "file":
+        raise UsageError(f"{uri}: write the path itself, without file://")
+    if scheme not in DRIVERS:
+        raise UsageError(f"{scheme}:// is not read; read are {', '.join(f'{s}://' for s in DRIVERS)} and paths")
+    place, _, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if ":" in user or (at and scheme not in _NAMES_A_USER) or not re.fullmatch(r"[^:\s]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?", host):
+        raise UsageError(
+            f"{scheme}://...: an address with a password or without a host; the record would keep the password: leave it out, "
+            "and give it where the driver looks for it (environment, ~/.aws, ~/.netrc, ~/.config/fsspec)"
+        )
+    if "?" in rest or "#" in rest:
+        raise UsageError(
+            f"{scheme}://{rest.split('?')[0].split('#')[0]}: a ? or # in the address; a signed link holds a secret that the record would "
+            "keep: name the file plainly, and give the credentials where the driver looks for them"
+        )
+    parts = [unquote(p) if scheme in _WEB else p for p in path.rstrip("/").split("/")] if path.rstrip("/") else []
+    if any(p in ("", ".", "..") or any(c in "/\\" or ord(c) < 32 for c in p) for p in parts):
+        raise UsageError(
+            f"{f'{scheme}://{place}/{path}'!r}: no part of an address may be empty, . or .., nor hold \\ or control characters"
+        )
+    return as_uri(Path(f"{scheme}:", place, *parts))
+
+
+def as_path(uri: str) -> Path:
+    """An address that ``check_address`` gave, in pathlib's terms, for what names and folders say. ``as_uri`` undoes it."""
+    scheme, _, rest = uri.partition("://")
+    return Path(f"{scheme}:", unquote(rest) if scheme in _WEB else rest)
+
+
+def as_uri(path: Path) -> str:
+    """The address that ``as_path`` made a path of; of an absolute path, its text."""
+    if path.is_absolute():
+        return str(path)
+    scheme, *parts = path.parts
+    if scheme[:-1] in _WEB:
+        parts = [parts[0], *(quote(p, safe="!$&'()*+,;=:@{}") for p in parts[1:])]
+    return f"{scheme}//{'/'.join(parts)}"
+
+
+def images_below(uri: str) -> list[str]:
+    """Addresses of the images and OME-Zarr folders below an address, in sorted order; hidden ones are left out.
+
+    Raises:
+        UsageError: the protocol's driver is not installed.
+        CacappError: the folder or one below it cannot be listed; the line follows the address.
+    """
+    with _access():
+        store, root = _store(uri)
+        store.invalidate_cache()
+        return [uri + name for name in _images(store, root.rstrip("/"), "", 0)]
+
+
+def is_image(uri: str) -> bool:
+    """Whether an address names an image file by its suffix; others are folders."""
+    return uri.lower().endswith(_IMAGES)
+
+
+def fetch(uri: str, target: Path) -> None:
+    """Copies a file, or an OME-Zarr folder, to a path where nothing is yet.
+
+    Raises:
+        UsageError: the protocol's driver is not installed.
+        CacappError: it is not there or cannot be read; the line follows the address.
+        OSError: the copy cannot be written.
+    """
+    with _access():
+        store, root = _store(uri)
+        if is_image(uri):
+            store.get_file(root, str(target))
+            return
+        root, empty = root.rstrip("/"), True
+        for name in _files(store, root, "", 0):
+            file = target / name.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            store.get_file(root + name, str(file))
+            empty = False
+        if empty:
+            raise FileNotFoundError
+
+
+def _store(uri: str) -> tuple[Any, str]:
+    """fsspec's file system for a checked address, and its name for it."""
+    import fsspec
+
+    scheme = uri.partition("://")[0]
+    options: dict[str, Any] = {}
+    if scheme in _WEB:
+        try:
+            import aiohttp
+        except ImportError as error:
+            raise _no_driver(scheme) from error
+        # the driver's own limit is five minutes a file, however steadily it comes
+        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)}
+    try:
+        store, root = fsspec.core.url_to_fs(uri, **options)
+    except ImportError as error:
+        raise _no_driver(scheme) from error
+    return store, str(root)
+
+
+def _no_driver(scheme: str) -> UsageError:
+    return UsageError(f"{scheme}:// needs a driver that is not installed: pip install {DRIVERS[scheme]}")
+
+
+def _entries(store: Any, folder: str) -> Iterator[tuple[str, bool]]:
+    """(name, whether a folder) of what lies in a folder, sorted; a web page's links elsewhere are none of it."""
+    found: dict[str, bool] = {}
+    for entry in store.ls(folder, detail=True):
+        path = str(entry["name"])
+        name = path.rstrip("/").removeprefix(folder + "/").removeprefix("./")
+        inside = path.startswith(folder + "/") and name and not re.search(r"[/\\?#\x00-\x1f]", unquote(name)) and name not in (".", "..")
+        if inside:
+            found[name] = entry["type"] == "directory"
+    yield from sorted(found.items())
+
+
+def _images(store: Any, root: str, below: str, depth: int) -> Iterator[str]:
+    entries = dict(_entries(store, root + below))
+    if any(marker in entries for marker in MARKERS):
+        yield below
+        return
+    for name, folder in entries.items():
+        if name.startswith("."):
+            continue
+        if folder and name.endswith(".zarr"):
+            yield f"{below}/{name}"
+        elif folder and depth < _MAX_DEPTH:
+            yield from _images(store, root, f"{below}/{name}", depth + 1)
+        elif not folder and name.lower().endswith(_IMAGES):
+            yield f"{below}/{name}"
+
+
+def _files(store: Any, root: str, below: str, depth: int) -> Iterator[str]:
+    for name, folder in _entries(store, root + below):
+        if folder and depth < _MAX_DEPTH:
+            yield from _files(store, root, f"{below}/{name}", depth + 1)
+        elif not folder:
+            yield f"{below}/{name}"
+
+
+@contextmanager
+def _access() -> Iterator[None]:
+    """Says what a driver's error means, in one line that follows the address."""
+    try:
+        with silence():
+            yield
+    except CacappError:
+        raise
+    except FileNotFoundError:
+        raise CacappError("is missing in the store; put it back where it was") from None
+    except PermissionError:
+        raise CacappError("may not be read with these credentials; give others where the driver looks for them") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            raise  # the disk here, not the store
+        _forget()
+        raise CacappError(f"cannot be fetched ({first_line(error)}); is the store up, and are the credentials right?") from error
+
+
+def _forget() -> None:
+    """Lets go of connections that may be dead; the next access makes new ones."""
+    import fsspec
+
+    for protocol in DRIVERS:
+        if protocol in fsspec.registry:
+            fsspec.get_filesystem_class(protocol).clear_instance_cache()
