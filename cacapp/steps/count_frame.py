@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 
 import cv2
@@ -20,12 +21,12 @@ from cacapp.arrays.dot_pair import fit_pairs
 from cacapp.arrays.shared_zone import shared_zones
 from cacapp.arrays.unclaimed import unclaimed
 from cacapp.fish.assay import Assay
-from cacapp.fish.calls import CellCall, call_cells
-from cacapp.fish.evaluability import OF_CHANNELS, judge_nuclei
+from cacapp.fish.calls import CellCall, call_cells, is_cac
+from cacapp.fish.evaluability import AGGREGATE, OF_CHANNELS, judge_nuclei
 from cacapp.fish.qc import FAILED_QC
 from cacapp.fish.spots import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.frames import open_frame
-from cacapp.steps.doubt import may_be_part, may_be_two
+from cacapp.steps.doubt import may_be_part, may_be_two, of_one_piece, usual_seam
 from cacapp.steps.frame_quality import FrameQuality, failures, measure_frame, with_signals
 from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
 
@@ -96,9 +97,14 @@ def count_pixels(
     spots = judge_spots(candidates, task.nuclei, pixel, assay, zoning.result(), pairs)
     n = len(task.nuclei)
     counts = count_signals(spots, n, assay)
-    gates = judge_nuclei(
-        task.shapes, task.focus, assay, shared=shared_nuclei(spots, n), saturated=measuring.result().saturated, counts=counts
-    )
+    saturated, shared = measuring.result().saturated, shared_nuclei(spots, n)
+    judge = partial(judge_nuclei, task.shapes, task.focus, assay, shared=shared, saturated=saturated, counts=counts)
+    gates = judge()
+    single = np.array([gate is None for gate in gates], bool) & ~is_cac(counts, assay)
+    usual = usual_seam(dapi, grey.background, task.nuclei, single)
+    heaps = np.array([gate == AGGREGATE for gate in gates], bool)
+    if heaps.any():
+        gates = judge(one_piece=of_one_piece(dapi, grey.background, task.nuclei, heaps, usual))
     exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
     sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
     quality = with_signals(measuring.result(), spots, counts, sound, assay)
@@ -107,7 +113,7 @@ def count_pixels(
     lose, gain = flip_costs(spots, n, assay)
     evaluable = np.array([reason is None for reason in exclusions], bool)
     fewest, most = count_range(spots, n, assay)
-    two = may_be_two(dapi, grey.background, task.nuclei, spots, counts, evaluable, assay)
+    two = may_be_two(dapi, grey.background, task.nuclei, spots, counts, evaluable, assay, usual)
     calls = call_cells(
         counts,
         evaluable,

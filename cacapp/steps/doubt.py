@@ -16,10 +16,35 @@ from cacapp.types import Array, Instance
 
 MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
-USUAL = 95  # percentile of the strongest seam of single nuclei: a stronger one is unusual
+USUAL = 95  # percentile of the strongest seams of single nuclei: a stronger one is unusual
 PAIR = 0.8  # of the median area: two nuclei in one outline with a neck are seldom smaller
 PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
+
+
+def usual_seam(dapi: Array, background: float, nuclei: Sequence[Instance], single: Array) -> float:
+    """How strong a seam single nuclei of the frame have at most, but for a few; infinite where they are too few to tell.
+
+    Args:
+        dapi: (Y, X). background: its grey value without a nucleus.
+        single: (N,) bool, nuclei that are taken for single ones.
+    """
+    ordinary = np.flatnonzero(single)
+    ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
+    if len(ordinary) < MIN_SINGLE:
+        return float("inf")
+    return max(LEAST, float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL)))
+
+
+def of_one_piece(dapi: Array, background: float, nuclei: Sequence[Instance], which: Array, usual: float) -> Array:
+    """(N,) bool: of those looked at (``which``), the outline has no neck and no deep bend, and no seam is stronger than usual."""
+    result = np.zeros(len(nuclei), bool)
+    if np.isfinite(usual):
+        for i in np.flatnonzero(which).tolist():
+            neck = necks(nuclei[i])
+            bent = len(neck.across.angle) or len(neck.onward.angle)
+            result[i] = not bent and seams(dapi, nuclei[i], background).strongest() <= usual
+    return result
 
 
 def may_be_two(
@@ -30,6 +55,7 @@ def may_be_two(
     counts: Array,
     evaluable: Array,
     assay: Assay,
+    usual: float,
 ) -> Array:
     """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
 
@@ -39,25 +65,20 @@ def may_be_two(
     Args:
         dapi: (Y, X). background: its grey value without a nucleus.
         nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
+        usual: as ``usual_seam`` gives it.
     """
-    cac = is_cac(counts, assay)
-    doubt = evaluable & cac & more_than_tetraploid(counts, assay)
-    for i in np.flatnonzero(evaluable & cac & ~doubt & ~_smaller(PAIR, nuclei, evaluable)).tolist():
+    would_be = evaluable & is_cac(counts, assay)
+    doubt = would_be & more_than_tetraploid(counts, assay)
+    for i in np.flatnonzero(would_be & ~doubt & ~_smaller(PAIR, nuclei, evaluable)).tolist():
         neck = necks(nuclei[i])
         across, onward = (_counts_by_side(lines, spots, i, assay) for lines in (neck.across, neck.onward))
         doubt[i] = parts_into_calm_nuclei(across, assay).any() or parts_into_two(onward, assay).any()
-    would_be, ordinary = np.flatnonzero(evaluable & cac), np.flatnonzero(evaluable & ~cac)
-    ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
-    if len(ordinary) < MIN_SINGLE or not len(would_be):
-        return doubt
-    usual = float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL))
-    usual = max(usual, LEAST)
-    for i in would_be.tolist():
+    for i in np.flatnonzero(would_be & ~doubt).tolist():
         found = seams(dapi, nuclei[i], background)
         strong = found.strength > usual
         if strong.any():
             unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
-            doubt[i] |= parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
+            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
     return doubt
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from cacapp.arrays.background import levels
 from cacapp.fish.assay import load_assay
 from cacapp.fish.spots import count_signals, judge_spots
-from cacapp.steps.doubt import may_be_part, may_be_two
+from cacapp.steps.doubt import may_be_part, may_be_two, of_one_piece, usual_seam
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -36,7 +36,9 @@ def scene(last: np.ndarray, mask: np.ndarray, copies: int, usual_px: int = 30):
     spots = judge_spots({c: Signals(yx, tall / 10, tall, wide) for c, yx in shifted.items()}, nuclei, 0.12, KATZ)
     counts = count_signals(spots, 31, KATZ)
     assert counts[30].tolist() == [copies] * 4
-    return may_be_two(dapi, levels(dapi).background, nuclei, spots, counts, np.ones(31, bool), KATZ)
+    background = levels(dapi).background
+    usual = usual_seam(dapi, background, nuclei, np.arange(31) < 30)
+    return may_be_two(dapi, background, nuclei, spots, counts, np.ones(31, bool), KATZ, usual)
 
 
 def test_two_normal_nuclei_that_overlap_are_doubted() -> None:
@@ -64,3 +66,16 @@ def test_a_small_nucleus_with_a_neck_is_hardly_two() -> None:
     pair = disk(33, 27) | disk(87, 27) | ((abs(ROWS - 60) < 18) & (abs(COLS - 60) < 22))
     assert np.flatnonzero(scene(5000.0 * pair, pair, 4)).tolist() == [30]
     assert not scene(5000.0 * pair, pair, 4, usual_px=50).any()
+
+
+def test_an_ellipse_is_of_one_piece_and_touching_disks_or_two_lights_are_not() -> None:
+    ellipse = ((ROWS - 60) / 25) ** 2 + ((COLS - 60) / 50) ** 2 <= 1
+    disks = disk(33, 27) | disk(87, 27)
+    masks = [ellipse, disks, ellipse]
+    lights = [5000.0 * ellipse, 5000.0 * disks, 5000.0 * ellipse * np.where(COLS < 60, 1, 1.6)]
+    dapi = np.concatenate([np.random.default_rng(2).poisson(cv2.GaussianBlur(v, (0, 0), 1) + 300) for v in lights], axis=1)
+    nuclei = [Instance((SIDE * i, 0, SIDE, SIDE), np.asarray(m)) for i, m in enumerate(masks)]
+    every = np.ones(3, bool)
+    assert of_one_piece(dapi, 300, nuclei, every, 0.3).tolist() == [True, False, False]
+    assert not of_one_piece(dapi, 300, nuclei, ~every, 0.3).any(), "only those looked at"
+    assert not of_one_piece(dapi, 300, nuclei, every, float("inf")).any(), "nothing to compare with"
