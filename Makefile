@@ -7,7 +7,9 @@ STAMP := $(VENV)/.installed
 BENCH_DATA ?= ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test plugins soak lint audit bench clean
+SITE := .docs
+
+.PHONY: help setup demo docs test plugins soak lint audit bench clean
 
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
@@ -15,6 +17,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make plugins installs the plugins of plugins/ (or PLUGINS='name ...'), runs their tests and the contract suite"
 	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
+	@echo "make docs    the documentation site in $(SITE)/index.html; a warning is an error"
 	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
 	@echo "make audit   fails where a dependency has a known hole"
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
@@ -33,6 +36,10 @@ $(STAMP): pyproject.toml Makefile
 
 demo: $(STAMP)
 	@$(BIN)/cacapp demo
+
+docs: $(STAMP)
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs $(SITE)
+	@echo "Done: $(SITE)/index.html"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -76,4 +83,4 @@ bench: $(STAMP) $(YARDSTICK)/bin/python
 	@$(BIN)/python benchmarks/main_job.py $(BENCH_DATA) --yardstick-python $(YARDSTICK)/bin/python
 
 clean:
-	rm -rf $(VENV) $(YARDSTICK) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo
+	rm -rf $(VENV) $(YARDSTICK) $(SITE) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo

@@ -15,11 +15,11 @@ from cacapp.cli.tables import print_table
 
 def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
-    frames: Annotated[int, typer.Option("--frames", min=1)] = 2,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the slide.")] = 2,
     nuclei: Annotated[int, typer.Option("--nuclei", min=0, help="Nuclei per frame.")] = 60,
-    height_px: Annotated[int, typer.Option("--height", min=128, max=16384, metavar="PX")] = 1024,
-    width_px: Annotated[int, typer.Option("--width", min=128, max=16384, metavar="PX")] = 1024,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    height_px: Annotated[int, typer.Option("--height", min=128, max=16384, metavar="PX", help="Height of a frame, px.")] = 1024,
+    width_px: Annotated[int, typer.Option("--width", min=128, max=16384, metavar="PX", help="Width of a frame, px.")] = 1024,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same slide.")] = 0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the slide model.")] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="List the slide model's parameters and leave.")] = False,
     json: o.Json = False,

@@ -34,7 +34,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="File to write (html: fo
 
 def report(
     patient: Annotated[list[str] | None, typer.Option("--patient", help="Patient; may be repeated. All by default.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|json|csv|html")] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="table|json|csv|html", help="What is printed or written.")] = "table",
     out: Out = None,
     db: o.Db = None,
     json: o.Json = False,
@@ -68,7 +68,7 @@ def cells(
     slide: o.SlideFilter = None,
     class_: Annotated[str | None, typer.Option("--class", help="Only this class, e.g. cac.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet")] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet", help="What is printed or written.")] = "table",
     out: Out = None,
     db: o.Db = None,
     json: o.Json = False,

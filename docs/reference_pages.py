@@ -1,0 +1,183 @@
+"""Reference pages made from the code when the site is built: every command with its options, every built-in algorithm with its parameters.
+
+A Sphinx extension; the pages go to docs/reference/ and are not kept. ``undocumented`` lists what lacks a description; a test reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from inspect import cleandoc, isfunction
+from pathlib import Path
+from typing import Any
+
+KINDS = {"prompter": "Prompters", "segmenter": "Segmenters", "filter": "Instance filters", "signal-detector": "Signal detectors"}
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Sphinx calls this."""
+    app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "reference"))
+    return {"parallel_read_safe": True}
+
+
+def write(folder: Path) -> None:
+    """Writes the pages; one that would be the same stays, so that Sphinx reads only what changed."""
+    folder.mkdir(exist_ok=True)
+    for name, text in (("commands.md", commands_page()), ("algorithms.md", algorithms_page())):
+        path = folder / name
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """("cacapp runs list", the command), groups before what they hold."""
+    from typer.main import get_command
+
+    from cacapp.cli.app import app
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+        yield path, command
+        for name, inner in getattr(command, "commands", {}).items():
+            if not inner.hidden:
+                yield from walk(inner, f"{path} {name}")
+
+    yield from walk(get_command(app), "cacapp")
+
+
+def algorithms() -> list[Any]:
+    """The algorithms that come with cacapp, as the host registered them; a plugin's are in its own README."""
+    from cacapp.host import Host
+
+    return [found for found in Host.discover().algorithms() if found.distribution == "cacapp"]
+
+
+def hooks() -> dict[str, Any]:
+    """The hooks a plugin may implement, by name."""
+    from cacapp import hookspecs
+
+    return {name: hook for name, hook in vars(hookspecs).items() if name.startswith("cacapp_") and isfunction(hook)}
+
+
+def undocumented() -> list[str]:
+    """What lacks a description: hooks, commands, their options and arguments, algorithms, their parameters."""
+    from cacapp.host import parameters
+
+    missing = [f"hook {name}" for name, hook in hooks().items() if not hook.__doc__]
+    for path, command in commands():
+        if not (command.help or "").strip():
+            missing.append(f"command {path}")
+        missing += [f"command {path}: {_names(p)}" for p in command.params if p.name != "help" and not (p.help or "").strip()]
+    for found in algorithms():
+        if not found.cls.__doc__:
+            missing.append(f"{found.kind} {found.name}")
+        missing += [f"{found.kind} {found.name}: {p.name}" for p in parameters(found.cls) if not p.description.strip()]
+    return missing
+
+
+def commands_page() -> str:
+    """Markdown: a section a command."""
+    lines = [
+        "# Commands",
+        "Made from the program itself; `cacapp COMMAND --help` says the same. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some "
+        "frames or files failed.",
+    ]
+    for path, command in commands():
+        if path == "cacapp":
+            continue
+        depth = path.count(" ") + 1
+        lines += [f"{'#' * depth} {path}", _prose(command.help)]
+        if getattr(command, "commands", None):
+            continue
+        shown = [p for p in command.params if p.name != "help" and not p.hidden]
+        arguments = [p for p in shown if p.param_type_name == "argument"]
+        usage = " ".join([path, *(_argument(p) for p in arguments), "[OPTIONS]"])
+        lines.append(f"```text\n{usage}\n```")
+        if shown:
+            rows = ["| option | what it does | default |", "|---|---|---|"]
+            rows += [f"| {_name_cell(p)} | {_cell(p.help or '')}{_bounds(p)} | {_default(p)} |" for p in shown]
+            lines.append("\n".join(rows))
+    return "\n\n".join(lines) + "\n"
+
+
+def algorithms_page() -> str:
+    """Markdown: a section an algorithm, with a table of its parameters."""
+    from cacapp.host import parameters
+
+    lines = [
+        "# Built-in algorithms",
+        "Made from the algorithms themselves; `cacapp plugins show NAME` says the same, also of those that plugins bring. A parameter is "
+        "set with `--set NAME=VALUE`, or `--set ALGORITHM.NAME=VALUE` where two of the chosen algorithms have it.",
+    ]
+    found = algorithms()
+    for kind, title in KINDS.items():
+        lines.append(f"## {title}")
+        for one in (f for f in found if f.kind == kind):
+            lines += [f"### {one.name}", _prose(one.cls.__doc__)]
+            rows = ["| parameter | what it is | type | default |", "|---|---|---|---|"]
+            told = parameters(one.cls)
+            rows += [
+                f"| `{p.name}` | {_cell(p.description)} | {_cell(p.type)}{f', {p.bounds}' if p.bounds else ''} | {_value(p.default)} |"
+                for p in told
+            ]
+            lines.append("\n".join(rows) if told else "It has no parameters.")
+    return "\n\n".join(lines) + "\n"
+
+
+def _prose(text: str | None) -> str:
+    """A docstring as Markdown: ``code`` marked as here, ``Args:`` and the like as a list, markup of the console taken off."""
+    text = re.sub(r"``([^`]+)``", r"`\1`", cleandoc(text or ""))
+    text = re.sub(r"\[/?(?:bold|dim|italic)\]", "", text)
+    text = re.sub(r"^(Args|Attributes|Raises|Returns):$", r"**\1**\n", text, flags=re.MULTILINE)
+    return re.sub(r"^ {4}(\w[\w, ]*): ", r"- `\1`: ", text, flags=re.MULTILINE)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"``([^`]+)``", r"`\1`", " ".join(text.split())).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _names(parameter: Any) -> str:
+    return parameter.metavar or parameter.name.upper() if parameter.param_type_name == "argument" else ", ".join(parameter.opts)
+
+
+def _name_cell(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{_escaped(_names(parameter))}`"
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+    return names if parameter.is_flag else f"{names} `{_escaped(parameter.metavar or _kind(parameter))}`"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _kind(parameter: Any) -> str:
+    kind = getattr(parameter.type_descriptor.annotation, "__name__", "value")
+    return {"str": "TEXT", "int": "N", "float": "X", "Path": "PATH"}.get(kind, "VALUE")
+
+
+def _argument(parameter: Any) -> str:
+    name = _names(parameter)
+    many = "..." if parameter.nargs == -1 and not name.endswith("...") else ""
+    return name + many if parameter.required or name.startswith("[") else f"[{name}]{many}"
+
+
+def _bounds(parameter: Any) -> str:
+    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    told = [f"{sign} {value:g}" for sign, value in (("≥", low), ("≤", high)) if value is not None and abs(value) < 2**31 - 1]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _default(parameter: Any) -> str:
+    if isinstance(parameter.show_default, str):
+        return _cell(parameter.show_default)
+    if parameter.required:
+        return "needed"
+    if parameter.is_flag if parameter.param_type_name == "option" else False:
+        return "on" if parameter.default else "off"
+    return _value(parameter.default)
+
+
+def _value(value: Any) -> str:
+    if value is None or value in ("", ()) or callable(value):
+        return "–"
+    return f"`{_escaped(str(value))}`"
