@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from cacapp.host.settings import PluginSettings
 from cacapp.host.tampering import put_back, snapshot
 
 GROUP = "cacapp"
+LOG = logging.getLogger(__name__)
+
 NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 
 
@@ -93,6 +96,7 @@ class Host:
         self._manager.add_hookspecs(hookspecs)
         self._exclude = frozenset(map(_normal, exclude))
         self._found: list[Registered] = []
+        self._warned: set[tuple[Registered, str]] = set()
         self.problems: list[Problem] = []
 
     @classmethod
@@ -189,12 +193,23 @@ class Host:
             raise UsageError(f"{kind} {name!r} ({found.origin}): {field}: {what} (see: cacapp plugins show {name})") from error
         except Exception as error:
             raise CacappError(f"{kind} {name!r} ({found.origin}) cannot be built: {_line(error)}") from error
+        self._warn_of_deprecated(found, params or {})
         if made_of:
             within = (*_within, (kind, name))
             if any(part in within for part in made_of):
                 raise UsageError(f"{kind} {name!r} ({found.origin}): it is made of itself")
             hand_over(built, [self.build(*part, _within=within) for part in made_of])
         return built
+
+    def _warn_of_deprecated(self, found: Registered, given: Mapping[str, Any]) -> None:
+        """A line for each parameter set that its author has marked ``Field(deprecated="what to do instead")``, the first time."""
+        for name, value in given.items():
+            info = found.cls.model_fields[name]
+            if not info.deprecated or value == info.get_default(call_default_factory=True) or (found, name) in self._warned:
+                continue
+            self._warned.add((found, name))
+            instead = info.deprecated if isinstance(info.deprecated, str) else getattr(info.deprecated, "message", "it will go")
+            LOG.warning("%s %r (%s): parameter %s is deprecated: %s", found.kind, found.name, found.origin, name, instead)
 
     def _load(self, point: importlib.metadata.EntryPoint) -> None:
         distribution = point.dist.name if point.dist else "unknown distribution"

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.sqlite_only, pytest.mark.slow]
 
 def test_a_sound_plugin_holds_every_claim(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
     install("acme-odd", "odd", source=PLUGIN.format(misdeed="pass"))
-    ended = cacapp("plugins", "check")
+    ended = cacapp("plugins", "check", "acme-odd")
     assert ended.code == 0, ended.out + ended.err
     assert "segmenter odd, plugin 'odd' of acme-odd 1.2" in ended.out
     assert "broken" not in ended.out
