@@ -7,7 +7,6 @@ own, it learns nothing where labels are UNKNOWN (see ``heads``) and gives masks 
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -34,6 +33,8 @@ ASPECT_RATIOS = (0.6, 1.0, 1.67)
 LEVEL_PX = 48  # boxes up to this side are pooled from the finest map, up to twice that from the next
 
 _LIGHT, _LIGHT_BOX = 64, 192
+LIGHT_POOLED = ("0", "1", "2")
+"""Maps that the light network cuts boxes from."""
 
 
 class PassThrough(GeneralizedRCNNTransform):  # type: ignore[misc]
@@ -94,10 +95,19 @@ class HeavyBackbone(nn.Module):
 
 def build(backbone: Backbone) -> GeneralizedRCNN:
     """The network with random weights. It takes a list of (1, H, W) float images in 0..1, and in training what ``targets`` makes."""
-    return _light() if backbone == "light" else _heavy()
+    return light() if backbone == "light" else _heavy()
 
 
-def _light() -> GeneralizedRCNN:
+def light(
+    backbone: LightBackbone | None = None, parts: dict[str, nn.Module] | None = None, roi_heads: type[KnownRoIHeads] = KnownRoIHeads
+) -> GeneralizedRCNN:
+    """The light network, or a kin of it.
+
+    Args:
+        backbone: in place of its own.
+        parts: of the heads, in place of its own, by torchvision's names (box_roi_pool, box_head, mask_predictor ...).
+        roi_heads: the class that puts them together.
+    """
     sizes = ((14, 24, 36), (52, 72, 100))
     heads = {
         "box_head": TwoMLPHead(_LIGHT * 7 * 7, _LIGHT_BOX),
@@ -105,7 +115,8 @@ def _light() -> GeneralizedRCNN:
         "mask_head": MaskRCNNHeads(_LIGHT, (_LIGHT,) * 3, 1, norm_layer=nn.BatchNorm2d),
         "mask_predictor": MaskRCNNPredictor(_LIGHT, _LIGHT // 2, CLASSES),
     }
-    return _assemble(LightBackbone(), sizes, levels=("1", "2"), pooled=("0", "1", "2"), heads=heads)
+    heads |= parts or {}
+    return _assemble(backbone or LightBackbone(), sizes, levels=("1", "2"), pooled=LIGHT_POOLED, heads=heads, roi_heads=roi_heads)
 
 
 def _heavy() -> GeneralizedRCNN:
@@ -125,6 +136,7 @@ def _assemble(
     levels: tuple[str, ...],
     pooled: tuple[str, ...],
     heads: dict[str, nn.Module],
+    roi_heads: type[KnownRoIHeads] = KnownRoIHeads,
 ) -> GeneralizedRCNN:
     """The parts put together with settings for crowds of small objects.
 
@@ -146,9 +158,8 @@ def _assemble(
         score_thresh=0.02,
     )
     proposals.levels = levels
-    pool = partial(MultiScaleRoIAlign, featmap_names=pooled, sampling_ratio=2, canonical_scale=LEVEL_PX, canonical_level=3)
-    roi_heads = KnownRoIHeads(
-        box_roi_pool=pool(output_size=7),
+    pools = {"box_roi_pool": pool(pooled, 7), "mask_roi_pool": pool(pooled, 14)}
+    joined = roi_heads(
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
         batch_size_per_image=96,
@@ -157,7 +168,11 @@ def _assemble(
         score_thresh=0.05,
         nms_thresh=0.6,
         detections_per_img=1000,
-        mask_roi_pool=pool(output_size=14),
-        **heads,
+        **(pools | heads),
     )
-    return GeneralizedRCNN(backbone, proposals, roi_heads, PassThrough())
+    return GeneralizedRCNN(backbone, proposals, joined, PassThrough())
+
+
+def pool(maps: tuple[str, ...], side: int) -> MultiScaleRoIAlign:
+    """Cuts boxes from the maps named, ``side`` cells along each side, from the finer the smaller the box."""
+    return MultiScaleRoIAlign(maps, side, sampling_ratio=2, canonical_scale=LEVEL_PX, canonical_level=3)

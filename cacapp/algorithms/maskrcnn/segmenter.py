@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -46,12 +47,13 @@ class MaskRcnn(Student):
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
         """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        from cacapp.algorithms.maskrcnn.network import build
         from cacapp.algorithms.maskrcnn.training import train
         from cacapp.algorithms.sam.models import device_of
 
         nothing = self.start == "auto" and self.backbone != "light"  # what is shipped has the light one
         recipe = self._recipe(self.backbone, (None, "") if nothing else self._beginning())
-        return train(samples, out, seed, progress, recipe, self.backbone, device_of(self.device))
+        return train(samples, out, seed, progress, recipe, partial(build, self.backbone), device_of(self.device))
 
     def _segment(self, dapi: Array, network: GeneralizedRCNN) -> list[Instance]:
         from cacapp.algorithms.maskrcnn.detect import detect, instances_of

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from cacapp.algorithms.maskrcnn.detect import detect, instances_of
-from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX, Backbone, build
+from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.algorithms.training.crops import Crops, held_crops
@@ -32,9 +32,20 @@ Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 
 def train(
-    samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress, recipe: Recipe, backbone: Backbone, device: str
+    samples: TrainingSamples,
+    out: Path,
+    seed: int,
+    progress: TrainingProgress,
+    recipe: Recipe,
+    build: Callable[[], GeneralizedRCNN],
+    device: str,
+    model: str = "maskrcnn",
 ) -> Path:
     """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets.
+
+    Args:
+        build: gives the network with random weights.
+        model: the segmenter's name, for the weights' metadata.
 
     Raises CacappError where no image has an accepted label or a file cannot be written.
     """
@@ -42,7 +53,7 @@ def train(
     sets = prepare(samples, folder, NUCLEUS_PX, seed, progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(backbone)
+        network = build()
     if recipe.start is not None:
         start_from(network, recipe.start, "maskrcnn")
     network.to(device)
@@ -58,7 +69,7 @@ def train(
         return images, targets
 
     judge = _judge(sets, recipe.crop_px, seed)
-    lesson = Lesson(network, draw, _losses(device), judge, SCORE, recipe.about("maskrcnn", sets, seed), recipe.key(sets, seed))
+    lesson = Lesson(network, draw, _losses(device), judge, SCORE, recipe.about(model, sets, seed), recipe.key(sets, seed))
     weights = fit(lesson, recipe.schedule(sets, seed), device, out, progress)
     shutil.rmtree(folder, ignore_errors=True)  # they can be made again
     return weights

@@ -92,10 +92,10 @@ def masks_of(
             found = sam.decode(features, local, prompts.point_labels[some], box)
             for n, index in enumerate(some.tolist()):
                 origin = corner + found.origins_xy[n]
-                yield index, _soft_mask(found.logits[n], float(found.scores[n]), origin, sam.mask_stride, frame, anchors[index])
+                yield index, soft_mask(found.logits[n], float(found.scores[n]), origin, sam.mask_stride, frame, anchors[index])
 
 
-def _soft_mask(logits: Array, score: float, origin_xy: Array, stride: float, frame: ScaledFrame, anchor_xy: Array) -> SoftMask | None:
+def soft_mask(logits: Array, score: float, origin_xy: Array, stride: float, frame: ScaledFrame, anchor_xy: Array) -> SoftMask | None:
     """The mask of one prompt in the frame: logits enlarged to the frame's pixels, cut at 0, the part under (or nearest) the prompt."""
     rows, columns = np.nonzero(logits > -4)
     if not len(rows):

@@ -39,7 +39,7 @@ def stars_of(network: StarNetwork, image: Array, tile_px: int, min_score: float,
         min_score: candidates score at least this.
         overlap: share of the smaller polygon in the larger one from which the one with the lower score goes.
     """
-    grid = TileGrid(*image.shape, tile_px + 2 * MARGIN_PX, 2 * MARGIN_PX)
+    grid = TileGrid(image.shape[0], image.shape[1], tile_px + 2 * MARGIN_PX, 2 * MARGIN_PX)
     fill = float(np.percentile(sample(image), 5))
     device = next(network.parameters()).device
     rim, core = MARGIN_PX // GRID, tile_px // GRID

@@ -85,7 +85,7 @@ def target_of(labels: Array) -> Array:
     near = edt_prob(cells)[::GRID, ::GRID]
     distances = star_dist(cells, n_rays=RAYS, grid=(GRID, GRID))
     known = (labels != UNKNOWN)[::GRID, ::GRID]
-    return np.concatenate([np.stack([near, known]), distances.transpose(2, 0, 1)]).astype(np.float32)
+    return np.asarray(np.concatenate([np.stack([near, known]), distances.transpose(2, 0, 1)]), np.float32)
 
 
 def losses_of(logits: Tensor, distances: Tensor, target: Tensor) -> dict[str, Tensor]:

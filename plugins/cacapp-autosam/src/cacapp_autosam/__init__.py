@@ -1,0 +1,10 @@
+"""AutoSAM (Shaharabany et al. 2023) for many nuclei: a segmenter of cacapp."""
+
+from cacapp import Segmenter, hookimpl
+
+
+@hookimpl
+def cacapp_segmenters() -> list[type[Segmenter]]:
+    from cacapp_autosam.segmenter import AutoSam
+
+    return [AutoSam]

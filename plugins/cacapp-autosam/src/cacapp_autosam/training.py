@@ -1,0 +1,156 @@
+"""How the auxiliary network learns: where middles are, and tokens that make the frozen decoder draw the nucleus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cacapp.algorithms.sam.models import LoadedSam
+from cacapp.algorithms.sam.nuclei_t import MASK_STRIDE, NUCLEUS_PX
+from cacapp.algorithms.training.crops import Crops, held_crops
+from cacapp.algorithms.training.judge import average_precision
+from cacapp.algorithms.training.loop import Lesson, fit
+from cacapp.algorithms.training.recipe import Recipe
+from cacapp.algorithms.training.samples import prepare
+from cacapp.api import TrainingProgress, TrainingSamples
+from cacapp.types import UNKNOWN, Array, Instance
+from cacapp.weights.cache import digest_of
+from cacapp.weights.load import check_state, load_state
+from cacapp_autosam.middles import target_of
+from cacapp_autosam.network import STRIDE, WINDOW, PromptNetwork, decode
+
+SCORE = "AP@0.5"
+MASKS = 12
+"""Nuclei of a crop whose masks are drawn in a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B crops with N nuclei to draw.
+
+    Attributes:
+        images: (B, 1, Y, X) float32, 0..255. summits, known: (B, Y/8, X/8), see ``target_of``.
+        image: (N,) int64. cells_yx: (N, 2) int64.
+        labels: (B, Y, X) int64. values: (N,) int64, the nucleus' label.
+    """
+
+    images: Tensor
+    summits: Tensor
+    known: Tensor
+    image: Tensor
+    cells_yx: Tensor
+    labels: Tensor
+    values: Tensor
+
+    def to(self, device: str) -> Batch:
+        return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
+
+
+def train(
+    samples: TrainingSamples,
+    out: Path,
+    seed: int,
+    progress: TrainingProgress,
+    recipe: Recipe,
+    sam: LoadedSam,
+    segment: Callable[[Array, PromptNetwork], list[Instance]],
+) -> Path:
+    """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets. The SAM does not change.
+
+    Args:
+        segment: instances of a (Y, X) image at working scale, for validation.
+
+    Raises CacappError where no image has an accepted label or a file cannot be written.
+    """
+    folder = out / "images"
+    sets = prepare(samples, folder, NUCLEUS_PX, seed, progress)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = PromptNetwork()
+    if recipe.start is not None:
+        state = load_state(recipe.start)
+        check_state(state, network, str(recipe.start))
+        network.load_state_dict(state)
+    network.to(sam.device)
+    sam.sam.requires_grad_(False)
+    crops = Crops(sets.learn, recipe.crop_px)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        return batch_of([crops.draw(rng) for _ in range(recipe.batch)], rng)
+
+    def losses(learning: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return losses_of(sam, learning, batch.to(sam.device))
+
+    held = held_crops(sets.held, 2 * recipe.crop_px, min(16, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
+
+    def score(judged: nn.Module) -> float:
+        assert isinstance(judged, PromptNetwork)
+        return float(np.mean([average_precision(segment(image, judged), labels) for image, labels in held]))
+
+    about = recipe.about("autosam", sets, seed) | {"sam": digest_of("nuclei_t")}
+    lesson = Lesson(network, draw, losses, score, SCORE, about, recipe.key(sets, seed))
+    weights = fit(lesson, recipe.schedule(sets, seed), sam.device, out, progress)
+    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
+    return weights
+
+
+def batch_of(drawn: list[tuple[Array, Array]], rng: np.random.Generator) -> Batch:
+    """Crops, (Y, X) uint8 and int16 labels, as a batch; of each up to MASKS nuclei, each at its middle or a cell beside it."""
+    images, summits, known, image, cells, values = [], [], [], [], [], []
+    for n, (grey, labels) in enumerate(drawn):
+        tops, sure, own, middles = target_of(labels)
+        chosen = rng.permutation(len(own))[:MASKS]
+        near = middles[chosen] + rng.integers(-1, 2, (len(chosen), 2)) * (rng.random((len(chosen), 1)) < 0.5)
+        near = np.clip(near, 0, np.array(tops.shape) - 1)
+        centre = np.minimum(near * STRIDE + STRIDE // 2, np.array(labels.shape) - 1)
+        stray = labels[centre[:, 0], centre[:, 1]] != own[chosen]
+        near[stray] = middles[chosen][stray]
+        images.append(grey.astype(np.float32))
+        summits.append(tops)
+        known.append(sure)
+        image.append(np.full(len(chosen), n))
+        cells.append(near)
+        values.append(own[chosen])
+    return Batch(
+        torch.from_numpy(np.stack(images)[:, None]),
+        torch.from_numpy(np.stack(summits)),
+        torch.from_numpy(np.stack(known)),
+        torch.from_numpy(np.concatenate(image).astype(np.int64)),
+        torch.from_numpy(np.concatenate(cells).astype(np.int64)),
+        torch.from_numpy(np.stack([labels for _, labels in drawn]).astype(np.int64)),
+        torch.from_numpy(np.concatenate(values).astype(np.int64)),
+    )
+
+
+def losses_of(sam: LoadedSam, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Cross entropy of the middles over known cells; cross entropy and Dice of the masks over known pixels, as in AutoSAM."""
+    with torch.no_grad():
+        features = sam.sam.image_encoder(sam.sam.preprocess(batch.images.expand(-1, 3, -1, -1)))
+    middle, tokens = network(features)
+    surprise = functional.binary_cross_entropy_with_logits(middle.float(), batch.summits, reduction="none")
+    weight = batch.known * (1 + 4 * batch.summits)
+    losses = {"loss_middle": 4 * (surprise * weight).sum() / weight.sum().clamp(min=1)}
+    if not len(batch.image):
+        return losses | {"loss_mask": middle.sum() * 0.0, "loss_dice": middle.sum() * 0.0}
+    logits, _, origins = decode(sam.sam, features, tokens.to(features.dtype), batch.image, batch.cells_yx)
+    true, sure = _windows(batch, origins)
+    logits = logits.float()
+    pixels = functional.binary_cross_entropy_with_logits(logits, true, reduction="none")
+    share = torch.sigmoid(logits) * sure
+    dice = 1 - (2 * (share * true).sum((1, 2)) + 1) / (share.sum((1, 2)) + (true * sure).sum((1, 2)) + 1)
+    return losses | {"loss_mask": (pixels * sure).sum() / sure.sum().clamp(min=1), "loss_dice": dice.mean()}
+
+
+def _windows(batch: Batch, origins_yx: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 64, 64) float: is a pixel of the decoded window the nucleus', and is it known."""
+    steps = MASK_STRIDE * torch.arange(STRIDE // MASK_STRIDE * WINDOW, device=origins_yx.device)
+    rows, columns = origins_yx[:, 0, None] + steps, origins_yx[:, 1, None] + steps
+    seen = batch.labels[batch.image[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return (seen == batch.values[:, None, None]).float(), (seen != UNKNOWN).float()

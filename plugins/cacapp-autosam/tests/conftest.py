@@ -1,0 +1,35 @@
+"""A prompt network that was taught for less than a minute, from random weights, on simulated nuclei."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cacapp_autosam.segmenter import AutoSam
+from classroom import Frame, Taught, Told, simulated
+
+from cacapp.types import TrainingSample
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="session")
+def unseen() -> Frame:
+    """A frame that taught nobody."""
+    return simulated(8)
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[TrainingSample]:
+    return [TrainingSample(frame.dapi, frame.labels) for frame in map(simulated, range(3))]
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory, samples: list[TrainingSample]) -> Taught:
+    out = tmp_path_factory.mktemp("autosam")
+    pupil = AutoSam(epochs=1, crops=160, batch=4, learning_rate=3e-3, device="cpu")
+    weights = pupil.train(samples, out, 1, Told())
+    return Taught(weights, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])

@@ -1,0 +1,48 @@
+"""What teaches a network in these tests, and what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cacapp.simulation import SlideModel, simulate_frame
+from cacapp.types import Array
+
+
+class Told:
+    """Progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def start(self, what: str, total: int) -> None:
+        return None
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        self.notes.append(note)
+
+    def warn(self, line: str) -> None:
+        self.notes.append(line)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The file of weights, and what the training wrote an epoch."""
+
+    weights: Path
+    log: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A simulated DAPI plane and its true labels."""
+
+    dapi: Array
+    labels: Array
+
+
+def simulated(seed: int) -> Frame:
+    frame = simulate_frame(SlideModel(), np.random.default_rng(seed), 420, 440, 16)
+    return Frame(frame.planes[0], frame.labels.astype(np.int32))
