@@ -16,7 +16,7 @@ from cacapp.types import Array, Instance
 
 MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
 MIN_SINGLE = 20  # fewer: what a seam is cannot be told
-USUAL = 95  # percentile of the strongest seams of single nuclei: a stronger one is unusual
+USUAL = 93  # percentile of the strongest seams of single nuclei: a stronger one is unusual
 PAIR = 0.8  # of the median area: two nuclei in one outline with a neck are seldom smaller
 PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
