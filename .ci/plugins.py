@@ -1,10 +1,13 @@
 """Installs each plugin of plugins/ beside cacapp, runs its tests and the contract suite; what cannot be installed here is said, not failed.
 
+A plugin that needs other versions than cacapp runs on here gets an environment of its own over this one, in .venv-plugins.
+
 Usage: python .ci/plugins.py [NAME ...]
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,19 +16,37 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFERS_ALGORITHMS = "[project.entry-points.cacapp]"
+OWN = ROOT / ".venv-plugins"
 
 
-def ran(*command: object, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=quiet, text=True, check=False)
+def ran(*command: object, python: str = sys.executable, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([python, *map(str, command)], cwd=ROOT, capture_output=quiet, text=True, check=False)
 
 
-def installed(folder: Path, held: Path) -> str | None:
-    """Why the plugin cannot be installed, None where it was. What cacapp itself runs on keeps its version."""
+def installed(folder: Path, held: Path) -> tuple[str, str | None]:
+    """The Python that has the plugin, and why it cannot be installed, None where it was. What cacapp itself runs on keeps its version."""
     ended = ran("-m", "pip", "install", "--quiet", "--constraint", held, "--editable", folder, quiet=True)
     if ended.returncode == 0:
-        return None
+        return sys.executable, None
+    python = layered(OWN / folder.name)
+    ended = ran("-m", "pip", "install", "--quiet", "--editable", folder, python=python, quiet=True)
+    if ended.returncode == 0:
+        return python, None
     lines = [line for line in ended.stderr.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("ERROR:")), lines[-1] if lines else "pip gave no reason")
+    return python, next((line for line in lines if line.startswith("ERROR:")), lines[-1] if lines else "pip gave no reason")
+
+
+def layered(place: Path) -> str:
+    """The Python of a new environment that sees everything of this one, and goes first where it has another version."""
+    shutil.rmtree(place, ignore_errors=True)
+    ran("-m", "venv", place)
+    python = next(p for p in (place / "bin" / "python", place / "Scripts" / "python.exe") if p.exists())
+    own, under = (
+        ran("-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", python=one, quiet=True).stdout.strip()
+        for one in (str(python), sys.executable)
+    )
+    (Path(own) / "_under.pth").write_text(f"import site; site.addsitedir({under!r})\n")
+    return str(python)
 
 
 def main(names: list[str]) -> int:
@@ -41,15 +62,15 @@ def main(names: list[str]) -> int:
         for folder in (f for f in folders if not names or f.name in names):
             start = time.perf_counter()
             print(f"\n-- {folder.name} --", flush=True)
-            why = installed(folder, held)
+            python, why = installed(folder, held)
             if why is not None:
                 table.append((folder.name, f"NOT TRIED, it cannot be installed here: {why}"))
                 continue
-            tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}").returncode == 0
-            told = "tests pass" if tests else "TESTS FAIL"
+            tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", python=python).returncode == 0
+            told = ("tests pass" if tests else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
             good = tests
             if OFFERS_ALGORITHMS in (folder / "pyproject.toml").read_text():
-                holds = ran("-m", "cacapp", "plugins", "check", folder.name).returncode == 0
+                holds = ran("-m", "cacapp", "plugins", "check", folder.name, python=python).returncode == 0
                 told += ", every claim holds" if holds else ", CLAIMS ARE BROKEN"
                 good = good and holds
             failed = failed or not good

@@ -67,5 +67,6 @@ def test_the_maps_have_half_the_resolution() -> None:
 def test_cacapp_finds_the_plugin_and_needs_no_tensorflow() -> None:
     found = Host.discover().find("segmenter", "stardist")
     assert (found.cls, found.distribution) == (StarDist, "cacapp-stardist")
-    code = "import sys, cacapp_stardist.polygons, cacapp_stardist.training; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    unwanted = "{'tensorflow', 'keras', 'skimage'}"
+    code = f"import sys, cacapp_stardist.polygons, cacapp_stardist.training; sys.exit(bool({unwanted} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
-from skimage.draw import polygon
-from stardist.geometry import dist_to_coord
-from stardist.nms import non_maximum_suppression_sparse
 
 from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.arrays.background import sample
 from cacapp.arrays.tiles import TileGrid
 from cacapp.types import Array, Instance
+from cacapp_stardist.compiled import corners_of, suppress
 from cacapp_stardist.network import GRID, StarNetwork
 
 MARGIN_PX = 64
 """Around a tile's core: more than two nuclei."""
+
+FINE = 4
+"""Polygons are drawn so many times larger, since OpenCV takes a polygon's outline as part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def stars_of(network: StarNetwork, image: Array, tile_px: int, min_score: float,
     found = Stars(np.concatenate(scores), np.concatenate(middles), np.concatenate(distances))
     if not len(found.scores):
         return found
-    *_, kept = non_maximum_suppression_sparse(found.distances_px, found.scores, found.middles_yx, nms_thresh=overlap)
+    kept = suppress(found.distances_px, found.middles_yx, found.scores, overlap)
     return Stars(found.scores[kept], found.middles_yx[kept], found.distances_px[kept])
 
 
@@ -65,13 +67,18 @@ def instances_of(stars: Stars, frame: ScaledFrame) -> list[Instance]:
     """The polygons as masks of the frame; what lies outside it is cut off."""
     if not len(stars.scores):
         return []
-    corners = (dist_to_coord(stars.distances_px, stars.middles_yx) + 0.5) / frame.zoom - 0.5
+    corners = (corners_of(stars.distances_px, stars.middles_yx) + 0.5) / frame.zoom - 0.5
     found = []
-    for (ys, xs), score in zip(corners, stars.scores.tolist(), strict=True):
-        rows, columns = polygon(ys, xs, (frame.height_px, frame.width_px))
+    for polygon, score in zip(corners, stars.scores.tolist(), strict=True):
+        left, top = (max(0, int(np.floor(v))) for v in polygon.min(axis=0))
+        right, bottom = (min(n, int(np.ceil(v)) + 1) for v, n in zip(polygon.max(axis=0), (frame.width_px, frame.height_px), strict=True))
+        if right <= left or bottom <= top:
+            continue
+        fine = np.zeros((FINE * (bottom - top), FINE * (right - left)), np.uint8)
+        cv2.fillPoly(fine, [np.rint((polygon - [left, top] + 0.5) * FINE - 0.5).astype(np.int32)], 1)
+        drawn = fine[FINE // 2 :: FINE, FINE // 2 :: FINE]
+        rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
         if len(rows):
-            top, left = int(rows.min()), int(columns.min())
-            mask = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), bool)
-            mask[rows - top, columns - left] = True
-            found.append(Instance((left, top, mask.shape[1], mask.shape[0]), mask, min(1.0, score)))
+            mask = np.ascontiguousarray(drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0)
+            found.append(Instance((left + int(columns[0]), top + int(rows[0]), mask.shape[1], mask.shape[0]), mask, min(1.0, score)))
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StarDist(Student):
-    """StarDist 2D (Schmidt et al. 2018): nuclei as polygons of 32 rays. Distances, suppression and polygons are StarDist's own code.
+    """StarDist 2D (Schmidt et al. 2018): nuclei as polygons of 32 rays, suppressed by StarDist's own code.
 
     The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. There are no weights
     to begin with: train them on pseudo-labels.

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from stardist.geometry import star_dist
-from stardist.utils import edt_prob
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +20,7 @@ from cacapp.algorithms.training.samples import prepare
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp.weights.load import check_state, load_state
+from cacapp_stardist.compiled import star_distances
 from cacapp_stardist.network import GRID, NUCLEUS_PX, RAYS, StarNetwork
 
 SCORE = "AP@0.5"
@@ -80,12 +80,23 @@ def train(
 
 
 def target_of(labels: Array) -> Array:
-    """(2 + RAYS, Y/2, X/2) float32: nearness to a middle in 0..1 (StarDist's edt_prob), whether that is known, distances in px."""
+    """(2 + RAYS, Y/2, X/2) float32: nearness to a middle in 0..1 (see ``nearness``), whether that is known, distances in px."""
     cells = np.unique(np.maximum(labels, 0), return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
-    near = edt_prob(cells)[::GRID, ::GRID]
-    distances = star_dist(cells, n_rays=RAYS, grid=(GRID, GRID))
+    near = nearness(cells)[::GRID, ::GRID]
+    distances = star_distances(cells, RAYS, GRID)
     known = (labels != UNKNOWN)[::GRID, ::GRID]
     return np.asarray(np.concatenate([np.stack([near, known]), distances.transpose(2, 0, 1)]), np.float32)
+
+
+def nearness(labels: Array) -> Array:
+    """(Y, X) float32: distance to the nucleus' outline over the largest in that nucleus, as StarDist defines its probability."""
+    result = np.zeros(labels.shape, np.float32)
+    for value, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is not None:
+            own = np.pad(labels[place] == value, 1)
+            depth = ndimage.distance_transform_edt(own)[1:-1, 1:-1]
+            result[place] = np.where(own[1:-1, 1:-1], depth / depth.max(), result[place])
+    return result
 
 
 def losses_of(logits: Tensor, distances: Tensor, target: Tensor) -> dict[str, Tensor]:
