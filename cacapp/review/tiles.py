@@ -34,7 +34,7 @@ class Tiles:
         self._lock = threading.Lock()
 
     def tile(self, frame_id: int, size_px: tuple[int, int], zoom: int, column: int, row: int, channels: Sequence[str]) -> bytes:
-        """A WebP of at most 256 x 256 px. ``size_px``: the frame's height and width.
+        """A WebP of 256 x 256 px, transparent beyond the frame: browsers draw each as large. ``size_px``: the frame's height and width.
 
         Raises UsageError for a tile or channel that the frame has not.
         """
@@ -55,7 +55,7 @@ class Tiles:
             weight = DAPI_IN_COMPOSITE if channel == DAPI and len(channels) > 1 else 1.0
             bright = np.minimum(part * HEADROOM, 255) / 255 * weight
             parts.append(bright[..., None] * np.array(palette.dye(channel)[::-1], np.float32))
-        image = np.clip(reduce(np.add, parts), 0, 255).astype(np.uint8)
+        image = _filled_up(np.clip(reduce(np.add, parts), 0, 255).astype(np.uint8))
         done, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 88])
         if not done:
             raise CacappError("the tile cannot be encoded")
@@ -75,6 +75,16 @@ class Tiles:
             while len({k[0] for k in self._levels}) > FRAMES_KEPT:
                 self._levels.popitem(last=False)
         return made
+
+
+def _filled_up(image: Array) -> Array:
+    """(256, 256, 3) BGR as it is; a smaller one at the top left of a transparent (256, 256, 4) BGRA."""
+    height, width = image.shape[:2]
+    if (height, width) == (TILE_PX, TILE_PX):
+        return image
+    whole = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+    whole[:height, :width, :3], whole[:height, :width, 3] = image, 255
+    return whole
 
 
 def _halved(plane: Array, mean: bool) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html import unescape
@@ -158,3 +159,18 @@ def test_the_frame_is_served_in_tiles_with_outlines(staffed: Record, visit: Visi
     image = cv2.imdecode(np.frombuffer(tile.content, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (256, 256, 3)
     assert browser.get(f"/frames/{frame}/tiles/1/9/0.webp").status_code == 422
+
+
+def test_a_tile_at_the_frames_edge_is_as_large_as_any_and_transparent_beyond_it(staffed: Record, visit: Visit) -> None:
+    browser = visit("viewer")
+    frame = staffed.cells[0].frame_id
+    told = json.loads(unescape(re.search(r'data-frame="([^"]+)"', browser.get(f"/frames/{frame}").text)[1]))
+    zoom, last = told["zoom"], [(told[side] - 1) // 256 for side in ("width", "height")]
+    image = cv2.imdecode(
+        np.frombuffer(browser.get(f"/frames/{frame}/tiles/{zoom}/{last[0]}/{last[1]}.webp").content, np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert image.shape == (256, 256, 4)
+    seen = np.zeros((256, 256), bool)
+    seen[: told["height"] - 256 * last[1], : told["width"] - 256 * last[0]] = True
+    assert np.array_equal(image[..., 3] == 255, seen)
+    assert not image[..., 3][~seen].any()

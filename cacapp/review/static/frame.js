@@ -8,6 +8,7 @@
   const view = L.map(map, { crs: L.CRS.Simple, minZoom: 0, maxZoom: frame.zoom + 3, zoomSnap: 0.5, preferCanvas: true, attributionControl: false, maxBoundsViscosity: 0.8 });
   const bounds = L.latLngBounds([[-frame.height / scale, 0], [0, frame.width / scale]]);
   view.setMaxBounds(bounds.pad(0.3));
+  L.rectangle(bounds, { color: "#888", weight: 1, fill: false, interactive: false }).addTo(view);
   const boxes = [...document.querySelectorAll("[data-channel]")];
   const url = () => `/frames/${frame.frame}/tiles/{z}/{x}/{y}.webp?channels=${encodeURIComponent(boxes.filter((b) => b.checked).map((b) => b.dataset.channel).join(","))}`;
   const tiles = L.tileLayer(url(), { tileSize: frame.tile, bounds, noWrap: true, minNativeZoom: 0, maxNativeZoom: frame.zoom, maxZoom: frame.zoom + 3, keepBuffer: 1 }).addTo(view);
