@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 KINDS = ("sqlite", "postgresql")
-ON_BOTH = ("db", "steps", "cli", "review")
+ON_BOTH = ("db", "steps", "cli", "review", "capsule")
 """Folders whose tests run once for each kind of database they use."""
 
 

@@ -59,6 +59,9 @@ def replay(
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Weights that were trained elsewhere; checked by SHA-256.")
     ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Read images from the addresses (s3://, https:// ...) in the capsule; only if you trust it.")
+    ] = False,
     db: Annotated[
         str | None, typer.Option("--db", help="New database to keep the repetition in.", show_default="a temporary one, removed at the end")
     ] = None,
@@ -77,7 +80,7 @@ def replay(
     with _two_where_it_cannot_be_compared():
         host = discover(no_plugin, quiet)
         with progress(quiet) as bar:
-            prepared = prepare(file, host, images, weights, bar)
+            prepared = prepare(file, host, images, weights, bar, fetch=fetch)
         for step_name in prepared.unrecorded:
             say_warning(f"the capsule's {step_name} run did not record the versions of its packages; only cacapp's are compared", quiet)
         if not json and not quiet:
@@ -169,10 +172,16 @@ def _kind(kind: str, a: Any, b: Any) -> str:
         return f"mask {a} → {b} px"
     if kind == "dots":
         return f"dots {a} → {b}" if a != b else f"dots: the same number ({a}), not the same values"
+    if kind == "rivals" and isinstance(a, dict) and isinstance(b, dict):
+        return f"rivals of {', '.join(f'{k}: {_rival(a, k)} → {_rival(b, k)}' for k in {**a, **b})}"
     if isinstance(a, dict) and isinstance(b, dict):
         changed = [f"{k} {_short(a.get(k))} → {_short(b.get(k))}" for k in {**a, **b} if a.get(k) != b.get(k)]
         return f"{kind} {', '.join(changed)}"
     return f"{kind} {_short(a)} → {_short(b)}"
+
+
+def _rival(contested: dict[str, Any], signal: str) -> str:
+    return _short(contested[signal] or "left-out matter") if signal in contested else "uncontested"
 
 
 def _n(number: int, noun: str) -> str:

@@ -28,6 +28,11 @@ from cacapp.db.session import Database
 from cacapp.db.tables import Run
 from cacapp.errors import CacappError
 
+
+class TakenOverError(CacappError):
+    """Another process has the run now: this one did not beat for too long. Nothing it does from here on is stored."""
+
+
 BEAT_S = 2.0
 LAPSE_S = 20.0
 """A run whose beats have not grown for this long is free."""
@@ -79,7 +84,8 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
     """First in each transaction that writes results.
 
     Raises:
-        CacappError: the run was cancelled, or another process has taken it over.
+        CacappError: the run was cancelled.
+        TakenOverError: another process has it.
     """
     if still_owned(session, run_id, owner):
         return
@@ -87,7 +93,7 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
     if run.status == "cancelled":
         raise CacappError(f"run {run_id} was cancelled; frames that were finished are kept, nothing more is done")
     by = f" by {describe_owner(run.owner)}" if run.owner else ""
-    raise CacappError(f"run {run_id} was taken over{by} while this process did not answer; it goes on there, nothing is stored twice")
+    raise TakenOverError(f"run {run_id} was taken over{by} while this process did not answer; it goes on there, nothing is stored twice")
 
 
 class Lease:

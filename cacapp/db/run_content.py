@@ -15,7 +15,7 @@ from cacapp.db.tables import FrameRow, RunFrame, Table
 _T = Table.metadata.tables
 CELL, VERDICT, FRAME, CHANNEL = _T["cell"], _T["verdict"], _T["frame"], _T["channel"]
 SIGNAL, STRAY, COUNT, CALL = _T["signal"], _T["stray_signal"], _T["signal_count"], _T["cell_call"]
-DUPLICATE, QUALITY = _T["duplicate"], _T["slide_quality"]
+DUPLICATE, QUALITY, CONTESTED = _T["duplicate"], _T["slide_quality"], _T["contested_signal"]
 
 _NUCLEUS = (FRAME.c.name.label("frame"), CELL.c.label)
 _DOT = ("y_px", "x_px", "snr", "amplitude", "sigma_px")
@@ -48,6 +48,14 @@ def _signals(run_id: int) -> Select[Any]:
     own = (CHANNEL.c.name.label("channel"), SIGNAL.c.number, *(SIGNAL.c[n] for n in _DOT), SIGNAL.c.state, SIGNAL.c.reason)
     query = _named(_of_cells(SIGNAL, run_id, *own), SIGNAL, CELL.c.frame_id).where(SIGNAL.c.run_id == run_id)
     return query.order_by(FRAME.c.name, CELL.c.label, SIGNAL.c.channel, SIGNAL.c.number)
+
+
+def _contested(run_id: int) -> Select[Any]:
+    other = CELL.alias()  # in the same frame
+    own = (CHANNEL.c.name.label("channel"), CONTESTED.c.number, other.c.label.label("other_label"))
+    query = _named(_of_cells(CONTESTED, run_id, *own), CONTESTED, CELL.c.frame_id)
+    query = query.outerjoin(other, other.c.id == CONTESTED.c.other_cell_id).where(CONTESTED.c.run_id == run_id)
+    return query.order_by(FRAME.c.name, CELL.c.label, CONTESTED.c.channel, CONTESTED.c.number)
 
 
 def _strays(run_id: int) -> Select[Any]:
@@ -83,6 +91,7 @@ CONTENT: Mapping[str, Mapping[str, Callable[[int], Select[Any]]]] = {
     "segment": {"cells": _cells, "verdicts": _verdicts},
     "count": {
         "signals": _signals,
+        "contested": _contested,
         "stray_signals": _strays,
         "counts": _counts,
         "calls": _calls,

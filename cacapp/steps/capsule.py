@@ -38,6 +38,10 @@ _BATCH_ROWS = 4096
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can say; a time of writing would make each capsule another file
 
 
+LATER = {"count/contested.parquet"}
+"""Members that the first capsules did not have."""
+
+
 class WeightsSource(Strict):
     """Weights of a run: the file's SHA-256, and where it is from as far as known (an entry of the registry, or a model trained here)."""
 
@@ -192,6 +196,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     if steps not in (["segment"], ["segment", "count"]):
         raise CacappError(f"{path}: {MANIFEST}: runs {', '.join(steps)}; a capsule holds a segment run, or that and a count run")
     wanted = _names(list(steps))
+    wanted -= LATER - set(names) - set(manifest.members)
     strangers = sorted((set(names) - {MANIFEST}) ^ wanted | set(manifest.members) ^ wanted)
     if strangers:
         raise CacappError(f"{path}: {strangers[0]!r} is missing or does not belong in a capsule; copy it again, or do not use it")
@@ -223,7 +228,8 @@ def _parsed(path: Path, name: str, content: Mapping[str, bytes], form: Any) -> A
 
 def _part(path: Path, record: RunRecord, content: Mapping[str, bytes]) -> Part:
     ledger = _parsed(path, f"{record.step}/ledger.json", content, tuple[FrameState, ...])
-    tables = {name: _table(path, f"{record.step}/{name}.parquet", name, content) for name in CONTENT[record.step]}
+    members = {name: f"{record.step}/{name}.parquet" for name in CONTENT[record.step]}
+    tables = {name: _table(path, member, name, content) for name, member in members.items() if member in content}
     return Part(record, ledger, tables)
 
 

@@ -38,6 +38,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "signals": pa.schema(
         [*_NUCLEUS, ("channel", pa.string()), ("number", pa.int64()), *_DOT, ("state", pa.int64()), ("reason", pa.string())]
     ),
+    "contested": pa.schema([*_NUCLEUS, ("channel", pa.string()), ("number", pa.int64()), ("other_label", pa.int64())]),
     "stray_signals": pa.schema([_NUCLEUS[0], ("channel", pa.string()), ("number", pa.int64()), *_DOT]),
     "counts": pa.schema([*_NUCLEUS, ("channel", pa.string()), ("n", pa.int64())]),
     "calls": pa.schema(

@@ -68,7 +68,7 @@ class RunComparison:
     def by_kind(self) -> dict[str, int]:
         """How many nuclei differ in what, in the order of KINDS; a nucleus may differ in several things."""
         found = Counter(kind for one in self.nuclei for kind in one.what)
-        kinds = KINDS if self.step == "count" else [k for k in KINDS if k not in ("dots", "count", "call")]
+        kinds = KINDS if self.step == "count" else [k for k in KINDS if k not in ("dots", "rivals", "count", "call")]
         return {kind: found[kind] for kind in kinds}
 
     def record(self) -> dict[str, Any]:

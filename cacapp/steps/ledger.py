@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from sqlmodel import Session, col, select
 
 from cacapp import __version__
-from cacapp.db.lease import Lease, Watch, assert_owned, describe_owner, new_owner
+from cacapp.db.lease import Lease, TakenOverError, Watch, assert_owned, describe_owner, new_owner
 from cacapp.db.requests import refuse_cancelled
 from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
@@ -66,22 +66,33 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
 
     A frame that fails is tried again after the others, ``engine.retries`` times over all calls, and is quarantined then.
 
+    Where this process was starved or asleep for longer than its lease and another took the run over, it waits for that one as any
+    second process does: what it had worked on meanwhile is not stored.
+
     The caller has started the progress, over the frames of all its jobs.
 
     Raises:
-        CacappError: the database cannot be written, or the run was cancelled or taken over; frames that were finished are kept.
+        CacappError: the database cannot be written, or the run was cancelled; frames that were finished are kept.
     """
     start = time.perf_counter()
-    claim = _claim(db, job, force, progress)
-    progress.advance(job.barcode, by=len(claim.done) + len(claim.quarantined))
-    written = 0
-    if claim.todo:
-        with Lease(db, claim.run_id, claim.owner) as lease:
-            worker = _Worker(db, job, claim, engine, progress, lease)
-            written = worker.work_off()
-            _finish(db, job, claim)
-    elif not claim.repeated:  # killed between its last frame and its end
-        _finish(db, job, claim)
+    before: int | None = None
+    written = shown = 0
+    while True:
+        claim = _claim(db, job, force, progress)
+        before = claim.before if before is None else before
+        settled = len(claim.done) + len(claim.quarantined)
+        progress.advance(job.barcode, by=max(settled - shown, 0))
+        worker = _Worker(db, job, claim, engine, progress)
+        try:
+            worker.work()
+            break
+        except TakenOverError as taken:
+            if force and job.request_id is None:  # nothing tells that run from another, should it be begun again
+                raise
+            progress.warn(f"{job.step} {job.barcode}: {taken}")
+        finally:
+            written += worker.written
+        shown = max(shown, len(claim.done) + len(claim.quarantined))
     failed = tuple((f.name, error) for f in job.frames if (error := claim.quarantined.get(_id(f))) is not None)
     return RunReport(
         job.barcode,
@@ -91,7 +102,7 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
         len(claim.done),
         failed,
         repeated=claim.repeated,
-        before=claim.before,
+        before=before,
         items=written,
         seconds=time.perf_counter() - start,
     )
@@ -187,24 +198,33 @@ def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, wat
 
 @dataclass(slots=True)
 class _Worker(Generic[Item, Result]):
-    """Works off a claim's frames."""
+    """Works off a claim's frames; ``written`` counts the rows of interest."""
 
     db: Database
     job: Job[Item, Result]
     claim: _Claim
     engine: Engine
     progress: Progress
-    lease: Lease
+    written: int = 0
 
-    def work_off(self) -> int:
-        """Rounds over the frames: those that failed with tries left come again in the next. Returns the rows of interest written."""
-        written, frames = 0, self.claim.todo
+    def work(self) -> None:
+        """All that is left, and the run's end."""
+        if self.claim.todo:
+            with Lease(self.db, self.claim.run_id, self.claim.owner) as lease:
+                self._work_off(lease)
+                _finish(self.db, self.job, self.claim)
+        elif not self.claim.repeated:  # killed between its last frame and its end
+            _finish(self.db, self.job, self.claim)
+
+    def _work_off(self, lease: Lease) -> None:
+        """Rounds over the frames: those that failed with tries left come again in the next."""
+        frames = self.claim.todo
         while frames:
             again: list[FrameRow] = []
             rows = {_id(f): f for f in frames}
             work = _Keyed(self.job.work)
             # what may have crashed the last owner is kept out of this process
-            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=self.lease.lost)
+            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=lease.lost)
             with closing(outcomes):  # type: ignore[type-var]
                 for outcome in outcomes:
                     frame = rows[outcome.item[0]]
@@ -212,12 +232,11 @@ class _Worker(Generic[Item, Result]):
                     if outcome.error is not None or outcome.result is None:
                         again += self._fail(frame, outcome)
                     else:
-                        written += self._store(frame, outcome.result, outcome.seconds)
-            if self.lease.lost():
+                        self.written += self._store(frame, outcome.result, outcome.seconds)
+            if lease.lost():
                 with self.db.session() as session:
                     assert_owned(session, self.claim.run_id, self.claim.owner)
             frames = again
-        return written
 
     def _items(self, frames: Sequence[FrameRow]) -> Iterator[Keyed[Item]]:
         for frame in frames:

@@ -28,6 +28,8 @@ class Nucleus:
         bbox_xywh, mask: px, COCO RLE of the crop.
         verdict: why a filter or the frame's edge left it out, None where it is evaluable.
         dots: the stored values of its dots, in order.
+        rivals: of its contested signals, (channel, number) to the label of the other nucleus, None for matter that segmentation left out;
+            None where the run did not keep them.
         counts: copies by probe channel.
         call: class, subtype, whether it is a CAC, evaluable and why not, what it is sent to review for, margin, the nucleus it duplicates;
             empty where nothing was called.
@@ -38,6 +40,7 @@ class Nucleus:
     mask: bytes
     verdict: str | None
     dots: tuple[tuple[Any, ...], ...] = ()
+    rivals: Mapping[tuple[str, int], int | None] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,8 +67,9 @@ class Difference:
     what: Mapping[str, tuple[Any, Any]]
 
 
-KINDS = ("only in A", "only in B", "mask", "verdict", "dots", "count", "call")
-"""``verdict``: of the filters on the mask. ``dots``: number, place, strength or use of dots, even where the count is the same."""
+KINDS = ("only in A", "only in B", "mask", "verdict", "dots", "rivals", "count", "call")
+"""``verdict``: of the filters on the mask. ``dots``: number, place, strength or use of dots, even where the count is the same.
+``rivals``: which signals are contested, and by which nucleus."""
 
 
 def nuclei_of(chain: Chain) -> dict[str, list[Nucleus]]:
@@ -73,12 +77,17 @@ def nuclei_of(chain: Chain) -> dict[str, list[Nucleus]]:
     dots: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
     counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
     calls: dict[tuple[str, int], dict[str, Any]] = {}
+    rivals: dict[tuple[str, int], dict[tuple[str, int], int | None]] | None = None
     if chain.count is not None:
         tables = chain.count.tables
         for frame, label, *dot in _rows(tables["signals"]):
             dots[frame, label].append(tuple(dot))
         for frame, label, channel, n in _rows(tables["counts"]):
             counts[frame, label][channel] = n
+        if "contested" in tables:
+            rivals = defaultdict(dict)
+            for frame, label, channel, number, other in _rows(tables["contested"]):
+                rivals[frame, label][channel, number] = other
         names = tables["calls"].column_names[2:]
         for frame, label, *call in _rows(tables["calls"]):
             calls[frame, label] = dict(zip(names, call, strict=True)) | {"duplicate": False}
@@ -90,7 +99,8 @@ def nuclei_of(chain: Chain) -> dict[str, list[Nucleus]]:
     for frame, label, x, y, w, h, mask, evaluable, reason in _rows(cells.select(wanted)):
         key = (frame, label)
         verdict = None if evaluable else reason or "not evaluable"
-        one = Nucleus(label, (x, y, w, h), mask, verdict, tuple(dots[key]), counts[key], calls.get(key, {}))
+        contested = None if rivals is None else rivals[key]
+        one = Nucleus(label, (x, y, w, h), mask, verdict, tuple(dots[key]), contested, counts[key], calls.get(key, {}))
         found[frame].append(one)
     return dict(found)
 
@@ -140,15 +150,28 @@ def _iou(a: Sequence[Instance], b: Sequence[Instance]) -> np.ndarray[Any, np.dty
 def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[Difference]:
     """What the nuclei of one frame differ in, by label; empty where every nucleus is the same in both."""
     found = []
-    for i, j, iou in pair_up(a, b):
+    pairs = pair_up(a, b)
+    partners = {b[j].label: a[i].label for i, j, _ in pairs if i is not None and j is not None}
+    for i, j, iou in pairs:
         one, other = None if i is None else a[i], None if j is None else b[j]
-        what = _between(one, other)
+        what = _between(one, other, partners)
         if what:
             found.append(Difference(frame, one.label if one else None, other.label if other else None, iou, what))
     return sorted(found, key=lambda d: (d.label_a is None, d.label_a or 0, d.label_b or 0))
 
 
-def _between(a: Nucleus | None, b: Nucleus | None) -> dict[str, tuple[Any, Any]]:
+def _rivals(one: Nucleus, partners: Mapping[int, int] | None = None) -> dict[str, str | None] | None:
+    """Contested signals to the other nucleus, by A's label where it has a partner there."""
+    if one.rivals is None:
+        return None
+    found: dict[str, str | None] = {}
+    for (channel, number), label in one.rivals.items():
+        here = label if partners is None or label is None else partners.get(label)
+        found[f"{channel} {number}"] = None if label is None else f"nucleus {here}" if here is not None else f"nucleus {label} of B"
+    return found
+
+
+def _between(a: Nucleus | None, b: Nucleus | None, partners: Mapping[int, int]) -> dict[str, tuple[Any, Any]]:
     if a is None or b is None:
         there = a or b
         assert there is not None
@@ -161,6 +184,10 @@ def _between(a: Nucleus | None, b: Nucleus | None) -> dict[str, tuple[Any, Any]]
         what["verdict"] = (a.verdict, b.verdict)
     if a.dots != b.dots:
         what["dots"] = (len(a.dots), len(b.dots))
+    mine, theirs = _rivals(a), _rivals(b, partners)
+    if mine is not None and theirs is not None and mine != theirs:
+        other = [k for k in {**mine, **theirs} if k not in mine or k not in theirs or mine[k] != theirs[k]]
+        what["rivals"] = ({k: mine[k] for k in other if k in mine}, {k: theirs[k] for k in other if k in theirs})
     if a.counts != b.counts:
         what["count"] = (dict(a.counts), dict(b.counts))
     if a.call != b.call:

@@ -70,13 +70,20 @@ class Prepared:
 
 
 def prepare(
-    capsule: Path, host: Host, images: Path | None = None, weights: Path | None = None, progress: Progress | None = None
+    capsule: Path,
+    host: Host,
+    images: Path | None = None,
+    weights: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    fetch: bool = False,
 ) -> Prepared:
     """Reads a capsule, finds its images and algorithms, and tells what is not the same here.
 
     Args:
         images: the folder to look for the images in, by their SHA-256; None: where they were.
         weights: file to use for weights that the capsule has by a path.
+        fetch: read images from the addresses in the capsule, where it has any; a stranger's leads to servers of their choice.
 
     Raises:
         CacappError: the capsule is damaged, an image is not found or is another one, or weights are not here.
@@ -89,7 +96,7 @@ def prepare(
         choices["count"] = [choose(host, "signal-detector", count_plan.detector, count_plan.params)[0]]
     settings = [s for part in chain.parts() for s in changed_settings(part.record, _here(part.record, choices[part.record.step]))]
     unrecorded = [part.record.step for part in chain.parts() if part.record.environment is None]
-    sources = _found(chain, images, progress or Silent())
+    sources = _found(chain, images, fetch, progress or Silent())
     return Prepared(chain, sources, settings, unrecorded, segment_plan, count_plan)
 
 
@@ -174,13 +181,13 @@ def _here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
     return record.model_copy(update={"algorithms": algorithms, "environment": here, "app_version": __version__, "device": "cpu"})
 
 
-def _found(chain: Chain, images: Path | None, progress: Progress) -> list[FrameSource]:
+def _found(chain: Chain, images: Path | None, fetch: bool, progress: Progress) -> list[FrameSource]:
     """The frames with the files that hold their pixels here. Frames without results in the capsule need no file."""
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images}: no such folder")
     wanted = {c.sha256: c.uri for frame in chain.frames for c in frame.channels}
     progress.start("looking for images", len(wanted))
-    places = _there(wanted, progress) if images is None else _search(wanted, images, progress)
+    places = _there(wanted, fetch, progress) if images is None else _search(wanted, images, progress)
     needed = {state.name for state in chain.segment.ledger if state.status == "done"}
     lost = {c.uri: frame.name for frame in chain.frames if frame.name in needed for c in frame.channels if c.sha256 not in places}
     if lost:
@@ -188,19 +195,20 @@ def _found(chain: Chain, images: Path | None, progress: Progress) -> list[FrameS
         where = f"under {images}" if images is not None else "where they were"
         raise CacappError(
             f"{len(lost)} of {len(wanted)} image files are not {where} with the SHA-256 of the capsule, first {uri} of frame {name}; "
-            "name the folder that has them with --images"
+            f"name the folder that has them with --images{' or read them from there with --fetch' if is_remote(uri) and not fetch else ''}"
         )
     return [_moved(frame, places) for frame in chain.frames]
 
 
-def _there(wanted: Mapping[str, str], progress: Progress) -> dict[str, str]:
+def _there(wanted: Mapping[str, str], fetch: bool, progress: Progress) -> dict[str, str]:
     found = {}
     for sha256, uri in wanted.items():
         progress.advance(uri)
         if is_remote(uri):
             with suppress(CacappError):
-                held(uri, sha256)
-                found[sha256] = uri
+                if fetch:
+                    held(uri, sha256)
+                    found[sha256] = uri
         elif _digest(Path(uri)) == sha256:
             found[sha256] = uri
     return found

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,17 +49,15 @@ def test_it_holds_inputs_settings_versions_weights_and_assay(capsule: Path, smal
         assert [c["name"] for c in frame["channels"]] == ["DAPI", "aqua", "green", "gold", "red"]
 
 
-def test_the_patients_code_is_not_in_it(capsule: Path, counted: Run) -> None:
-    with closing(sqlite3.connect("cacapp.db")) as connection:
-        connection.execute("UPDATE patient SET code = 'XPSEUDONYMX'")
-        connection.commit()
+def test_the_patients_code_is_not_in_it(capsule: Path, counted: Run, ask: Callable[..., Any]) -> None:
+    ask("UPDATE patient SET code = 'XPSEUDONYMX'")
     counted("runs", "capsule", 2, "other.zip")
     assert all(b"XPSEUDONYMX" not in raw for raw in read_members(Path("other.zip")).values())
     assert Path("other.zip").read_bytes() == capsule.read_bytes()
 
 
-def test_what_is_read_back_is_what_the_database_holds(capsule: Path, tmp_path: Path) -> None:
-    database = open_database(tmp_path / "cacapp.db")
+def test_what_is_read_back_is_what_the_database_holds(capsule: Path, record_url: str, ask: Callable[..., Any]) -> None:
+    database = open_database(record_url)
     with database.reading() as session:
         stored = read_chain(session, 2)
     database.dispose()
@@ -72,11 +68,10 @@ def test_what_is_read_back_is_what_the_database_holds(capsule: Path, tmp_path: P
         assert {name: table.to_pylist() for name, table in mine.tables.items()} == {
             name: table.to_pylist() for name, table in theirs.tables.items()
         }
-    with closing(sqlite3.connect(tmp_path / "cacapp.db")) as connection:
-        for part, content, table in (("segment", "cells", "cell"), ("count", "signals", "signal"), ("count", "counts", "signal_count")):
-            (n,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-            tables = back.segment.tables if part == "segment" else back.count.tables if back.count else {}
-            assert tables[content].num_rows == n > 0
+    for part, content, table in (("segment", "cells", "cell"), ("count", "signals", "signal"), ("count", "counts", "signal_count")):
+        ((n,),) = ask(f"SELECT count(*) FROM {table}")
+        tables = back.segment.tables if part == "segment" else back.count.tables if back.count else {}
+        assert tables[content].num_rows == n > 0
 
 
 def test_weights_are_named_with_their_source_and_hash(counted: Run) -> None:
@@ -89,14 +84,12 @@ def test_weights_are_named_with_their_source_and_hash(counted: Run) -> None:
     assert weights["sha256"] == counted("runs", "show", 3, "--json").json["weights_sha256"]
 
 
-def test_what_is_no_run_of_cells_or_cannot_be_written_is_one_line(counted: Run, tmp_path: Path) -> None:
+def test_what_is_no_run_of_cells_or_cannot_be_written_is_one_line(counted: Run, tmp_path: Path, ask: Callable[..., Any]) -> None:
     assert "there is no run 9" in counted("runs", "capsule", 9, "x.zip").lines("error")[0]
     (tmp_path / "file").write_text("")
     ended = counted("runs", "capsule", 2, "file/x.zip")
     assert (ended.code, len(ended.err.splitlines())) == (1, 1)
-    with closing(sqlite3.connect("cacapp.db")) as connection:
-        connection.execute("UPDATE run SET status = 'running' WHERE id = 2")
-        connection.commit()
+    ask("UPDATE run SET status = 'running' WHERE id = 2")
     ended = counted("runs", "capsule", 2, "x.zip")
     assert ended.code == 2
     assert "run 2 is not finished" in ended.err

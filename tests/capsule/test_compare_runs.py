@@ -55,6 +55,17 @@ def test_counts_calls_and_dots_are_told_apart() -> None:
     }
 
 
+def test_rivals_are_compared_by_the_nuclei_they_are_not_by_their_labels() -> None:
+    a = [square(1, 0, 0, rivals={("red", 0): 2, ("red", 1): None}), square(2, 20, 0, rivals={})]
+    same = [square(7, 20, 0, rivals={}), square(9, 0, 0, rivals={("red", 0): 7, ("red", 1): None})]
+    assert differences("f", a, same) == []
+    other = [same[0], square(9, 0, 0, rivals={("red", 0): None, ("red", 1): None})]
+    (one,) = differences("f", a, other)
+    assert one.what == {"rivals": ({"red 0": "nucleus 2"}, {"red 0": None})}
+    unknown = [square(7, 20, 0), square(9, 0, 0)]
+    assert differences("f", a, unknown) == []
+
+
 def test_a_run_done_again_is_the_same_run(counted: Run) -> None:
     assert counted("segment", "--segmenter", "coarse", "--force").code == 0
     assert counted("count", "--force").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from cacapp.db import rle
 from tests.capsule.conftest import read_members, with_manifest, with_table, write_members
+from tests.web_store import WebStore
 
 Run = Callable[..., Any]
 
@@ -38,13 +41,13 @@ def test_a_segment_run_alone_is_replayed_too(counted: Run) -> None:
     assert list(found["summary"]) == ["only in A", "only in B", "mask", "verdict"]
 
 
-def test_the_repetition_is_kept_where_the_user_says_and_nowhere_else(cacapp: Run, capsule: Path) -> None:
+def test_the_repetition_is_kept_where_the_user_says_and_nowhere_else(cacapp: Run, capsule: Path, record_url: str) -> None:
     assert cacapp("runs", "replay", "out.zip", "--db", "kept.db").code == 0
     assert [r["step"] for r in cacapp("runs", "list", "--db", "kept.db", "--json").json] == ["count", "segment"]
-    for db in ("kept.db", "cacapp.db"):
+    for db in ("kept.db", record_url):
         ended = cacapp("runs", "replay", "out.zip", "--db", db)
         assert ended.code == 2
-        assert f"{db} holds slides already" in ended.err
+        assert "holds slides already" in ended.err
 
 
 def test_images_are_found_by_their_hash_whatever_they_are_called(cacapp: Run, capsule: Path, small_slide: Path, tmp_path: Path) -> None:
@@ -214,3 +217,58 @@ def test_a_frame_that_failed_is_tried_again_and_told_apart(counted: Run, small_s
     (lost,) = ended.json["frame_differences"]
     assert (lost["frame"], lost["a"], lost["b"]) == ("frame01", "quarantined", "done")
     assert "is missing" in lost["error"]
+
+
+def rivals(counted: Run, ask: Callable[..., Any]) -> dict[str, bytes]:
+    """The members of a capsule whose first two signals are contested, by the second nucleus and by left-out matter."""
+    (cell, channel, number), (cell_2, channel_2, number_2) = ask(
+        "SELECT s.cell_id, s.channel, s.number FROM signal s LEFT JOIN contested_signal c ON c.cell_id = s.cell_id AND c.run_id = s.run_id "
+        "AND c.channel = s.channel AND c.number = s.number WHERE c.cell_id IS NULL ORDER BY s.cell_id, s.channel, s.number LIMIT 2"
+    )
+    ((other,),) = ask("SELECT max(id) FROM cell WHERE frame_id = (SELECT frame_id FROM cell WHERE id = :cell)", cell=cell)
+    add = "INSERT INTO contested_signal (cell_id, run_id, channel, number, other_cell_id) VALUES (:cell, 2, :channel, :number, :other)"
+    ask(add, cell=cell, channel=channel, number=number, other=other)
+    ask(add, cell=cell_2, channel=channel_2, number=number_2, other=None)
+    assert counted("runs", "capsule", 2, "rivals.zip").code == 0
+    return read_members(Path("rivals.zip"))
+
+
+def test_contested_signals_and_their_rivals_are_kept_and_compared(counted: Run, ask: Callable[..., Any]) -> None:
+    members = rivals(counted, ask)
+    kept = parquet.read_table(io.BytesIO(members["count/contested.parquet"])).to_pylist()
+    ((n,),) = ask("SELECT count(*) FROM contested_signal")
+    assert len(kept) == n >= 2
+    assert any(row["other_label"] is None for row in kept)
+    ended = counted("runs", "replay", "rivals.zip", "--json")
+    assert ended.code == 1
+    assert ended.json["summary"]["rivals"] == ended.json["nuclei"]["different"] >= 1
+    assert ended.json["settings"] == []
+    differences = [d["what"]["rivals"] for d in ended.json["differences"]]
+    assert all(set(d["what"]) == {"rivals"} for d in ended.json["differences"])
+    assert sum(len(d["a"]) for d in differences) == 2
+    assert all(d["b"] == {} for d in differences)
+    shown = " ".join(counted("runs", "replay", "rivals.zip").out.replace("│", " ").split())
+    assert "→ uncontested" in shown
+    assert counted("runs", "compare", 2, 2).code == 0
+
+
+def test_a_capsule_from_before_rivals_were_kept_is_replayed_without_them(counted: Run, ask: Callable[..., Any]) -> None:
+    members = rivals(counted, ask)
+    del members["count/contested.parquet"]
+    write_members(Path("old.zip"), members)
+    ended = counted("runs", "replay", "old.zip", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["summary"]["rivals"] == 0
+
+
+def test_addresses_in_a_capsule_are_read_only_when_the_user_says_so(cacapp: Run, capsule: Path, small_slide: Path, tmp_path: Path) -> None:
+    with WebStore(small_slide) as store:
+        write_members(tmp_path / "far.zip", with_frames(read_members(capsule), store.url))
+        with pytest.MonkeyPatch.context() as own:
+            own.setenv("CACAPP_FRAME_CACHE", str(tmp_path / "cache"))
+            ended = cacapp("runs", "replay", "far.zip")
+            assert ended.code == 2
+            assert "--fetch" in ended.err
+            assert not store.asked
+            assert cacapp("runs", "replay", "far.zip", "--fetch").code == 0
+            assert store.asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -129,9 +130,15 @@ def test_a_server_that_dies_in_mid_run_costs_frames_that_a_retry_brings_back(
     store.start()
     retried = run(url, "runs", "retry", "--failed", "--workers", "2")
     assert retried.returncode == 0, retried.stderr
-    resumed = run(url, *words(store, twelve_frames))
-    assert resumed.returncode == 0, resumed.stderr
-    assert told_of_the_disk(content(url), store) == undisturbed
+    again = run(url, *words(store, twelve_frames))
+    assert again.returncode == 0, again.stderr
+    assert "count S1: already done" in again.stdout
+    assert half_done(url) == []
+    # the count of the first few frames stays in the record, beside that of all
+    mine = told_of_the_disk(content(url), store)
+    assert {name: [row for row in rows if row not in mine[name]] for name, rows in undisturbed.items()} == {n: [] for n in undisturbed}
+    (patient,) = json.loads(run(url, "patients", "--json").stdout)
+    assert (patient["frames"], patient["frames_failed"], patient["cells"]) == (FRAMES, 0, 4 * FRAMES)
 
 
 def ready(url: str) -> bool:

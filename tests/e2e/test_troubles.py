@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from cacapp.cli.resume import give_up
 from cacapp.db.session import open_database
@@ -38,12 +40,100 @@ def ask(url: str, query: str) -> list[tuple[object, ...]]:
 
 def test_two_coordinators_do_no_frame_twice(fresh: Callable[[], str], twelve_frames: Path, undisturbed: dict[str, list[str]]) -> None:
     url = fresh()
-    both = [start(url, *command(twelve_frames)) for _ in range(2)]
-    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    both = [
+        subprocess.Popen(
+            [*PROGRAM, *command(twelve_frames)], cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     assert content(url) == undisturbed
     assert half_done(url) == []
     assert ask(url, "SELECT count(*), max(attempts) FROM run_frame WHERE status = 'done'") == [(2 * FRAMES, 1)]
     assert ask(url, "SELECT status, count(*) FROM request GROUP BY status") == [("done", 1)]
+
+
+FAKE_CLOCKS = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+@pytest.mark.skipif(not FAKE_CLOCKS, reason="no libfaketime here: apt-get install faketime")
+def test_a_clock_that_goes_back_in_the_middle_of_a_run_changes_nothing(
+    fresh: Callable[[], str], twelve_frames: Path, undisturbed: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """The coordinator's and its workers' wall clock is set back by days, then the run is killed and gone on with in a yet earlier year."""
+    url, clock = fresh(), tmp_path / "clock"
+    clock.write_text("+10d")
+    fake = {"LD_PRELOAD": str(FAKE_CLOCKS[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}  # as when a wall clock is set
+    environment = os.environ | fake | {"CACAPP_DB": url}
+    process = subprocess.Popen([*PROGRAM, *command(twelve_frames)], cwd=CHECKOUT, env=environment, stderr=subprocess.DEVNULL)
+    for count, moment in ((2, "-3d"), (5, "-2y")):
+        while process.poll() is None and ask(url, "SELECT count(*) FROM run_frame WHERE status = 'done'")[0] < (count,):
+            time.sleep(0.02)
+        clock.write_text(moment)
+    while process.poll() is None and ask(url, "SELECT count(*) FROM run_frame WHERE status = 'done'")[0] < (7,):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    clock.write_text("-5y")
+    words = [*PROGRAM, "runs", "resume", "--workers", "2"]
+    resumed = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert content(url) == undisturbed
+    assert half_done(url) == []
+    started = [str(row[0])[:4] for row in ask(url, "SELECT started_at FROM run ORDER BY id")]
+    assert started == sorted(started, reverse=True)
+    assert started[0] > started[-1]  # the clock did go back, under the run that came later
+    again = subprocess.run([*PROGRAM, *command(twelve_frames)], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0
+    assert "count S1: already done" in again.stdout
+
+
+def test_a_coordinator_that_got_no_time_for_longer_than_its_lease_waits_for_the_one_that_took_over(
+    fresh: Callable[[], str], twelve_frames: Path, undisturbed: dict[str, list[str]]
+) -> None:
+    """Stopped by a signal, as a starved machine or a closed laptop does; it was in the middle of frames."""
+    url = fresh()
+    words = [*PROGRAM, *command(twelve_frames)]
+    starved = subprocess.Popen(words, cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stderr=subprocess.PIPE, text=True)
+    while starved.poll() is None and ask(url, "SELECT count(*) FROM run_frame WHERE status = 'done'")[0] < (2,):
+        time.sleep(0.02)
+    while True:  # not inside a transaction, which would hold the other up
+        starved.send_signal(signal.SIGSTOP)
+        if is_free(url):
+            break
+        starved.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+    assert ask(url, "SELECT count(*) FROM run WHERE status = 'running'") == [(1,)]
+    other = run(url, *command(twelve_frames))
+    assert other.returncode == 0, other.stderr
+    assert "is working on it (run" in other.stderr
+    starved.send_signal(signal.SIGCONT)
+    _, err = starved.communicate(timeout=300)
+    assert starved.returncode == 0, err
+    assert "was taken over" in err
+    assert "nothing is stored twice" in " ".join(err.split())
+    assert content(url) == undisturbed
+    assert half_done(url) == []
+    assert ask(url, "SELECT count(*), max(attempts) FROM run_frame WHERE status = 'done'") == [(2 * FRAMES, 1)]
+
+
+def is_free(url: str) -> bool:
+    """Whether nobody is in the middle of writing."""
+    engine = opened(url)
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.execute(text("PRAGMA busy_timeout = 200"))
+            else:
+                connection.execute(text("SET lock_timeout = 200"))
+            connection.execute(text("UPDATE run SET seed = seed"))
+        return True
+    except OperationalError:
+        return False
+    finally:
+        engine.dispose()
 
 
 def test_two_coordinators_on_slides_of_one_patient_give_one_result(fresh: Callable[[], str], twelve_frames: Path, tmp_path: Path) -> None:

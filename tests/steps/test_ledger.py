@@ -25,7 +25,7 @@ from cacapp.errors import CacappError
 from cacapp.host import Host
 from cacapp.steps.progress import Silent
 from cacapp.steps.segment import SegmentPlan, segment
-from tests.e2e.records import content
+from tests.e2e.records import content, half_done
 
 Cacapp = Callable[..., Any]
 WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
@@ -304,22 +304,53 @@ def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: C
     assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
 
 
-def test_an_owner_that_slept_through_its_lease_stores_nothing(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
+class Sleeps(Silent):
+    """After the first frame, another process has the run; when this one notices, that other is ``then`` told to end."""
+
+    def __init__(self, database: Database, then: Callable[[Run], None]) -> None:
+        self.database, self.then, self.warned, self.advanced, self.stored = database, then, list[str](), 0, list[int]()
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        self.advanced += by
+        if note.startswith("S1 frame") and not self.warned:
+            with self.database.session() as session:
+                session.get_one(Run, 1).owner = "other/abc/7/1/token"
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+        with self.database.session() as session:
+            run = get_run(session, 1)
+            self.stored.append(session.execute(text("SELECT count(*) FROM run_frame WHERE status = 'done'")).scalar_one())
+            assert run.owner == "other/abc/7/1/token"
+            self.then(run)
+
+
+def test_an_owner_that_slept_through_its_lease_stores_nothing_and_goes_on_when_it_may(
+    database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
+) -> None:
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+    told = Sleeps(database, lambda run: setattr(run, "owner", None))
+    (report,) = segment(database, Host.discover(), PLAN, engine=Engine(), progress=told)
+    assert len(told.warned) == 1
+    assert "segment S1: run 1 was taken over by process 7 on other while this process did not answer" in told.warned[0]
+    assert told.stored == [1]  # the second frame was done meanwhile, and not stored
+    assert (report.run_id, report.done, report.before, told.advanced) == (1, 2, 0, 2)
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
+    assert half_done(record_url) == []
+
+
+def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
     assert cacapp("ingest", small_slide, *WHO).code == 0
 
-    class Sleeps(Silent):
-        """After the first frame, another process has the run."""
-
+    class Cancels(Silent):
         def advance(self, note: str = "", by: int = 1) -> None:
             if note.startswith("S1 frame"):
                 with database.session() as session:
-                    session.get_one(Run, 1).owner = "other/abc/7/1/token"
+                    run = get_run(session, 1)
+                    run.status, run.owner = "cancelled", None
 
-    with pytest.raises(CacappError, match=r"run 1 was taken over by process 7 on other"):
-        segment(database, Host.discover(), PLAN, engine=Engine(), progress=Sleeps())
-    with database.reading() as session:
-        assert session.execute(text("SELECT count(*) FROM run_frame WHERE status = 'done'")).scalar() == 1
-        assert get_run(session, 1).owner == "other/abc/7/1/token"
+    with pytest.raises(CacappError, match="run 1 was cancelled"):
+        segment(database, Host.discover(), PLAN, engine=Engine(), progress=Cancels())
 
 
 def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
