@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from cacapp import defaults
+from cacapp.api import TrainableSegmenter
 from cacapp.host import Host, Registered
 from cacapp.weights.cache import where
 from cacapp.weights.registry import entries
@@ -96,7 +97,8 @@ def negatives(host: Host, settings: Mapping[str, Any] | None = None) -> dict[str
 
 
 def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Row]:
-    """The table's rows, those with other negative points, and one for every other prompter (alone) and segmenter that the host has found.
+    """The table's rows, those with other negative points, and one for every other prompter (alone) and segmenter that the host has found,
+    two for a segmenter that learns.
 
     Args:
         settings: the user's parameters by algorithm.
@@ -110,6 +112,8 @@ def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None)
         if name not in known_segmenters:
             prompted = f", prompted by {defaults.PROMPTER}" if getattr(found.cls, "needs_prompts", True) else ""
             more.append(Row(f"segmenter-{name}", f"{name}{prompted} ({_from(found)})", name))
+            if issubclass(found.cls, TrainableSegmenter):
+                more.append(Row(f"{name}-pseudo", f"{name} on pseudo-labels ({_from(found)})", name, learns=PSEUDO))
     rows = list(ROWS)
     at = next(n for n, row in enumerate(rows, 1) if row.key == ABLATED)
     rows[at:at] = [
