@@ -1,0 +1,1 @@
+"""Any format that bioio reads, as OME-TIFF frames that cacapp reads."""
