@@ -19,7 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "refer
 exclude_patterns = ["README.md", "examples/*"]
 myst_enable_extensions = ["colon_fence", "attrs_block"]
 myst_heading_anchors = 3
-highlight_language = "bash"
+highlight_language = "none"  # commands: `export` of cacapp is no keyword of the shell
 smartquotes = False  # --option stays --option
 
 autodoc_typehints = "signature"
