@@ -43,12 +43,6 @@ def test_all_a_plugin_author_imports_is_light() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-def test_help_loads_no_array_database_or_image_library() -> None:
-    loaded = modules_after("from cacapp.cli.app import run_command\nassert run_command(['--help']) == 0\nprint()")
-    assert "cacapp.cli.export" in loaded
-    assert loaded.isdisjoint({*HEAVY, "numpy", "pydantic", "pyarrow", "shapely", "roifile", "zarr"} - {"typer", "rich"})
-
-
 def test_open_is_there_without_the_database_until_it_is_called() -> None:
     loaded = modules_after("import cacapp\nassert cacapp.open.__doc__")
     assert loaded.isdisjoint({*HEAVY, "pyarrow"})
