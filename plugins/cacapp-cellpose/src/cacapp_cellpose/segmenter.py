@@ -73,7 +73,7 @@ class Cellpose(Student):
         return float(read_state(choose(self.start)[0], expects_px(self.start))["diam_mean"])
 
     def _segment(self, dapi: Array, model: CellposeModel, diameter_px: float) -> list[Instance]:
-        if dapi.min() == dapi.max():
+        if dapi.min() == dapi.max() or min(dapi.shape) * model.diam_mean < 2 * diameter_px:  # less than two pixels for the network
             return []
         masks, flows, _ = model.eval(
             np.ascontiguousarray(dapi, np.float32),
