@@ -38,20 +38,25 @@ def close_request(session: Session, request_id: int, status: str) -> None:
 
 
 def give_up_request(session: Session, request_id: int) -> None:
-    """It cannot be done: closes it as ``failed``, or forgets it where it began no run. One with a run that is not finished stays open."""
+    """It cannot be done: closes it as ``failed``; one with a run that is not finished stays open. It is not forgotten: the same command may
+    be at work in another process, which then opens it again (``go_on_with_request``)."""
     request = session.get(Request, request_id)
     begun = runs_of(session, request_id)
     if request is None or request.status != "open" or any(run.status == "running" for run in begun):
         return
-    if begun:
-        request.status = "failed"
-    else:
-        session.delete(request)
+    request.status = "failed"
 
 
 def reopen_request(session: Session, request_id: int) -> None:
     """It has something left to do again."""
     session.get_one(Request, request_id).status = "open"
+
+
+def go_on_with_request(session: Session, request_id: int | None) -> None:
+    """It is worked on: one that another process gave up is open again."""
+    request = session.get(Request, request_id) if request_id is not None else None
+    if request is not None and request.status == "failed":
+        request.status = "open"
 
 
 def open_requests(session: Session) -> list[Request]:

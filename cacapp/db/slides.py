@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from cacapp.db.tables import ChannelRow, FrameRow, Patient, Slide
 from cacapp.errors import CacappError, UsageError
 from cacapp.types import ChannelSource, FrameSource
 
+POSTGRES_REGISTRATION_LOCK = 0xCACA51
+
 
 def register_slide(
     session: Session, patient_code: str, barcode: str, blood_volume_ul: float | None = None, notes: str | None = None
 ) -> Slide:
-    """The slide ``barcode`` of a patient, made where it is new.
+    """The slide ``barcode`` of a patient, made where it is new. Others who register slides wait until this transaction ends.
 
     Args:
         patient_code: pseudonym.
@@ -30,15 +32,13 @@ def register_slide(
         raise UsageError("a slide needs a patient code and a barcode (--patient, --slide), and neither may be empty")
     if blood_volume_ul is not None and not (math.isfinite(blood_volume_ul) and blood_volume_ul > 0):
         raise UsageError(f"slide {barcode}: a blood volume of {blood_volume_ul:g} µL cannot be; give a positive number, or none if unknown")
+    _wait_for_others(session)
     slide = session.exec(select(Slide).where(Slide.barcode == barcode)).one_or_none()
     patient = _patient(session, patient_code)
     if slide is None:
         slide = Slide(patient_id=_id(patient.id), barcode=barcode, blood_volume_ul=blood_volume_ul, notes=notes)
         session.add(slide)
-        try:
-            session.flush()
-        except IntegrityError as error:
-            raise CacappError(f"slide {barcode} is being registered by another process; run the command again") from error
+        session.flush()
         return slide
     if slide.patient_id != patient.id:
         owner = session.get_one(Patient, slide.patient_id)
@@ -53,6 +53,12 @@ def register_slide(
         slide.notes = notes
     session.flush()
     return slide
+
+
+def _wait_for_others(session: Session) -> None:
+    """One process registers at a time: on SQLite whoever writes does so alone, on PostgreSQL there is a lock for it."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": POSTGRES_REGISTRATION_LOCK})
 
 
 def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow | None:
@@ -156,17 +162,12 @@ def _channel_order(source: FrameSource) -> str:
 
 
 def _patient(session: Session, code: str) -> Patient:
-    """The patient of that code, made where there is none; another program that makes the same one at this moment is waited for."""
-    wanted = select(Patient).where(Patient.code == code)
-    patient = session.exec(wanted).one_or_none()
-    if patient is not None:
-        return patient
-    try:
-        with session.begin_nested():
-            patient = Patient(code=code)
-            session.add(patient)
-    except IntegrityError:
-        return session.exec(wanted).one()
+    """The patient of that code, made where there is none."""
+    patient = session.exec(select(Patient).where(Patient.code == code)).one_or_none()
+    if patient is None:
+        patient = Patient(code=code)
+        session.add(patient)
+        session.flush()
     return patient
 
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from cacapp import __version__
 from cacapp.db.lease import Lease, TakenOverError, Watch, assert_owned, describe_owner, new_owner
-from cacapp.db.requests import refuse_cancelled
+from cacapp.db.requests import go_on_with_request, refuse_cancelled
 from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
@@ -150,6 +150,7 @@ def _claim(db: Database, job: Job[Item, Result], force: bool, progress: Progress
 def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, watch: Watch) -> _Claim | None:
     """Makes the run this process' own; None where another was quicker."""
     lock_slides(session, [job.slide_id])
+    go_on_with_request(session, job.request_id)
     run = _begun(session, job, force)
     if run is None:
         ids = [_id(f) for f in job.frames]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,25 @@ def test_the_same_slide_again_is_the_same_slide(database: Database) -> None:
         again = slides.register_slide(session, "P1", "S1", 50.0)
         assert (again.id, again.notes) == (first.id, "thick smear")
         assert session.exec(select(func.count()).select_from(Patient)).one() == 1
+
+
+def test_whoever_registers_the_same_slide_at_the_same_time_waits_and_gets_it(database: Database) -> None:
+    begun, found = threading.Event(), []
+
+    def other() -> None:
+        begun.set()
+        with database.session() as session:
+            found.append(slides.register_slide(session, "P1", "S1", 50.0).id)
+
+    second = threading.Thread(target=other)
+    with database.session() as session:
+        first = slides.register_slide(session, "P1", "S1", 50.0)
+        second.start()
+        begun.wait()
+        second.join(0.5)
+        assert second.is_alive(), "it waits"
+    second.join(20)
+    assert found == [first.id]
 
 
 def test_an_unknown_volume_may_be_filled_in_later_and_is_not_taken_away(database: Database) -> None:
