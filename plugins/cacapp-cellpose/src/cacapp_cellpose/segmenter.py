@@ -18,6 +18,9 @@ from cacapp_cellpose.weights import choose, expects_px
 if TYPE_CHECKING:
     from cellpose.models import CellposeModel
 
+SMALLEST_PX = 64
+"""Smaller images are filled up with background: Cellpose cannot scale some of them."""
+
 
 class Cellpose(Student):
     """Cellpose 3 (Stringer et al. 2021) as it comes: its network, its flows, its checks of masks. Instances do not overlap.
@@ -73,10 +76,13 @@ class Cellpose(Student):
         return float(read_state(choose(self.start)[0], expects_px(self.start))["diam_mean"])
 
     def _segment(self, dapi: Array, model: CellposeModel, diameter_px: float) -> list[Instance]:
-        if dapi.min() == dapi.max() or min(dapi.shape) * model.diam_mean < 2 * diameter_px:  # less than two pixels for the network
+        if dapi.min() == dapi.max():
             return []
+        height, width = dapi.shape
+        more = [(0, max(0, SMALLEST_PX - n)) for n in dapi.shape]
+        image = np.pad(dapi.astype(np.float32), more, constant_values=float(np.percentile(dapi, 5)))
         masks, flows, _ = model.eval(
-            np.ascontiguousarray(dapi, np.float32),
+            image,
             channels=[0, 0],
             diameter=diameter_px,
             flow_threshold=self.flow_threshold,
@@ -85,7 +91,7 @@ class Cellpose(Student):
             batch_size=self.batch,
         )
         probability = 1 / (1 + np.exp(-np.clip(flows[2], -30, 30)))
-        return [replace(one, score=_mean(probability, one)) for one in instances_of(np.asarray(masks, np.int32))]
+        return [replace(one, score=_mean(probability, one)) for one in instances_of(np.asarray(masks[:height, :width], np.int32))]
 
 
 def _mean(probability: Array, one: Instance) -> float:
