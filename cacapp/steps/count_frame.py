@@ -81,15 +81,15 @@ def count_pixels(
     pixel, dapi = pixel_size_um, pixels[DAPI]
     planes = {c: pixels[c] for c in assay.channels}
     with _pool() as pool:
-        measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
+        grey = levels(dapi)
+        zoning = pool.submit(lambda: shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey)))
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
         outlines = soft_outlines(task.nuclei)
         origin = measure_shift(dapi, outlines)
         shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
         planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
+        measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
-        grey = levels(dapi)
-        zoning = pool.submit(lambda: shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey)))
         found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
         candidates = dict(zip(assay.channels, found, strict=True))
         reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
