@@ -303,7 +303,7 @@ def test_one_slide_registered_twice_at_one_moment_is_one_line(postgres_url: str)
         time.sleep(0.3)
     thread.join(30)
     (problem,) = problems
-    assert "run the command again" in problem
+    assert "slide S1 belongs to patient P1, not P2" in problem
     with database.reading() as session:
         assert session.execute(text("SELECT code FROM patient")).scalars().all() == ["P1"]
     database.dispose()

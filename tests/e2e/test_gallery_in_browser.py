@@ -40,9 +40,9 @@ def test_a_thousand_cells_are_loaded_as_they_are_scrolled_to(many: Server, brows
         walk.page.locator(".card").last.scroll_into_view_if_needed()
         walk.page.wait_for_function("n => document.querySelectorAll('.card').length > n", arg=shown)
         shown = walk.page.locator(".card").count()
-    last = walk.page.locator(".card").last
-    last.scroll_into_view_if_needed()
-    last.locator("canvas[data-painted]").wait_for()
     cells = walk.page.locator(".card").evaluate_all("all => all.map(c => c.dataset.cell)")
     assert len(set(cells)) == len(cells) >= 1000
+    last = walk.page.locator(f'.card[data-cell="{cells[-1]}"]')  # more may come after it meanwhile
+    last.scroll_into_view_if_needed()
+    last.locator("canvas[data-painted]").wait_for()
     assert walk.errors == []

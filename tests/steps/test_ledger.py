@@ -105,11 +105,11 @@ def test_a_frame_whose_storage_hangs_costs_itself_after_the_timeout(cacapp: Caca
     assert cacapp("ingest", frames, *WHO).code == 0
     (frames / "frame00.ome.tif").unlink()
     os.mkfifo(frames / "frame00.ome.tif")
-    ended = cacapp("segment", "--segmenter", "coarse", "--workers", "2", "--frame-timeout", "6", "--retries", "0")
+    ended = cacapp("segment", "--segmenter", "coarse", "--workers", "2", "--frame-timeout", "15", "--retries", "0")
     assert ended.code == 3
     assert ledger(cacapp, 1) == {"frame00": ("quarantined", 1), "frame01": ("done", 1)}
     (error,) = ended.lines("error")
-    assert "frame00: took longer than --frame-timeout 6 s and was stopped" in error
+    assert "frame00: took longer than --frame-timeout 15 s and was stopped" in error
 
 
 class Deletes(Silent):
