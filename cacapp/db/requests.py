@@ -6,9 +6,12 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from cacapp.db.locks import one_at_a_time
 from cacapp.db.runs import fingerprint
 from cacapp.db.tables import Request, Run
 from cacapp.errors import CacappError
+
+POSTGRES_REQUEST_LOCK = 0xCACA4E
 
 
 def open_request(session: Session, command: str, settings: dict[str, Any], how: dict[str, Any], *, anew: bool = False) -> int:
@@ -19,6 +22,7 @@ def open_request(session: Session, command: str, settings: dict[str, Any], how: 
         how: settings that decide nothing of the result; those given last hold.
         anew: a new one in any case.
     """
+    one_at_a_time(session, POSTGRES_REQUEST_LOCK)
     digest = fingerprint(command=command, settings=settings)
     same = select(Request).where(Request.digest == digest, Request.status == "open").order_by(col(Request.id).desc()).limit(1)
     found = None if anew else session.exec(same).first()

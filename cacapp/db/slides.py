@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from cacapp.db.locks import one_at_a_time
 from cacapp.db.tables import ChannelRow, FrameRow, Patient, Slide
 from cacapp.errors import CacappError, UsageError
 from cacapp.types import ChannelSource, FrameSource
@@ -32,7 +32,7 @@ def register_slide(
         raise UsageError("a slide needs a patient code and a barcode (--patient, --slide), and neither may be empty")
     if blood_volume_ul is not None and not (math.isfinite(blood_volume_ul) and blood_volume_ul > 0):
         raise UsageError(f"slide {barcode}: a blood volume of {blood_volume_ul:g} µL cannot be; give a positive number, or none if unknown")
-    _wait_for_others(session)
+    one_at_a_time(session, POSTGRES_REGISTRATION_LOCK)
     slide = session.exec(select(Slide).where(Slide.barcode == barcode)).one_or_none()
     patient = _patient(session, patient_code)
     if slide is None:
@@ -53,12 +53,6 @@ def register_slide(
         slide.notes = notes
     session.flush()
     return slide
-
-
-def _wait_for_others(session: Session) -> None:
-    """One process registers at a time: on SQLite whoever writes does so alone, on PostgreSQL there is a lock for it."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": POSTGRES_REGISTRATION_LOCK})
 
 
 def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow | None:
