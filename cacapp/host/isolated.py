@@ -151,7 +151,10 @@ def _made(home: Home, described: str) -> type[Isolated]:
     told: dict[str, Any] = json.loads(described)
     base = IsolatedTrainable if told["trainable"] and told["kind"] == "segmenter" else STAND_INS[told["kind"]]
     fields: dict[str, Any] = {
-        str(name): (Any, Field(default=p["default"], description=str(p["description"]), json_schema_extra=_checked_schema(p["schema"])))
+        str(name): (
+            Any,
+            Field(default=_as_declared(p["default"]), description=str(p["description"]), json_schema_extra=_checked_schema(p["schema"])),
+        )
         for name, p in told["parameters"].items()
     }
     made: type[Algorithm] = create_model(str(told["class"]), __base__=base, __doc__=str(told["about"]), **fields)
@@ -161,6 +164,11 @@ def _made(home: Home, described: str) -> type[Isolated]:
     for attribute, value in own.items():
         setattr(made, attribute, value)
     return cast(type[Isolated], made)
+
+
+def _as_declared(default: Any) -> Any:
+    """A default as an algorithm would declare it: JSON has lists where a parameter has a tuple, which nobody can change."""
+    return tuple(default) if isinstance(default, list) else default
 
 
 def _checked_schema(schema: Any) -> dict[str, Any]:
