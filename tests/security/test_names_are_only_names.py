@@ -95,7 +95,7 @@ def test_weights_and_samples_are_only_read_by_loaders_that_run_no_code() -> None
     assert [one for one in torch_loads if one[1] != "True"] == []
     assert [(file, name) for file, name, call in loaders if said(call, "allow_pickle") not in (None, "False")] == []
     pickles = ("pickle.", "joblib.", "dill.", "cloudpickle.", "marshal.", "yaml.", "shelve.")
-    # the engine's go over the pipes to processes it started itself, never to or from a file; the contract suite's are its own, one line before
+    # the engine's go over the pipes to processes it started itself, never to or from a file; the contract suite reads what it has just made
     own = ("engine/", "testing/claims.py")
     assert [(file, name) for file, name, _ in calls() if name.startswith(pickles) and not file.startswith(own)] == []
     loaders = [one for one in loaders if not one[0].startswith(own)]
