@@ -1,8 +1,9 @@
 """How the cost of a run grows with its frames: 4, 16 and 64 of them, with one and two workers, and on a Dask cluster of two local workers.
 
-    python benchmarks/run_growth.py [--frames 4 16 64] [--side 1024] [--nuclei 60] [--segmenter coarse] [--db URL] [--out run_growth.json]
+    python benchmarks/run_growth.py [--frames 4 16 64] [--side 1024] [--nuclei 60] [--slide FOLDER] [--segmenter coarse] [--db URL]
 
-Cost per frame must stay flat, memory too; two workers must do 1.7 times the frames of one; ledger and database take at most 5 % of a run.
+Cost per frame must stay flat, memory too; two workers must do 1.7 times the frames of one that is as they are, with one thread; ledger
+and database take at most 5 % of a run. FOLDER: real frames, all of them, rather than simulated ones.
 Run it on a quiet machine: nothing here can tell another program's work from its own.
 """
 
@@ -29,7 +30,10 @@ from cacapp.db.tables import Run, RunFrame
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 
-WAYS = ("1 worker", "2 workers", "Dask, 2 workers")
+ONE, TWO, DASK, ONE_THREAD = "1 worker", "2 workers", "Dask, 2 workers", "1 worker, 1 thread"
+WAYS = (ONE_THREAD, ONE, TWO, DASK)
+LIMITED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
+"""A worker beside others has one thread; one alone has all cores for OpenCV and torch, unless it is limited too."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def main() -> None:
     asked.add_argument("--frames", type=int, nargs="+", default=[4, 16, 64])
     asked.add_argument("--side", type=int, default=1024, help="of a frame, px")
     asked.add_argument("--nuclei", type=int, default=60, help="in a frame")
+    asked.add_argument("--slide", type=Path, help="folder of frames to use instead")
     asked.add_argument("--segmenter", default="coarse")
     asked.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     asked.add_argument("--db", help="URL of an empty database to use for all runs, rather than a new SQLite file each")
@@ -66,18 +71,19 @@ def main() -> None:
     found: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
-        for frames in args.frames:
-            slide = place / f"slide{frames}"
+        slides = {} if args.slide is None else {len(list(args.slide.glob("*.tif*"))): args.slide}
+        for frames in args.frames if args.slide is None else ():
+            slide = slides[frames] = place / f"slide{frames}"
             kinds = {"normal": args.nuclei - 2, "cac": 2}
             size = {"height_px": args.side, "width_px": args.side, "nuclei": args.nuclei}
             write_slide(slide, SAMPLE_MODEL, frames=frames, seed=frames, kinds=[kinds] * frames, **size)
-        cluster = _cluster(stack) if WAYS[2] in args.ways else ""
-        options = {WAYS[0]: [], WAYS[1]: ["--workers", "2"], WAYS[2]: ["--cluster", cluster]}
-        for frames in args.frames:
+        cluster = _cluster(stack) if DASK in args.ways else ""
+        options = {ONE_THREAD: [], ONE: [], TWO: ["--workers", "2"], DASK: ["--cluster", cluster]}
+        for frames, slide in slides.items():
             for way in args.ways:
                 name = re.sub(r"\W+", "", way) + str(frames)
                 db = args.db or str(place / f"{name}.db")
-                measured = _run(way, place / f"slide{frames}", frames, db, name, [*options[way], "--segmenter", args.segmenter])
+                measured = _run(way, slide, frames, db, name, [*options[way], "--segmenter", args.segmenter])
                 found.append(measured)
                 print(f"{way:16} {frames:3} frames: {measured.steps_s / frames:6.2f} s a frame, {measured.memory_mb:5.0f} MB", flush=True)
     args.out.write_text(json.dumps([asdict(m) for m in found], indent=1) + "\n")
@@ -88,7 +94,8 @@ def _run(way: str, slide: Path, frames: int, db: str, name: str, options: list[s
     who = ["--patient", name, "--slide", name, "--blood-volume-ul", "100", "--no-report", "--force"]
     words = [sys.executable, "-m", "cacapp", "run", str(slide), *who, *options, "--db", db, "--quiet"]
     start = time.perf_counter()
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    limited = LIMITED if way == ONE_THREAD else {}
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | limited)
     peak = _Peak(process.pid)
     _, err = process.communicate()
     wall_s = time.perf_counter() - start
@@ -104,7 +111,7 @@ def _run(way: str, slide: Path, frames: int, db: str, name: str, options: list[s
             seconds[line.frame_id] = seconds.get(line.frame_id, 0.0) + (line.seconds or 0.0)
     record.dispose()
     assert len(seconds) == frames
-    overhead = 1 - sum(seconds.values()) / steps_s if way == WAYS[0] else None
+    overhead = 1 - sum(seconds.values()) / steps_s if way == ONE else None
     return Measured(way, frames, wall_s, steps_s, sorted(seconds.values())[frames // 2], overhead, peak.mb)
 
 
@@ -147,13 +154,13 @@ def _cluster(stack: ExitStack) -> str:
 
 def table(found: list[Measured]) -> str:
     """Markdown."""
-    heads = ("", "frames", "s per frame", "frames per minute", "times one worker", "ledger and database", "coordinator, MB")
-    one = {m.frames: m.steps_s for m in found if m.way == WAYS[0]}
+    times = {f"times {way}": {m.frames: m.steps_s for m in found if m.way == way} for way in (ONE_THREAD, ONE)}
+    heads = ("", "frames", "s per frame", "frames per minute", *times, "ledger and database", "coordinator, MB")
     rows = [heads, ("---",) * len(heads)]
     for m in found:
-        times = f"{one[m.frames] / m.steps_s:.2f}" if m.frames in one else ""
+        against = [f"{one[m.frames] / m.steps_s:.2f}" if m.frames in one else "" for one in times.values()]
         overhead = "" if m.overhead is None else f"{m.overhead:.1%}"
-        numbers = (f"{m.steps_s / m.frames:.2f}", f"{60 * m.frames / m.steps_s:.1f}", times, overhead, f"{m.memory_mb:.0f}")
+        numbers = (f"{m.steps_s / m.frames:.2f}", f"{60 * m.frames / m.steps_s:.1f}", *against, overhead, f"{m.memory_mb:.0f}")
         rows.append((m.way, str(m.frames), *numbers))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -84,11 +84,22 @@ def recorded(db: Database, host: Host, work: Work) -> Work:
     return work
 
 
+def _needed(host: Host, work: Work) -> list[str]:
+    """The modules that a process needs to read frames and to work on them; loading them takes it seconds."""
+    modules = ["aicsimageio"]
+    if work.segment is not None:
+        modules += ["cacapp.steps.segment", host.find("segmenter", work.segment.segmenter).cls.__module__]
+    if work.count is not None:
+        modules.append("cacapp.steps.count")
+    return modules
+
+
 def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
     """A slide that fails goes no further, the others do."""
     done = Done()
     how: dict[str, Any] = {"force": work.force, "engine": engine, "progress": progress, "request_id": request_id}
     barcodes = work.barcodes
+    engine.start(_needed(host, work))
     if work.slides:
         assay = work.count.assay if work.count is not None else None
         required = (DAPI, *assay.channels) if assay is not None else (DAPI,)

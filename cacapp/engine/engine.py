@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 import queue
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from cacapp.engine.outcome import Outcome, timed
-from cacapp.engine.process import Task, perform, stop_processes
+from cacapp.engine.process import Task, perform, start_process, stop_processes
 from cacapp.errors import CacappError
 
 Item = TypeVar("Item")
@@ -48,6 +49,15 @@ class Engine:
         if self._place is not None:
             self._place.close(self._name)
             self._place = None
+
+    def start(self, modules: Sequence[str]) -> None:
+        """Starts this machine's processes now, where work is to be done in some, and has them import ``modules``.
+
+        They load while the caller does something else: what a process needs takes it seconds. Without this they start with the first item.
+        """
+        if self.cluster is None and self._place is None and (self.workers > 1 or self.frame_timeout_s is not None):
+            self._place = _Local(self.workers)
+            self._place.start(self._name, modules)
 
     def run(
         self,
@@ -142,6 +152,17 @@ class _Local:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="cacapp-worker")
+
+    def start(self, engine: str, modules: Sequence[str]) -> None:
+        """A process for each thread."""
+        all_there = threading.Barrier(self._workers)  # no thread takes the start of another's process
+
+        def begin() -> None:
+            all_there.wait()
+            start_process(engine, modules)
+
+        for _ in range(self._workers):
+            self._threads.submit(begin)
 
     def submit(self, task: Task) -> Future[Outcome[None, Any]]:
         return self._threads.submit(perform, task)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -44,13 +44,13 @@ class Task:
 
 
 class WorkerProcess:
-    """A process with one item at most under way."""
+    """A process with one item at most under way; it imports ``modules`` before the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str] = ()) -> None:
         own_group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x00000200}
         # -P: what lies in the user's folder is data, and never imported
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cacapp.engine.worker"],
+            [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
@@ -145,6 +145,11 @@ def perform(task: Task) -> Outcome[None, Any]:
             return Outcome(None, result, error, seconds, trace)
 
 
+def start_process(engine: str, modules: Sequence[str]) -> None:
+    """Starts this thread's process for an engine, before there is a task for it."""
+    _process_of(engine, modules)
+
+
 def stop_processes(engine: str, *, for_good: bool) -> None:
     """Kills the processes of an engine; ``for_good``: it gets no new ones either."""
     with _lock:
@@ -156,11 +161,11 @@ def stop_processes(engine: str, *, for_good: bool) -> None:
         process.kill()
 
 
-def _process_of(engine: str) -> WorkerProcess | None:
+def _process_of(engine: str, modules: Sequence[str] = ()) -> WorkerProcess | None:
     key = engine, threading.get_ident()
     with _lock:
         if engine in _closed:
             return None
         if key not in _processes or not _processes[key].alive:
-            _processes[key] = WorkerProcess()
+            _processes[key] = WorkerProcess(modules)
         return _processes[key]

@@ -6,10 +6,12 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +23,8 @@ IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
 
 
-def main() -> None:
-    """Serves requests until standard input ends."""
+def main(modules: Sequence[str] = ()) -> None:
+    """Imports ``modules``, which work will need, and serves requests until standard input ends."""
     # Ctrl-C is the coordinator's to hear; what libraries print must not get among the results
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     given, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -39,6 +41,9 @@ def main() -> None:
     listen(tell)
     requests: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
     threading.Thread(target=_listen, args=(given, requests), daemon=True).start()
+    for name in modules:
+        with suppress(Exception):  # what is wrong with a module is said by the item that needs it
+            import_module(name)
     while True:
         try:
             payload, item = requests.get(timeout=IDLE_S)
@@ -79,4 +84,4 @@ if __name__ == "__main__":
     # under its own name: what is unpickled here refers to cacapp.engine.worker, not to __main__
     from cacapp.engine.worker import main as run
 
-    run()
+    run(sys.argv[1:])

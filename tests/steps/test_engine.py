@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cacapp.engine import Engine
@@ -49,6 +50,11 @@ def print_and_halve(n: int) -> int:
     return n // 2
 
 
+def has_loaded(_: int) -> tuple[int, bool]:
+    time.sleep(0.05)
+    return os.getpid(), "this" in sys.modules
+
+
 def bug(n: int) -> float:
     return 1 / n
 
@@ -79,6 +85,12 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def children() -> list[int]:
+    """Worker processes of this one."""
+    mine = psutil.Process().children()
+    return [p.pid for p in mine if "cacapp.engine.worker" in p.cmdline()]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -195,3 +207,30 @@ def test_a_process_that_ended_idle_costs_nothing() -> None:
     answer = killed.ask(task)
     assert answer is not None
     assert "SIGKILL" in (answer[1] or "")
+
+
+def test_processes_that_are_started_early_have_loaded_what_work_needs(capfd: pytest.CaptureFixture[str]) -> None:
+    """What cannot be imported is left to the item that needs it; what a module prints gets among no results."""
+    with Engine(2) as engine:
+        engine.start(["no_such_module_here", "this"])
+        found = {o.result for o in engine.run(has_loaded, range(8))}
+    assert all(result is not None and result[1] for result in found)
+    assert len(found) == 2
+    assert capfd.readouterr().out == ""
+
+
+def test_starting_early_leaves_nothing_behind_where_there_is_nothing_to_do() -> None:
+    with Engine(2) as engine:
+        engine.start([])
+        deadline = time.monotonic() + 10
+        while len(pids := children()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert len(pids) == 2
+    assert not any(map(alive, pids))
+
+
+def test_one_worker_needs_no_process() -> None:
+    with Engine(1) as engine:
+        engine.start(["this"])
+        assert children() == []
+        assert [o.result for o in engine.run(own_id, [1])] == [os.getpid()]
