@@ -2,9 +2,9 @@
 
 import pytest
 from cacapp_autosam.segmenter import AutoSam
-from classroom import Taught
 
 from cacapp.testing import SegmenterContract
+from cacapp.testing.classroom import Taught
 
 
 class TestAutoSam(SegmenterContract):

@@ -10,12 +10,12 @@ import torch
 from cacapp_autosam.middles import middles_of, target_of
 from cacapp_autosam.network import PromptNetwork
 from cacapp_autosam.segmenter import AutoSam
-from classroom import Frame, Taught
 from safetensors.torch import load_file, save_file
 
 from cacapp.arrays.metrics import match
 from cacapp.errors import CacappError, UsageError
 from cacapp.host import Host
+from cacapp.testing.classroom import Frame, Taught
 from cacapp.types import UNKNOWN, Prompts
 
 

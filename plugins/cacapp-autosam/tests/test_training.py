@@ -10,8 +10,8 @@ import torch
 from cacapp_autosam.network import PromptNetwork
 from cacapp_autosam.segmenter import AutoSam
 from cacapp_autosam.training import batch_of, losses_of
-from classroom import Frame, Taught, Told
 
+from cacapp.testing.classroom import Frame, Taught, Told
 from cacapp.types import UNKNOWN, TrainingSample
 
 

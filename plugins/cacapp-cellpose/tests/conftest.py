@@ -6,8 +6,8 @@ import json
 
 import pytest
 from cacapp_cellpose.segmenter import Cellpose
-from classroom import Frame, Taught, Told, simulated
 
+from cacapp.testing.classroom import Frame, Taught, Told, simulated
 from cacapp.types import TrainingSample
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from cacapp_cellpose.network import build
 from cacapp_cellpose.segmenter import Cellpose
-from classroom import Frame, Taught
 
 from cacapp.arrays.metrics import match
 from cacapp.errors import CacappError, UsageError
 from cacapp.host import Host
+from cacapp.testing.classroom import Frame, Taught
 from cacapp.types import Prompts
 
 

@@ -10,9 +10,9 @@ import torch
 from cacapp_cellpose.network import build, read_state
 from cacapp_cellpose.segmenter import Cellpose
 from cacapp_cellpose.training import losses_of, normalised, target_of
-from classroom import Taught, Told
 
 from cacapp.errors import CacappError
+from cacapp.testing.classroom import Taught, Told
 from cacapp.types import UNKNOWN, TrainingSample
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from cacapp_macd_rcnn.segmenter import MacdRcnn
-from classroom import Frame, Taught, Told, simulated
 
+from cacapp.testing.classroom import Frame, Taught, Told, simulated
 from cacapp.types import TrainingSample
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 from cacapp_macd_rcnn.segmenter import MacdRcnn
-from classroom import Taught
 
 from cacapp.testing import SegmenterContract
+from cacapp.testing.classroom import Taught
 
 
 class TestMacdRcnn(SegmenterContract):

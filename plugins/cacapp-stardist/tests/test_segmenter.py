@@ -12,12 +12,12 @@ import torch
 from cacapp_stardist.network import RAYS, StarNetwork
 from cacapp_stardist.polygons import Stars, instances_of
 from cacapp_stardist.segmenter import StarDist
-from classroom import Frame, Taught
 
 from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.arrays.metrics import match
 from cacapp.errors import CacappError, UsageError
 from cacapp.host import Host
+from cacapp.testing.classroom import Frame, Taught
 from cacapp.types import Prompts
 
 

@@ -10,8 +10,8 @@ import torch
 from cacapp_stardist.network import StarNetwork, load_network
 from cacapp_stardist.segmenter import StarDist
 from cacapp_stardist.training import losses_of, target_of
-from classroom import Taught, Told
 
+from cacapp.testing.classroom import Taught, Told
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 
