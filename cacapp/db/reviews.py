@@ -79,10 +79,10 @@ def commented_cells(session: Session, run_id: int, positions: Sequence[str]) -> 
 
 
 def readings(session: Session, run_ids: Sequence[int]) -> dict[int, list[Reading]]:
-    """Count run to its readings, in the order they began."""
+    """Count run to its readings: first, second, adjudication, whatever the clock said when they began."""
     found: dict[int, list[Reading]] = {}
-    query = select(Reading).where(col(Reading.run_id).in_(run_ids)).order_by(col(Reading.started_at))
-    for reading in session.execute(query).scalars():
+    rows = session.execute(select(Reading).where(col(Reading.run_id).in_(run_ids))).scalars()
+    for reading in sorted(rows, key=lambda r: (POSITIONS.index(r.position), r.started_at)):
         found.setdefault(reading.run_id, []).append(reading)
     return found
 

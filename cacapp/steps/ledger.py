@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from cacapp import __version__
 from cacapp.db.lease import Lease, TakenOverError, Watch, assert_owned, describe_owner, new_owner
-from cacapp.db.requests import go_on_with_request, refuse_cancelled
+from cacapp.db.requests import close_left_behind, go_on_with_request, refuse_cancelled
 from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
@@ -280,7 +280,9 @@ def _finish(db: Database, job: Job[Item, Result], claim: _Claim) -> None:
     status = "failed" if job.frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
     with db.session() as session:
         assert_owned(session, claim.run_id, claim.owner)
-        finish_run(session, claim.run_id, status, text)
+        run = finish_run(session, claim.run_id, status, text)
+        if run.status in SUCCEEDED:
+            close_left_behind(session, run)
 
 
 class _Keyed(Generic[Item, Result]):

@@ -250,6 +250,29 @@ def test_a_cancelled_run_is_not_gone_on_with_and_not_read(cacapp: Cacapp, frames
     assert [r["status"] for r in cacapp("runs", "list", "--json").json] == ["succeeded", "succeeded", "cancelled"]
 
 
+def test_a_count_of_fewer_frames_that_was_left_behind_is_closed(cacapp: Cacapp, frames: Path, tmp_path: Path, record_url: str) -> None:
+    """The count of one frame was interrupted; then the other frame was segmented after all."""
+    command = ("run", frames, *WHO, "--segmenter", "coarse", "--no-report", "--retries", "0")
+    assert cacapp("ingest", frames, *WHO).code == 0
+    (frames / "frame01.ome.tif").rename(tmp_path / "away.tif")
+    assert cacapp("segment", "--segmenter", "coarse", "--retries", "0").code == 3
+    (tmp_path / "away.tif").rename(frames / "frame01.ome.tif")
+    assert cacapp(*command).code == 3
+    tell(record_url, "DELETE FROM contested_signal")
+    tell(record_url, "DELETE FROM cell_call")
+    tell(record_url, "DELETE FROM signal_count")
+    tell(record_url, "DELETE FROM signal")
+    tell(record_url, "UPDATE run_frame SET status = 'pending', attempts = 0 WHERE run_id = 2")
+    tell(record_url, "UPDATE run SET status = 'running', finished_at = NULL WHERE id = 2")
+    tell(record_url, "UPDATE request SET status = 'open'")
+    assert cacapp("runs", "retry", "--failed", 1).code == 0
+    assert cacapp("runs", "resume").code == 0
+    assert [r["status"] for r in cacapp("runs", "list", "--json").json] == ["succeeded", "cancelled", "succeeded"]
+    assert "run 3 did it anew" in cacapp("runs", "show", 2, "--json").json["error"]
+    assert "nothing to resume" in cacapp("runs", "resume").out
+    assert half_done(record_url) == []
+
+
 def test_force_makes_a_new_run_of_the_same(cacapp: Cacapp, frames: Path) -> None:
     command = ("run", frames, *WHO, "--segmenter", "coarse", "--no-report")
     assert cacapp(*command).code == 0
