@@ -1,12 +1,13 @@
-"""Reference pages made from the code when the site is built: every command with its options, every built-in algorithm with its parameters.
+"""Pages made when the site is built: every command with its options, every built-in algorithm with its parameters, every plugin's README.
 
-A Sphinx extension; the pages go to docs/reference/ and are not kept. ``undocumented`` lists what lacks a description; a test reads it.
+A Sphinx extension; the pages go to docs/reference/ and docs/plugins/ and are not kept. ``undocumented`` lists what lacks a description; a
+test reads it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from inspect import cleandoc, isfunction
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,39 @@ KINDS = {"prompter": "Prompters", "segmenter": "Segmenters", "filter": "Instance
 
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
-    app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "reference"))
+    app.connect("builder-inited", lambda app: write_all(Path(app.srcdir)))
     return {"parallel_read_safe": True}
 
 
-def write(folder: Path) -> None:
-    """Writes the pages; one that would be the same stays, so that Sphinx reads only what changed."""
+def write_all(docs: Path) -> None:
+    """Writes the pages into docs/."""
+    write(docs / "reference", {"commands.md": commands_page(), "algorithms.md": algorithms_page()})
+    write(docs / "plugins", plugin_pages(docs.parent / "plugins"))
+
+
+def write(folder: Path, pages: Mapping[str, str]) -> None:
+    """Writes pages; one that would be the same stays, so that Sphinx reads only what changed."""
     folder.mkdir(exist_ok=True)
-    for name, text in (("commands.md", commands_page()), ("algorithms.md", algorithms_page())):
+    for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
+
+
+def plugin_pages(folder: Path) -> dict[str, str]:
+    """The READMEs of plugins/ with their links as the site has them; the folder's own leads to the others."""
+    names = sorted(p.parent.name for p in folder.glob("*/README.md"))
+    listed = "\n".join(names)
+    pages = {f"{name}.md": (folder / name / "README.md").read_text("utf-8") for name in names}
+    pages["index.md"] = (folder / "README.md").read_text("utf-8") + f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+    return {name: _links(text) for name, text in pages.items()}
+
+
+def _links(text: str) -> str:
+    """Of a README in plugins/, as they are in docs/plugins/."""
+    text = re.sub(r"\]\((?:\.\./)+docs/", "](../", text)
+    text = text.replace("](../../README.md", "](../index.md")
+    return re.sub(r"\]\(([\w-]+)/README\.md", r"](\1.md", text)
 
 
 def commands() -> Iterator[tuple[str, Any]]:

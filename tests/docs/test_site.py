@@ -19,7 +19,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, as `make docs` builds it; a warning is an error."""
     folder = tmp_path_factory.mktemp("site")
     for name in ("docs", "cacapp"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "commands.md", "algorithms.md"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "commands.md", "algorithms.md", "plugins"))
+    shutil.copytree(ROOT / "plugins", folder / "plugins", ignore=shutil.ignore_patterns("*.py", "*.toml", "__pycache__"))
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "out"]
@@ -33,6 +34,7 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
     pages = {p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in (ROOT / "docs").rglob("*.md")}
     nav = BeautifulSoup((site / "index.html").read_text("utf-8"), "html.parser").select(".sidebar-tree a")
     linked = {str(a["href"]).removesuffix(".html") for a in nav}
+    pages |= {f"plugins/{p.parent.name}" for p in (ROOT / "plugins").glob("*/pyproject.toml")}
     assert pages - linked == {"index"}
     assert {"start", "concepts", "slides", "review", "assays", "scaling", "training", "capsules", "benchmarks", "limits"} <= linked
 
