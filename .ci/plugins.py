@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OFFERS_ALGORITHMS = "[project.entry-points.cacapp]"
+OFFERS_ALGORITHMS = "cacapp"
+"""The group of entry points."""
 OWN = ROOT / ".venv-plugins"
 
 
@@ -69,8 +71,11 @@ def main(names: list[str]) -> int:
             tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", python=python).returncode == 0
             told = ("tests pass" if tests else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
             good = tests
-            if OFFERS_ALGORITHMS in (folder / "pyproject.toml").read_text():
-                holds = ran("-m", "cacapp", "plugins", "check", folder.name, python=python).returncode == 0
+            about = tomllib.loads((folder / "pyproject.toml").read_text())
+            if OFFERS_ALGORITHMS in about["project"].get("entry-points", {}):
+                asked = about.get("tool", {}).get("cacapp", {}).get("check", [])
+                words = [word.format(folder=folder, python=python) for word in asked]
+                holds = ran("-m", "cacapp", "plugins", "check", folder.name, *words, python=python).returncode == 0
                 told += ", every claim holds" if holds else ", CLAIMS ARE BROKEN"
                 good = good and holds
             failed = failed or not good

@@ -118,6 +118,10 @@ def check(
         int, typer.Option("--memory-mb", min=64, metavar="MB", help="What a process that works on a whole frame may take.")
     ] = 4096,
     timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="S", help="A claim that takes longer is broken.")] = 300,
+    train: Annotated[
+        bool,
+        typer.Option("--train", help="First train, on simulated nuclei, what can be trained and is given no weights."),
+    ] = False,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -128,7 +132,9 @@ def check(
 
     host = Host.discover(no_plugin or (), read_settings())
     with progress(quiet or json) as bar:
-        found = check_plugins(host, distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, progress=bar)
+        found = check_plugins(
+            host, distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, train=train, progress=bar
+        )
     if json:
         print_json(found.record())
     elif not quiet:
@@ -142,7 +148,8 @@ def check(
     for one in found.checked:
         broken = sum(v.broken is not None for v in one.verdicts)
         if broken:
-            say_error(f"{one.kind} {one.name!r}, {one.origin}: {broken} of {len(one.verdicts)} claims are broken")
+            hint = "; it may want weights: --train, or --set weights=FILE" if one.untaught else ""
+            say_error(f"{one.kind} {one.name!r}, {one.origin}: {broken} of {len(one.verdicts)} claims are broken{hint}")
     if not found.holds:
         raise typer.Exit(1)
     say("every claim holds", quiet or json)

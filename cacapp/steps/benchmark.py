@@ -19,6 +19,7 @@ from cacapp.report.comparison import SVG_NAME, Comparison, Line, csv_text, markd
 from cacapp.steps.evaluate import measure
 from cacapp.steps.files import write_atomically
 from cacapp.steps.labelled import LabelledFile, image_files, labelled_files
+from cacapp.steps.learn import WEIGHTS, learn, settings_of
 from cacapp.steps.lessons import PSEUDO_PLAN, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
 from cacapp.steps.methods import HUMAN, Row, negatives, rows_of
 from cacapp.steps.plan import choose
@@ -27,9 +28,6 @@ from cacapp.steps.segment import SegmentPlan
 
 FORMAT = 2
 """Of the kept results; another number makes them be measured again."""
-
-WEIGHTS = "weights"
-"""The parameter of a trainable segmenter that takes the path ``train`` returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +174,7 @@ class Benchmark:
         if not issubclass(found.cls, TrainableSegmenter) or WEIGHTS not in found.cls.model_fields:
             raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}) cannot be trained")
         trainer: Any = self.host.build("segmenter", row.segmenter, params)
-        # which weights it would segment with does not matter here, and they may be missing
-        settings = {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
-        key = digest_of([FORMAT, found.name, found.distribution, found.version, settings, lesson.digest(), self.seed])
+        key = digest_of([FORMAT, found.name, found.distribution, found.version, settings_of(trainer), lesson.digest(), self.seed])
         folder = self.out / "models" / f"{row.key}-{key[:8]}"
         note = folder.with_suffix(".json")
         kept = _read(note)
@@ -188,15 +184,7 @@ class Benchmark:
             raise CacappError("not trained yet")
         samples = lesson.samples(progress)
         progress.start(f"train {row.key}", 0)
-        try:
-            model = Path(trainer.train(samples, folder, self.seed, progress)).resolve()
-        except CacappError:
-            raise
-        except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split())
-            raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}): training failed: {type(error).__name__}: {text}") from error
-        if not model.is_file():
-            raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}): train() returned {model}, which is no file")
+        model = learn(found, trainer, samples, folder, self.seed, progress)
         record = {"fingerprint": key, "model": str(model), "sha256": sha256_of(model), "note": lesson.note(samples)}
         write_atomically(note, json.dumps(record).encode())
         return {WEIGHTS: str(model)}, record["note"]

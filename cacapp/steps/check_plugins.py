@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
+from cacapp.api import Algorithm, TrainableSegmenter
 from cacapp.errors import CacappError, UsageError
-from cacapp.host import Host, assign, same_name
+from cacapp.host import Host, Registered, assign, same_name
+from cacapp.steps.learn import WEIGHTS, learn, settings_of
 from cacapp.steps.progress import Progress, Silent
 from cacapp.testing import Verdict, claims_of
 from cacapp.testing import check as verdicts_of
+from cacapp.testing.classroom import simulated
+from cacapp.types import TrainingSample
 
 OWN = "cacapp"
+
+LESSONS = 3
+"""Simulated frames that what is to be checked is trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An algorithm and a verdict a claim."""
+    """An algorithm and a verdict a claim; ``untaught``: it can be trained, and had neither weights given nor a training."""
 
     kind: str
     name: str
@@ -25,6 +34,7 @@ class Checked:
     version: str
     origin: str
     verdicts: tuple[Verdict, ...]
+    untaught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ def check_plugins(
     *,
     memory_mb: int,
     claim_s: float,
+    train: bool = False,
     progress: Progress | None = None,
 ) -> PluginCheck:
     """Checks the algorithms of a distribution; of all but cacapp itself where none is named.
@@ -69,6 +80,7 @@ def check_plugins(
         settings: ``--set`` texts.
         memory_mb: what a process that works on a whole frame may take, MB.
         claim_s: a claim that takes longer is broken, s.
+        train: what can be trained, and is given no weights, is trained first, on simulated nuclei.
 
     Raises:
         UsageError: there is no such distribution or algorithm.
@@ -85,18 +97,29 @@ def check_plugins(
     progress = progress or Silent()
     progress.start("check", sum(len(claims_of(r.kind)) for r in chosen))
     checked = []
-    for found in chosen:
-        try:
-            built = host.build(found.kind, found.name, values[found.name])
-        except CacappError as error:
-            problems.append(str(error))
-            continue
-        verdicts = []
-        for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s):
-            verdicts.append(verdict)
-            progress.advance(found.name)
-        checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts)))
+    with TemporaryDirectory() as scratch:
+        for found in chosen:
+            try:
+                built = host.build(found.kind, found.name, values[found.name])
+                untaught = isinstance(built, TrainableSegmenter) and WEIGHTS not in values[found.name]
+                if train and untaught:
+                    built, untaught = _taught(host, found, cast(TrainableSegmenter, built), Path(scratch) / found.name), False
+            except CacappError as error:
+                problems.append(str(error))
+                continue
+            verdicts = []
+            for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s):
+                verdicts.append(verdict)
+                progress.advance(found.name)
+            checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts), untaught))
     return PluginCheck(tuple(checked), tuple(dict.fromkeys(problems)))
+
+
+def _taught(host: Host, found: Registered, pupil: TrainableSegmenter, folder: Path) -> Algorithm:
+    """The same algorithm with weights that it learnt on simulated nuclei. Raises CacappError where it learns none."""
+    samples = [TrainingSample(frame.dapi, frame.labels) for frame in map(simulated, range(LESSONS))]
+    weights = learn(found, pupil, samples, folder, 0, Silent())
+    return host.build(found.kind, found.name, settings_of(pupil) | {WEIGHTS: str(weights)})
 
 
 def _nothing(host: Host, distribution: str | None, algorithm: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,7 @@ from cacapp.errors import CacappError, UsageError
 from cacapp.host import Host, Registered
 from cacapp.report.curves import curves_svg
 from cacapp.steps.files import make_folder, write_atomically
+from cacapp.steps.learn import learn, settings_of
 from cacapp.steps.progress import Progress, Silent
 from cacapp.steps.pseudo_samples import PseudoSamples
 from cacapp.steps.select import chosen_slides
@@ -33,7 +34,6 @@ from cacapp.weights.registry import entries
 LOG, CURVES = "log.jsonl", "curves.svg"
 """What a training may leave in its folder: a line of numbers an epoch; and what becomes of it."""
 
-WEIGHTS = "weights"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -106,7 +106,7 @@ def train(
     samples = PseudoSamples.of_runs(db, run_ids, plan.seed)
     folder = (out if out is not None else Path("models") / name).resolve()
     make_folder(folder)
-    path = _call(found, lambda: trainer.train(samples, folder, plan.seed, progress), folder)
+    path = learn(found, trainer, samples, folder, plan.seed, progress)
     rows = _log(folder / LOG)
     if rows:
         write_atomically(folder / CURVES, curves_svg(rows, name).encode())
@@ -142,8 +142,8 @@ def _trainer(host: Host, plan: TrainPlan) -> tuple[Registered, TrainableSegmente
 
 
 def _record(found: Registered, trainer: TrainableSegmenter) -> dict[str, Any]:
-    """The algorithm as lineage keeps it. Which weights it would segment with does not matter here, and they may be missing."""
-    params = {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
+    """The algorithm as lineage keeps it."""
+    params = settings_of(trainer)
     return {"kind": "segmenter", "name": found.name, "distribution": found.distribution, "version": found.version, "params": params}
 
 
@@ -191,20 +191,6 @@ def _checked(name: str) -> str:
     if name in entries():
         raise UsageError(f"--name {name}: weights that come with cacapp are called so; choose another name")
     return name
-
-
-def _call(found: Registered, train: Callable[[], Path], folder: Path) -> Path:
-    """The weights a training wrote. Raises CacappError that names the plugin where it fails or writes none."""
-    try:
-        path = Path(train())
-    except CacappError:
-        raise
-    except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        raise CacappError(f"segmenter {found.name!r} ({found.origin}): training failed: {type(error).__name__}: {text}") from error
-    if not path.is_file():
-        raise CacappError(f"segmenter {found.name!r} ({found.origin}): train() returned {path}, which is no file")
-    return path.resolve()
 
 
 def _log(path: Path) -> list[dict[str, float]]:

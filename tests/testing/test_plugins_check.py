@@ -78,3 +78,54 @@ def test_what_is_not_installed_is_wrong_usage(cacapp: Callable[..., Any], instal
     assert ended.code == 2
     assert "no plugin of a distribution 'acme-even' is installed; there are acme-odd, cacapp" in ended.err
     assert cacapp("plugins", "check", "acme-odd", "--algorithm", "even").code == 2
+
+
+LEARNER = """
+from pathlib import Path
+from typing import ClassVar
+import numpy as np
+from pydantic import Field
+from cacapp import hookimpl
+from cacapp.api import TrainableSegmenter
+from cacapp.errors import CacappError
+
+class Level(TrainableSegmenter):
+    "Keeps the prompted regions that are brighter than what it learnt."
+    name: ClassVar[str] = "level"
+    api_version: ClassVar[int] = 1
+    weights: str = Field("", description="file that a training wrote")
+    share: float = Field(0.5, gt=0, lt=1, description="of the nuclei's mean that a nucleus must have")
+    def segment(self, dapi, prompts, pixel_size_um):
+        if not self.weights:
+            raise CacappError("weights: level has none of its own")
+        float(Path(self.weights).read_text())
+        return list(prompts.regions)
+    def train(self, samples, out, seed, progress):
+        {misdeed}
+        out.mkdir(parents=True)
+        means = [float(s.dapi[s.labels > 0].mean()) for s in samples]
+        (out / "level.txt").write_text(str(self.share * np.mean(means)))
+        return out / "level.txt"
+
+@hookimpl
+def cacapp_segmenters():
+    return [Level]
+"""
+
+
+def test_what_has_no_weights_is_trained_first_where_that_is_asked_for(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+    install("acme-level", "level", source=LEARNER.format(misdeed="pass"))
+    bare = cacapp("plugins", "check", "acme-level")
+    assert bare.code == 1
+    assert "level has none of its own" in bare.out
+    assert "--train" in bare.err
+    taught = cacapp("plugins", "check", "acme-level", "--train", "--set", "level.share=0.4")
+    assert taught.code == 0, taught.out + taught.err
+
+
+def test_a_training_that_fails_is_named(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+    install("acme-level", "level", source=LEARNER.format(misdeed="raise KeyError('lessons')"))
+    ended = cacapp("plugins", "check", "acme-level", "--train")
+    assert ended.code == 1
+    (line,) = ended.lines("error")
+    assert "segmenter 'level' (plugin 'level' of acme-level 1.2): training failed: KeyError: 'lessons'" in line

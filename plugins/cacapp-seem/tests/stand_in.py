@@ -2,11 +2,13 @@
 
 import runpy
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-PLAIN = runpy.run_path("{template}")
+PLAIN = runpy.run_path(str(Path(find_spec("cacapp_seem").origin).with_name("template.py")))
 
 
 def ask(model, image, points_xy, point_labels, boxes_xyxy, text):
