@@ -39,6 +39,13 @@ def load_state(path: Path) -> dict[str, Tensor]:
     return _load_checkpoint(path)
 
 
+def load_into(module: nn.Module, path: Path) -> None:
+    """Gives a network the weights of a file. Raises CacappError where they do not fit it, or the file is none."""
+    state = load_state(path)
+    check_state(state, module, str(path))
+    module.load_state_dict(state)
+
+
 def check_state(state: dict[str, Tensor], module: nn.Module, what: str = "the weights") -> None:
     """Raises CacappError where ``state`` does not fit ``module`` key by key and shape by shape, or holds numbers that are not finite.
 

@@ -11,7 +11,7 @@ import torch
 
 from cacapp.algorithms.dense.network import FOREGROUND, OFFSET_UNIT_PX, OFFSET_Y, OUTPUT_STRIDE, SIDES_PX, DenseNetwork
 from cacapp.types import Array
-from cacapp.weights.load import check_state, load_state
+from cacapp.weights.load import load_into
 
 EDGE_PX = SIDES_PX
 """What the network sees beyond the image's edges, mirrored."""
@@ -23,10 +23,8 @@ def load_network(path: Path, sha256: str, device: str) -> DenseNetwork:
 
     Raises CacappError for a file that is damaged or of another network.
     """
-    state = load_state(path)
     network = DenseNetwork()
-    check_state(state, network, str(path))
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    load_into(network, path)
     network.to(device)
     network.to(memory_format=torch.channels_last)
     return network.eval()

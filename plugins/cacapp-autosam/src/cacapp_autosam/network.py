@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, crop_windows, window_origins
 from cacapp.errors import CacappError
-from cacapp.weights.load import check_state, load_state
+from cacapp.weights.load import load_into
 
 TOKENS = 2
 """Prompt tokens of a nucleus, as many as a point and its padding give."""
@@ -70,13 +70,11 @@ def load_network(path: Path, sha256: str, sam_sha256: str, device: str) -> Promp
 
     Raises CacappError for a file that is damaged, of another network, or taught with other weights of the SAM.
     """
-    state = load_state(path)
     network = PromptNetwork()
-    check_state(state, network, str(path))
+    load_into(network, path)
     taught_with = taught_sam(path)
     if taught_with != sam_sha256:
         raise CacappError(f"{path} was trained to prompt nuclei_t {taught_with[:12]}..., here it is {sam_sha256[:12]}...; train it again")
-    network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
     return network.to(device).eval()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,15 @@ from torch.nn import functional
 
 from cacapp.algorithms.sam.models import LoadedSam
 from cacapp.algorithms.sam.nuclei_t import MASK_STRIDE, NUCLEUS_PX
-from cacapp.algorithms.training.crops import Crops, held_crops
-from cacapp.algorithms.training.judge import average_precision
-from cacapp.algorithms.training.loop import Lesson, fit
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.samples import prepare
+from cacapp.algorithms.training.teach import Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp.weights.cache import digest_of
-from cacapp.weights.load import check_state, load_state
+from cacapp.weights.load import load_into
 from cacapp_autosam.middles import target_of
 from cacapp_autosam.network import STRIDE, WINDOW, PromptNetwork, decode
 
-SCORE = "AP@0.5"
 MASKS = 12
 """Nuclei of a crop whose masks are drawn in a step."""
 
@@ -62,43 +57,21 @@ def train(
     sam: LoadedSam,
     segment: Callable[[Array, PromptNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets. The SAM does not change.
+    """Trains and returns the file of the best weights; see ``teach``. The SAM does not change.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
 
     Raises CacappError where no image has an accepted label or a file cannot be written.
     """
-    folder = out / "images"
-    sets = prepare(samples, folder, NUCLEUS_PX, seed, progress)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = PromptNetwork()
-    if recipe.start is not None:
-        state = load_state(recipe.start)
-        check_state(state, network, str(recipe.start))
-        network.load_state_dict(state)
-    network.to(sam.device)
     sam.sam.requires_grad_(False)
-    crops = Crops(sets.learn, recipe.crop_px)
-
-    def draw(rng: np.random.Generator) -> Batch:
-        return batch_of([crops.draw(rng) for _ in range(recipe.batch)], rng)
 
     def losses(learning: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return losses_of(sam, learning, batch.to(sam.device))
 
-    held = held_crops(sets.held, 2 * recipe.crop_px, min(16, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
-
-    def score(judged: nn.Module) -> float:
-        assert isinstance(judged, PromptNetwork)
-        return float(np.mean([average_precision(segment(image, judged), labels) for image, labels in held]))
-
-    about = recipe.about("autosam", sets, seed) | {"sam": digest_of("nuclei_t")}
-    lesson = Lesson(network, draw, losses, score, SCORE, about, recipe.key(sets, seed))
-    weights = fit(lesson, recipe.schedule(sets, seed), sam.device, out, progress)
-    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
-    return weights
+    about = {"sam": digest_of("nuclei_t")}
+    pupil = Pupil("autosam", NUCLEUS_PX, PromptNetwork, load_into, batch_of, losses, segment, about)
+    return teach(pupil, samples, out, seed, progress, recipe, sam.device)
 
 
 def batch_of(drawn: list[tuple[Array, Array]], rng: np.random.Generator) -> Batch:

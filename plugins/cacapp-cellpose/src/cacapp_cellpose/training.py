@@ -5,7 +5,6 @@ Cellpose's own loop cannot go on after a kill and learns background where labels
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,16 +15,12 @@ from cellpose.models import CellposeModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.algorithms.training.crops import Crops, held_crops
-from cacapp.algorithms.training.judge import average_precision
-from cacapp.algorithms.training.loop import Lesson, fit
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.samples import prepare
+from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp_cellpose.network import build, start_from
 
-SCORE = "AP@0.5"
 FLOW = 5.0
 """Cellpose's network gives flows of this length."""
 
@@ -43,7 +38,7 @@ def train(
     device: str,
     segment: Segment,
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets.
+    """Trains and returns the file of the best weights; see ``teach``.
 
     Args:
         nucleus_px: diameter of a nucleus at the network's scale.
@@ -51,38 +46,36 @@ def train(
 
     Raises CacappError where no image has an accepted label or a file cannot be written.
     """
-    folder = out / "images"
-    sets = prepare(samples, folder, nucleus_px, seed, progress)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build(nucleus_px)
-    if recipe.start is not None:
-        start_from(network, recipe.start, nucleus_px)
-    with torch.no_grad():
-        network.diam_labels.fill_(nucleus_px)
-    network.to(device)
-    crops = Crops(sets.learn, recipe.crop_px)
+    judge = CellposeModel(pretrained_model=False, mkldnn=False, diam_mean=nucleus_px, device=torch.device(device))
 
-    def draw(rng: np.random.Generator) -> Batch:
-        drawn = [crops.draw(rng) for _ in range(recipe.batch)]
+    def random() -> nn.Module:
+        return for_diameter(build(nucleus_px), nucleus_px)
+
+    def begin(network: nn.Module, path: Path) -> None:
+        start_from(network, path, nucleus_px)
+        for_diameter(network, nucleus_px)
+
+    def batch(drawn: Crops, _: np.random.Generator) -> Batch:
         images = np.stack([normalised(image) for image, _ in drawn])
         return torch.from_numpy(images), torch.from_numpy(np.stack([target_of(labels) for _, labels in drawn]))
 
     def losses(learning: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return losses_of(learning(batch[0].to(device))[0].float(), batch[1].to(device))
 
-    held = held_crops(sets.held, 2 * recipe.crop_px, min(12, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
-    judged = CellposeModel(pretrained_model=False, mkldnn=False, diam_mean=nucleus_px, device=torch.device(device))
+    def found(image: Array, network: nn.Module) -> list[Instance]:
+        judge.net.load_state_dict(network.state_dict())
+        judge.net.eval()
+        return segment(image, judge, nucleus_px)
 
-    def score(network: nn.Module) -> float:
-        judged.net.load_state_dict(network.state_dict())
-        judged.net.eval()
-        return float(np.mean([average_precision(segment(image, judged, nucleus_px), labels) for image, labels in held]))
+    pupil = Pupil("cellpose", nucleus_px, random, begin, batch, losses, found)
+    return teach(pupil, samples, out, seed, progress, recipe, device)
 
-    lesson = Lesson(network, draw, losses, score, SCORE, recipe.about("cellpose", sets, seed), recipe.key(sets, seed))
-    weights = fit(lesson, recipe.schedule(sets, seed), device, out, progress)
-    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
-    return weights
+
+def for_diameter(network: nn.Module, nucleus_px: float) -> nn.Module:
+    """The network, told that what it learns from has nuclei of that diameter, px."""
+    with torch.no_grad():
+        network.diam_labels.fill_(nucleus_px)  # type: ignore[operator, union-attr]
+    return network
 
 
 def normalised(image: Array) -> Array:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.weights.load import check_state, load_state
+from cacapp.weights.load import load_into
 
 RAYS, GRID = 32, 2
 NUCLEUS_PX = 24.0
@@ -65,8 +65,6 @@ def load_network(path: Path, sha256: str, device: str) -> StarNetwork:
 
     Raises CacappError for a file that is damaged or of another network.
     """
-    state = load_state(path)
     network = StarNetwork()
-    check_state(state, network, str(path))
-    network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    load_into(network, path)
     return network.to(device).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +11,14 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.algorithms.training.crops import Crops, held_crops
-from cacapp.algorithms.training.judge import average_precision
-from cacapp.algorithms.training.loop import Lesson, fit
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.samples import prepare
+from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
-from cacapp.weights.load import check_state, load_state
+from cacapp.weights.load import load_into
 from cacapp_stardist.compiled import star_distances
 from cacapp_stardist.network import GRID, NUCLEUS_PX, RAYS, StarNetwork
 
-SCORE = "AP@0.5"
 DISTANCE_WEIGHT = 0.2
 """Of the error of distances in px, as in StarDist."""
 
@@ -39,27 +34,15 @@ def train(
     device: str,
     segment: Callable[[Array, StarNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``loop.fit`` for what else ``out`` gets.
+    """Trains and returns the file of the best weights; see ``teach``.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
 
     Raises CacappError where no image has an accepted label or a file cannot be written.
     """
-    folder = out / "images"
-    sets = prepare(samples, folder, NUCLEUS_PX, seed, progress)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = StarNetwork()
-    if recipe.start is not None:
-        state = load_state(recipe.start)
-        check_state(state, network, str(recipe.start))
-        network.load_state_dict(state)
-    network.to(device)
-    crops = Crops(sets.learn, recipe.crop_px)
 
-    def draw(rng: np.random.Generator) -> Batch:
-        drawn = [crops.draw(rng) for _ in range(recipe.batch)]
+    def batch(drawn: Crops, _: np.random.Generator) -> Batch:
         images = torch.from_numpy(np.stack([image for image, _ in drawn])[:, None])
         return images, torch.from_numpy(np.stack([target_of(labels) for _, labels in drawn]))
 
@@ -67,16 +50,8 @@ def train(
         logits, distances = learning(batch[0].to(device).float().div(255))
         return losses_of(logits.float(), distances.float(), batch[1].to(device))
 
-    held = held_crops(sets.held, 2 * recipe.crop_px, min(16, max(4, 2 * len(sets.held))), np.random.default_rng([abs(seed), 3]))
-
-    def score(judged: nn.Module) -> float:
-        assert isinstance(judged, StarNetwork)
-        return float(np.mean([average_precision(segment(image, judged), labels) for image, labels in held]))
-
-    lesson = Lesson(network, draw, losses, score, SCORE, recipe.about("stardist", sets, seed), recipe.key(sets, seed))
-    weights = fit(lesson, recipe.schedule(sets, seed), device, out, progress)
-    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
-    return weights
+    pupil = Pupil("stardist", NUCLEUS_PX, StarNetwork, load_into, batch, losses, segment)
+    return teach(pupil, samples, out, seed, progress, recipe, device)
 
 
 def target_of(labels: Array) -> Array:
