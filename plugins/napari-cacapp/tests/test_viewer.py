@@ -27,7 +27,7 @@ def test_a_slide_opens_is_corrected_and_saved_in_a_viewer(record: Path) -> None:
 
     row = int(cells.features.index[cells.features["class"] == "cac"][0])
     cells.selected_data = {row}
-    decide_selected(cells, "normal", "looks fine")
+    decide_selected(viewer, "normal", "looks fine")
     place = red.data[0]
     red.add(place + np.array([0, 4, 3]))
     assert red.features.iloc[-1]["number"] == -1

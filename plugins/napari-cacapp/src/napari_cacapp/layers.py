@@ -98,6 +98,7 @@ def _signals(view: SlideView, channel: str) -> LayerData:
         "size": 8,
         "symbol": "ring",
         "face_color": COLOURS.get(channel, "white"),
+        "border_color": COLOURS.get(channel, "white"),
         "metadata": {KEY: {"slide": view.token, "layer": channel}},
     }
     data = [[view.frame_of[s.cell_id], s.y_px, s.x_px] for s in own]
@@ -107,12 +108,14 @@ def _signals(view: SlideView, channel: str) -> LayerData:
 def _calls(view: SlideView, cells: pd.DataFrame) -> LayerData:
     features = cells.drop(columns=["index"])
     flagged = (cells["is_cac"] | cells["needs_review"]).to_numpy(bool)
+    colour = np.where(flagged[:, None], np.array([[1, 0.3, 0.1, 1.0]]), np.array([[0.6, 0.6, 0.6, 0.4]]))
     about = {
         "name": f"{view.barcode} cells",
         "features": features,
         "size": 14,
         "symbol": "cross",
-        "face_color": np.where(flagged[:, None], np.array([[1, 0.3, 0.1, 1.0]]), np.array([[0.6, 0.6, 0.6, 0.4]])),
+        "face_color": colour,
+        "border_color": colour,
         "text": {"string": "{class}", "size": 8, "anchor": "upper_left", "color": "white", "visible": True},
         "metadata": {KEY: {"slide": view.token, "layer": "cells"}},
     }

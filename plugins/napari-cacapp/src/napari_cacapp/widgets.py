@@ -1,9 +1,7 @@
-"""The three panels. They are plain functions: napari makes widgets of them (``autogenerate``)."""
-
-from __future__ import annotations
+"""The three panels. They are plain functions: napari makes widgets of them (``autogenerate``), and reads their annotations as they are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cacapp.errors import UsageError
 from napari_cacapp.corrections import slide_of
@@ -20,20 +18,24 @@ if TYPE_CHECKING:
 ACCEPT = "accept"
 
 
-def open_slide(database: Path = Path("cacapp.db"), slide: str = "", reviewer: str = "") -> list[napari.types.LayerDataTuple]:
+def open_slide(database: Path = Path("cacapp.db"), slide: str = "", reviewer: str = "") -> "list[napari.types.LayerDataTuple]":
     """Opens a slide of a record: its barcode, and under whose name you review (your login name by default)."""
     return layers_of(view_slide(Place(str(database), slide or None, reviewer or None)))
 
 
-def decide_selected(cells: napari.layers.Points, decision: str = ACCEPT, reason: str = "") -> None:
+def _decisions(_: object) -> list[str]:
+    """What may be chosen: the classes of the assays of the open slides, and the two that every assay has."""
+    classes = [name for view in OPEN.values() for name in view.classes]
+    return [ACCEPT, *dict.fromkeys(classes), NOT_EVALUABLE]
+
+
+def decide_selected(viewer: "napari.Viewer", decision: Annotated[str, {"choices": _decisions}] = ACCEPT, reason: str = "") -> None:
     """Decides on the cells selected in the "cells" layer: "accept", a class of the assay, or "not evaluable" with a reason.
 
-    Raises UsageError for another layer, nothing selected or no such class. It is saved with "Save reviews".
+    Raises UsageError where no slide is open, nothing is selected or there is no such class. It is saved with "Save reviews".
     """
-    about = cells.metadata.get(KEY, {})
-    if about.get("layer") != "cells" or about.get("slide") not in OPEN:
-        raise UsageError("choose the cells layer of a slide that cacapp opened")
-    view = OPEN[about["slide"]]
+    cells = _cells_layer(viewer)
+    view = OPEN[cells.metadata[KEY]["slide"]]
     rows = sorted(cells.selected_data)
     if not rows:
         raise UsageError("select cells first, with napari's selection tool")
@@ -51,8 +53,23 @@ def decide_selected(cells: napari.layers.Points, decision: str = ACCEPT, reason:
     cells.refresh_text()
 
 
-def save_reviews(viewer: napari.Viewer) -> str:
-    """Saves the corrections of the open slide as reviews, and shows the cells as they stand then."""
+def _cells_layer(viewer: "napari.Viewer") -> "napari.layers.Points":
+    """The "cells" layer that is meant: the active one, or else the only one with cells selected, or the only one there is."""
+    layers = [one for one in viewer.layers if one.metadata.get(KEY, {}).get("layer") == "cells" and one.metadata[KEY]["slide"] in OPEN]
+    if viewer.layers.selection.active in layers:
+        return viewer.layers.selection.active
+    selected = [one for one in layers if one.selected_data]
+    if len(selected) == 1 or len(layers) == 1:
+        return (selected or layers)[0]
+    raise UsageError(
+        "open a slide with cacapp first" if not layers else "several slides are open: click the cells layer of the one you mean"
+    )
+
+
+def save_reviews(viewer: "napari.Viewer") -> str:
+    """Saves the corrections of the open slide as reviews, says how many, and shows the cells as they stand then."""
+    from napari.utils.notifications import show_info
+
     layers: list[Any] = [layer.as_layer_data_tuple() for layer in viewer.layers if KEY in layer.metadata]
     view = slide_of(layers)
     done = save(view, layers)
@@ -62,4 +79,6 @@ def save_reviews(viewer: napari.Viewer) -> str:
             layer.features = cell_table(fresh).drop(columns=["index"])
             layer.refresh_text()
     fresh.shown = {cell_id: (s.label, s.decided, s.exclusion_reason or "") for cell_id, s in fresh.states.items()}
-    return f"{done} reviews saved as {view.reviewer}"
+    told = f"{done} {'review' if done == 1 else 'reviews'} saved as {view.reviewer}"
+    show_info(told)
+    return told
