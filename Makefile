@@ -14,7 +14,7 @@ SITE := .docs
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
 	@echo "make demo    five simulated patients, from slides to reports"
-	@echo "make test    all tests"
+	@echo "make test    all tests, in TEST_PROCESSES=2 processes"
 	@echo "make plugins installs the plugins of plugins/ (or PLUGINS='name ...'), runs their tests and the contract suite"
 	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
 	@echo "make docs    the documentation site in $(SITE)/index.html; a warning is an error"
@@ -41,8 +41,11 @@ docs: $(STAMP)
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs $(SITE)
 	@echo "Done: $(SITE)/index.html"
 
+# at once; a file's tests stay together, since they share what is slow to make
+TEST_PROCESSES ?= 2
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # those to try, all by default
 PLUGINS ?=
