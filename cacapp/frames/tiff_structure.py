@@ -133,7 +133,7 @@ def check_structure(path: Path) -> int:
             seen.add(offset)
             tags, offset = _directory(file, layout, offset, size, taken)
             parts += strips.check_strips(file, tags, size)
-            shape = tuple(tags.get(tag) for tag in (strips.WIDTH, strips.LENGTH, strips.BITS, strips.SAMPLES))
+            shape = tuple(tags.get(tag, (1,)) for tag in (strips.WIDTH, strips.LENGTH, strips.BITS, strips.SAMPLES))
             packing = tuple(tags.get(tag, (1,)) for tag in (strips.COMPRESSION, strips.PREDICTOR, strips.PLANAR))
             if packings.setdefault(shape, packing) != packing:  # the libraries read all as they read the first
                 raise CacappError("damaged: planes of one size are packed in different ways; export it again")

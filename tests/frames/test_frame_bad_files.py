@@ -43,6 +43,17 @@ def test_a_truncated_plain_stack_is_refused_at_ingest(tmp_path: Path, stack: Mak
     assert "f.tif: truncated" in refusal(path, channels={name: f"#{i}" for i, name in enumerate(CHANNELS)})
 
 
+def test_a_plane_that_is_packed_in_another_way_than_the_others_is_refused(tmp_path: Path, stack: Make, ome: Make, refusal: Make) -> None:
+    """The first plane has a predictor in the place of its number of samples, which is 1 where it is not told."""
+    path = ome(tmp_path / "f.ome.tif", stack(), compression="zstd")
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages[0].tags["SamplesPerPixel"].offset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<HHIH", content, entry, 317, 3, 1, 2)
+    path.write_bytes(content)
+    assert "packed in different ways" in refusal(path)
+
+
 def test_a_truncated_stack_with_one_directory_is_refused(tmp_path: Path, stack: Make, one_frame: Make, refusal: Make) -> None:
     path = tmp_path / "f.tif"
     tifffile.imwrite(path, stack(), imagej=True, metadata={"axes": "CYX", "Labels": list(CHANNELS)})
