@@ -2,7 +2,7 @@
 
 A plugin that needs other versions than cacapp runs on here gets an environment of its own over this one, in .venv-plugins.
 
-Usage: python .ci/plugins.py [NAME ...]
+Usage: python .ci/plugins.py [--strict] [NAME ...]    (strict: what cannot be installed is a failure)
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def layered(place: Path) -> str:
     return str(python)
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], strict: bool) -> int:
     folders = sorted(p.parent for p in (ROOT / "plugins").glob("*/pyproject.toml"))
     unknown = set(names) - {f.name for f in folders}
     if unknown:
@@ -67,6 +67,7 @@ def main(names: list[str]) -> int:
             python, why = installed(folder, held)
             if why is not None:
                 table.append((folder.name, f"NOT TRIED, it cannot be installed here: {why}"))
+                failed = failed or strict
                 continue
             tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", python=python).returncode == 0
             told = ("tests pass" if tests else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
@@ -87,4 +88,5 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    words = sys.argv[1:]
+    sys.exit(main([word for word in words if word != "--strict"], "--strict" in words))

@@ -52,12 +52,17 @@ class Part(NamedTuple):
 
 
 class Algorithm(BaseModel):
-    """Common ground of all kinds. Give ``name`` (unique within its kind, kebab-case) and ``api_version`` (a literal)."""
+    """Common ground of all kinds. Give ``name`` (unique within its kind, kebab-case) and ``api_version`` (a literal).
+
+    Attributes:
+        loads: modules that are imported only when it works, such as torch: a worker process loads them before its first frame.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     api_version: ClassVar[int]
+    loads: ClassVar[tuple[str, ...]] = ()
 
     def weights_sha256(self) -> str | None:
         """Digest of the model weights behind the results, stored with every run; None for an algorithm without weights."""

@@ -24,7 +24,10 @@ def setup(app: Any) -> dict[str, bool]:
 def write_all(docs: Path) -> None:
     """Writes the pages into docs/."""
     write(docs / "reference", {"commands.md": commands_page(), "algorithms.md": algorithms_page()})
-    write(docs / "plugins", plugin_pages(docs.parent / "plugins"))
+    pages = plugin_pages(docs.parent / "plugins")
+    for gone in set((docs / "plugins").glob("*.md")) - {docs / "plugins" / name for name in pages}:
+        gone.unlink()
+    write(docs / "plugins", pages)
 
 
 def write(folder: Path, pages: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ class Consensus(Segmenter):
 
     name: ClassVar[str] = "consensus"
     api_version: ClassVar[int] = 1
+    loads: ClassVar[tuple[str, ...]] = ("torch",)
 
     segmenters: tuple[str, ...] = Field(
         ("dense", "maskrcnn", "sam"), min_length=2, description="names of the segmenters that vote; of equal masks the first-named's stays"

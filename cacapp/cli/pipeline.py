@@ -5,11 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlmodel import col, select
 
 from cacapp.db.models import with_model_files
+from cacapp.db.pseudo_labels import STEP as PSEUDO_LABEL
+from cacapp.db.queries import latest_run_ids
 from cacapp.db.requests import close_request, give_up_request, open_request
 from cacapp.db.session import Database
+from cacapp.db.tables import Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError, StorageError
 from cacapp.steps.count import count
@@ -84,13 +89,26 @@ def recorded(db: Database, host: Host, work: Work) -> Work:
     return work
 
 
+def _looks_done(db: Database, work: Work) -> bool:
+    """Whether every slide to ingest has been taken through every step already, with whatever settings: there may be nothing to do."""
+    steps = [
+        step for step, plan in (("segment", work.segment), (PSEUDO_LABEL, work.pseudo_label), ("count", work.count)) if plan is not None
+    ]
+    with db.reading() as session:
+        barcodes = [request.slide for request in work.slides]
+        known = [cast(int, i) for i in session.exec(select(Slide.id).where(col(Slide.barcode).in_(barcodes)))]
+        return len(known) == len(barcodes) and all(len(latest_run_ids(session, step, known)) == len(known) for step in steps)
+
+
 def _needed(host: Host, work: Work) -> list[str]:
-    """The modules that a process needs to read frames and to work on them; loading them takes it seconds."""
-    modules = ["aicsimageio"]
+    """The modules that take a process seconds to load before it can read frames and work on them."""
+    modules = ["aicsimageio", "distributed"]  # dask, which reads for aicsimageio, imports the other where it is installed
     if work.segment is not None:
-        modules += ["cacapp.steps.segment", host.find("segmenter", work.segment.segmenter).cls.__module__]
+        chosen = host.find("segmenter", work.segment.segmenter).cls
+        modules += ["cacapp.steps.segment", chosen.__module__, *chosen.loads]
     if work.count is not None:
-        modules.append("cacapp.steps.count")
+        chosen = host.find("signal-detector", work.count.detector).cls
+        modules += ["cacapp.steps.count", chosen.__module__, *chosen.loads]
     return modules
 
 
@@ -99,8 +117,9 @@ def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine
     done = Done()
     how: dict[str, Any] = {"force": work.force, "engine": engine, "progress": progress, "request_id": request_id}
     barcodes = work.barcodes
-    engine.start(_needed(host, work))
     if work.slides:
+        if not _looks_done(db, work):
+            engine.start(_needed(host, work))
         assay = work.count.assay if work.count is not None else None
         required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
         done.ingested = ingest(db, work.slides, required, progress, assay.aliases if assay is not None else None)

@@ -120,7 +120,9 @@ def check(
     timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="S", help="A claim that takes longer is broken.")] = 300,
     train: Annotated[
         bool,
-        typer.Option("--train", help="First train, on simulated nuclei, what can be trained and is given no weights."),
+        typer.Option(
+            "--train", help="First train, on simulated nuclei and without these limits, what can be trained and is given no weights."
+        ),
     ] = False,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from cacapp.db.lease import is_dead
 from cacapp.db.locks import one_at_a_time
-from cacapp.db.runs import fingerprint, finish_run, get_id
+from cacapp.db.runs import SUCCEEDED, fingerprint, finish_run, get_id
 from cacapp.db.tables import Request, Run
 from cacapp.errors import CacappError
 
@@ -58,16 +58,17 @@ def reopen_request(session: Session, request_id: int) -> None:
 
 
 def close_left_behind(session: Session, run: Run) -> None:
-    """Cancels what the run's command had begun of the same step on the same slide before its input changed: ``run`` did it all anew.
+    """Cancels what the run's command had begun of the same step on the same slide before its input changed: the results are ``run``'s.
 
-    A count of the frames there were, say, while failed ones were being segmented again. Not one that a process may be working on.
+    A count of the frames there were, say, while failed ones were being segmented again. Not one that a process may be working on, as
+    far as this machine can tell. The caller holds the slide (``lock_slides``), as those do that take a run up.
     """
-    if run.request_id is None:
+    if run.request_id is None or run.status not in SUCCEEDED:
         return
     for other in runs_of(session, run.request_id):
         same = other.step == run.step and other.slide_id == run.slide_id and get_id(other) < get_id(run)
         if same and other.status == "running" and (other.owner is None or is_dead(other.owner)):
-            finish_run(session, get_id(other), "cancelled", f"what it was to work on changed: run {run.id} did it anew")
+            finish_run(session, get_id(other), "cancelled", f"superseded: what it was to work on changed, and run {run.id} has the results")
 
 
 def go_on_with_request(session: Session, request_id: int | None) -> None:

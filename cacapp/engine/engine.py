@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pickle
 import queue
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from cacapp.engine.outcome import Outcome, timed
@@ -24,7 +24,7 @@ LOOK_UP_S = 0.5
 class Engine:
     """Where per-frame work is done. A context; its processes end with it.
 
-    The processes start when first needed and are kept, since each takes seconds to load what it works with.
+    The processes start when first needed, or with ``start``, and are kept, since each takes seconds to load what it works with.
     """
 
     def __init__(self, workers: int = 1, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1) -> None:
@@ -154,15 +154,10 @@ class _Local:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="cacapp-worker")
 
     def start(self, engine: str, modules: Sequence[str]) -> None:
-        """A process for each thread."""
-        all_there = threading.Barrier(self._workers)  # no thread takes the start of another's process
-
-        def begin() -> None:
-            all_there.wait()
-            start_process(engine, modules)
-
-        for _ in range(self._workers):
-            self._threads.submit(begin)
+        """A process for each thread; where the machine has none left to give, the items will say so."""
+        with suppress(OSError):
+            for _ in range(self._workers):
+                start_process(engine, modules)
 
     def submit(self, task: Task) -> Future[Outcome[None, Any]]:
         return self._threads.submit(perform, task)

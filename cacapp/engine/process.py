@@ -130,6 +130,8 @@ class _Limit:
 
 _lock = threading.Lock()
 _processes: dict[tuple[str, int], WorkerProcess] = {}
+_started: dict[str, list[WorkerProcess]] = {}
+"""Processes of an engine that no thread has taken yet."""
 _closed: set[str] = set()
 
 
@@ -146,8 +148,10 @@ def perform(task: Task) -> Outcome[None, Any]:
 
 
 def start_process(engine: str, modules: Sequence[str]) -> None:
-    """Starts this thread's process for an engine, before there is a task for it."""
-    _process_of(engine, modules)
+    """Starts a process for an engine before there is a task for it; the next thread that needs one takes it."""
+    with _lock:
+        if engine not in _closed:
+            _started.setdefault(engine, []).append(WorkerProcess(modules))
 
 
 def stop_processes(engine: str, *, for_good: bool) -> None:
@@ -156,16 +160,18 @@ def stop_processes(engine: str, *, for_good: bool) -> None:
         if for_good:
             _closed.add(engine)
         mine = [key for key in _processes if key[0] == engine]
-        ended = [_processes.pop(key) for key in mine]
+        ended = [_processes.pop(key) for key in mine] + _started.pop(engine, [])
     for process in ended:
         process.kill()
 
 
-def _process_of(engine: str, modules: Sequence[str] = ()) -> WorkerProcess | None:
+def _process_of(engine: str) -> WorkerProcess | None:
     key = engine, threading.get_ident()
     with _lock:
         if engine in _closed:
             return None
         if key not in _processes or not _processes[key].alive:
-            _processes[key] = WorkerProcess(modules)
+            ready = [process for process in _started.get(engine, []) if process.alive]  # not those that ended for want of work
+            _processes[key] = ready[0] if ready else WorkerProcess()
+            _started[engine] = ready[1:]
         return _processes[key]

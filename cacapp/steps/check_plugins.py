@@ -26,7 +26,7 @@ LESSONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An algorithm and a verdict a claim; ``untaught``: it can be trained, and had neither weights given nor a training."""
+    """An algorithm and a verdict a claim; ``untaught``: it can be trained, and had neither weights given (``--set``) nor a training."""
 
     kind: str
     name: str
@@ -101,7 +101,7 @@ def check_plugins(
         for found in chosen:
             try:
                 built = host.build(found.kind, found.name, values[found.name])
-                untaught = isinstance(built, TrainableSegmenter) and WEIGHTS not in values[found.name]
+                untaught = isinstance(built, TrainableSegmenter) and WEIGHTS in found.cls.model_fields and WEIGHTS not in values[found.name]
                 if train and untaught:
                     built, untaught = _taught(host, found, cast(TrainableSegmenter, built), Path(scratch) / found.name), False
             except CacappError as error:

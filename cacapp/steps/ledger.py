@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from cacapp import __version__
 from cacapp.db.lease import Lease, TakenOverError, Watch, assert_owned, describe_owner, new_owner
 from cacapp.db.requests import close_left_behind, go_on_with_request, refuse_cancelled
-from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, lock_slides, record_frame, retry_frames, start_run
+from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, get_run, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, RunFrame
 from cacapp.engine import Engine, Outcome
@@ -93,6 +93,9 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
         finally:
             written += worker.written
         shown = max(shown, len(claim.done) + len(claim.quarantined))
+    with db.session() as session:
+        lock_slides(session, [job.slide_id])
+        close_left_behind(session, get_run(session, claim.run_id))
     failed = tuple((f.name, error) for f in job.frames if (error := claim.quarantined.get(_id(f))) is not None)
     return RunReport(
         job.barcode,
@@ -280,9 +283,7 @@ def _finish(db: Database, job: Job[Item, Result], claim: _Claim) -> None:
     status = "failed" if job.frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
     with db.session() as session:
         assert_owned(session, claim.run_id, claim.owner)
-        run = finish_run(session, claim.run_id, status, text)
-        if run.status in SUCCEEDED:
-            close_left_behind(session, run)
+        finish_run(session, claim.run_id, status, text)
 
 
 class _Keyed(Generic[Item, Result]):

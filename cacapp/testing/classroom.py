@@ -1,4 +1,4 @@
-"""What teaches a network in a plugin's tests, and what it is told."""
+"""What teaches a network in a plugin's tests and in ``plugins check --train``, and what it is told."""
 
 from __future__ import annotations
 

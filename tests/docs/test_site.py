@@ -34,6 +34,7 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
     pages = {p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in (ROOT / "docs").rglob("*.md")}
     nav = BeautifulSoup((site / "index.html").read_text("utf-8"), "html.parser").select(".sidebar-tree a")
     linked = {str(a["href"]).removesuffix(".html") for a in nav}
+    pages = {page for page in pages if not page.startswith("plugins/")}  # left by `make docs`
     pages |= {f"plugins/{p.parent.name}" for p in (ROOT / "plugins").glob("*/pyproject.toml")}
     assert pages - linked == {"index"}
     assert {"start", "concepts", "slides", "review", "assays", "scaling", "training", "capsules", "benchmarks", "limits"} <= linked

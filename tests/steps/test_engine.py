@@ -229,6 +229,23 @@ def test_starting_early_leaves_nothing_behind_where_there_is_nothing_to_do() -> 
     assert not any(map(alive, pids))
 
 
+def test_an_engine_may_end_before_its_processes_have_begun() -> None:
+    for _ in range(5):
+        with Engine(3) as engine:
+            engine.start(["this"])
+    assert children() == []
+
+
+def test_a_machine_that_has_no_process_left_to_give_is_said_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with Engine(2) as engine:
+        engine.start([])
+        assert all("Resource temporarily unavailable" in (o.error or "") for o in engine.run(halve, [2, 4]))
+
+
 def test_one_worker_needs_no_process() -> None:
     with Engine(1) as engine:
         engine.start(["this"])

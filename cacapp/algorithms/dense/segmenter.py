@@ -31,6 +31,7 @@ class Dense(Student):
 
     name: ClassVar[str] = "dense"
     api_version: ClassVar[int] = 1
+    loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.dense.model",)
     beginnings: ClassVar[tuple[str, ...]] = ("dense-nuclei", "nuclei_t")
 
     weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")

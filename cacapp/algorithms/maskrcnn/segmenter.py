@@ -29,6 +29,7 @@ class MaskRcnn(Student):
 
     name: ClassVar[str] = "maskrcnn"
     api_version: ClassVar[int] = 1
+    loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.maskrcnn.model",)
     beginnings: ClassVar[tuple[str, ...]] = ("maskrcnn-nuclei", "nuclei_t")
 
     weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")

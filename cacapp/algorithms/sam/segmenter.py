@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class _SamBase(Segmenter):
     """What both segmenters share: the model, its device, tiles, and the resolution of masks that claim one nucleus."""
 
+    loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.sam.models",)
     model: Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"] = Field(
         "nuclei_t", description="weights: the embedded nuclei_t, Meta's vit_b, vit_l, vit_h, or medsam (see: cacapp weights list)"
     )

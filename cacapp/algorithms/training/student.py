@@ -19,6 +19,7 @@ class Student(TrainableSegmenter):
 
     needs_prompts: ClassVar[bool] = False
     beginnings: ClassVar[tuple[str, ...]] = ()
+    loads: ClassVar[tuple[str, ...]] = ("torch",)
 
     weights: str
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")

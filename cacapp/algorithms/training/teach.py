@@ -25,8 +25,6 @@ Crops = Sequence[tuple[Array, Array]]
 """(Y, X) uint8 images and their (Y, X) labels."""
 
 SCORE = "AP@0.5"
-MOST_HELD = 16
-"""Crops of the images held back that the network is judged on after an epoch, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,7 @@ class Pupil(Generic[Batch]):
         batch: of a step, from its crops; on the CPU.
         losses: the network's losses for a batch, by name; their sum is minimised.
         segment: instances that the network, in eval mode, finds in a (Y, X) image at its scale.
+        most_held: crops of the images held back that it is judged on after an epoch, at most.
     """
 
     model: str
@@ -51,6 +50,7 @@ class Pupil(Generic[Batch]):
     losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]]
     segment: Callable[[Array, Any], list[Instance]]
     about: Mapping[str, str] = field(default_factory=dict)
+    most_held: int = 16
 
 
 def teach(
@@ -73,7 +73,7 @@ def teach(
     def draw(rng: np.random.Generator) -> Batch:
         return pupil.batch([drawn.draw(rng) for _ in range(recipe.batch)], rng)
 
-    most = min(MOST_HELD, max(4, 2 * len(sets.held)))
+    most = min(pupil.most_held, max(4, 2 * len(sets.held)))
     held = crops.held_crops(sets.held, 2 * recipe.crop_px, most, np.random.default_rng([abs(seed), 3]))
 
     def score(judged: nn.Module) -> float:

@@ -37,6 +37,45 @@ def test_a_slide_opens_is_corrected_and_saved_in_a_viewer(record: Path) -> None:
     assert view.states[int(cells.features.loc[row, "cell_id"])].class_ == "normal"
 
 
+def test_the_slide_of_the_active_layer_is_decided_on(record: Path) -> None:
+    from napari.components import ViewerModel
+    from napari_cacapp.widgets import decide_selected, open_slide
+
+    from cacapp.errors import UsageError
+
+    viewer = ViewerModel()
+    with pytest.raises(UsageError, match="open a slide"):
+        decide_selected(viewer)
+    for _ in range(2):
+        for data, about, kind in open_slide(record, "S1"):
+            getattr(viewer, f"add_{kind}")(data, **about)
+    first, second = (layer for layer in viewer.layers if layer.name.startswith("S1 cells"))
+    first.selected_data = {0}
+    viewer.layers.selection.clear()
+    with pytest.raises(UsageError, match="several slides"):
+        decide_selected(viewer)
+    viewer.layers.selection.active = viewer.layers[-2]  # signals of the second
+    with pytest.raises(UsageError, match="select cells first"):
+        decide_selected(viewer)
+    second.selected_data = {1}
+    decide_selected(viewer, "normal")
+    assert second.features.loc[1, "decided"]
+    assert not first.features["decided"].any()
+
+
+def test_decisions_are_chosen_from_a_list(record: Path) -> None:
+    magicgui = pytest.importorskip("magicgui")
+    pytest.importorskip("qtpy.QtWidgets")
+    from napari_cacapp.widgets import decide_selected, open_slide
+
+    open_slide(record, "S1")
+    try:
+        panel = magicgui.magicgui(decide_selected, auto_call=False)
+    except (RuntimeError, ImportError) as error:
+        pytest.skip(f"no Qt here: {error}")
+    assert {"accept", "cac", "normal", "not evaluable"} <= set(panel.decision.choices)
+
+
 def test_napari_opens_a_record_through_the_manifest(record: Path) -> None:
     from napari.components import ViewerModel
     from npe2 import DynamicPlugin, PluginManager, PluginManifest

@@ -67,7 +67,7 @@ def train(
         judge.net.eval()
         return segment(image, judge, nucleus_px)
 
-    pupil = Pupil("cellpose", nucleus_px, random, begin, batch, losses, found)
+    pupil = Pupil("cellpose", nucleus_px, random, begin, batch, losses, found, most_held=12)
     return teach(pupil, samples, out, seed, progress, recipe, device)
 
 

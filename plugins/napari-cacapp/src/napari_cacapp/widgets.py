@@ -24,7 +24,7 @@ def open_slide(database: Path = Path("cacapp.db"), slide: str = "", reviewer: st
 
 
 def _decisions(_: object) -> list[str]:
-    """What may be chosen: the classes of the assays of the open slides, and the two that every assay has."""
+    """What may be chosen: the classes of the assays of the slides opened so far, and the two that every assay has."""
     classes = [name for view in OPEN.values() for name in view.classes]
     return [ACCEPT, *dict.fromkeys(classes), NOT_EVALUABLE]
 
@@ -54,16 +54,16 @@ def decide_selected(viewer: "napari.Viewer", decision: Annotated[str, {"choices"
 
 
 def _cells_layer(viewer: "napari.Viewer") -> "napari.layers.Points":
-    """The "cells" layer that is meant: the active one, or else the only one with cells selected, or the only one there is."""
-    layers = [one for one in viewer.layers if one.metadata.get(KEY, {}).get("layer") == "cells" and one.metadata[KEY]["slide"] in OPEN]
-    if viewer.layers.selection.active in layers:
-        return viewer.layers.selection.active
-    selected = [one for one in layers if one.selected_data]
-    if len(selected) == 1 or len(layers) == 1:
-        return (selected or layers)[0]
-    raise UsageError(
-        "open a slide with cacapp first" if not layers else "several slides are open: click the cells layer of the one you mean"
-    )
+    """The "cells" layer of the slide that the active layer is of; of the only slide there is where the active layer is of none."""
+    layers = {one.metadata[KEY]["slide"]: one for one in viewer.layers if one.metadata.get(KEY, {}).get("layer") == "cells"}
+    layers = {token: one for token, one in layers.items() if token in OPEN}
+    active = viewer.layers.selection.active
+    token = active.metadata.get(KEY, {}).get("slide") if active is not None else None
+    if token in layers:
+        return layers[token]
+    if len(layers) == 1:
+        return next(iter(layers.values()))
+    raise UsageError("several slides are open: click a layer of the one you mean" if layers else "open a slide with cacapp first")
 
 
 def save_reviews(viewer: "napari.Viewer") -> str:
