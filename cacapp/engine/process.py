@@ -43,6 +43,13 @@ class Task:
     timeout_s: float | None
 
 
+def _environment() -> dict[str, str]:
+    """Of a worker process. A Dask worker's has a setting for malloc under which a frame takes twice its time: large arrays are given back at
+    once, and each page of the next is asked for anew."""
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
+    return kept | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
 class WorkerProcess:
     """A process with one item at most under way; it imports ``modules`` before the first."""
 
@@ -53,7 +60,7 @@ class WorkerProcess:
             [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env=_environment(),
             **own_group,
         )
         self._expired = False

@@ -55,6 +55,10 @@ def has_loaded(_: int) -> tuple[int, bool]:
     return os.getpid(), "this" in sys.modules
 
 
+def malloc_setting(_: int) -> str | None:
+    return os.environ.get("MALLOC_TRIM_THRESHOLD_")
+
+
 def bug(n: int) -> float:
     return 1 / n
 
@@ -244,6 +248,12 @@ def test_a_machine_that_has_no_process_left_to_give_is_said_with_the_items(monke
     with Engine(2) as engine:
         engine.start([])
         assert all("Resource temporarily unavailable" in (o.error or "") for o in engine.run(halve, [2, 4]))
+
+
+def test_a_process_of_a_dask_worker_leaves_dasks_malloc_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    with Engine(2) as engine:
+        assert [o.result for o in engine.run(malloc_setting, [1])] == [None]
 
 
 def test_one_worker_needs_no_process() -> None:
