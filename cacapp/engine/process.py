@@ -44,8 +44,10 @@ class Task:
 
 
 def _environment() -> dict[str, str]:
-    """Of a worker process. A Dask worker's has a setting for malloc under which a frame takes twice its time: large arrays are given back at
-    once, and each page of the next is asked for anew."""
+    """Of a worker process, without the malloc setting that Dask gives its workers.
+
+    Under it, large arrays are given back to the system at once and each page of the next is asked for anew: a frame took twice its time.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
     return kept | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
