@@ -1,9 +1,9 @@
 """How the cost of a run grows with its frames: 4, 16 and 64 of them, with one and two workers, and on a Dask cluster of two local workers.
 
-    python benchmarks/run_growth.py [--frames 4 16 64] [--side 1024] [--nuclei 60] [--slide FOLDER] [--segmenter coarse] [--db URL]
+    python benchmarks/run_growth.py [--frames 4 16 64] [--side 1024] [--nuclei 60] [--slide FOLDER] [--segmenter NAME] [--prompter NAME]
 
 Cost per frame must stay flat, memory too; two workers must do 1.7 times the frames of one that is as they are, with one thread; ledger
-and database take at most 5 % of a run. FOLDER: real frames, all of them, rather than simulated ones.
+and database take at most 5 % of a run. FOLDER: real frames, all of them, rather than simulated ones. More: --help.
 Run it on a quiet machine: nothing here can tell another program's work from its own.
 """
 
@@ -64,6 +64,7 @@ def main() -> None:
     asked.add_argument("--nuclei", type=int, default=60, help="in a frame")
     asked.add_argument("--slide", type=Path, help="folder of frames to use instead")
     asked.add_argument("--segmenter", default="coarse")
+    asked.add_argument("--prompter", default="watershed")
     asked.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     asked.add_argument("--db", help="URL of an empty database to use for all runs, rather than a new SQLite file each")
     asked.add_argument("--out", type=Path, default=Path("run_growth.json"))
@@ -83,7 +84,7 @@ def main() -> None:
             for way in args.ways:
                 name = re.sub(r"\W+", "", way) + str(frames)
                 db = args.db or str(place / f"{name}.db")
-                measured = _run(way, slide, frames, db, name, [*options[way], "--segmenter", args.segmenter])
+                measured = _run(way, slide, frames, db, name, [*options[way], "--segmenter", args.segmenter, "--prompter", args.prompter])
                 found.append(measured)
                 print(f"{way:16} {frames:3} frames: {measured.steps_s / frames:6.2f} s a frame, {measured.memory_mb:5.0f} MB", flush=True)
     args.out.write_text(json.dumps([asdict(m) for m in found], indent=1) + "\n")
