@@ -103,6 +103,7 @@ class Walk:
         self.page.fill("[name=password]", password)
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("#worklist")
+        self.page.wait_for_load_state("load")  # its keys are heard from then on
 
     def key(self, *keys: str) -> None:
         for key in keys:
