@@ -30,6 +30,6 @@ def samples() -> list[TrainingSample]:
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory: pytest.TempPathFactory, samples: list[TrainingSample]) -> Taught:
     out = tmp_path_factory.mktemp("cellpose")
-    pupil = Cellpose(start="none", epochs=1, crops=200, batch=4, crop_px=96, learning_rate=4e-3, device="cpu")
+    pupil = Cellpose(start="none", epochs=1, crops=480, batch=4, crop_px=96, learning_rate=4e-3, device="cpu")
     weights = pupil.train(samples, out, 1, Told())
     return Taught(weights, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])
