@@ -30,7 +30,7 @@ def test_a_network_taught_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw
 
 
 def test_a_given_diameter_decides_the_scale(taught: Taught, unseen: Frame) -> None:
-    measured, wrong = Cellpose(weights=str(taught.weights)), Cellpose(weights=str(taught.weights), diameter_px=100)
+    measured, wrong = Cellpose(weights=str(taught.weights)), Cellpose(weights=str(taught.weights), diameter_px=600)
     right = match(unseen.labels, measured.segment(unseen.dapi, Prompts.empty(), None)).average_precision(0.75)
     assert match(unseen.labels, wrong.segment(unseen.dapi, Prompts.empty(), None)).average_precision(0.75) < right
 
