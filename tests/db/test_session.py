@@ -23,7 +23,8 @@ from sqlmodel import select
 from cacapp.db import slides, transactions
 from cacapp.db.session import Database, database_url, open_database
 from cacapp.db.tables import Patient
-from cacapp.errors import CacappError, UsageError
+from cacapp.errors import CacappError
+from tests.db.refusals import refused
 
 
 def test_the_option_goes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +122,7 @@ def test_text_shows_no_password(database: Database) -> None:
 def test_a_server_that_refuses_is_one_line(postgres_url: str, name: str, value: str, way_out: str) -> None:
     url = make_url(postgres_url)
     url = url.set(database=value) if name == "dbname" else url.set(username=value)
-    assert way_out in _refused(url.render_as_string(hide_password=False))
+    assert way_out in refused(url.render_as_string(hide_password=False))
 
 
 def test_a_user_who_may_only_read_is_told_so(postgres_url: str) -> None:
@@ -135,69 +136,6 @@ def test_a_user_who_may_only_read_is_told_so(postgres_url: str) -> None:
     with pytest.raises(CacappError, match="ask its owner"), database.session() as session:
         session.add(Patient(code="P1"))
     database.dispose()
-
-
-def _refused(target: Path | str, *, create: bool = True) -> str:
-    with pytest.raises(CacappError) as caught:
-        open_database(target, create=create)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def _tree(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("content", [b"patient,slide\n", b"x" * 5000, b"II*\0" + bytes(600)])
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "slides.csv"
-    path.write_bytes(content)
-    before = _tree(tmp_path)
-    assert "no cacapp database" in _refused(path)
-    assert _tree(tmp_path) == before
-
-
-def test_a_database_cut_off_after_its_header_is_refused(tmp_path: Path, empty_record: Path) -> None:
-    path = tmp_path / "cut.db"
-    path.write_bytes(empty_record.read_bytes()[:5000])
-    message = _refused(path)
-    assert str(path) in message
-
-
-@pytest.mark.parametrize(
-    "other", ["CREATE TABLE photo (id)", "CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES ('a1b2')"]
-)
-def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path, other: str) -> None:
-    path = tmp_path / "photos.db"
-    with sqlite3.connect(path) as raw:
-        raw.executescript(other)
-    raw.close()
-    before = _tree(tmp_path)
-    assert "another program" in _refused(path)
-    assert _tree(tmp_path) == before
-
-
-def test_places_where_no_file_can_be_made_are_refused_and_nothing_is_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    before = _tree(tmp_path)
-    assert "no folder" in _refused(tmp_path / "missing" / "a.db")
-    assert "no folder" in _refused(tmp_path / "file" / "a.db")
-    assert "is a folder" in _refused(tmp_path)
-    assert "cannot be made" in _refused("/proc/a.db")
-    assert "no such database" in _refused(tmp_path / "a.db", create=False)
-    assert _tree(tmp_path) == before
-
-
-def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("permissions do not bind root; /proc stands for it in the test above")
-    tmp_path.chmod(0o500)
-    assert "cannot be made" in _refused(tmp_path / "a.db")
-
-
-def test_a_database_in_memory_is_refused() -> None:
-    with pytest.raises(UsageError, match="memory"):
-        open_database("sqlite://")
 
 
 @pytest.mark.sqlite_only
