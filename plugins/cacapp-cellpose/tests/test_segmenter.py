@@ -15,7 +15,7 @@ from cacapp.arrays.metrics import match
 from cacapp.errors import CacappError, UsageError
 from cacapp.host import Host
 from cacapp.testing.classroom import Frame, Taught
-from cacapp.types import Prompts
+from cacapp.types import Instance, Prompts
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,13 @@ def test_a_network_taught_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw
 
 
 def test_a_given_diameter_decides_the_scale(taught: Taught, unseen: Frame) -> None:
-    measured, wrong = Cellpose(weights=str(taught.weights)), Cellpose(weights=str(taught.weights), diameter_px=600)
-    right = match(unseen.labels, measured.segment(unseen.dapi, Prompts.empty(), None)).average_precision(0.75)
-    assert match(unseen.labels, wrong.segment(unseen.dapi, Prompts.empty(), None)).average_precision(0.75) < right
+    def found(**given: float) -> list[Instance]:
+        return Cellpose(weights=str(taught.weights), **given).segment(unseen.dapi, Prompts.empty(), None)
+
+    measured, wrong, absurd = found(), found(diameter_px=100), found(diameter_px=600)
+    right = match(unseen.labels, measured)
+    assert match(unseen.labels, wrong).iou.mean() < right.iou.mean()
+    assert match(unseen.labels, absurd).average_precision(0.75) < right.average_precision(0.75)
 
 
 @pytest.mark.parametrize(("name", "file"), [("nuclei", "nucleitorch_0"), ("cyto3", "cyto3")])
