@@ -132,13 +132,15 @@ def read_cells(session: Session, run_id: int, frame_id: int) -> list[CellRecord]
         CacappError: a mask is damaged.
     """
     query = select(CELL).where(CELL.c.run_id == run_id, CELL.c.frame_id == frame_id).order_by(CELL.c.label)
+    rows = session.connection().execute(query).all()
+    masks = rle.decode_all([row.mask for row in rows], [(row.bbox_h_px, row.bbox_w_px) for row in rows])
     return [
         CellRecord(
             id=row.id,
             label=row.label,
             instance=Instance(
                 (row.bbox_x_px, row.bbox_y_px, row.bbox_w_px, row.bbox_h_px),
-                rle.decode(row.mask, row.bbox_h_px, row.bbox_w_px),
+                mask,
                 row.score,
             ),
             centroid_yx=(row.centroid_y_px, row.centroid_x_px),
@@ -151,7 +153,7 @@ def read_cells(session: Session, run_id: int, frame_id: int) -> list[CellRecord]
             evaluable=row.evaluable,
             exclusion_reason=row.exclusion_reason,
         )
-        for row in session.connection().execute(query)
+        for row, mask in zip(rows, masks, strict=True)
     ]
 
 

@@ -58,10 +58,8 @@ class PackedCells:
 
     def instances(self) -> tuple[Instance, ...]:
         """The masks decoded. Raises CacappError for a damaged one."""
-        return tuple(
-            Instance(box, rle.decode(mask, height_px=box[3], width_px=box[2]))
-            for box, mask in zip(self.boxes_xywh, self.masks, strict=True)
-        )
+        masks = rle.decode_all(self.masks, [(height, width) for _, _, width, height in self.boxes_xywh])
+        return tuple(Instance(box, mask) for box, mask in zip(self.boxes_xywh, masks, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

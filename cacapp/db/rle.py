@@ -54,10 +54,17 @@ def decode(counts: bytes, height_px: int, width_px: int) -> Array:
     Raises:
         CacappError: the runs do not add up to height x width: the row was damaged.
     """
-    if sum(run_lengths(counts)) != height_px * width_px:
+    return decode_all([counts], [(height_px, width_px)])[0]
+
+
+def decode_all(masks: Sequence[bytes], shapes: Sequence[tuple[int, int]]) -> list[Array]:
+    """As ``decode``, for N masks of ``shapes`` (height, width) in px: many times as fast as one by one."""
+    bad = damaged(masks, np.array([height * width for height, width in shapes], np.int64))
+    if bad.any():
+        height_px, width_px = shapes[int(bad.argmax())]
         raise CacappError(f"a stored mask of {height_px} x {width_px} px is damaged; check the database with `cacapp db check`")
-    mask: Array = coco.decode({"size": [height_px, width_px], "counts": counts})
-    return np.ascontiguousarray(mask).astype(bool)
+    decoded = (coco.decode({"size": [*shape], "counts": counts}) for counts, shape in zip(masks, shapes, strict=True))
+    return [np.ascontiguousarray(mask).astype(bool) for mask in decoded]
 
 
 def run_lengths(counts: bytes) -> list[int]:

@@ -2,7 +2,7 @@
 
 from cacapp.frames.channels import DEFAULT_ALIASES, parse_channels, resolve_channels, with_aliases
 from cacapp.frames.copies import digest_now, held
-from cacapp.frames.digest import sha256_of
+from cacapp.frames.digest import State, remember, remembered, sha256_of
 from cacapp.frames.discover import BadFile, discover
 from cacapp.frames.open import open_frame
 from cacapp.frames.projection import PROJECTIONS
@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT_ALIASES",
     "PROJECTIONS",
     "BadFile",
+    "State",
     "check_address",
     "digest_now",
     "discover",
@@ -19,6 +20,8 @@ __all__ = [
     "is_remote",
     "open_frame",
     "parse_channels",
+    "remember",
+    "remembered",
     "resolve_channels",
     "sha256_of",
     "with_aliases",

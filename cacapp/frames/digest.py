@@ -4,26 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+State = tuple[str, int, int, int, int]
+"""A file as it was when it was read: path, size, time of writing, inode and device. One that was written to since has another."""
 
-@lru_cache(maxsize=4096)
-def _file_digest(path: str, size: int, mtime_ns: int, inode: int) -> str:
-    """Size, time and inode are the cache's key: a file that was written to is read again."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_REMEMBERED = 65_536
+"""Digests kept, the latest: about 20 MB."""
+_known: dict[State, str] = {}
+
+
+def _state(path: Path) -> State:
+    stat = path.stat()
+    return os.fspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev
 
 
 def _digest(path: Path) -> str:
-    stat = path.stat()
-    return _file_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    state = _state(path)
+    found = _known.get(state)
+    if found is None:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        remember({state: found})
+    return found
+
+
+def remembered(paths: Iterable[Path | str]) -> dict[State, str]:
+    """The digests this process knows of those files that are as they were when it read them; for ``remember`` in another process."""
+    found = {}
+    for path in paths:
+        try:
+            state = _state(Path(path).absolute())
+        except OSError:
+            continue  # whoever opens it will say so
+        if state in _known:
+            found[state] = _known[state]
+    return found
+
+
+def remember(digests: Mapping[State, str]) -> None:
+    """Takes over what another process of this program has read, so that it is not read again here as long as it stays as it was."""
+    _known.update(digests)
+    while len(_known) > _REMEMBERED:
+        try:
+            del _known[next(iter(_known))]
+        except (KeyError, StopIteration, RuntimeError):  # another thread was quicker
+            continue
 
 
 def sha256_of(path: Path | str) -> str:
     """Hex SHA-256 of a file's contents; of a folder, over the sorted relative paths of its files with their digests.
 
-    A digest is remembered within the process as long as path, size, modification time and inode stay the same.
+    A digest is remembered within the process as long as path, size, modification time, inode and device stay the same.
     Raises OSError where the file cannot be read.
     """
     path = Path(path).absolute()

@@ -33,7 +33,7 @@ from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.qc import inspect_slide, inspected
 from cacapp.steps.result import refresh_results
 from cacapp.steps.select import chosen_slides
-from cacapp.types import Instance, Shapes
+from cacapp.types import FrameSource, Instance, Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _job(
     )
 
 
-def _task(session: Session, frame: FrameRow, *, run_id: int) -> CountTask:
+def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> CountTask:
     cells = read_cells(session, run_id, cast(int, frame.id))
     edge = [_on_edge(c.instance, frame) for c in cells]
 
@@ -180,7 +180,7 @@ def _task(session: Session, frame: FrameRow, *, run_id: int) -> CountTask:
     )
     focus = np.array([np.nan if c.focus is None else c.focus for c in cells])
     excluded = tuple(c.exclusion_reason for c in cells)
-    return CountTask(frame_source(session, frame), tuple(c.id for c in cells), tuple(c.instance for c in cells), shapes, focus, excluded)
+    return CountTask(source, tuple(c.id for c in cells), tuple(c.instance for c in cells), shapes, focus, excluded)
 
 
 def _on_edge(nucleus: Instance, frame: FrameRow) -> bool:

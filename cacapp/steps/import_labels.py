@@ -15,7 +15,7 @@ from cacapp import __version__
 from cacapp.arrays.regions import instances_of
 from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
-from cacapp.db.slides import frame_source, frames_of
+from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError, UsageError
@@ -190,6 +190,12 @@ def _job(
 
 
 def _item(
-    session: Session, frame: FrameRow, *, files: dict[str, Path], digests: dict[str, str], annotated: dict[str, Annotated]
+    session: Session,
+    frame: FrameRow,
+    source: FrameSource,
+    *,
+    files: dict[str, Path],
+    digests: dict[str, str],
+    annotated: dict[str, Annotated],
 ) -> LabelledSource:
-    return LabelledSource(frame_source(session, frame), files[frame.name], digests[frame.name], annotated.get(frame.name))
+    return LabelledSource(source, files[frame.name], digests[frame.name], annotated.get(frame.name))

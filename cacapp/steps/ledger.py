@@ -19,13 +19,17 @@ from cacapp.db.lease import Lease, TakenOverError, Watch, assert_owned, describe
 from cacapp.db.requests import close_left_behind, go_on_with_request, refuse_cancelled
 from cacapp.db.runs import OPEN, PARTLY, SUCCEEDED, finish_run, get_id, get_run, lock_slides, record_frame, retry_frames, start_run
 from cacapp.db.session import Database
+from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, RunFrame
 from cacapp.engine import Engine, Outcome
+from cacapp.frames import State, is_remote, remember, remembered
 from cacapp.steps.progress import Progress, RunReport
+from cacapp.types import FrameSource
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Keyed = tuple[int, Item]
+Keyed = tuple[int, Item, dict[State, str]]
+"""A frame's id, what is worked on, and the digests of its files where they are known: they need not be read again for that."""
 
 LOOK_S = 0.5
 """How often a process that waits for another looks whether it is done, s."""
@@ -42,7 +46,7 @@ class Job(Generic[Item, Result]):
         run: the further columns of the run row.
         frames: the frames to work on.
         work: item -> result, without the database; sent to other processes.
-        item: what ``work`` needs, read from the database just before.
+        item: what ``work`` needs beside the frame's source, read from the database just before.
         write: stores a result; returns how many rows of interest, and details for the ledger.
         warn: a line about the result worth a person's attention, or None.
         request_id: the command it is part of.
@@ -55,7 +59,7 @@ class Job(Generic[Item, Result]):
     run: dict[str, Any]
     frames: Sequence[FrameRow]
     work: Callable[[Item], Result]
-    item: Callable[[Session, FrameRow], Item]
+    item: Callable[[Session, FrameRow, FrameSource], Item]
     write: Callable[[Session, int, FrameRow, Result], tuple[int, dict[str, Any]]]
     warn: Callable[[FrameRow, Result], str | None]
     request_id: int | None = None
@@ -245,8 +249,9 @@ class _Worker(Generic[Item, Result]):
     def _items(self, frames: Sequence[FrameRow]) -> Iterator[Keyed[Item]]:
         for frame in frames:
             with self.db.reading() as session:
-                item = self.job.item(session, frame)
-            yield _id(frame), item
+                source = frame_source(session, frame)
+                item = self.job.item(session, frame, source)
+            yield _id(frame), item, remembered({c.uri for c in source.channels if not is_remote(c.uri)})
 
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
         tries = self.claim.attempts[_id(frame)]
@@ -287,13 +292,15 @@ def _finish(db: Database, job: Job[Item, Result], claim: _Claim) -> None:
 
 
 class _Keyed(Generic[Item, Result]):
-    """Does the work for (key, item) pairs; picklable where the work is."""
+    """Does the work for keyed items; picklable where the work is."""
 
     def __init__(self, work: Callable[[Item], Result]) -> None:
         self.work = work
 
     def __call__(self, keyed: Keyed[Item]) -> Result:
-        return self.work(keyed[1])
+        _, item, digests = keyed
+        remember(digests)
+        return self.work(item)
 
 
 def _begun(session: Session, job: Job[Item, Result], force: bool) -> Run | None:

@@ -29,7 +29,6 @@ from cacapp.db.pseudo_labels import (
 from cacapp.db.queries import latest_run
 from cacapp.db.runs import SUCCEEDED, fingerprint, frames_in_state, get_id, get_run
 from cacapp.db.session import Database
-from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError, UsageError
@@ -280,8 +279,8 @@ def _settings(plan: PseudoLabelPlan) -> dict[str, Any]:
     return {"prompters": list(plan.prompters), "min_agreement": plan.min_agreement, "same_nucleus_iou": SAME_NUCLEUS_IOU}
 
 
-def _task(session: Session, frame: FrameRow, *, run_id: int) -> _Task:
-    return _Task(frame_source(session, frame), pack_cells(session, run_id, cast(int, frame.id)))
+def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> _Task:
+    return _Task(source, pack_cells(session, run_id, cast(int, frame.id)))
 
 
 def _write(session: Session, run_id: int, frame: FrameRow, result: JudgedFrame) -> tuple[int, dict[str, Any]]:

@@ -19,7 +19,7 @@ from cacapp.db.cells import write_cells
 from cacapp.db.models import with_model_files
 from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
-from cacapp.db.slides import frame_source, frames_of
+from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.engine import Engine
 from cacapp.errors import CacappError
@@ -164,7 +164,7 @@ def _job(
         },
         frames=frames,
         work=work,
-        item=frame_source,
+        item=lambda session, frame, source: source,
         write=write_segmented,
         warn=warning_of,
     )
