@@ -35,7 +35,7 @@ def segment(
     seed: o.Seed = 0,
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: o.Retries = 1,
@@ -67,7 +67,7 @@ def count(
     min_evaluable: o.MinEvaluable = None,
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: o.Retries = 1,
@@ -112,7 +112,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Folder of the reports.")] = Path("reports"),
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: o.Retries = 1,
@@ -168,16 +168,16 @@ class Execution:
     def settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def engine(self, workers: int, cluster: str | None) -> Engine:
+    def engine(self, workers: int | None, cluster: str | None) -> Engine:
         """Raises UsageError for workers here and on a cluster."""
         return engine_of(workers, cluster, self.retries, self.frame_timeout_s)
 
 
-def engine_of(workers: int, cluster: str | None, retries: int, frame_timeout_s: float | None) -> Engine:
+def engine_of(workers: int | None, cluster: str | None, retries: int, frame_timeout_s: float | None) -> Engine:
     """Raises UsageError for workers here and on a cluster."""
     from cacapp.engine import Engine
 
-    if cluster is not None and workers != 1:
+    if cluster is not None and workers is not None:
         raise UsageError("--workers are processes of this machine, --cluster has workers of its own: give one of them")
     return Engine(workers, cluster=cluster, frame_timeout_s=frame_timeout_s, retries=retries)
 

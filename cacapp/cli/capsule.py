@@ -65,7 +65,7 @@ def replay(
     db: Annotated[
         str | None, typer.Option("--db", help="New database to keep the repetition in.", show_default="a temporary one, removed at the end")
     ] = None,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     limit: Worst = 20,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,

@@ -77,7 +77,8 @@ def demo(
             folder, origin = sample_slides(out / "slides", bar), "simulated anew"
         requests = tuple(read_manifest(folder / "slides.csv"))
         work = Work("run", slides=requests, segment=segment_plan, count=count_plan, out=out / "reports")
-        done = perform(open_database(db), host, work, Engine(), bar)
+        with Engine() as engine:
+            done = perform(open_database(db), host, work, engine, bar)
     if json:
         print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in done.pages]})
     elif not quiet:

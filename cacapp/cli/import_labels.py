@@ -24,7 +24,7 @@ def import_labels(
     slide: Annotated[str, typer.Option("--slide", help="Barcode of the slide.")],
     origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; kept with the run.")] = "labels",
     force: o.Force = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -18,7 +18,17 @@ Db = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even where an earlier run did exactly this.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that work on frames at once.", rich_help_panel=EXECUTION)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Processes that work on frames at once, each with one thread.",
+        show_default="as many as cores and memory allow",
+        rich_help_panel=EXECUTION,
+    ),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(

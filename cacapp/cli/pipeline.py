@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from cacapp.steps.pseudo_label import build_judges, pseudo_label
 from cacapp.steps.report import write_reports
 from cacapp.steps.segment import build_algorithms, segment
 from cacapp.steps.work import HOW, Work
-from cacapp.types import DAPI
+from cacapp.types import DAPI, FrameSource
 
 if TYPE_CHECKING:
     from cacapp.host import Host
@@ -112,17 +113,27 @@ def _needed(host: Host, work: Work) -> list[str]:
     return modules
 
 
+class _Early:
+    """Lets an engine's processes start as soon as the frames that ingest finds are enough for them."""
+
+    def __init__(self, engine: Engine, modules: Sequence[str]) -> None:
+        self._engine, self._modules, self._pixels = engine, modules, 0
+
+    def __call__(self, source: FrameSource) -> None:
+        self._pixels += source.height_px * source.width_px
+        self._engine.expect(self._pixels, self._modules)
+
+
 def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
     """A slide that fails goes no further, the others do."""
     done = Done()
     how: dict[str, Any] = {"force": work.force, "engine": engine, "progress": progress, "request_id": request_id}
     barcodes = work.barcodes
     if work.slides:
-        if not _looks_done(db, work):
-            engine.start(_needed(host, work))
+        early = _Early(engine, () if _looks_done(db, work) and not work.force else _needed(host, work))
         assay = work.count.assay if work.count is not None else None
         required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
-        done.ingested = ingest(db, work.slides, required, progress, assay.aliases if assay is not None else None)
+        done.ingested = ingest(db, work.slides, required, progress, assay.aliases if assay is not None else None, early)
         barcodes = tuple(r.slide for r in done.ingested if r.error is None)
     if work.segment is not None:
         done.reports += segment(db, host, work.segment, barcodes, patient=work.patient, **how)

@@ -57,7 +57,7 @@ def pseudo_label(
     stats: Stats = False,
     no_plugin: o.NoPlugin = None,
     force: o.Force = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: o.Retries = 1,

@@ -28,9 +28,9 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How it is gone on with; None: as it was begun."""
+    """How it is gone on with; None: as it was begun, or as many workers as there is room for."""
 
-    workers: int
+    workers: int | None
     cluster: str | None
     retries: int | None
     frame_timeout_s: float | None

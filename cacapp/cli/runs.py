@@ -120,7 +120,7 @@ Run = Annotated[int | None, typer.Argument(metavar="[RUN]", help="Number of the 
 @app.command("resume")
 def resume(
     run: Run = None,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: Retries = None,
@@ -143,7 +143,7 @@ def resume(
 def retry(
     run: Run = None,
     failed: Annotated[bool, typer.Option("--failed", help="The frames that failed or are quarantined.")] = False,
-    workers: o.Workers = 1,
+    workers: o.Workers = None,
     cluster: o.Cluster = None,
     frame_timeout: o.FrameTimeout = None,
     retries: Retries = None,

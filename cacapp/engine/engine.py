@@ -7,15 +7,20 @@ import queue
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol, Self, TypeVar, cast
 
+from cacapp.engine.machine import processes_and_threads
 from cacapp.engine.outcome import Outcome, timed
 from cacapp.engine.process import Task, perform, start_process, stop_processes
 from cacapp.errors import CacappError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ENOUGH_PX = 60_000_000
+"""Work from which processes pay, px of all frames (four of full size): each takes two seconds to load what it works with."""
 
 LOOK_UP_S = 0.5
 """How often is looked whether to stop, or whether a cluster has grown, s."""
@@ -24,11 +29,14 @@ LOOK_UP_S = 0.5
 class Engine:
     """Where per-frame work is done. A context; its processes end with it.
 
-    The processes start when first needed, or with ``start``, and are kept, since each takes seconds to load what it works with.
+    The processes start when first needed, or when ``expect`` finds that they will be, and are kept, since each takes seconds to load
+    what it works with.
     """
 
-    def __init__(self, workers: int = 1, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1) -> None:
-        """``workers``: 1 works in this process, unless there is a timeout; more start that many processes.
+    def __init__(
+        self, workers: int | None = None, *, cluster: str | None = None, frame_timeout_s: float | None = None, retries: int = 1
+    ) -> None:
+        """``workers``: so many processes, each with one thread. None: as many as cores and memory allow, or none for a few small frames.
 
         Args:
             cluster: address of a Dask scheduler; its workers do the work instead.
@@ -41,6 +49,7 @@ class Engine:
         self.retries = retries
         self._name = uuid.uuid4().hex
         self._place: _Place | None = None
+        self._expected_px = 0
 
     def __enter__(self) -> Self:
         return self
@@ -50,14 +59,21 @@ class Engine:
             self._place.close(self._name)
             self._place = None
 
-    def start(self, modules: Sequence[str]) -> None:
-        """Starts this machine's processes now, where work is to be done in some, and has them import ``modules``.
+    def expect(self, pixels: int, modules: Sequence[str] = ()) -> None:
+        """Says how much work is to come: ``pixels`` of all its frames, as far as is known.
 
-        They load while the caller does something else: what a process needs takes it seconds. Without this they start with the first item.
+        As soon as that is enough for processes of this machine they start, and import ``modules`` while the caller does something else.
+        Without ``modules`` they start with the first item.
         """
-        if self.cluster is None and self._place is None and (self.workers > 1 or self.frame_timeout_s is not None):
-            self._place = _Local(self.workers)
-            self._place.start(self._name, modules)
+        self._expected_px = max(self._expected_px, pixels)
+        if modules and self.cluster is None and self._place is None and self._in_processes():
+            self._place = local = _Local(self.workers)
+            local.start(self._name, modules)
+
+    def _in_processes(self) -> bool:
+        if self.workers is not None or self.frame_timeout_s is not None:
+            return True
+        return self._expected_px >= ENOUGH_PX and processes_and_threads()[0] > 1
 
     def run(
         self,
@@ -73,13 +89,13 @@ class Engine:
 
         Args:
             work: a module-level function (or partial of one) where it is done in other processes: it is sent to them.
-            apart: not in this process, whatever the number of workers: something may have crashed it before.
+            apart: not in this process, however little it is: something may have crashed it before.
             stopped: looked at every half second and between items; true ends the iteration.
 
         Raises:
             CacappError: the cluster is gone.
         """
-        if self.workers > 1 or self.cluster is not None or self.frame_timeout_s is not None or apart:
+        if self._place is not None or self.cluster is not None or apart or self._in_processes():
             yield from self._elsewhere(work, items, stopped)
             return
         for item in items:
@@ -136,6 +152,16 @@ class Engine:
         return self._place
 
 
+@contextmanager
+def engine_or_new(engine: Engine | None) -> Iterator[Engine]:
+    """The engine, which stays; where there is none, a new one, which ends here."""
+    if engine is not None:
+        yield engine
+        return
+    with Engine() as own:
+        yield own
+
+
 class _Place(Protocol):
     """Where tasks are done."""
 
@@ -147,20 +173,20 @@ class _Place(Protocol):
 
 
 class _Local:
-    """Processes of this machine, one for each of ``workers`` threads."""
+    """Processes of this machine, one for each of ``workers`` threads; None: as many as there is room for."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="cacapp-worker")
+    def __init__(self, workers: int | None) -> None:
+        self._workers, self._share = processes_and_threads() if workers is None else (workers, 1)
+        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="cacapp-worker")
 
     def start(self, engine: str, modules: Sequence[str]) -> None:
         """A process for each thread; where the machine has none left to give, the items will say so."""
         with suppress(OSError):
             for _ in range(self._workers):
-                start_process(engine, modules)
+                start_process(engine, self._share, modules)
 
     def submit(self, task: Task) -> Future[Outcome[None, Any]]:
-        return self._threads.submit(perform, task)
+        return self._threads.submit(perform, replace(task, threads=self._share))
 
     def capacity(self) -> int:
         """One item more than there are workers: the next is at hand when one ends."""

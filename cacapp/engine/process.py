@@ -20,8 +20,8 @@ from typing import Any, cast
 from cacapp.engine.outcome import Outcome
 from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
-"""Threads of several workers that wait for each other on the same cores cost tens of times the work."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What limits the threads of libraries: those of several workers that wait for each other on the same cores cost tens of times the work."""
 
 START_S = 120.0
 """What a process may take, beyond an item's time, to start and to load the work: it counts for no item."""
@@ -35,34 +35,36 @@ class Task:
         engine: the engine it belongs to; its processes are kept apart from those of others.
         payload, item: the pickled work and item.
         timeout_s: a process that takes longer is killed; None: it may take as long as it likes.
+        threads: of the process that does it.
     """
 
     engine: str
     payload: bytes
     item: bytes
     timeout_s: float | None
+    threads: int = 1
 
 
-def _environment() -> dict[str, str]:
+def _environment(threads: int) -> dict[str, str]:
     """Of a worker process, without the malloc setting that Dask gives its workers.
 
     Under it, large arrays are given back to the system at once and each page of the next is asked for anew: a frame took twice its time.
     """
     kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
-    return kept | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return kept | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
 class WorkerProcess:
-    """A process with one item at most under way; it imports ``modules`` before the first."""
+    """A process of so many threads with one item at most under way; it imports ``modules`` before the first."""
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
+    def __init__(self, threads: int = 1, modules: Sequence[str] = ()) -> None:
         own_group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x00000200}
         # -P: what lies in the user's folder is data, and never imported
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules],
+            [sys.executable, "-P", "-m", "cacapp.engine.worker", str(threads), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=_environment(threads),
             **own_group,
         )
         self._expired = False
@@ -147,7 +149,7 @@ _closed: set[str] = set()
 def perform(task: Task) -> Outcome[None, Any]:
     """Does a task in this thread's process, started where it has none. Runs in a thread of the coordinator or of a cluster's worker."""
     while True:
-        process = _process_of(task.engine)
+        process = _process_of(task.engine, task.threads)
         if process is None:
             return Outcome(None, None, "stopped before it began", 0.0)
         answer = process.ask(task)
@@ -156,11 +158,11 @@ def perform(task: Task) -> Outcome[None, Any]:
             return Outcome(None, result, error, seconds, trace)
 
 
-def start_process(engine: str, modules: Sequence[str]) -> None:
+def start_process(engine: str, threads: int, modules: Sequence[str]) -> None:
     """Starts a process for an engine before there is a task for it; the next thread that needs one takes it."""
     with _lock:
         if engine not in _closed:
-            _started.setdefault(engine, []).append(WorkerProcess(modules))
+            _started.setdefault(engine, []).append(WorkerProcess(threads, modules))
 
 
 def stop_processes(engine: str, *, for_good: bool) -> None:
@@ -174,13 +176,13 @@ def stop_processes(engine: str, *, for_good: bool) -> None:
         process.kill()
 
 
-def _process_of(engine: str) -> WorkerProcess | None:
+def _process_of(engine: str, threads: int) -> WorkerProcess | None:
     key = engine, threading.get_ident()
     with _lock:
         if engine in _closed:
             return None
         if key not in _processes or not _processes[key].alive:
             ready = [process for process in _started.get(engine, []) if process.alive]  # not those that ended for want of work
-            _processes[key] = ready[0] if ready else WorkerProcess()
+            _processes[key] = ready[0] if ready else WorkerProcess(threads)
             _started[engine] = ready[1:]
         return _processes[key]

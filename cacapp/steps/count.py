@@ -19,7 +19,7 @@ from cacapp.db.runs import fingerprint, frames_in_state, get_id, lock_slides
 from cacapp.db.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
-from cacapp.engine import Engine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall
@@ -27,7 +27,7 @@ from cacapp.host import Host
 from cacapp.steps.count_frame import CountedFrame, CountTask, count_frame
 from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.environment import environment
-from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.ledger import Job, carry_out, pixels_of
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.qc import inspect_slide, inspected
@@ -99,10 +99,12 @@ def count(
         progress.warn(f"slide {barcode} is not segmented yet and left out; run: cacapp segment {barcode}")
     progress.start("count", sum(len(frames) for _, frames in sources.values()))
     reports = []
-    for slide in slides:
-        run, frames = sources[slide.barcode]
-        job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)
-        reports.append(carry_out(db, job, force=force, engine=engine or Engine(), progress=progress))
+    with engine_or_new(engine) as place:
+        place.expect(pixels_of(frame for _, frames in sources.values() for frame in frames))
+        for slide in slides:
+            run, frames = sources[slide.barcode]
+            job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)
+            reports.append(carry_out(db, job, force=force, engine=place, progress=progress))
     with db.session() as session:
         lock_slides(session, [cast(int, slide.id) for slide in slides])
         for report in reports:

@@ -17,7 +17,7 @@ from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
 from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
-from cacapp.engine import Engine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError, UsageError
 from cacapp.exchange.coco import Annotated, nuclei_of, read_coco
 from cacapp.exchange.geojson import read_geojson
@@ -26,7 +26,7 @@ from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
 from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
-from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.ledger import Job, carry_out, pixels_of
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.steps.select import chosen_slides
@@ -89,7 +89,9 @@ def import_labels(
     chosen = [f for f in frames if f.name in files]
     progress.start("import labels", len(chosen))
     job = _job(slide, chosen, files, digests, annotated, origin)
-    return carry_out(db, job, force=force, engine=engine or Engine(), progress=progress)
+    with engine_or_new(engine) as place:
+        place.expect(pixels_of(chosen))
+        return carry_out(db, job, force=force, engine=place, progress=progress)
 
 
 def labels_of(folder: Path, frame: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,12 +41,14 @@ def ingest(
     required: Sequence[str] = CHANNELS,
     progress: Progress | None = None,
     aliases: Mapping[str, Sequence[str]] | None = None,
+    found: Callable[[FrameSource], None] = lambda source: None,
 ) -> list[IngestReport]:
     """Adds the slides and their frames, each slide in one transaction. A file or a slide that is refused costs itself only.
 
     Args:
         required: channel names every frame must have, DAPI first.
         aliases: further names that files give a channel, by channel, as the assay lists them.
+        found: called with each frame as soon as it is found.
 
     Raises:
         UsageError: an option of a slide is wrong; nothing has been written.
@@ -64,9 +66,9 @@ def ingest(
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
     errors: list[CacappError] = []
-    for request, found in zip(requests, searches, strict=True):
+    for request, items in zip(requests, searches, strict=True):
         try:
-            reports.append(_ingest(db, request, found, progress))
+            reports.append(_ingest(db, request, _told(items, found), progress))
         except CacappError as error:
             errors.append(error)
             reports.append(IngestReport(request.patient, request.slide, 0, 0, (), str(error)))
@@ -89,6 +91,13 @@ def _search(request: SlideRequest, required: Sequence[str], aliases: Mapping[str
         projection=request.projection,
         aliases=with_aliases(aliases),
     )
+
+
+def _told(items: Iterable[FrameSource | BadFile], found: Callable[[FrameSource], None]) -> Iterator[FrameSource | BadFile]:
+    for item in items:
+        if isinstance(item, FrameSource):
+            found(item)
+        yield item
 
 
 def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | BadFile], progress: Progress) -> IngestReport:

@@ -7,7 +7,7 @@ time (see ``cacapp.db.lease``); a second process that is to do the same waits fo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -63,6 +63,11 @@ class Job(Generic[Item, Result]):
     write: Callable[[Session, int, FrameRow, Result], tuple[int, dict[str, Any]]]
     warn: Callable[[FrameRow, Result], str | None]
     request_id: int | None = None
+
+
+def pixels_of(frames: Iterable[FrameRow]) -> int:
+    """How much work they are, px: for ``Engine.expect``."""
+    return sum(frame.height_px * frame.width_px for frame in frames)
 
 
 def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:

@@ -30,11 +30,11 @@ from cacapp.db.queries import latest_run
 from cacapp.db.runs import SUCCEEDED, fingerprint, frames_in_state, get_id, get_run
 from cacapp.db.session import Database
 from cacapp.db.tables import FrameRow, Run, Slide
-from cacapp.engine import Engine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
-from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.ledger import Job, carry_out, pixels_of
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
@@ -115,14 +115,16 @@ def pseudo_label(
         sources = _segmentations(session, barcodes, patient, run_id, progress)
     progress.start(STEP, sum(len(frames) for _, _, frames in sources))
     reports = []
-    for slide, run, frames in sources:
-        job = replace(_job(slide, run, frames, plan, choices, judges), request_id=request_id)
-        report = carry_out(db, job, force=force, engine=engine or Engine(), progress=progress)
-        with db.reading() as session:
-            if report.done and not accepted_count(session, [report.run_id]):
-                way_out = f"see why with: cacapp pseudo-label --stats --run {report.run_id}"
-                progress.warn(f"slide {slide.barcode}: no mask is accepted as a label; {way_out}")
-        reports.append(report)
+    with engine_or_new(engine) as place:
+        place.expect(pixels_of(frame for _, _, frames in sources for frame in frames))
+        for slide, run, frames in sources:
+            job = replace(_job(slide, run, frames, plan, choices, judges), request_id=request_id)
+            report = carry_out(db, job, force=force, engine=place, progress=progress)
+            with db.reading() as session:
+                if report.done and not accepted_count(session, [report.run_id]):
+                    way_out = f"see why with: cacapp pseudo-label --stats --run {report.run_id}"
+                    progress.warn(f"slide {slide.barcode}: no mask is accepted as a label; {way_out}")
+            reports.append(report)
     return reports
 
 

@@ -16,7 +16,7 @@ from cacapp import __version__
 from cacapp.db.session import Database, open_database
 from cacapp.db.slides import add_frame, register_slide
 from cacapp.db.tables import Slide
-from cacapp.engine import Engine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError, UsageError
 from cacapp.fish.assay import parse_assay
 from cacapp.frames import held, is_remote, sha256_of
@@ -107,9 +107,9 @@ def replay(prepared: Prepared, host: Host, db: str | None = None, engine: Engine
         UsageError: ``db`` holds slides already.
         CacappError: no frame could be repeated.
     """
-    engine, progress = engine or Engine(), progress or Silent()
+    progress = progress or Silent()
     chain = prepared.chain
-    with _record(db) as record:
+    with _record(db) as record, engine_or_new(engine) as engine:
         with record.session() as session:
             slide = register_slide(session, PATIENT, chain.slide, chain.blood_volume_ul)
             for source in prepared.sources:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -21,12 +22,12 @@ from cacapp.db.runs import fingerprint
 from cacapp.db.session import Database
 from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
-from cacapp.engine import Engine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.environment import environment
-from cacapp.steps.ledger import Job, carry_out
+from cacapp.steps.ledger import Job, carry_out, pixels_of
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
@@ -100,7 +101,9 @@ def segment(
     progress = progress or Silent()
     progress.start("segment", sum(map(len, frames.values())))
     jobs = (replace(_job(slide, frames[slide.barcode], plan, choices, algorithms), request_id=request_id) for slide in slides)
-    return [carry_out(db, job, force=force, engine=engine or Engine(), progress=progress) for job in jobs]
+    with engine_or_new(engine) as place:
+        place.expect(pixels_of(chain.from_iterable(frames.values())))
+        return [carry_out(db, job, force=force, engine=place, progress=progress) for job in jobs]
 
 
 def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame:

@@ -185,7 +185,7 @@ class Contract:
 
     def _elsewhere(self, scene: Scene) -> tuple[Any, int]:
         """Result and peak memory, MB, of a worker process that does nothing else."""
-        with Engine() as engine:
+        with Engine(1) as engine:
             (outcome,) = engine.run(partial(measured, self.kind, self.built()), [self.inputs(scene)], apart=True)
         if outcome.result is None:
             raise ClaimError(f"{scene.name}, in another process: {outcome.error}")

@@ -55,7 +55,7 @@ def check(kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_m
         claim_s: a claim that takes longer is broken, s.
     """
     claims = claims_of(kind)
-    with Engine(frame_timeout_s=claim_s) as engine:
+    with Engine(1, frame_timeout_s=claim_s) as engine:
         for outcome in engine.run(partial(hold, kind, algorithm, memory_mb), claims):
             broken = outcome.result if outcome.error is None else outcome.error.replace("--frame-timeout ", "")
             yield Verdict(claims[outcome.item], broken, outcome.seconds)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cacapp.cli.pipeline import _needed
-from cacapp.engine import Engine
+from cacapp.engine.engine import _Local
 from cacapp.fish.assay import load_assay
 from cacapp.host import Host
 from cacapp.steps.count import CountPlan
@@ -32,10 +32,22 @@ def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
 def test_processes_start_with_ingest_and_not_for_what_is_done(
     cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As soon as there are frames enough; here two of them are, and one is not."""
     started: list[Sequence[str]] = []
-    monkeypatch.setattr(Engine, "start", lambda self, modules: started.append(modules))
+    real = _Local.start
+
+    def start(self: _Local, engine: str, modules: Sequence[str]) -> None:
+        started.append(modules)
+        real(self, engine, modules)
+
+    monkeypatch.setattr(_Local, "start", start)
+    monkeypatch.setattr("cacapp.engine.engine.processes_and_threads", lambda: (2, 1))
     command = ("run", small_slide, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--segmenter", "coarse", "--no-report")
+    monkeypatch.setattr("cacapp.engine.engine.ENOUGH_PX", 2 * 384 * 384 + 1)
     assert cacapp(*command).code == 0
+    assert started == []
+    monkeypatch.setattr("cacapp.engine.engine.ENOUGH_PX", 2 * 384 * 384)
+    assert cacapp(*command, "--force").code == 0
     assert len(started) == 1
     assert "cacapp.algorithms.coarse" in started[0]
     assert cacapp(*command).code == 0
