@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scipy.stats import beta, binom, hypergeom
-
 from cacapp.fish.assay import Assay
 
 CONFIDENCE = 0.95
@@ -115,6 +113,8 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
     >>> round(low, 6), round(high, 6)
     (0.000619, 0.008742)
     """
+    from scipy.stats import beta  # takes a third of a second to load, which most commands need not wait for
+
     _require(k, n, confidence)
     tail = (1 - confidence) / 2
     low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
@@ -128,6 +128,8 @@ def upper_limit(k: int, n: int, confidence: float = CONFIDENCE) -> float:
     >>> round(upper_limit(0, 500), 5)  # the "rule of three": 3 / 500
     0.00597
     """
+    from scipy.stats import beta
+
     _require(k, n, confidence)
     return float(beta.ppf(confidence, k + 1, n - k)) if k < n else 1.0
 
@@ -136,8 +138,10 @@ def largest_normal_count(n: int, share: float, confidence: float = CONFIDENCE) -
     """CRITBINOM(n, share, confidence): the smallest count that at least ``confidence`` of normal samples of ``n`` stay at or below.
 
     >>> largest_normal_count(200, 0.01)
-    4
+    5
     """
+    from scipy.stats import binom
+
     return int(binom.ppf(confidence, n, share)) if n else 0
 
 
@@ -190,6 +194,8 @@ def error_budget(
     Raises:
         ValueError: controls without nuclei, or more CACs than nuclei.
     """
+    from scipy.stats import hypergeom
+
     if pool.evaluable < 1:
         raise ValueError("controls without evaluable nuclei give no rate")
     _require(observed, cells, confidence)
@@ -216,6 +222,8 @@ def error_budget(
 
 
 def _at_least(k: int, n: int, share: float) -> float:
+    from scipy.stats import binom
+
     return float(binom.sf(k - 1, n, share)) if k else 1.0
 
 
