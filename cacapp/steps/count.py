@@ -24,10 +24,11 @@ from cacapp.errors import CacappError
 from cacapp.fish.assay import Assay
 from cacapp.fish.calls import CellCall
 from cacapp.host import Host
+from cacapp.steps.claim import Job
 from cacapp.steps.count_frame import CountedFrame, CountTask, count_frame
 from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.environment import environment
-from cacapp.steps.ledger import Job, carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, pixels_of
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.qc import inspect_slide, inspected

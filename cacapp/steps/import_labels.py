@@ -25,8 +25,9 @@ from cacapp.exchange.label_zarr import labels_in
 from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
+from cacapp.steps.claim import Job
 from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
-from cacapp.steps.ledger import Job, carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, pixels_of
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.steps.select import chosen_slides

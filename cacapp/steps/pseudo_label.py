@@ -34,7 +34,8 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
-from cacapp.steps.ledger import Job, carry_out, pixels_of
+from cacapp.steps.claim import Job
+from cacapp.steps.ledger import carry_out, pixels_of
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
