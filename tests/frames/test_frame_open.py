@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import pickle
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from cacapp.errors import CacappError
-from cacapp.frames import open_frame, sha256_of
+from cacapp.frames import State, open_frame, remembered, sha256_of
 from cacapp.types import CHANNELS
 
 Make = Callable[..., Any]
@@ -86,6 +87,37 @@ def test_a_digest_is_not_remembered_past_a_change(tmp_path: Path) -> None:
     path.write_bytes(b"abd")
     os.utime(path, ns=(1, 1))
     assert sha256_of(path) == hashlib.sha256(b"abd").hexdigest()
+
+
+def test_another_process_takes_a_digest_over_and_reads_the_file_again_only_where_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    assert remembered([path, tmp_path / "none"]) == {}
+    digest = sha256_of(path)
+    taken_over = remembered([path, tmp_path / "none"])
+    assert list(taken_over.values()) == [digest]
+    code = "import json, sys; from cacapp.frames import remember, sha256_of; "
+    code += "remember({tuple(k): v for k, v in json.loads(sys.argv[2])}); print(sha256_of(sys.argv[1]))"
+
+    def there(digests: dict[State, str]) -> str:
+        words = [sys.executable, "-c", code, str(path), json.dumps(list(digests.items()))]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert there(dict.fromkeys(taken_over, "no digest")) == "no digest"  # it was not read
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(1, 1))
+    assert remembered([path]) == {}
+    assert there(dict.fromkeys(taken_over, "no digest")) == hashlib.sha256(b"abd").hexdigest()
+
+
+def test_the_latest_digests_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacapp.frames.digest._known", {})
+    monkeypatch.setattr("cacapp.frames.digest._REMEMBERED", 3)
+    paths = [tmp_path / str(n) for n in range(5)]
+    for path in paths:
+        path.write_text(path.name)
+        sha256_of(path)
+    assert [Path(state[0]).name for state in remembered(paths)] == ["2", "3", "4"]
 
 
 def test_the_digest_of_a_folder_is_that_of_names_and_contents(tmp_path: Path) -> None:

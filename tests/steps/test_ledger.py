@@ -23,6 +23,7 @@ from cacapp.db.session import Database, open_database
 from cacapp.db.tables import Run
 from cacapp.engine import Engine
 from cacapp.errors import CacappError
+from cacapp.frames import sha256_of
 from cacapp.host import Host
 from cacapp.steps.progress import Silent
 from cacapp.steps.segment import SegmentPlan, segment
@@ -386,6 +387,17 @@ def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, sma
 
     with pytest.raises(CacappError, match="run 1 was cancelled"):
         segment(database, Host.discover(), PLAN, engine=Engine(), progress=Cancels())
+
+
+def test_work_comes_with_the_digests_that_are_known(
+    database: Database, small_slide: Path, cacapp: Cacapp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was hashed at ingest is not hashed again by whoever works on it."""
+    given: list[str] = []
+    monkeypatch.setattr("cacapp.steps.ledger.remember", lambda digests: given.extend(digests.values()))
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+    segment(database, Host.discover(), PLAN)
+    assert given == [sha256_of(path) for path in sorted(small_slide.glob("*.ome.tif"))]
 
 
 def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
