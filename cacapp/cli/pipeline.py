@@ -117,11 +117,12 @@ class _Early:
     """Lets an engine's processes start as soon as the frames that ingest finds are enough for them."""
 
     def __init__(self, engine: Engine, modules: Sequence[str]) -> None:
-        self._engine, self._modules, self._pixels = engine, modules, 0
+        self._engine, self._modules, self._frames, self._pixels = engine, modules, 0, 0
 
     def __call__(self, source: FrameSource) -> None:
+        self._frames += 1
         self._pixels += source.height_px * source.width_px
-        self._engine.expect(self._pixels, self._modules)
+        self._engine.expect(self._frames, self._pixels, self._modules)
 
 
 def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:

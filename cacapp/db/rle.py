@@ -120,11 +120,14 @@ def damaged(masks: Sequence[bytes], pixels: Array) -> Array:
         some = np.flatnonzero(long >= place)
         value[some] |= (codes[starts[some] + place] & 0x1F).astype(np.int64) << (5 * place)
     value -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * (np.minimum(long, 10) + 1)), 0)
+    pixels = np.asarray(pixels, np.int64)
+    huge = np.abs(value) > pixels[whose]  # no run, and no difference of two, is longer than the mask; sums of such numbers could wrap
+    bad[whose[huge]], value[huge] = True, 0
     number = np.arange(len(whose)) - np.searchsorted(whose, whose)
     for chain in (number % 2 == 1, (number % 2 == 0) & (number > 0)):  # from the fourth on, a run is a difference to the last but one
         total = np.cumsum(value[chain])
         first = np.searchsorted(whose[chain], whose[chain])
         value[chain] = total - np.where(first > 0, total[first - 1], 0)
     bad[whose[value < 0]] = True
-    bad[sizes > 0] |= np.add.reduceat(value, np.flatnonzero(number == 0)) != np.asarray(pixels, np.int64)[sizes > 0]
+    bad[sizes > 0] |= np.add.reduceat(value, np.flatnonzero(number == 0)) != pixels[sizes > 0]
     return bad

@@ -8,10 +8,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any, Protocol, Self, TypeVar, cast
 
-from cacapp.engine.machine import processes_and_threads
+from cacapp.engine.machine import processes
 from cacapp.engine.outcome import Outcome, timed
 from cacapp.engine.process import Task, perform, start_process, stop_processes
 from cacapp.errors import CacappError
@@ -19,7 +18,7 @@ from cacapp.errors import CacappError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ENOUGH_PX = 60_000_000
+ENOUGH_PX = 4 * 4128 * 3600
 """Work from which processes pay, px of all frames (four of full size): each takes two seconds to load what it works with."""
 
 LOOK_UP_S = 0.5
@@ -59,21 +58,23 @@ class Engine:
             self._place.close(self._name)
             self._place = None
 
-    def expect(self, pixels: int, modules: Sequence[str] = ()) -> None:
-        """Says how much work is to come: ``pixels`` of all its frames, as far as is known.
+    def expect(self, frames: int, pixels: int, modules: Sequence[str] = ()) -> None:
+        """Says how much work is to come, as far as is known: so many frames, of so many pixels in all.
 
-        As soon as that is enough for processes of this machine they start, and import ``modules`` while the caller does something else.
-        Without ``modules`` they start with the first item.
+        With ``modules``, which the work will need, processes of this machine start now where the frames are enough for them, one for
+        each frame as long as there is room, and import them while the caller does something else. Without, they start with their first
+        item.
         """
         self._expected_px = max(self._expected_px, pixels)
-        if modules and self.cluster is None and self._place is None and self._in_processes():
-            self._place = local = _Local(self.workers)
-            local.start(self._name, modules)
+        if modules and self.cluster is None and (self._place is not None or self._in_processes()):
+            place = self._started()
+            assert isinstance(place, _Local)
+            place.start(self._name, frames, modules)
 
     def _in_processes(self) -> bool:
         if self.workers is not None or self.frame_timeout_s is not None:
             return True
-        return self._expected_px >= ENOUGH_PX and processes_and_threads()[0] > 1
+        return self._expected_px >= ENOUGH_PX and processes() > 1
 
     def run(
         self,
@@ -176,17 +177,19 @@ class _Local:
     """Processes of this machine, one for each of ``workers`` threads; None: as many as there is room for."""
 
     def __init__(self, workers: int | None) -> None:
-        self._workers, self._share = processes_and_threads() if workers is None else (workers, 1)
+        self._workers = processes() if workers is None else workers
+        self._early = 0
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="cacapp-worker")
 
-    def start(self, engine: str, modules: Sequence[str]) -> None:
-        """A process for each thread; where the machine has none left to give, the items will say so."""
+    def start(self, engine: str, items: int, modules: Sequence[str]) -> None:
+        """A process for each thread that so many items will need; where the machine has none left to give, the items will say so."""
         with suppress(OSError):
-            for _ in range(self._workers):
-                start_process(engine, self._share, modules)
+            while self._early < min(self._workers, items):
+                self._early += 1
+                start_process(engine, modules)
 
     def submit(self, task: Task) -> Future[Outcome[None, Any]]:
-        return self._threads.submit(perform, replace(task, threads=self._share))
+        return self._threads.submit(perform, task)
 
     def capacity(self) -> int:
         """One item more than there are workers: the next is at hand when one ends."""

@@ -41,7 +41,7 @@ def timed(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
     except CacappError as error:
         what = str(error)
     except MemoryError:
-        what = "out of memory; close other programs, or use fewer --workers"
+        what = "out of memory; close other programs, or give a smaller --workers"
     except Exception as error:
         text = " ".join(str(error).split())
         what = f"unexpected {type(error).__name__}{f': {text}' if text else ''}; please report it, with what `cacapp runs show` says"

@@ -20,8 +20,8 @@ from typing import Any, cast
 from cacapp.engine.outcome import Outcome
 from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""What limits the threads of libraries: those of several workers that wait for each other on the same cores cost tens of times the work."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+"""Threads of several workers that wait for each other on the same cores cost tens of times the work."""
 
 START_S = 120.0
 """What a process may take, beyond an item's time, to start and to load the work: it counts for no item."""
@@ -35,36 +35,34 @@ class Task:
         engine: the engine it belongs to; its processes are kept apart from those of others.
         payload, item: the pickled work and item.
         timeout_s: a process that takes longer is killed; None: it may take as long as it likes.
-        threads: of the process that does it.
     """
 
     engine: str
     payload: bytes
     item: bytes
     timeout_s: float | None
-    threads: int = 1
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Of a worker process, without the malloc setting that Dask gives its workers.
 
     Under it, large arrays are given back to the system at once and each page of the next is asked for anew: a frame took twice its time.
     """
     kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
-    return kept | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return kept | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
 class WorkerProcess:
-    """A process of so many threads with one item at most under way; it imports ``modules`` before the first."""
+    """A process with one item at most under way; it imports ``modules`` before the first."""
 
-    def __init__(self, threads: int = 1, modules: Sequence[str] = ()) -> None:
+    def __init__(self, modules: Sequence[str] = ()) -> None:
         own_group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x00000200}
         # -P: what lies in the user's folder is data, and never imported
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cacapp.engine.worker", str(threads), *modules],
+            [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(threads),
+            env=_environment(),
             **own_group,
         )
         self._expired = False
@@ -124,7 +122,7 @@ class WorkerProcess:
             return f"took longer than --frame-timeout {task.timeout_s:g} s and was stopped{blamed}"
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            often = "; out of memory, most often: use fewer --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
+            often = "; out of memory, most often: give a smaller --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
             return f"the process working on it was killed or crashed ({name}{often}){blamed}"
         return f"the process working on it was killed or crashed (exit code {code}){blamed}"
 
@@ -149,7 +147,7 @@ _closed: set[str] = set()
 def perform(task: Task) -> Outcome[None, Any]:
     """Does a task in this thread's process, started where it has none. Runs in a thread of the coordinator or of a cluster's worker."""
     while True:
-        process = _process_of(task.engine, task.threads)
+        process = _process_of(task.engine)
         if process is None:
             return Outcome(None, None, "stopped before it began", 0.0)
         answer = process.ask(task)
@@ -158,11 +156,11 @@ def perform(task: Task) -> Outcome[None, Any]:
             return Outcome(None, result, error, seconds, trace)
 
 
-def start_process(engine: str, threads: int, modules: Sequence[str]) -> None:
+def start_process(engine: str, modules: Sequence[str]) -> None:
     """Starts a process for an engine before there is a task for it; the next thread that needs one takes it."""
     with _lock:
         if engine not in _closed:
-            _started.setdefault(engine, []).append(WorkerProcess(threads, modules))
+            _started.setdefault(engine, []).append(WorkerProcess(modules))
 
 
 def stop_processes(engine: str, *, for_good: bool) -> None:
@@ -176,13 +174,13 @@ def stop_processes(engine: str, *, for_good: bool) -> None:
         process.kill()
 
 
-def _process_of(engine: str, threads: int) -> WorkerProcess | None:
+def _process_of(engine: str) -> WorkerProcess | None:
     key = engine, threading.get_ident()
     with _lock:
         if engine in _closed:
             return None
         if key not in _processes or not _processes[key].alive:
             ready = [process for process in _started.get(engine, []) if process.alive]  # not those that ended for want of work
-            _processes[key] = ready[0] if ready else WorkerProcess(threads)
+            _processes[key] = ready[0] if ready else WorkerProcess()
             _started[engine] = ready[1:]
         return _processes[key]

@@ -23,8 +23,8 @@ IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
 
 
-def main(threads: int = 1, modules: Sequence[str] = ()) -> None:
-    """Imports ``modules``, which work will need, and serves requests until standard input ends. OpenCV gets so many ``threads``."""
+def main(modules: Sequence[str] = ()) -> None:
+    """Imports ``modules``, which work will need, and serves requests until standard input ends."""
     # Ctrl-C is the coordinator's to hear; what libraries print must not get among the results
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     given, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -41,9 +41,6 @@ def main(threads: int = 1, modules: Sequence[str] = ()) -> None:
     listen(tell)
     requests: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
     threading.Thread(target=_listen, args=(given, requests), daemon=True).start()
-    import cv2
-
-    cv2.setNumThreads(threads)
     for name in modules:
         with suppress(Exception):  # what is wrong with a module is said by the item that needs it
             import_module(name)
@@ -76,6 +73,9 @@ def _perform(results: BinaryIO, request: tuple[bytes, bytes]) -> Any:
 @lru_cache(maxsize=2)
 def load_work(payload: bytes) -> Callable[[Any], Any]:
     """The work, unpickled once: it keeps what it loads, such as models, from item to item."""
+    import cv2
+
+    cv2.setNumThreads(1)
     work: Callable[[Any], Any] = pickle.loads(payload)  # noqa: S301 from the coordinator
     return work
 
@@ -84,4 +84,4 @@ if __name__ == "__main__":
     # under its own name: what is unpickled here refers to cacapp.engine.worker, not to __main__
     from cacapp.engine.worker import main as run
 
-    run(int(sys.argv[1]), sys.argv[2:])
+    run(sys.argv[1:])

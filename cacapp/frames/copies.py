@@ -54,11 +54,11 @@ def held(uri: str, sha256: str | None = None) -> Held:
     place = folder() / _name(uri)
     with _alone(place):
         copy = _hold(uri, place) if sha256 is not None else None
-        if copy is None or sha256_of(copy.path) != sha256:
+        if copy is None or sha256_of(copy.path, ours=True) != sha256:
             copy = None  # lets go of it
             _bring(uri, place)
             copy = _hold(uri, place)
-        found = sha256_of(place) if copy is not None else "none"
+        found = sha256_of(place, ours=True) if copy is not None else "none"
         if copy is None or (sha256 is not None and found != sha256):
             copy = None
             _remove(place)
@@ -129,7 +129,7 @@ def _bring(uri: str, place: Path) -> None:
         part, lock = _part(place.parent)
         try:
             fetch(uri, part / place.name)
-            if place.is_dir() and sha256_of(place) != sha256_of(part / place.name):
+            if place.is_dir() and sha256_of(place, ours=True) != sha256_of(part / place.name):
                 _remove(place)  # a folder cannot be renamed over another
             with suppress(FileExistsError, NotADirectoryError):
                 if not place.is_dir():

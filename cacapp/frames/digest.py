@@ -7,21 +7,24 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-State = tuple[str, int, int, int, int]
-"""A file as it was when it was read: path, size, time of writing, inode and device. One that was written to since has another."""
+State = tuple[str, int, int, int, int, int]
+"""A file as it was when it was read: path, size, times of writing and of change, ns, inode and device.
+
+One that was written to since has another, even where its time of writing was set back: nobody can set that of change.
+"""
 
 _REMEMBERED = 65_536
-"""Digests kept, the latest: about 20 MB."""
+"""Digests kept, the latest: about 30 MB."""
 _known: dict[State, str] = {}
 
 
-def _state(path: Path) -> State:
+def _state(path: Path, ours: bool = False) -> State:
     stat = path.stat()
-    return os.fspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev
+    return os.fspath(path), stat.st_size, stat.st_mtime_ns, 0 if ours else stat.st_ctime_ns, stat.st_ino, stat.st_dev
 
 
-def _digest(path: Path) -> str:
-    state = _state(path)
+def _digest(path: Path, ours: bool) -> str:
+    state = _state(path, ours)
     found = _known.get(state)
     if found is None:
         with path.open("rb") as file:
@@ -53,18 +56,20 @@ def remember(digests: Mapping[State, str]) -> None:
             continue
 
 
-def sha256_of(path: Path | str) -> str:
+def sha256_of(path: Path | str, *, ours: bool = False) -> str:
     """Hex SHA-256 of a file's contents; of a folder, over the sorted relative paths of its files with their digests.
 
-    A digest is remembered within the process as long as path, size, modification time, inode and device stay the same.
+    A digest is remembered within the process as long as the file's ``State`` stays the same. ``ours``: only this program writes there, and
+    the time of change does not count, for it is that of the last use.
+
     Raises OSError where the file cannot be read.
     """
     path = Path(path).absolute()
     if not path.is_dir():
-        return _digest(path)
+        return _digest(path, ours)
     whole = hashlib.sha256()
     for relative, file in sorted((f.relative_to(path).as_posix(), f) for f in path.rglob("*") if f.is_file()):
-        whole.update(f"{relative}\0{_digest(file)}\n".encode())
+        whole.update(f"{relative}\0{_digest(file, ours)}\n".encode())
     return whole.hexdigest()
 
 

@@ -14,7 +14,7 @@ from cacapp.frames.digest import combined_sha256, sha256_of
 from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
-from cacapp.frames.remote import as_uri
+from cacapp.frames.remote import as_uri, is_remote
 from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import Found, search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
@@ -165,7 +165,8 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
         index = plane.index if plane.index >= 0 else single_dye_sample(plane.scene)
         exposures = plane.scene.exposures_ms
         exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
-        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256_of(plane.file.path), exposure))
+        sha256 = sha256_of(plane.file.path, ours=is_remote(plane.file.uri))
+        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256, exposure))
     first = planes[indices[rules.required[0]]].scene
     sizes = {s for s in (square_pixel_um(scene) for scene in scenes) if s is not None}
     if len(sizes) > 1 and max(sizes) > 1.01 * min(sizes):

@@ -28,7 +28,7 @@ from cacapp.steps.claim import Job
 from cacapp.steps.count_frame import CountedFrame, CountTask, count_frame
 from cacapp.steps.duplicates import mark_duplicates
 from cacapp.steps.environment import environment
-from cacapp.steps.ledger import carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, expect
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.qc import inspect_slide, inspected
@@ -101,7 +101,7 @@ def count(
     progress.start("count", sum(len(frames) for _, frames in sources.values()))
     reports = []
     with engine_or_new(engine) as place:
-        place.expect(pixels_of(frame for _, frames in sources.values() for frame in frames))
+        expect(place, (frame for _, frames in sources.values() for frame in frames))
         for slide in slides:
             run, frames = sources[slide.barcode]
             job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)

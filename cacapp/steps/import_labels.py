@@ -27,7 +27,7 @@ from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
 from cacapp.steps.claim import Job
 from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
-from cacapp.steps.ledger import carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, expect
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.steps.select import chosen_slides
@@ -91,7 +91,7 @@ def import_labels(
     progress.start("import labels", len(chosen))
     job = _job(slide, chosen, files, digests, annotated, origin)
     with engine_or_new(engine) as place:
-        place.expect(pixels_of(chosen))
+        expect(place, chosen)
         return carry_out(db, job, force=force, engine=place, progress=progress)
 
 

@@ -26,9 +26,10 @@ Keyed = tuple[int, Item, dict[State, str]]
 """A frame's id, what is worked on, and the digests of its files where they are known: they need not be read again for that."""
 
 
-def pixels_of(frames: Iterable[FrameRow]) -> int:
-    """How much work they are, px: for ``Engine.expect``."""
-    return sum(frame.height_px * frame.width_px for frame in frames)
+def expect(engine: Engine, frames: Iterable[FrameRow]) -> None:
+    """Tells the engine how much work the frames of all jobs are, before the first is carried out."""
+    sizes = [frame.height_px * frame.width_px for frame in frames]
+    engine.expect(len(sizes), sum(sizes))
 
 
 def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
@@ -128,7 +129,9 @@ class _Worker(Generic[Item, Result]):
             with self.db.reading() as session:
                 source = frame_source(session, frame)
                 item = self.job.item(session, frame, source)
-            yield frame_id(frame), item, remembered({c.uri for c in source.channels if not is_remote(c.uri)})
+            # on another machine the same path, size and times may be another file
+            shared = {c.uri for c in source.channels if not is_remote(c.uri)} if self.engine.cluster is None else ()
+            yield frame_id(frame), item, remembered(shared)
 
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
         tries = self.claim.attempts[frame_id(frame)]

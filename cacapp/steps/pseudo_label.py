@@ -35,7 +35,7 @@ from cacapp.errors import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.claim import Job
-from cacapp.steps.ledger import carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, expect
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
@@ -117,7 +117,7 @@ def pseudo_label(
     progress.start(STEP, sum(len(frames) for _, _, frames in sources))
     reports = []
     with engine_or_new(engine) as place:
-        place.expect(pixels_of(frame for _, _, frames in sources for frame in frames))
+        expect(place, (frame for _, _, frames in sources for frame in frames))
         for slide, run, frames in sources:
             job = replace(_job(slide, run, frames, plan, choices, judges), request_id=request_id)
             report = carry_out(db, job, force=force, engine=place, progress=progress)

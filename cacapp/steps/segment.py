@@ -28,7 +28,7 @@ from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.steps.claim import Job
 from cacapp.steps.environment import environment
-from cacapp.steps.ledger import carry_out, pixels_of
+from cacapp.steps.ledger import carry_out, expect
 from cacapp.steps.plan import Choice, Records, choose
 from cacapp.steps.progress import Progress, RunReport, Silent
 from cacapp.steps.select import chosen_slides
@@ -103,7 +103,7 @@ def segment(
     progress.start("segment", sum(map(len, frames.values())))
     jobs = (replace(_job(slide, frames[slide.barcode], plan, choices, algorithms), request_id=request_id) for slide in slides)
     with engine_or_new(engine) as place:
-        place.expect(pixels_of(chain.from_iterable(frames.values())))
+        expect(place, chain.from_iterable(frames.values()))
         return [carry_out(db, job, force=force, engine=place, progress=progress) for job in jobs]
 
 

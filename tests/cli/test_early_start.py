@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cacapp.cli.pipeline import _needed
-from cacapp.engine.engine import _Local
+from cacapp.engine import Engine
+from cacapp.engine.process import start_process
 from cacapp.fish.assay import load_assay
 from cacapp.host import Host
 from cacapp.steps.count import CountPlan
@@ -34,22 +35,32 @@ def test_processes_start_with_ingest_and_not_for_what_is_done(
 ) -> None:
     """As soon as there are frames enough; here two of them are, and one is not."""
     started: list[Sequence[str]] = []
-    real = _Local.start
 
-    def start(self: _Local, engine: str, modules: Sequence[str]) -> None:
+    def start(engine: str, modules: Sequence[str]) -> None:
         started.append(modules)
-        real(self, engine, modules)
+        start_process(engine, modules)
 
-    monkeypatch.setattr(_Local, "start", start)
-    monkeypatch.setattr("cacapp.engine.engine.processes_and_threads", lambda: (2, 1))
+    monkeypatch.setattr("cacapp.engine.engine.start_process", start)
+    monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 2)
     command = ("run", small_slide, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--segmenter", "coarse", "--no-report")
     monkeypatch.setattr("cacapp.engine.engine.ENOUGH_PX", 2 * 384 * 384 + 1)
     assert cacapp(*command).code == 0
     assert started == []
     monkeypatch.setattr("cacapp.engine.engine.ENOUGH_PX", 2 * 384 * 384)
     assert cacapp(*command, "--force").code == 0
-    assert len(started) == 1
-    assert "cacapp.algorithms.coarse" in started[0]
+    assert len(started) == 2
+    assert all("cacapp.algorithms.coarse" in modules for modules in started)
     assert cacapp(*command).code == 0
     assert cacapp("count").code == 0
-    assert len(started) == 1
+    assert len(started) == 2
+
+
+def test_each_step_says_how_much_work_is_to_come(cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a command that ingests nothing works in processes too."""
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(Engine, "expect", lambda self, frames, pixels, modules=(): told.append((frames, pixels)))
+    assert cacapp("ingest", small_slide, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100").code == 0
+    steps = (("segment", "--segmenter", "coarse"), ("pseudo-label",), ("count",), ("import-labels", small_slide, "--slide", "S1"))
+    for number, words in enumerate(steps, 1):
+        assert cacapp(*words).code == 0
+        assert told == [(2, 2 * 384 * 384)] * number

@@ -50,3 +50,25 @@ def test_damaged_codes_are_refused_or_decode_to_the_right_shape(counts: bytes, h
 def test_a_code_for_another_size_is_refused() -> None:
     with pytest.raises(CacappError, match="damaged"):
         rle.decode(rle.encode(np.ones((3, 4), bool)), 4, 4)
+
+
+def code(value: int) -> bytes:
+    """A number as the format writes it: five bits a character from "0" on, the lowest first; 32 says that more follow."""
+    found = bytearray()
+    while True:
+        bits, value = value & 31, value >> 5
+        ends = value == (-1 if bits & 16 else 0)
+        found.append(48 + (bits if ends else bits | 32))
+        if ends:
+            return bytes(found)
+
+
+def test_runs_that_add_up_only_because_numbers_have_64_bits_are_refused() -> None:
+    runs = [2**48] * 2**16 + [100]
+    wrapping = b"".join(code(run - runs[i - 2] if i > 2 else run) for i, run in enumerate(runs))
+    whole = rle.encode(np.eye(10, dtype=bool))
+    assert rle.run_lengths(wrapping) == runs
+    assert sum(runs) % 2**64 == 100
+    assert rle.damaged([whole, wrapping, whole], np.array([100, 100, 100])).tolist() == [False, True, False]
+    with pytest.raises(CacappError, match="damaged"):
+        rle.decode(wrapping, 10, 10)

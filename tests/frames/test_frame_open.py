@@ -89,6 +89,19 @@ def test_a_digest_is_not_remembered_past_a_change(tmp_path: Path) -> None:
     assert sha256_of(path) == hashlib.sha256(b"abd").hexdigest()
 
 
+def test_setting_the_time_of_writing_back_hides_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    sha256_of(path)
+    was = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"abd")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (was.st_size, was.st_mtime_ns, was.st_ino)
+    assert sha256_of(path) == hashlib.sha256(b"abd").hexdigest()
+
+
 def test_another_process_takes_a_digest_over_and_reads_the_file_again_only_where_it_changed(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"abc")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cacapp.engine import Engine, machine
+from cacapp.engine import Engine, engine_or_new
 from cacapp.engine.engine import ENOUGH_PX
 from cacapp.engine.process import Task, WorkerProcess
 from cacapp.engine.wire import IDLE_EXIT
@@ -225,7 +225,7 @@ def test_a_process_that_ended_idle_costs_nothing() -> None:
 def test_processes_that_are_started_early_have_loaded_what_work_needs(capfd: pytest.CaptureFixture[str]) -> None:
     """What cannot be imported is left to the item that needs it; what a module prints gets among no results."""
     with Engine(2) as engine:
-        engine.expect(1, ["no_such_module_here", "this"])
+        engine.expect(2, 1, ["no_such_module_here", "this"])
         found = {o.result for o in engine.run(has_loaded, range(8))}
     assert all(result is not None and result[1] for result in found)
     assert len(found) == 2
@@ -234,7 +234,7 @@ def test_processes_that_are_started_early_have_loaded_what_work_needs(capfd: pyt
 
 def test_starting_early_leaves_nothing_behind_where_there_is_nothing_to_do() -> None:
     with Engine(2) as engine:
-        engine.expect(1, ["json"])
+        engine.expect(2, 1, ["json"])
         deadline = time.monotonic() + 10
         while len(pids := children()) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -245,7 +245,7 @@ def test_starting_early_leaves_nothing_behind_where_there_is_nothing_to_do() -> 
 def test_an_engine_may_end_before_its_processes_have_begun() -> None:
     for _ in range(5):
         with Engine(3) as engine:
-            engine.expect(1, ["this"])
+            engine.expect(3, 1, ["this"])
     assert children() == []
 
 
@@ -255,7 +255,7 @@ def test_a_machine_that_has_no_process_left_to_give_is_said_with_the_items(monke
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with Engine(2) as engine:
-        engine.expect(1, ["json"])
+        engine.expect(2, 1, ["json"])
         assert all("Resource temporarily unavailable" in (o.error or "") for o in engine.run(halve, [2, 4]))
 
 
@@ -273,54 +273,51 @@ def test_a_worker_has_one_thread_however_few_there_are() -> None:
 
 
 def test_where_nobody_says_how_many_the_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many processes as there is room for, which share the cores; none for what is done before they have started."""
-    monkeypatch.setattr("cacapp.engine.engine.processes_and_threads", lambda: (2, 4))
+    """As many processes as there is room for; none for what is done before they have started."""
+    monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 2)
     with Engine() as engine:
-        engine.expect(ENOUGH_PX - 1, ["this"])
+        engine.expect(1, ENOUGH_PX - 1, ["this"])
         assert [o.result for o in engine.run(own_id, [1])] == [os.getpid()]
         assert children() == []
-        engine.expect(ENOUGH_PX, ["this"])
-        engine.expect(1)
-        assert {o.result for o in engine.run(threads, range(8))} == {(4, "4")}
+        engine.expect(8, ENOUGH_PX, ["this"])
+        assert {o.result for o in engine.run(threads, range(8))} == {(1, "1")}
         assert len(children()) == 2
     assert children() == []
 
 
-def test_where_there_is_room_for_one_this_process_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacapp.engine.engine.processes_and_threads", lambda: (1, 8))
+def test_enough_is_remembered_until_the_work_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slides come one by one, each too little alone."""
+    monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 2)
     with Engine() as engine:
-        engine.expect(ENOUGH_PX, ["this"])
+        engine.expect(8, ENOUGH_PX)
+        engine.expect(1, 1)
+        assert children() == []
+        assert [o.result for o in engine.run(own_id, [1])] == children() != []
+
+
+def test_no_more_processes_start_early_than_there_are_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 3)
+    with Engine(frame_timeout_s=60) as engine:
+        for frames, running in ((1, 1), (1, 1), (2, 2), (9, 3)):
+            engine.expect(frames, 1, ["json"])
+            assert len(children()) == running
+
+
+def test_where_there_is_room_for_one_this_process_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 1)
+    with Engine() as engine:
+        engine.expect(9, ENOUGH_PX, ["this"])
         assert [o.result for o in engine.run(own_id, [1])] == [os.getpid()]
-        assert [o.result for o in engine.run(own_id, [1], apart=True)] != [os.getpid()]
-        assert [o.result for o in engine.run(threads, [1])] == [(8, "8")]  # it is there now
+        assert [o.result for o in engine.run(own_id, [1], apart=True)] == children() != [os.getpid()]
 
 
-@pytest.mark.parametrize("cores", [1, 2, 16])
-@pytest.mark.parametrize("free_mb", [500, 9000, 500_000])
-def test_processes_share_cores_and_fit_into_memory(monkeypatch: pytest.MonkeyPatch, cores: int, free_mb: int) -> None:
-    monkeypatch.setattr("dask.system.cpu_count", lambda: cores)
-    monkeypatch.setattr(machine, "free_mb", lambda: free_mb)
-    monkeypatch.setattr(machine, "GPUS", ())
-    workers, share = machine.processes_and_threads()
-    assert 1 <= workers <= cores
-    assert workers * share <= cores
-    assert workers == 1 or workers * machine.WORKER_MB <= free_mb
-    assert workers == cores or (workers + 1) * machine.WORKER_MB > free_mb
-    assert (workers + 1) * share > cores - share
-
-
-def test_a_graphics_card_is_for_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("dask.system.cpu_count", lambda: 8)
-    monkeypatch.setattr(machine, "free_mb", lambda: 500_000)
-    monkeypatch.setattr(machine, "GPUS", (str(tmp_path / "none"), str(tmp_path)))
-    assert machine.processes_and_threads() == (1, 8)
-
-
-def test_a_containers_memory_is_what_it_may_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    whole = machine.free_mb()
-    assert 0 < whole * 2**20 <= psutil.virtual_memory().total
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine.free_mb() > whole / 2
-    (tmp_path / "memory.max").write_text(f"{64 * 2**20}\n")
-    assert machine.free_mb() == 64
+def test_an_engine_that_is_given_stays_and_one_that_is_made_ends() -> None:
+    with Engine(1) as given:
+        with engine_or_new(given) as same:
+            assert same is given
+            list(same.run(own_id, [1]))
+        assert len(children()) == 1
+    with engine_or_new(None) as own:
+        list(own.run(own_id, [1], apart=True))
+        assert len(children()) == 1
+    assert children() == []
