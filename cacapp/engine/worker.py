@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from cacapp.at_work import listen
 from cacapp.engine.outcome import timed
 from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
+from cacapp.errors import CacappError
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
@@ -72,11 +73,20 @@ def _perform(results: BinaryIO, request: tuple[bytes, bytes]) -> Any:
 
 @lru_cache(maxsize=2)
 def load_work(payload: bytes) -> Callable[[Any], Any]:
-    """The work, unpickled once: it keeps what it loads, such as models, from item to item."""
+    """The work, unpickled once: it keeps what it loads, such as models, from item to item.
+
+    Raises:
+        CacappError: it is of a module that is not here, or of the script or notebook the coordinator runs.
+    """
     import cv2
 
     cv2.setNumThreads(1)
-    work: Callable[[Any], Any] = pickle.loads(payload)  # noqa: S301 from the coordinator
+    try:
+        work: Callable[[Any], Any] = pickle.loads(payload)  # noqa: S301 from the coordinator
+    except (AttributeError, ImportError) as error:
+        raise CacappError(
+            f"another process cannot load this work ({error}); an algorithm must be importable there, so install it as a package"
+        ) from error
     return work
 
 

@@ -178,6 +178,16 @@ def test_what_libraries_print_does_not_get_among_results(capfd: pytest.CaptureFi
     assert capfd.readouterr().out == ""
 
 
+def test_work_of_a_script_or_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_id, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "own_id", own_id, raising=False)
+    with Engine(1) as engine:
+        (outcome,) = engine.run(own_id, [1])
+    assert outcome.trace is None
+    assert "own_id" in (outcome.error or "")
+    assert "an algorithm must be importable there" in (outcome.error or "")
+
+
 def test_leaving_the_iteration_ends_the_work(tmp_path: Path) -> None:
     with Engine(2) as engine:
         assert list(engine.run(touch_and_wait, [tmp_path] * 4, stopped=lambda: len(list(tmp_path.iterdir())) == 2)) == []
