@@ -1,4 +1,4 @@
-"""Keeps the image libraries' own warnings off the user's console; what is wrong with a file is said once, by us."""
+"""Keeps warnings of image libraries and of stores' drivers off the console; what is wrong with a file is said once, by us."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_LIBRARIES = ("tifffile", "aicsimageio", "ome_types", "ome_zarr", "zarr", "fsspec", "xmlschema", "numcodecs")
+_LIBRARIES = ("tifffile", "aicsimageio", "ome_types", "ome_zarr", "zarr", "xmlschema", "numcodecs")
+_STORES = ("fsspec", "s3fs", "botocore", "aiobotocore", "gcsfs", "adlfs", "azure", "paramiko", "aiohttp")
+_QUIET = (*_LIBRARIES, *_STORES)
 _NEVER = logging.CRITICAL + 1
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Within this block the image libraries neither log nor warn; their levels are put back afterwards."""
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    """Within this block the image libraries and the drivers of stores neither log nor warn; their levels are put back afterwards."""
+    loggers = [logging.getLogger(name) for name in _QUIET]
     # Loggers of submodules may carry levels of their own.
     loggers += [
         log
         for name, log in list(logging.root.manager.loggerDict.items())
-        if isinstance(log, logging.Logger) and name.startswith(tuple(f"{n}." for n in _LIBRARIES))
+        if isinstance(log, logging.Logger) and name.startswith(tuple(f"{n}." for n in _QUIET))
     ]
     levels = [log.level for log in loggers]
     with warnings.catch_warnings():
