@@ -71,7 +71,9 @@ def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Iter
             for row in rows:
                 copy.write_row(row)
     except error_class as error:
-        raise DBAPIError.instance(statement, None, error, error_class, dialect=dialect) from error
+        raw = connection.connection
+        lost = dialect.is_disconnect(error, raw, cursor)
+        raise DBAPIError.instance(statement, None, error, error_class, connection_invalidated=lost, dialect=dialect) from error
     finally:
         cursor.close()
 

@@ -16,6 +16,11 @@ _FULL = "could not be written, the disk is full; make room and run the command a
 _READ_ONLY = "is read-only; give yourself write permission, or name another database with --db"
 _CLASH = "was changed by another program at the same moment; run the command again, nothing half-written was kept"
 
+_LOST = (
+    "ended the connection (it was restarted, another took its place, or the network broke); "
+    "run the command again when it is back, nothing half-written was kept"
+)
+
 _SQLITE_REASONS = (
     ("locked", _LOCKED),
     ("unable to open", "cannot be opened; check that the file and its folder may be read and written"),
@@ -33,6 +38,8 @@ _POSTGRES_REASONS = {
     "42501": "does not let this user do that; ask its owner for the right to read and write its tables",
     "53100": _FULL,
     "55P03": _LOCKED,
+    "57P01": _LOST,
+    "57P02": _LOST,
 }
 """By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
@@ -46,6 +53,8 @@ def translated(label: str) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         message = " ".join(str(cause).split())
         reason = _reason(cause, message)
+        if reason is None and isinstance(error, DBAPIError) and error.connection_invalidated:
+            reason = _LOST  # the server had no time to say why
         if reason is not None:
             raise StorageError(f"{label} {reason}") from error
         if isinstance(error, DataError):

@@ -21,9 +21,10 @@ from sqlalchemy import make_url, text
 from sqlmodel import select
 
 from cacapp.db import slides, transactions
+from cacapp.db.bulk import insert_rows
 from cacapp.db.session import Database, database_url, open_database
-from cacapp.db.tables import Patient
-from cacapp.errors import CacappError
+from cacapp.db.tables import Patient, Table, now
+from cacapp.errors import CacappError, StorageError
 from tests.db.refusals import refused
 
 
@@ -274,8 +275,8 @@ def test_a_connection_that_the_server_closed_is_made_again(postgres_url: str, po
 FULL = """
 import resource, sys
 from cacapp.db.session import open_database
-from cacapp.db.tables import Patient
-from cacapp.errors import CacappError
+from cacapp.db.tables import Patient, Table, now
+from cacapp.errors import CacappError, StorageError
 database = open_database(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:
@@ -354,3 +355,29 @@ def test_ctrl_c_in_a_transaction_is_heard_at_its_end(database: Database, fails: 
         assert [p.code for p in session.exec(select(Patient))] == kept
     with pytest.raises(KeyboardInterrupt):  # and at once again outside of one
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_server_that_ends_the_connection_is_one_line_with_the_way_out(postgres_url: str, copied: bool) -> None:
+    """In a statement and in a COPY; the next transaction has a connection again, and nothing of the first is there."""
+    database = open_database(postgres_url)
+    patients = Table.metadata.tables["patient"]
+
+    def write() -> None:
+        with database.session() as session:
+            session.add(Patient(code="P1"))
+            session.flush()
+            (pid,) = session.connection().exec_driver_sql("SELECT pg_backend_pid()").one()
+            with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            time.sleep(0.2)
+            if copied:
+                insert_rows(session.connection(), patients, ["code", "created_at"], [(f"P{n}", now()) for n in range(2, 9)])
+            else:
+                session.execute(text("SELECT 1"))
+
+    with pytest.raises(StorageError, match=r"ended the connection .* nothing half-written was kept"):
+        write()
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM patient")).scalar_one() == 0
+    database.dispose()
