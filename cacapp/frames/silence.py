@@ -17,26 +17,59 @@ _NEVER = logging.CRITICAL + 1
 _ONE_AT_A_TIME = threading.Lock()
 
 
+class _Silenced:
+    """What is silenced while any thread is in ``silence``, and how it was before the first came."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._levels: dict[logging.Logger, int] = {}
+        self._warnings = warnings.catch_warnings()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._warnings = warnings.catch_warnings()
+                self._warnings.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+            for log in _loggers():
+                if log.level != _NEVER:  # by the first thread, or loaded since it came, or set anew by its library
+                    self._levels[log] = log.level
+                    log.setLevel(_NEVER)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._warnings.__exit__(None, None, None)
+                for log, level in self._levels.items():
+                    if log.level == _NEVER:
+                        log.setLevel(level)
+                self._levels.clear()
+
+
+def _loggers() -> list[logging.Logger]:
+    """Of the libraries, and of their submodules, which may carry levels of their own."""
+    below = tuple(f"{name}." for name in _QUIET)
+    others = [log for name, log in list(logging.root.manager.loggerDict.items()) if name.startswith(below)]
+    return [logging.getLogger(name) for name in _QUIET] + [log for log in others if isinstance(log, logging.Logger)]
+
+
+_silenced = _Silenced()
+
+
 @contextmanager
 def silence() -> Iterator[None]:
-    """Within this block the image libraries and the drivers of stores neither log nor warn; their levels are put back afterwards."""
-    loggers = [logging.getLogger(name) for name in _QUIET]
-    # Loggers of submodules may carry levels of their own.
-    loggers += [
-        log
-        for name, log in list(logging.root.manager.loggerDict.items())
-        if isinstance(log, logging.Logger) and name.startswith(tuple(f"{n}." for n in _QUIET))
-    ]
-    levels = [log.level for log in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for log in loggers:
-            log.setLevel(_NEVER)
-        try:
-            yield
-        finally:
-            for log, level in zip(loggers, levels, strict=True):
-                log.setLevel(level)
+    """Within this block the image libraries and the drivers of stores neither log nor warn.
+
+    When the last thread has left it all is as it was: levels and filters are the process', and threads read channels side by side.
+    """
+    _silenced.enter()
+    try:
+        yield
+    finally:
+        _silenced.leave()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import subprocess
@@ -17,8 +16,6 @@ import zarr
 
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames import BadFile, check_address, digest_now, discover, open_frame
-from cacapp.frames.remote import DRIVERS
-from cacapp.frames.silence import silence
 from cacapp.types import CHANNELS, Array, FrameSource
 from tests.web_store import WebStore
 
@@ -243,18 +240,3 @@ def test_an_address_is_kept_as_it_is(address: str) -> None:
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(cache: Path) -> None:
     with pytest.raises(UsageError, match=r"gs:// needs a driver that is not installed: pip install 'gcsfs<2023.9'"):
         discover(["gs://bucket/slide"])
-
-
-@pytest.mark.parametrize("scheme", DRIVERS)
-def test_what_a_driver_logs_of_its_retries_is_not_printed(scheme: str, caplog: pytest.LogCaptureFixture) -> None:
-    """gcsfs, for one, logs a traceback when it gives up; the one line that follows says it."""
-    from fsspec.registry import known_implementations
-
-    known = known_implementations.get(scheme, known_implementations["abfs"])  # abfss comes with its driver
-    driver = known["class"].split(".")[0]
-    with silence():
-        logging.getLogger(driver).error("out of retries")
-        logging.getLogger(f"{driver}.retry").error("out of retries")
-    assert caplog.records == []
-    logging.getLogger(driver).error("heard again")
-    assert [r.message for r in caplog.records] == ["heard again"]
