@@ -275,8 +275,8 @@ def test_a_connection_that_the_server_closed_is_made_again(postgres_url: str, po
 FULL = """
 import resource, sys
 from cacapp.db.session import open_database
-from cacapp.db.tables import Patient, Table, now
-from cacapp.errors import CacappError, StorageError
+from cacapp.db.tables import Patient
+from cacapp.errors import CacappError
 database = open_database(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:
