@@ -5,43 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import threading
-import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from cacapp.cli.console import out
 from cacapp.db import lease
-from cacapp.db.runs import get_run
-from cacapp.db.session import Database, open_database
-from cacapp.db.tables import Run
-from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.db.session import Database
 from cacapp.frames import sha256_of
 from cacapp.host import Host
 from cacapp.steps.progress import Silent
 from cacapp.steps.segment import SegmentPlan, segment
 from tests.e2e.records import content, half_done
-
-Cacapp = Callable[..., Any]
-WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
-PLAN = SegmentPlan(segmenter="coarse")
-
-
-@pytest.fixture
-def frames(small_slide: Path, tmp_path: Path) -> Path:
-    """A folder with the small slide's two frames, to be damaged."""
-    return Path(shutil.copytree(small_slide, tmp_path / "in"))
-
-
-def ledger(cacapp: Cacapp, run: int) -> dict[str, tuple[str, int]]:
-    return {line["frame"]: (line["status"], line["attempts"]) for line in cacapp("runs", "show", run, "--json").json["ledger"]}
+from tests.steps.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
 
 
 def test_a_bad_frame_is_quarantined_named_everywhere_and_done_when_it_is_mended(cacapp: Cacapp, frames: Path, tmp_path: Path) -> None:
@@ -135,50 +112,6 @@ def test_a_frame_that_is_deleted_during_the_run_costs_itself(cacapp: Cacapp, fra
     assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("quarantined", 2)}
     assert len(told.failed) == 1
     assert "frame01.ome.tif is missing" in told.failed[0]
-
-
-def with_database(url: str, work: Callable[[Database], Any]) -> Any:
-    db = open_database(url)
-    try:
-        return work(db)
-    finally:
-        db.dispose()
-
-
-def ask(url: str, query: str) -> Any:
-    def scalar(db: Database) -> Any:
-        with db.reading() as session:
-            return session.execute(text(query)).scalar()
-
-    return with_database(url, scalar)
-
-
-def tell(url: str, statement: str) -> None:
-    def execute(db: Database) -> None:
-        with db.session() as session:
-            session.execute(text(statement))
-
-    with_database(url, execute)
-
-
-def interrupted(cacapp: Cacapp, frames: Path, url: str, *options: str) -> None:
-    """A run whose coordinator was killed before its second frame."""
-    assert cacapp("run", frames, *WHO, "--segmenter", "coarse", "--no-report", *options).code == 0
-    for table in ("contested_signal", "signal", "signal_count", "cell_call", "duplicate"):
-        tell(url, f"DELETE FROM {table} WHERE run_id = 2")
-    for statement in (
-        "DELETE FROM stray_signal WHERE run_id = 2",
-        "DELETE FROM patient_result",
-        "DELETE FROM slide_quality",
-        "DELETE FROM run_frame WHERE run_id = 2",
-        "DELETE FROM run WHERE id = 2",
-        "UPDATE run_frame SET status = 'pending', attempts = 0 WHERE frame_id = 2",
-        "DELETE FROM verdict WHERE cell_id IN (SELECT id FROM cell WHERE frame_id = 2)",
-        "DELETE FROM cell WHERE frame_id = 2",
-        "UPDATE run SET status = 'running', finished_at = NULL",
-        "UPDATE request SET status = 'open'",
-    ):
-        tell(url, statement)
 
 
 def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_follow(
@@ -295,100 +228,6 @@ def test_force_makes_a_new_run_of_the_same(cacapp: Cacapp, frames: Path) -> None
     assert runs[1]["fingerprint"] == runs[3]["fingerprint"]
 
 
-# Leases
-
-
-@pytest.fixture
-def begun(cacapp: Cacapp, frames: Path, record_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A run that another process, on another machine, owns; leases lapse after 3 s."""
-    interrupted(cacapp, frames, record_url)
-    monkeypatch.setattr(lease, "LAPSE_S", 3.0)
-    monkeypatch.setattr(lease, "BEAT_S", 0.3)
-    tell(record_url, "UPDATE run SET owner = 'other/abc/7/1/token', beats = 5")
-    return record_url
-
-
-def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: str) -> None:
-    start = time.monotonic()
-    ended = cacapp("runs", "resume")
-    assert ended.code == 0
-    assert time.monotonic() - start > 3
-    assert "process 7 on other is working on it (run 1); waiting" in ended.err
-    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
-
-
-def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wall clocks go back by days between any two looks."""
-    moment = datetime(2030, 1, 1)
-    steps = iter(range(10**6))
-    monkeypatch.setattr(time, "time", lambda: (moment - timedelta(days=next(steps))).timestamp())
-    over = threading.Event()
-
-    def other() -> None:
-        for beat in range(6, 26):
-            tell(begun, f"UPDATE run SET beats = {beat} WHERE owner LIKE 'other%'")
-            time.sleep(0.3)
-        tell(begun, "UPDATE run SET owner = NULL WHERE owner LIKE 'other%'")
-        over.set()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    ended = cacapp("runs", "resume")
-    assert over.is_set()
-    thread.join()
-    assert ended.code == 0
-    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
-
-
-class Sleeps(Silent):
-    """After the first frame, another process has the run; when this one notices, that other is ``then`` told to end."""
-
-    def __init__(self, database: Database, then: Callable[[Run], None]) -> None:
-        self.database, self.then, self.warned, self.advanced, self.stored = database, then, list[str](), 0, list[int]()
-
-    def advance(self, note: str = "", by: int = 1) -> None:
-        self.advanced += by
-        if note.startswith("S1 frame") and not self.warned:
-            with self.database.session() as session:
-                session.get_one(Run, 1).owner = "other/abc/7/1/token"
-
-    def warn(self, line: str) -> None:
-        self.warned.append(line)
-        with self.database.session() as session:
-            run = get_run(session, 1)
-            self.stored.append(session.execute(text("SELECT count(*) FROM run_frame WHERE status = 'done'")).scalar_one())
-            assert run.owner == "other/abc/7/1/token"
-            self.then(run)
-
-
-def test_an_owner_that_slept_through_its_lease_stores_nothing_and_goes_on_when_it_may(
-    database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
-) -> None:
-    assert cacapp("ingest", small_slide, *WHO).code == 0
-    told = Sleeps(database, lambda run: setattr(run, "owner", None))
-    (report,) = segment(database, Host.discover(), PLAN, engine=Engine(), progress=told)
-    assert len(told.warned) == 1
-    assert "segment S1: run 1 was taken over by process 7 on other while this process did not answer" in told.warned[0]
-    assert told.stored == [1]  # the second frame was done meanwhile, and not stored
-    assert (report.run_id, report.done, report.before, told.advanced) == (1, 2, 0, 2)
-    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
-    assert half_done(record_url) == []
-
-
-def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
-    assert cacapp("ingest", small_slide, *WHO).code == 0
-
-    class Cancels(Silent):
-        def advance(self, note: str = "", by: int = 1) -> None:
-            if note.startswith("S1 frame"):
-                with database.session() as session:
-                    run = get_run(session, 1)
-                    run.status, run.owner = "cancelled", None
-
-    with pytest.raises(CacappError, match="run 1 was cancelled"):
-        segment(database, Host.discover(), PLAN, engine=Engine(), progress=Cancels())
-
-
 def test_work_comes_with_the_digests_that_are_known(
     database: Database, small_slide: Path, cacapp: Cacapp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,11 +237,3 @@ def test_work_comes_with_the_digests_that_are_known(
     assert cacapp("ingest", small_slide, *WHO).code == 0
     segment(database, Host.discover(), PLAN)
     assert given == [sha256_of(path) for path in sorted(small_slide.glob("*.ome.tif"))]
-
-
-def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
-    assert not lease.is_dead(lease.new_owner())
-    host, machine, _, _, token = lease.new_owner().split("/")
-    assert lease.is_dead("/".join((host, machine, "4194304", "1", token)))
-    assert lease.is_dead("/".join((host, machine, str(os.getpid()), "1", token)))  # another process' number by now
-    assert not lease.is_dead(f"{host}/other-machine/4194304/1/{token}")

@@ -1,0 +1,124 @@
+"""A run has one owner: a second process waits for it, takes over from a dead one, and nobody looks at a clock."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cacapp.db import lease
+from cacapp.db.runs import get_run
+from cacapp.db.session import Database
+from cacapp.db.tables import Run
+from cacapp.engine import Engine
+from cacapp.errors import CacappError
+from cacapp.host import Host
+from cacapp.steps.progress import Silent
+from cacapp.steps.segment import segment
+from tests.e2e.records import half_done
+from tests.steps.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell
+
+
+@pytest.fixture
+def begun(cacapp: Cacapp, frames: Path, record_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run that another process, on another machine, owns; leases lapse after 3 s."""
+    interrupted(cacapp, frames, record_url)
+    monkeypatch.setattr(lease, "LAPSE_S", 3.0)
+    monkeypatch.setattr(lease, "BEAT_S", 0.3)
+    tell(record_url, "UPDATE run SET owner = 'other/abc/7/1/token', beats = 5")
+    return record_url
+
+
+def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: str) -> None:
+    start = time.monotonic()
+    ended = cacapp("runs", "resume")
+    assert ended.code == 0
+    assert time.monotonic() - start > 3
+    assert "process 7 on other is working on it (run 1); waiting" in ended.err
+    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
+
+
+def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wall clocks go back by days between any two looks."""
+    moment = datetime(2030, 1, 1)
+    steps = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: (moment - timedelta(days=next(steps))).timestamp())
+    over = threading.Event()
+
+    def other() -> None:
+        for beat in range(6, 26):
+            tell(begun, f"UPDATE run SET beats = {beat} WHERE owner LIKE 'other%'")
+            time.sleep(0.3)
+        tell(begun, "UPDATE run SET owner = NULL WHERE owner LIKE 'other%'")
+        over.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    ended = cacapp("runs", "resume")
+    assert over.is_set()
+    thread.join()
+    assert ended.code == 0
+    assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
+
+
+class Sleeps(Silent):
+    """After the first frame, another process has the run; when this one notices, that other is ``then`` told to end."""
+
+    def __init__(self, database: Database, then: Callable[[Run], None]) -> None:
+        self.database, self.then, self.warned, self.advanced, self.stored = database, then, list[str](), 0, list[int]()
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        self.advanced += by
+        if note.startswith("S1 frame") and not self.warned:
+            with self.database.session() as session:
+                session.get_one(Run, 1).owner = "other/abc/7/1/token"
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+        with self.database.session() as session:
+            run = get_run(session, 1)
+            self.stored.append(session.execute(text("SELECT count(*) FROM run_frame WHERE status = 'done'")).scalar_one())
+            assert run.owner == "other/abc/7/1/token"
+            self.then(run)
+
+
+def test_an_owner_that_slept_through_its_lease_stores_nothing_and_goes_on_when_it_may(
+    database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
+) -> None:
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+    told = Sleeps(database, lambda run: setattr(run, "owner", None))
+    (report,) = segment(database, Host.discover(), PLAN, engine=Engine(), progress=told)
+    assert len(told.warned) == 1
+    assert "segment S1: run 1 was taken over by process 7 on other while this process did not answer" in told.warned[0]
+    assert told.stored == [1]  # the second frame was done meanwhile, and not stored
+    assert (report.run_id, report.done, report.before, told.advanced) == (1, 2, 0, 2)
+    assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
+    assert half_done(record_url) == []
+
+
+def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+
+    class Cancels(Silent):
+        def advance(self, note: str = "", by: int = 1) -> None:
+            if note.startswith("S1 frame"):
+                with database.session() as session:
+                    run = get_run(session, 1)
+                    run.status, run.owner = "cancelled", None
+
+    with pytest.raises(CacappError, match="run 1 was cancelled"):
+        segment(database, Host.discover(), PLAN, engine=Engine(), progress=Cancels())
+
+
+def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
+    assert not lease.is_dead(lease.new_owner())
+    host, machine, _, _, token = lease.new_owner().split("/")
+    assert lease.is_dead("/".join((host, machine, "4194304", "1", token)))
+    assert lease.is_dead("/".join((host, machine, str(os.getpid()), "1", token)))  # another process' number by now
+    assert not lease.is_dead(f"{host}/other-machine/4194304/1/{token}")
