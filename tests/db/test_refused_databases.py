@@ -57,7 +57,7 @@ def test_places_where_no_file_can_be_made_are_refused_and_nothing_is_made(tmp_pa
     assert _tree(tmp_path) == before
 
 
-def test_a_read_only_folder_isrefused(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("permissions do not bind root; /proc stands for it in the test above")
     tmp_path.chmod(0o500)
