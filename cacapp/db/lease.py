@@ -26,6 +26,7 @@ from sqlmodel import Session, col
 from cacapp.db.runs import get_run
 from cacapp.db.session import Database
 from cacapp.db.tables import Run
+from cacapp.db.transactions import uninterrupted
 from cacapp.errors import CacappError
 
 
@@ -97,34 +98,51 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
 
 
 class Lease:
-    """Keeps a run this process owns, by beats from a thread of its own, and gives it back at the end. A context."""
+    """Keeps a run for this process, by beats from a thread of its own, and gives it back at the end. A context.
 
-    def __init__(self, db: Database, run_id: int, owner: str) -> None:
-        self._db, self._run_id, self._owner = db, run_id, owner
+    It is entered before the run is claimed in its ``owner``'s name: Ctrl-C may come between the claim and all that follows.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self.owner = new_owner()
+        self._db = db
+        self._run_id: int | None = None
         self._over = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="cacapp-lease", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
+    def of(self, run_id: int) -> None:
+        """The run that is the owner's from here on; said in the transaction that claims it."""
+        self._run_id = run_id
+
+    def keep(self) -> None:
+        """Begins to beat."""
+        self._thread.start()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(timeout=2 * BEAT_S)
-        # a database that cannot be written cannot be told; whoever comes next finds this process ended
-        with suppress(CacappError), self._db.session() as session:
-            mine = update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self._owner)
-            session.connection().execute(mine.values(owner=None))
+        if self._run_id is None:
+            return
+        with uninterrupted():
+            self._over.set()
+            if self._thread.is_alive():
+                self._thread.join(timeout=2 * BEAT_S)
+            # a database that cannot be written cannot be told; whoever comes next finds this process ended
+            with suppress(CacappError), self._db.session() as session:
+                mine = update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self.owner)
+                session.connection().execute(mine.values(owner=None))
 
     def lost(self) -> bool:
         """Whether the run is another's by now, or was cancelled."""
         return self._lost.is_set()
 
     def _beat(self) -> None:
+        assert self._run_id is not None, "it keeps a run"
         while not self._over.wait(BEAT_S):
             with suppress(CacappError), self._db.session() as session:  # the next beat comes, where it is locked or full for the moment
-                if not still_owned(session, self._run_id, self._owner):
+                if not still_owned(session, self._run_id, self.owner):
                     self._lost.set()
                     return
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from sqlmodel import Session, col, select
 
 from cacapp import __version__
-from cacapp.db.lease import Watch, describe_owner, new_owner
+from cacapp.db.lease import Lease, Watch, describe_owner
 from cacapp.db.requests import go_on_with_request, refuse_cancelled
 from cacapp.db.runs import OPEN, SUCCEEDED, get_id, lock_slides, retry_frames, start_run
 from cacapp.db.session import Database
@@ -68,7 +68,6 @@ class Claim:
     """
 
     run_id: int
-    owner: str
     todo: list[FrameRow]
     done: set[int]
     quarantined: dict[int, str]
@@ -78,9 +77,9 @@ class Claim:
     before: int
 
 
-def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress) -> Claim:
-    """Finds or begins the run; waits as long as another process works on it."""
-    owner, watch, told = new_owner(), Watch(), False
+def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress, lease: Lease) -> Claim:
+    """Finds or begins the run, in the name of the lease's owner; waits as long as another process works on it."""
+    watch, told = Watch(), False
     while True:
         with db.reading() as session:
             refuse_cancelled(session, job.request_id)
@@ -88,7 +87,7 @@ def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progr
             waiting = found is not None and found.status == "running" and not watch.lapsed(found)
         if not waiting:
             with db.session() as session:
-                claim = _take(session, job, force, owner, watch)
+                claim = _take(session, job, force, lease, watch)
             if claim is not None:
                 return claim
         elif not told and found is not None and found.owner is not None:
@@ -98,7 +97,7 @@ def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progr
         time.sleep(LOOK_S)
 
 
-def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, watch: Watch) -> Claim | None:
+def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> Claim | None:
     """Makes the run this process' own; None where another was quicker."""
     lock_slides(session, [job.slide_id])
     go_on_with_request(session, job.request_id)
@@ -113,7 +112,7 @@ def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, wat
             app_version=__version__,
             frame_ids=ids,
             request_id=job.request_id,
-            owner=owner,
+            owner=lease.owner,
             **job.run,
         )
         unclean = False
@@ -130,14 +129,14 @@ def _take(session: Session, job: Job[Item, Result], force: bool, owner: str, wat
     todo = [f for f in job.frames if ledger[frame_id(f)].status in OPEN]
     repeated = not todo and run.status in SUCCEEDED
     if not repeated:
-        run.status, run.error, run.owner = "running", None, owner
+        run.status, run.error, run.owner = "running", None, lease.owner
         run.beats += 1
+        lease.of(run_id)
         if job.request_id is not None:
             run.request_id = job.request_id
         session.add(run)
     return Claim(
         run_id,
-        owner,
         todo,
         done,
         {i: row.error or "no reason stored" for i, row in ledger.items() if row.status == "quarantined"},

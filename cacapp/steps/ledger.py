@@ -49,20 +49,21 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
     before: int | None = None
     written = shown = 0
     while True:
-        claim = claim_run(db, job, force, progress)
-        before = claim.before if before is None else before
-        settled = len(claim.done) + len(claim.quarantined)
-        progress.advance(job.barcode, by=max(settled - shown, 0))
-        worker = _Worker(db, job, claim, engine, progress)
-        try:
-            worker.work()
-            break
-        except TakenOverError as taken:
-            if force and job.request_id is None:  # nothing tells that run from another, should it be begun again
-                raise
-            progress.warn(f"{job.step} {job.barcode}: {taken}")
-        finally:
-            written += worker.written
+        with Lease(db) as lease:
+            claim = claim_run(db, job, force, progress, lease)
+            before = claim.before if before is None else before
+            settled = len(claim.done) + len(claim.quarantined)
+            progress.advance(job.barcode, by=max(settled - shown, 0))
+            worker = _Worker(db, job, claim, lease, engine, progress)
+            try:
+                worker.work()
+                break
+            except TakenOverError as taken:
+                if force and job.request_id is None:  # nothing tells that run from another, should it be begun again
+                    raise
+                progress.warn(f"{job.step} {job.barcode}: {taken}")
+            finally:
+                written += worker.written
         shown = max(shown, len(claim.done) + len(claim.quarantined))
     with db.session() as session:
         lock_slides(session, [job.slide_id])
@@ -89,6 +90,7 @@ class _Worker(Generic[Item, Result]):
     db: Database
     job: Job[Item, Result]
     claim: Claim
+    lease: Lease
     engine: Engine
     progress: Progress
     written: int = 0
@@ -96,13 +98,12 @@ class _Worker(Generic[Item, Result]):
     def work(self) -> None:
         """All that is left, and the run's end."""
         if self.claim.todo:
-            with Lease(self.db, self.claim.run_id, self.claim.owner) as lease:
-                self._work_off(lease)
-                _finish(self.db, self.job, self.claim)
-        elif not self.claim.repeated:  # killed between its last frame and its end
-            _finish(self.db, self.job, self.claim)
+            self.lease.keep()
+            self._work_off()
+        if not self.claim.repeated:  # without frames left: killed between its last one and its end
+            self._finish()
 
-    def _work_off(self, lease: Lease) -> None:
+    def _work_off(self) -> None:
         """Rounds over the frames: those that failed with tries left come again in the next."""
         frames = self.claim.todo
         while frames:
@@ -110,7 +111,7 @@ class _Worker(Generic[Item, Result]):
             rows = {frame_id(f): f for f in frames}
             work = _Keyed(self.job.work)
             # what may have crashed the last owner is kept out of this process
-            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=lease.lost)
+            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=self.lease.lost)
             with closing(outcomes):  # type: ignore[type-var]
                 for outcome in outcomes:
                     frame = rows[outcome.item[0]]
@@ -119,9 +120,9 @@ class _Worker(Generic[Item, Result]):
                         again += self._fail(frame, outcome)
                     else:
                         self.written += self._store(frame, outcome.result, outcome.seconds)
-            if lease.lost():
+            if self.lease.lost():
                 with self.db.session() as session:
-                    assert_owned(session, self.claim.run_id, self.claim.owner)
+                    assert_owned(session, self.claim.run_id, self.lease.owner)
             frames = again
 
     def _items(self, frames: Sequence[FrameRow]) -> Iterator[Keyed[Item]]:
@@ -136,7 +137,7 @@ class _Worker(Generic[Item, Result]):
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
         tries = self.claim.attempts[frame_id(frame)]
         with self.db.session() as session:
-            assert_owned(session, self.claim.run_id, self.claim.owner)
+            assert_owned(session, self.claim.run_id, self.lease.owner)
             count, details = self.job.write(session, self.claim.run_id, frame, result)
             record_frame(session, self.claim.run_id, frame_id(frame), "done", tries, None, seconds, details)
         self.claim.done.add(frame_id(frame))
@@ -151,7 +152,7 @@ class _Worker(Generic[Item, Result]):
         last = tries > self.engine.retries
         details = {"trace": outcome.trace} if outcome.trace else {}
         with self.db.session() as session:
-            assert_owned(session, self.claim.run_id, self.claim.owner)
+            assert_owned(session, self.claim.run_id, self.lease.owner)
             state = "quarantined" if last else "failed"
             record_frame(session, self.claim.run_id, frame_id(frame), state, tries, error, outcome.seconds, details)
         if not last:
@@ -161,14 +162,14 @@ class _Worker(Generic[Item, Result]):
         self.progress.advance(f"{self.job.barcode} {frame.name}")
         return []
 
-
-def _finish(db: Database, job: Job[Item, Result], claim: Claim) -> None:
-    names = {frame_id(f): f.name for f in job.frames}
-    text = "; ".join(f"{names[i]}: {error}" for i, error in claim.quarantined.items() if i in names) or None
-    status = "failed" if job.frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
-    with db.session() as session:
-        assert_owned(session, claim.run_id, claim.owner)
-        finish_run(session, claim.run_id, status, text)
+    def _finish(self) -> None:
+        claim, frames = self.claim, self.job.frames
+        names = {frame_id(f): f.name for f in frames}
+        text = "; ".join(f"{names[i]}: {error}" for i, error in claim.quarantined.items() if i in names) or None
+        status = "failed" if frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
+        with self.db.session() as session:
+            assert_owned(session, claim.run_id, self.lease.owner)
+            finish_run(session, claim.run_id, status, text)
 
 
 class _Keyed(Generic[Item, Result]):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 import pytest
 from sqlalchemy import text
@@ -23,6 +27,8 @@ from cacapp.steps.progress import Silent
 from cacapp.steps.segment import segment
 from tests.e2e.records import half_done
 from tests.steps.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell
+
+MOMENTS = 60
 
 
 @pytest.fixture
@@ -114,6 +120,48 @@ def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, sma
 
     with pytest.raises(CacappError, match="run 1 was cancelled"):
         segment(database, Host.discover(), PLAN, engine=Engine(), progress=Cancels())
+
+
+class Calls:
+    """Counts the calls of cacapp's functions, and presses Ctrl-C at one of them. A context."""
+
+    def __init__(self, press_at: int | None = None) -> None:
+        self.press_at, self.count = press_at, 0
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _called(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_globals.get("__name__", "").startswith(("cacapp.steps", "cacapp.db", "cacapp.engine")):
+            self.count += 1
+            if self.count == self.press_at:
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_at_any_moment_leaves_no_run_in_anybodys_hands(
+    database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
+) -> None:
+    """Between the claim of a run and its first frame too: else another machine waits until the lease has lapsed."""
+    assert cacapp("ingest", small_slide, *WHO).code == 0
+    host = Host.discover()
+    with Calls() as calls:
+        segment(database, host, PLAN)
+    moments = {*range(1, calls.count, max(calls.count // MOMENTS, 1)), calls.count}
+    stopped = 0
+    for moment in sorted(moments):
+        try:
+            with Calls(moment):
+                segment(database, host, PLAN, force=True)
+        except KeyboardInterrupt:
+            stopped += 1
+        assert ask(record_url, "SELECT count(*) FROM run WHERE owner IS NOT NULL") == 0, moment
+    assert stopped > len(moments) // 2
+    assert ask(record_url, "SELECT count(*) FROM run WHERE status = 'running'") > 1
+    assert [line for line in half_done(record_url) if not line.startswith("run begun twice")] == []  # by --force
 
 
 def test_a_process_of_this_machine_is_known_to_be_dead_at_once() -> None:
