@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows
     elif order == tuple(names):
         connection.exec_driver_sql(sql, list(rows))
     else:
-        places = [names.index(name) for name in order]
-        connection.exec_driver_sql(sql, [tuple(row[i] for i in places) for row in rows])
+        in_order = itemgetter(*(names.index(name) for name in order))
+        connection.exec_driver_sql(sql, list(map(in_order, rows)))
 
 
 def _as_text(moment: datetime) -> str:
