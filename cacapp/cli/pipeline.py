@@ -134,7 +134,8 @@ def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine
         early = _Early(engine, () if _looks_done(db, work) and not work.force else _needed(host, work))
         assay = work.count.assay if work.count is not None else None
         required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
-        done.ingested = ingest(db, work.slides, required, progress, assay.aliases if assay is not None else None, early)
+        aliases = assay.aliases if assay is not None else None
+        done.ingested = ingest(db, work.slides, required, progress, aliases, early, engine.workers)
         barcodes = tuple(r.slide for r in done.ingested if r.error is None)
     if work.segment is not None:
         done.reports += segment(db, host, work.segment, barcodes, patient=work.patient, **how)

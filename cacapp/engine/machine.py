@@ -1,4 +1,4 @@
-"""How many processes this machine has room for."""
+"""How many processes this machine has room for, and cores."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ def processes() -> int:
     One for each core, as far as memory goes. Only one where there is a graphics card: its memory is not known here, and every process
     would take a share of it.
     """
-    from dask.system import cpu_count  # knows of affinity and of a container's share
+    return 1 if has_gpu() else max(1, min(cores(), free_mb() // WORKER_MB))
 
-    return 1 if has_gpu() else max(1, min(int(cpu_count()), free_mb() // WORKER_MB))
+
+def cores() -> int:
+    """How many this process may use: of the machine, less what affinity or a container withholds."""
+    from dask.system import cpu_count
+
+    return int(cpu_count())
 
 
 def free_mb() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from cacapp.errors import CacappError, UsageError
@@ -257,16 +259,29 @@ def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
     yield from _from_file(unit, file, scenes, unit.path, rules)
 
 
-def _frames(units: Sequence[_Unit | BadFile], rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
     taken: dict[str, str] = {}
-    for unit in units:
-        for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules):
-            if isinstance(item, FrameSource):
-                other = taken.setdefault(item.name, item.uri)
-                if other != item.uri:
-                    yield BadFile(item.uri, f"{item.uri}: would be frame {item.name}, and so is {other}; rename or leave out one")
-                    continue
-            yield item
+    for item in _read(units, rules, readers):
+        if isinstance(item, FrameSource):
+            other = taken.setdefault(item.name, item.uri)
+            if other != item.uri:
+                yield BadFile(item.uri, f"{item.uri}: would be frame {item.name}, and so is {other}; rename or leave out one")
+                continue
+        yield item
+
+
+def _read(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
+    """What the units hold, in their order, so many of them read at a time."""
+
+    def read(unit: _Unit | BadFile) -> list[FrameSource | BadFile]:
+        return [unit] if isinstance(unit, BadFile) else list(_from_unit(unit, rules))
+
+    if min(readers, len(units)) < 2:
+        yield from chain.from_iterable(map(read, units))
+        return
+    # its threads are daemons: Ctrl-C need not wait for a file that a slow server still sends
+    with ThreadPool(readers) as pool:
+        yield from chain.from_iterable(pool.imap(read, units))
 
 
 def discover(
@@ -277,6 +292,7 @@ def discover(
     required: Sequence[str] = CHANNELS,
     projection: str = "none",
     aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
+    readers: int = 1,
 ) -> Iterator[FrameSource | BadFile]:
     """Frames in files and folders, one after the other as they are read; text with ``://`` is an address of a store (``remote``).
 
@@ -290,6 +306,7 @@ def discover(
         required: canonical channel names of the assay, DAPI first.
         projection: how a z-stack becomes a plane: "none" refuses it, "max", or "focus" (the plane where DAPI is sharpest).
         aliases: canonical name -> names it is known by.
+        readers: files read at a time, by a thread each.
 
     Yields:
         A FrameSource with absolute paths or addresses for each frame, or a BadFile for what gives none.
@@ -302,4 +319,4 @@ def discover(
     if not paths:
         raise UsageError("no files given; name image files or folders")
     rules = _Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
-    return _frames(list(_named(list(_units(search(paths), rules)))), rules)
+    return _frames(list(_named(list(_units(search(paths), rules)))), rules, readers)

@@ -8,12 +8,16 @@ from typing import cast
 
 from cacapp.db.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide
+from cacapp.engine import cores
 from cacapp.errors import CacappError
 from cacapp.frames import BadFile, discover, parse_channels, with_aliases
 from cacapp.steps.manifest import SlideRequest
 from cacapp.steps.progress import Progress, Silent
 from cacapp.steps.pseudonyms import resembles
 from cacapp.types import CHANNELS, FrameSource
+
+READERS = 4
+"""Files read at a time: enough to keep a store's line full, and few enough for a disk with a moving head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def ingest(
     progress: Progress | None = None,
     aliases: Mapping[str, Sequence[str]] | None = None,
     found: Callable[[FrameSource], None] = lambda source: None,
+    readers: int | None = None,
 ) -> list[IngestReport]:
     """Adds the slides and their frames, each slide in one transaction. A file or a slide that is refused costs itself only.
 
@@ -49,6 +54,7 @@ def ingest(
         required: channel names every frame must have, DAPI first.
         aliases: further names that files give a channel, by channel, as the assay lists them.
         found: called with each frame as soon as it is found.
+        readers: files read at a time; None: as many as there are cores, up to ``READERS``.
 
     Raises:
         UsageError: an option of a slide is wrong; nothing has been written.
@@ -62,7 +68,8 @@ def ingest(
                 f"patient {code!r} looks like {looks}: the database, reports and exports show it; "
                 "use a pseudonym, and keep the list of who is who elsewhere"
             )
-    searches = [_search(request, required, aliases or {}) for request in requests]
+    readers = min(READERS, cores() if readers is None else readers)
+    searches = [_search(request, required, aliases or {}, readers) for request in requests]
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
     errors: list[CacappError] = []
@@ -81,7 +88,9 @@ def ingest(
     return reports
 
 
-def _search(request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> Iterator[FrameSource | BadFile]:
+def _search(
+    request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]], readers: int
+) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
     return discover(
         request.paths,
@@ -90,6 +99,7 @@ def _search(request: SlideRequest, required: Sequence[str], aliases: Mapping[str
         required=required,
         projection=request.projection,
         aliases=with_aliases(aliases),
+        readers=readers,
     )
 
 
