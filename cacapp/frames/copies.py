@@ -56,10 +56,12 @@ def held(uri: str, sha256: str | None = None) -> Held:
         copy = _hold(uri, place) if sha256 is not None else None
         if copy is None or sha256_of(copy.path, ours=True) != sha256:
             copy = None  # lets go of it
-            _bring(uri, place)
-            copy = _hold(uri, place)
-        found = sha256_of(place, ours=True) if copy is not None else "none"
-        if copy is None or (sha256 is not None and found != sha256):
+            copy = _bring(uri, place)
+        try:
+            found = sha256_of(place, ours=True)
+        except FileNotFoundError:  # held, it goes only on a file system without locks
+            raise CacappError(f"was taken out of {place.parent} while it was read; name another folder with {FOLDER_VARIABLE}") from None
+        if found != (sha256 or found):
             copy = None
             _remove(place)
             again = "put the original back, or ingest the changed frame as a new slide"
@@ -123,25 +125,43 @@ def _name(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:40] + suffix
 
 
-def _bring(uri: str, place: Path) -> None:
+def _bring(uri: str, place: Path) -> Held:
     """Fetches into a folder of its own, then renames."""
-    for last in (False, True):
+    emptied = False
+    while True:
         part, lock = _part(place.parent)
         try:
             fetch(uri, part / place.name)
-            if place.is_dir() and sha256_of(place, ours=True) != sha256_of(part / place.name):
-                _remove(place)  # a folder cannot be renamed over another
-            with suppress(FileExistsError, NotADirectoryError):
-                if not place.is_dir():
-                    (part / place.name).replace(place)
-            return
+            return _put(uri, part / place.name, place)
         except OSError as error:
-            if last or error.errno != errno.ENOSPC:
+            if emptied or error.errno != errno.ENOSPC:
                 raise _no_room(place.parent, error) from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
             os.close(lock)
         _trim(place.parent, 0)
+        emptied = True
+
+
+def _put(uri: str, fetched: Path, place: Path) -> Held:
+    """Moves what was fetched to its place. It is held before others can see it, who may be making room."""
+    while place.is_dir() and (_same(place, fetched) or not _remove(place)):  # a folder cannot be renamed over another; one in use stays
+        there = _hold(uri, place)
+        if there is not None:
+            return there
+    if os.name == "nt":  # renames no open file, and removes none
+        fetched.replace(place)
+        return Held(uri, place, os.open(place, os.O_RDONLY))
+    opened = os.open(fetched, os.O_RDONLY)
+    _lock(opened, shared=True)
+    fetched.replace(place)
+    return Held(uri, place, opened)
+
+
+def _same(place: Path, fetched: Path) -> bool:
+    with suppress(FileNotFoundError):  # it is removed just now
+        return sha256_of(place, ours=True) == sha256_of(fetched)
+    return False
 
 
 def _no_room(where: Path, error: OSError) -> CacappError:

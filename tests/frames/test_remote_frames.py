@@ -49,6 +49,16 @@ def found(*places: str, **kwargs: object) -> list[FrameSource]:
     return [i for i in items if isinstance(i, FrameSource)]
 
 
+def zarr_frame(path: Path, image: Array) -> Path:
+    group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
+    group.create_dataset("0", data=image, chunks=(1, 16, 16), dimension_separator="/")
+    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    scale = [{"type": "scale", "scale": [1.0, 0.1, 0.1]}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]
+    group.attrs["omero"] = {"channels": [{"label": name} for name in CHANNELS]}
+    return path
+
+
 def test_a_folder_on_a_server_gives_the_frames_of_the_same_folder_here(store: WebStore) -> None:
     there, here = found(f"{store.url}/slide 1"), found(str(store.folder / "slide 1"))
     assert [f.name for f in there] == [f.name for f in here] == ["f1", "f2", "f3"]
@@ -84,13 +94,7 @@ def test_files_of_one_channel_each_are_put_together_by_name(
 
 
 def test_an_ome_zarr_folder_is_fetched_whole(store: WebStore, stack: Callable[..., Array]) -> None:
-    path = store.folder / "z" / "f9.ome.zarr"
-    group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
-    group.create_dataset("0", data=stack(), chunks=(1, 16, 16), dimension_separator="/")
-    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
-    scale = [{"type": "scale", "scale": [1.0, 0.1, 0.1]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]
-    group.attrs["omero"] = {"channels": [{"label": name} for name in CHANNELS]}
+    path = zarr_frame(store.folder / "z" / "f9.ome.zarr", stack())
     (there,), (here,) = found(f"{store.url}/z"), found(str(path))
     assert (there.name, there.sha256) == (here.name, here.sha256) == ("f9", here.sha256)
     np.testing.assert_array_equal(open_frame(there).channel("gold"), open_frame(here).channel("gold"))
@@ -157,6 +161,27 @@ def test_copies_unused_for_longest_go_when_there_are_too_many(store: WebStore, c
     monkeypatch.setenv("CACAPP_FRAME_CACHE_GB", "many")
     with pytest.raises(UsageError, match="CACAPP_FRAME_CACHE_GB must be a number of gigabytes, got 'many'"):
         open_frame(one)
+
+
+@pytest.mark.parametrize(("kind", "frames"), [("tiff", 24), ("zarr", 8)])
+def test_who_makes_room_takes_no_copy_from_another_who_has_just_fetched_it(
+    store: WebStore,
+    cache: Path,
+    ome: Callable[..., Path],
+    stack: Callable[..., Array],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    frames: int,
+) -> None:
+    """Where copies are too many, each is removed once it is not in use, by whoever comes next."""
+    monkeypatch.setenv("CACAPP_FRAME_CACHE_GB", "0")
+    many = store.folder / "many"
+    many.mkdir()
+    for n in range(frames):
+        image = stack() + np.uint16(n)
+        zarr_frame(many / f"f{n:02}.ome.zarr", image) if kind == "zarr" else ome(many / f"f{n:02}.ome.tif", image)
+    for _ in range(3):
+        assert len({frame.sha256 for frame in found(f"{store.url}/many", readers=8)}) == frames
 
 
 def test_copies_are_the_users_alone(store: WebStore, cache: Path) -> None:
