@@ -114,12 +114,18 @@ def _needed(host: Host, work: Work) -> list[str]:
 
 
 class _Early:
-    """Lets an engine's processes start as soon as the frames that ingest finds are enough for them."""
+    """Lets an engine's processes start while a slide is ingested, as soon as it is known that there is enough for them to do."""
 
     def __init__(self, engine: Engine, modules: Sequence[str]) -> None:
-        self._engine, self._modules, self._frames, self._pixels = engine, modules, 0, 0
+        self._engine, self._modules = engine, modules
+        self._files = self._frames = self._pixels = 0
 
-    def __call__(self, source: FrameSource) -> None:
+    def searched(self, files: int) -> None:
+        """Where the user says how many processes there are to be, it need not be known how large the frames are."""
+        self._files += files
+        self._engine.expect(self._files, 0, self._modules)
+
+    def found(self, source: FrameSource) -> None:
         self._frames += 1
         self._pixels += source.height_px * source.width_px
         self._engine.expect(self._frames, self._pixels, self._modules)
@@ -135,7 +141,9 @@ def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine
         assay = work.count.assay if work.count is not None else None
         required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
         aliases = assay.aliases if assay is not None else None
-        done.ingested = ingest(db, work.slides, required, progress, aliases, early, engine.workers)
+        done.ingested = ingest(
+            db, work.slides, required, progress, aliases, searched=early.searched, found=early.found, readers=engine.workers
+        )
         barcodes = tuple(r.slide for r in done.ingested if r.error is None)
     if work.segment is not None:
         done.reports += segment(db, host, work.segment, barcodes, patient=work.patient, **how)

@@ -293,6 +293,7 @@ def discover(
     projection: str = "none",
     aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
     readers: int = 1,
+    searched: Callable[[int], None] = lambda files: None,
 ) -> Iterator[FrameSource | BadFile]:
     """Frames in files and folders, one after the other as they are read; text with ``://`` is an address of a store (``remote``).
 
@@ -307,6 +308,7 @@ def discover(
         projection: how a z-stack becomes a plane: "none" refuses it, "max", or "focus" (the plane where DAPI is sharpest).
         aliases: canonical name -> names it is known by.
         readers: files read at a time, by a thread each.
+        searched: called at once with how many files, or sets of files, there are to read.
 
     Yields:
         A FrameSource with absolute paths or addresses for each frame, or a BadFile for what gives none.
@@ -319,4 +321,6 @@ def discover(
     if not paths:
         raise UsageError("no files given; name image files or folders")
     rules = _Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
-    return _frames(list(_named(list(_units(search(paths), rules)))), rules, readers)
+    units = list(_named(list(_units(search(paths), rules))))
+    searched(len(units))
+    return _frames(units, rules, readers)

@@ -45,6 +45,8 @@ def ingest(
     required: Sequence[str] = CHANNELS,
     progress: Progress | None = None,
     aliases: Mapping[str, Sequence[str]] | None = None,
+    *,
+    searched: Callable[[int], None] = lambda files: None,
     found: Callable[[FrameSource], None] = lambda source: None,
     readers: int | None = None,
 ) -> list[IngestReport]:
@@ -53,6 +55,7 @@ def ingest(
     Args:
         required: channel names every frame must have, DAPI first.
         aliases: further names that files give a channel, by channel, as the assay lists them.
+        searched: called before anything is read, for each slide with how many files, or sets of files, it has.
         found: called with each frame as soon as it is found.
         readers: files read at a time; None: as many as there are cores, up to ``READERS``.
 
@@ -69,7 +72,7 @@ def ingest(
                 "use a pseudonym, and keep the list of who is who elsewhere"
             )
     readers = min(READERS, cores() if readers is None else readers)
-    searches = [_search(request, required, aliases or {}, readers) for request in requests]
+    searches = [_search(request, required, aliases or {}, readers, searched) for request in requests]
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
     errors: list[CacappError] = []
@@ -89,7 +92,7 @@ def ingest(
 
 
 def _search(
-    request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]], readers: int
+    request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]], readers: int, searched: Callable[[int], None]
 ) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
     return discover(
@@ -100,6 +103,7 @@ def _search(
         projection=request.projection,
         aliases=with_aliases(aliases),
         readers=readers,
+        searched=searched,
     )
 
 

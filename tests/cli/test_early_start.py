@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from cacapp.cli.pipeline import _needed
 from cacapp.engine import Engine
 from cacapp.engine.process import start_process
 from cacapp.fish.assay import load_assay
+from cacapp.frames.file import scenes_of
+from cacapp.frames.scene import Scene
 from cacapp.host import Host
 from cacapp.steps.count import CountPlan
 from cacapp.steps.segment import SegmentPlan
@@ -53,6 +56,26 @@ def test_processes_start_with_ingest_and_not_for_what_is_done(
     assert cacapp(*command).code == 0
     assert cacapp("count").code == 0
     assert len(started) == 2
+
+
+def test_as_many_as_the_user_says_start_before_the_first_file_is_read(
+    cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How large the frames are need not be known then; no more than there are files."""
+    module = import_module("cacapp.frames.discover")  # the package's attribute of this name is the function
+    happened: list[str] = []
+
+    def read(path: Path) -> list[Scene]:
+        happened.append("read")
+        return scenes_of(path)
+
+    monkeypatch.setattr(module, "scenes_of", read)
+    monkeypatch.setattr("cacapp.engine.engine.start_process", lambda *_: happened.append("start"))
+    command = ("run", small_slide, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--segmenter", "coarse", "--no-report")
+    for workers, started in ((5, 2), (1, 1)):
+        happened.clear()
+        assert cacapp(*command, "--force", "--workers", workers).code == 0
+        assert happened == ["start"] * started + ["read"] * 2
 
 
 def test_each_step_says_how_much_work_is_to_come(cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:

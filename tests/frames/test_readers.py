@@ -76,6 +76,16 @@ def test_who_stops_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch:
     hangs.set()
 
 
+def test_it_is_said_how_many_files_there_are_before_one_is_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(path: Path) -> list[Scene]:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(module, "scenes_of", never)
+    told: list[int] = []
+    discover([mixed, mixed / "gone.tif"], searched=told.append)
+    assert told == [43]
+
+
 def test_a_fault_of_the_program_in_a_reader_is_not_lost(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fault(path: Path) -> list[Scene]:
         raise AssertionError("a fault")
