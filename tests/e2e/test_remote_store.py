@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -103,6 +104,29 @@ def test_a_read_that_hangs_costs_that_frame_alone(
     store.over.clear()
     assert run(url, "runs", "retry", "--failed", "--workers", "2").returncode == 0
     assert done(url) == FRAMES
+
+
+def test_ctrl_c_does_not_wait_for_a_file_that_a_server_never_ends(tmp_path: Path, store: WebStore, twelve_frames: Path) -> None:
+    url = str(tmp_path / "record.db")
+    store.hangs_on = "frame01.ome.tif"
+    process = subprocess.Popen(
+        [*PROGRAM, *words(store, twelve_frames)], cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (store.asked["frame01.ome.tif"] and store.asked["frame11.ome.tif"]):
+        time.sleep(0.05)
+    since = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - since < 10
+    assert "Traceback" not in err
+    assert err.strip().endswith("the same command goes on from there")
+    store.hangs_on = ""
+    store.over.set()
+    store.over.clear()
+    again = run(url, *words(store, twelve_frames))
+    assert again.returncode == 0, again.stderr
+    assert done(url) == 2 * FRAMES
 
 
 def test_a_server_that_dies_in_mid_run_costs_frames_that_a_retry_brings_back(
