@@ -120,6 +120,7 @@ def run_command(args: Sequence[str]) -> int:
         say_error(str(error))
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # would name the fetch that was stopped, when Python ends
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

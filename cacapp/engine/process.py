@@ -23,11 +23,11 @@ from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """Threads of several workers that wait for each other on the same cores cost tens of times the work."""
 
-KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""For glibc, bytes: arrays of up to this size, and freed memory of up to this size, stay with the process for the next array.
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""For glibc: freed memory, up to a gigabyte of it, stays with the process for the next array.
 
 By default the larger planes are given back to the system at once, and each page of the next is asked for anew: a tenth of the time of
-counting a frame, and half of it under the setting that Dask gives its workers.
+counting a frame. Under the setting that Dask gives its workers it was two fifths.
 """
 
 START_S = 120.0

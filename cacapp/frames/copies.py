@@ -153,9 +153,11 @@ def _put(uri: str, fetched: Path, place: Path) -> Held:
         fetched.replace(place)
         return Held(uri, place, os.open(place, os.O_RDONLY))
     opened = os.open(fetched, os.O_RDONLY)
+    copy = Held(uri, place, opened)
     _lock(opened, shared=True)
-    fetched.replace(place)
-    return Held(uri, place, opened)
+    with _alone(place.parent / _ROOM):  # one who makes room has opened the file that was there, and would remove this one for it
+        fetched.replace(place)
+    return copy
 
 
 def _same(place: Path, fetched: Path) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 State = tuple[str, int, int, int, int, int]
@@ -15,7 +17,10 @@ One that was written to since has another, even where its time of writing was se
 
 _REMEMBERED = 65_536
 """Digests kept, the latest: about 30 MB."""
+PIECE = 4 << 20
+"""Bytes hashed at a time: with the quarter of a megabyte of ``hashlib.file_digest`` threads wait for the interpreter, not for the disk."""
 _known: dict[State, str] = {}
+_under_way: dict[State, threading.Event] = {}
 
 
 def _state(path: Path, ours: bool = False) -> State:
@@ -25,12 +30,54 @@ def _state(path: Path, ours: bool = False) -> State:
 
 def _digest(path: Path, ours: bool) -> str:
     state = _state(path, ours)
-    found = _known.get(state)
-    if found is None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        remember({state: found})
-    return found
+    mine = threading.Event()
+    first = _under_way.setdefault(state, mine)
+    if first is not mine:  # another thread reads it
+        first.wait()
+    try:
+        found = _known.get(state)
+        if found is None:
+            found = _read(path, state[1])
+            remember({state: found})
+        return found
+    finally:
+        if first is mine:
+            del _under_way[state]
+            mine.set()
+
+
+def _read(path: Path, size: int) -> str:
+    whole, piece = hashlib.sha256(), memoryview(bytearray(max(1, min(size, PIECE))))
+    with path.open("rb", buffering=0) as file:
+        while got := file.readinto(piece):
+            whole.update(piece[:got])
+    return whole.hexdigest()
+
+
+@contextmanager
+def hashed_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
+    """While the body runs, ``readers`` threads take the files' digests, in order, so that ``sha256_of`` has them when it is asked.
+
+    What cannot be read is left to whoever asks. One reader: none is taken ahead. The end does not wait for a file that hangs.
+    """
+    left, lock, over = iter(paths), threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with lock:
+                path = next(left, None)
+            if path is None:
+                return
+            with suppress(OSError):
+                if path.is_file() or path.is_dir():  # a pipe would be waited for
+                    sha256_of(path)
+
+    for _ in range(min(readers, len(paths)) if readers > 1 else 0):
+        threading.Thread(target=work, name="cacapp-hash", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def remembered(paths: Iterable[Path | str]) -> dict[State, str]:

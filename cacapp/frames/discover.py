@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from cacapp.errors import CacappError, UsageError
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
 from cacapp.frames.copies import Held, held
-from cacapp.frames.digest import combined_sha256, sha256_of
+from cacapp.frames.digest import combined_sha256, hashed_ahead, sha256_of
 from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
@@ -261,27 +259,22 @@ def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
 
 def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
     taken: dict[str, str] = {}
-    for item in _read(units, rules, readers):
-        if isinstance(item, FrameSource):
-            other = taken.setdefault(item.name, item.uri)
-            if other != item.uri:
-                yield BadFile(item.uri, f"{item.uri}: would be frame {item.name}, and so is {other}; rename or leave out one")
-                continue
-        yield item
+    with hashed_ahead(list(_files(units)), readers):
+        for unit in units:
+            for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules):
+                if isinstance(item, FrameSource):
+                    other = taken.setdefault(item.name, item.uri)
+                    if other != item.uri:
+                        yield BadFile(item.uri, f"{item.uri}: would be frame {item.name}, and so is {other}; rename or leave out one")
+                        continue
+                yield item
 
 
-def _read(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
-    """What the units hold, in their order, so many of them read at a time."""
-
-    def read(unit: _Unit | BadFile) -> list[FrameSource | BadFile]:
-        return [unit] if isinstance(unit, BadFile) else list(_from_unit(unit, rules))
-
-    if min(readers, len(units)) < 2:
-        yield from chain.from_iterable(map(read, units))
-        return
-    # its threads are daemons: Ctrl-C need not wait for a file that a slow server still sends
-    with ThreadPool(readers) as pool:
-        yield from chain.from_iterable(pool.imap(read, units))
+def _files(units: Iterable[_Unit | BadFile]) -> Iterator[Path]:
+    """The files and folders of this machine that the units are read from, in order."""
+    for unit in units:
+        if isinstance(unit, _Unit):
+            yield from (path for path in ([m.path for m in unit.members] or [unit.path]) if path.is_absolute())
 
 
 def discover(
@@ -307,7 +300,7 @@ def discover(
         required: canonical channel names of the assay, DAPI first.
         projection: how a z-stack becomes a plane: "none" refuses it, "max", or "focus" (the plane where DAPI is sharpest).
         aliases: canonical name -> names it is known by.
-        readers: files read at a time, by a thread each.
+        readers: files of this machine that are hashed at a time, by a thread each, while the frames before them are looked at.
         searched: called at once with how many files, or sets of files, there are to read.
 
     Yields:
@@ -322,5 +315,5 @@ def discover(
         raise UsageError("no files given; name image files or folders")
     rules = _Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
     units = list(_named(list(_units(search(paths), rules))))
-    searched(len(units))
+    searched(sum(isinstance(unit, _Unit) for unit in units))
     return _frames(units, rules, readers)

@@ -17,7 +17,7 @@ from cacapp.steps.pseudonyms import resembles
 from cacapp.types import CHANNELS, FrameSource
 
 READERS = 4
-"""Files read at a time: enough to keep a store's line full, and few enough for a disk with a moving head."""
+"""Files hashed at a time; more would make a disk with a moving head slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def ingest(
     Args:
         required: channel names every frame must have, DAPI first.
         aliases: further names that files give a channel, by channel, as the assay lists them.
-        searched: called before anything is read, for each slide with how many files, or sets of files, it has.
+        searched: called before anything is read, with how many files, or sets of files, the slides have.
         found: called with each frame as soon as it is found.
-        readers: files read at a time; None: as many as there are cores, up to ``READERS``.
+        readers: files hashed at a time; None: as many as there are cores, up to ``READERS``.
 
     Raises:
         UsageError: an option of a slide is wrong; nothing has been written.
@@ -71,8 +71,10 @@ def ingest(
                 f"patient {code!r} looks like {looks}: the database, reports and exports show it; "
                 "use a pseudonym, and keep the list of who is who elsewhere"
             )
+    files: list[int] = []
     readers = min(READERS, cores() if readers is None else readers)
-    searches = [_search(request, required, aliases or {}, readers, searched) for request in requests]
+    searches = [_search(request, required, aliases or {}, readers, files.append) for request in requests]
+    searched(sum(files))
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
     errors: list[CacappError] = []

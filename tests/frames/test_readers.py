@@ -1,4 +1,4 @@
-"""Several files are read at a time; what is found, and its order, is as if it had been one after the other."""
+"""Files are hashed ahead by several threads; what is found, and its order, is as if they had been read one after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.frames import BadFile, discover
+from cacapp.frames import BadFile, digest, discover
 from cacapp.frames.scene import Scene
 from cacapp.types import FrameSource
 
@@ -40,40 +40,60 @@ def test_order_frames_and_refusals_are_those_of_one_reader(mixed: Path, readers:
     assert list(discover([mixed, mixed / "gone.tif"], readers=readers)) == alone
 
 
-@pytest.mark.parametrize("readers", [1, 3])
-def test_no_more_are_read_at_a_time_than_said(mixed: Path, monkeypatch: pytest.MonkeyPatch, readers: int) -> None:
-    now, most, lock = 0, 0, threading.Lock()
+class Reading:
+    """Stands in for the reading of files to hash: counts how many are read at a time, and by whom; ``hang_on``: a file's name."""
 
-    def counted(path: Path) -> list[Scene]:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.02)
-        with lock:
-            now -= 1
-        return scenes_of(path)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, hang_on: str = "") -> None:
+        self.most = self.now = 0
+        self.hang_on, self.hangs, self.lock = hang_on, threading.Event(), threading.Lock()
+        self.by: list[str] = []
+        self.original = digest._read
+        monkeypatch.setattr(digest, "_read", self.read)
 
-    monkeypatch.setattr(module, "scenes_of", counted)
-    assert len(list(discover([mixed], readers=readers))) == 42
-    assert most == readers
+    def read(self, path: Path, size: int) -> str:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self.by.append(threading.current_thread().name)
+        if path.name == self.hang_on:
+            self.hangs.wait(60)
+        time.sleep(0.01)
+        with self.lock:
+            self.now -= 1
+        return self.original(path, size)
+
+
+def test_one_reader_reads_in_the_calling_thread_alone(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading(monkeypatch)
+    assert list(discover([mixed]))
+    assert reading.most == 1
+    assert set(reading.by) == {threading.current_thread().name}
+
+
+def test_several_are_read_at_a_time_and_each_once(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading(monkeypatch)
+    assert list(discover([mixed], readers=3))
+    assert 2 <= reading.most <= 4
+    assert len(reading.by) == 42  # bad files are read ahead too
+    assert reading.by.count("cacapp-hash") > 30
 
 
 def test_who_stops_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hangs = threading.Event()
-
-    def slow(path: Path) -> list[Scene]:
-        if path.name != "f00.ome.tif":
-            hangs.wait(60)
-        return scenes_of(path)
-
-    monkeypatch.setattr(module, "scenes_of", slow)
+    reading = Reading(monkeypatch, hang_on="f02.ome.tif")
     found = discover([mixed], readers=2)
     next(found)
     since = time.monotonic()
     found.close()  # type: ignore[attr-defined]
     assert time.monotonic() - since < 5
-    hangs.set()
+    reading.hangs.set()
+
+
+def test_a_file_that_cannot_be_read_ahead_is_refused_by_its_own_words(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, size: int) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(digest, "_read", refuse)
+    assert list(discover([mixed], readers=3)) == list(discover([mixed]))
 
 
 def test_it_is_said_how_many_files_there_are_before_one_is_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,14 +102,7 @@ def test_it_is_said_how_many_files_there_are_before_one_is_read(mixed: Path, mon
 
     monkeypatch.setattr(module, "scenes_of", never)
     told: list[int] = []
-    discover([mixed, mixed / "gone.tif"], searched=told.append)
-    assert told == [43]
-
-
-def test_a_fault_of_the_program_in_a_reader_is_not_lost(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault(path: Path) -> list[Scene]:
-        raise AssertionError("a fault")
-
-    monkeypatch.setattr(module, "scenes_of", fault)
-    with pytest.raises(AssertionError, match="a fault"):
-        list(discover([mixed], readers=2))
+    (mixed / "empty").mkdir()
+    for places in ([mixed, mixed / "gone.tif"], [mixed / "empty"]):
+        discover(places, searched=told.append)
+    assert told == [43, 0]

@@ -127,6 +127,7 @@ class Calls:
 
     def __init__(self, press_at: int | None = None) -> None:
         self.press_at, self.count = press_at, 0
+        self.claimed_at = 0
 
     def __enter__(self) -> Self:
         sys.setprofile(self._called)
@@ -138,6 +139,8 @@ class Calls:
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         if event == "call" and frame.f_globals.get("__name__", "").startswith(("cacapp.steps", "cacapp.db", "cacapp.engine")):
             self.count += 1
+            if frame.f_code.co_name == "_take":
+                self.claimed_at = self.count
             if self.count == self.press_at:
                 signal.raise_signal(signal.SIGINT)
 
@@ -150,7 +153,8 @@ def test_ctrl_c_at_any_moment_leaves_no_run_in_anybodys_hands(
     host = Host.discover()
     with Calls() as calls:
         segment(database, host, PLAN)
-    moments = {*range(1, calls.count, max(calls.count // MOMENTS, 1)), calls.count}
+    here_and_there = range(1, calls.count, max(calls.count // MOMENTS, 1))
+    moments = {*here_and_there, *range(calls.claimed_at, calls.claimed_at + MOMENTS), calls.count}
     stopped = 0
     for moment in sorted(moments):
         try:
