@@ -120,12 +120,12 @@ def run_command(args: Sequence[str]) -> int:
         say_error(str(error))
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # would name the fetch that was stopped, when Python ends
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     if code == INTERRUPTED:
+        logging.getLogger("asyncio").disabled = True  # would name the fetch that was stopped, when Python ends
         say_error("stopped; what was finished is kept, the same command goes on from there")
     return int(code)
 
