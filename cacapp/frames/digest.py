@@ -72,8 +72,9 @@ def hashed_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
                 if path.is_file() or path.is_dir():  # a pipe would be waited for
                     sha256_of(path)
 
-    for _ in range(min(readers, len(paths)) if readers > 1 else 0):
-        threading.Thread(target=work, name="cacapp-hash", daemon=True).start()
+    with suppress(RuntimeError):  # the machine has no thread left to give: whoever asks reads
+        for _ in range(min(readers, len(paths)) if readers > 1 else 0):
+            threading.Thread(target=work, name="cacapp-hash", daemon=True).start()
     try:
         yield
     finally:

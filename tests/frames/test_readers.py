@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,10 @@ def test_several_are_read_at_a_time_and_each_once(mixed: Path, monkeypatch: pyte
 def test_who_stops_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = Reading(monkeypatch, hang_on="f02.ome.tif")
     found = discover([mixed], readers=2)
+    assert isinstance(found, Generator)
     next(found)
     since = time.monotonic()
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert time.monotonic() - since < 5
     reading.hangs.set()
 
