@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from alembic import context
-from cacapp.db.session import database_url, migration_connection
+from cacapp.db.engine.session import database_url, migration_connection
 from cacapp.db.tables import Table
 
 

@@ -22,14 +22,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import OperationalError
 
-from cacapp.db import calls, cells, runs, slides
-from cacapp.db.cell_queries import cells as ask_cells
-from cacapp.db.cell_queries import signals_of
+from cacapp.db import slides
+from cacapp.db.cells.nuclei import calls
+from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells.queries import cells as ask_cells
+from cacapp.db.cells.queries import signals_of
+from cacapp.db.engine.session import Database, Session, open_database
 from cacapp.db.queries import call_totals, patients
-from cacapp.db.session import Database, Session, open_database
-from cacapp.db.superseded import size_bytes
+from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs.superseded import size_bytes
 from cacapp.db.tables import PatientResult, Table
-from cacapp.steps.check import check
+from cacapp.steps.record.check import check
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the server of the tests

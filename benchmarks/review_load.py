@@ -140,8 +140,8 @@ def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
     import numpy as np
     import tifffile
 
-    from cacapp.db.session import open_database
-    from cacapp.steps.accounts import add_account
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.review.accounts import add_account
     from cacapp.types import CHANNELS
 
     rng = np.random.default_rng(1)
@@ -175,14 +175,14 @@ def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-
     """Segment and count runs with a hundredth of the cells flagged."""
     import numpy as np
 
-    from cacapp.db.calls import write_calls, write_counts, write_signals
-    from cacapp.db.cells import write_cells
-    from cacapp.db.runs import finish_run, record_frame, start_run
+    from cacapp.db.cells.calls import write_calls, write_counts, write_signals
+    from cacapp.db.cells.nuclei import write_cells
+    from cacapp.db.runs.ledger import finish_run, record_frame, start_run
     from cacapp.db.slides import frames_of
-    from cacapp.fish.assay import load_assay
+    from cacapp.fish.assay.model import load_assay
     from cacapp.fish.calls import call_cells
+    from cacapp.results.patient import refresh_results
     from cacapp.steps.count import CalledRow
-    from cacapp.steps.result import refresh_results
     from cacapp.types import Instance, Shapes
 
     assay = load_assay("katz-4color")

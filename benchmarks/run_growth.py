@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 from sqlmodel import select
 
-from cacapp.db.session import open_database
+from cacapp.db.engine.session import open_database
 from cacapp.db.tables import Run, RunFrame
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL

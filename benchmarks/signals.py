@@ -24,8 +24,8 @@ from cacapp.algorithms.log import LogDetector
 from cacapp.arrays.focus import focus_of
 from cacapp.arrays.regions import instances_of
 from cacapp.arrays.shapes import shapes_of
-from cacapp.fish.assay import load_assay
-from cacapp.steps.count_frame import CountTask, count_pixels
+from cacapp.fish.assay.model import load_assay
+from cacapp.fish.count_frame import CountTask, count_pixels
 from cacapp.types import CHANNELS
 
 PIXEL_UM = 0.12

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow
 
-    from cacapp.db.cell_queries import CellRow
-    from cacapp.db.session import Database, Session
+    from cacapp.db.cells.queries import CellRow
+    from cacapp.db.engine.session import Database, Session
 
 
 def open(url_or_path: str | Path | None = None) -> Record:
@@ -27,7 +27,7 @@ def open(url_or_path: str | Path | None = None) -> Record:
     Raises:
         CacappError: there is none, or it is of another schema.
     """
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
 
     return Record(open_database(url_or_path, create=False))
 
@@ -58,9 +58,9 @@ class Record:
     def patients(self) -> pyarrow.Table:
         """A row a patient by pseudonym: evaluable cells, CACs and CACs per 100 µL (95 % interval) with verdict, by the software and, with
         ``reviewed_``, after review; ``standing``: how far the review is; ``class_NAME``: evaluable cells of each class."""
+        from cacapp.results.extras import extras_of
         from cacapp.steps.control import Pools
-        from cacapp.steps.extras import extras_of
-        from cacapp.steps.report import patients_with_results
+        from cacapp.steps.report.write import patients_with_results
 
         rows = []
         found = patients_with_results(self._database)
@@ -134,7 +134,7 @@ class Record:
     def signals(self, *, patient: str | None = None, slide: str | None = None) -> pyarrow.Table:
         """A row a dot in a nucleus: channel, ``y_px`` and ``x_px`` in the frame, SNR, amplitude in grey values, ``sigma_px`` (its standard
         deviation); ``reason`` says why it does not count."""
-        from cacapp.db.cell_queries import signals_of_frame
+        from cacapp.db.cells.queries import signals_of_frame
         from cacapp.db.queries import latest_run_ids, slides
         from cacapp.db.slides import frames_of
 
@@ -164,15 +164,15 @@ class Record:
 
 
 def _cells(session: Session, patient: str | None, slide: str | None, class_: str | None) -> list[CellRow]:
-    from cacapp.db.cell_queries import cells
+    from cacapp.db.cells.queries import cells
 
     return cells(session, patient=patient, slide=slide, class_=class_)
 
 
 def _decisions(session: Session, rows: list[CellRow]) -> dict[tuple[int | None, int], dict[str, Any]]:
     """(count run, cell) to what a person decided, as the report shows it."""
-    from cacapp.db.reviews import readings
-    from cacapp.steps.reviewed import standing, state_of, view_of
+    from cacapp.db.review.readings import readings
+    from cacapp.results.reviewed import standing, state_of, view_of
 
     runs = sorted({row.run_id for row in rows if row.run_id is not None})
     own = readings(session, runs)

@@ -17,7 +17,7 @@ import tifffile
 from sqlalchemy import make_url, text
 
 from cacapp.cli.app import run_command
-from cacapp.db.session import Database, migration_connection, open_database
+from cacapp.db.engine.session import Database, migration_connection, open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array

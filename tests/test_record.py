@@ -12,10 +12,10 @@ import pyarrow
 import pytest
 
 import cacapp as api
+from cacapp.db.engine.session import open_database
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.session import open_database
-from cacapp.errors import CacappError, UsageError
-from cacapp.steps.review import Action, decide
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.steps.review.decide import Action, decide
 
 ROOT = Path(__file__).parents[1]
 Cacapp = Callable[..., Any]

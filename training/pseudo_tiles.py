@@ -28,7 +28,7 @@ from cacapp.algorithms.single_cell import SingleCell
 from cacapp.algorithms.watershed import Watershed
 from cacapp.arrays.overlap import intersections
 from cacapp.arrays.shapes import shapes_of, typical_diameter
-from cacapp.steps.labelled import read_dapi
+from cacapp.exchange.labelled_images import read_dapi
 from cacapp.types import UNKNOWN, Array, Instance
 
 AGREE, AGREEING = 0.6, 3

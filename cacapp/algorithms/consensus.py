@@ -14,7 +14,7 @@ from pydantic import field_validator
 from cacapp.api import Field, Segmenter
 from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, found_again
 from cacapp.arrays.overlap import resolve
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, Prompts
 
 

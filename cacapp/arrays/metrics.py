@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, label_image
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)

@@ -14,14 +14,14 @@ from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
 from cacapp.cli.ingest import describe, ingest_record, slide_requests
 from cacapp.cli.results import print_patients
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 if TYPE_CHECKING:
-    from cacapp.cli.pipeline import Done
     from cacapp.engine import Engine
     from cacapp.host import Host
+    from cacapp.runs.progress import RunReport
     from cacapp.steps.count import CountPlan
-    from cacapp.steps.progress import RunReport
+    from cacapp.steps.pipeline import Done
     from cacapp.steps.segment import SegmentPlan
 
 
@@ -44,9 +44,9 @@ def segment(
     quiet: o.Quiet = False,
 ) -> None:
     """Find the nuclei of slides. What an earlier run did is not repeated; an interrupted one is finished."""
-    from cacapp.cli.pipeline import perform
-    from cacapp.db.session import open_database
-    from cacapp.steps.work import Work
+    from cacapp.db.engine.session import open_database
+    from cacapp.runs.work import Work
+    from cacapp.steps.pipeline import perform
 
     host = discover(no_plugin, quiet)
     plan, _ = plans(host, prompter, segmenter, filters, None, settings, None, None, seed)
@@ -76,9 +76,9 @@ def count(
     quiet: o.Quiet = False,
 ) -> None:
     """Count signals in the nuclei, call the cells by the assay, and bring the patients' results up to date."""
-    from cacapp.cli.pipeline import perform
-    from cacapp.db.session import open_database
-    from cacapp.steps.work import Work
+    from cacapp.db.engine.session import open_database
+    from cacapp.runs.work import Work
+    from cacapp.steps.pipeline import perform
 
     host = discover(no_plugin, quiet)
     _, plan = plans(host, None, None, None, detector, settings, assay, min_evaluable)
@@ -124,9 +124,9 @@ def run(
 
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """
-    from cacapp.cli.pipeline import perform
-    from cacapp.db.session import open_database
-    from cacapp.steps.work import Work
+    from cacapp.db.engine.session import open_database
+    from cacapp.runs.work import Work
+    from cacapp.steps.pipeline import perform
 
     requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
     host = discover(no_plugin, quiet)
@@ -204,7 +204,7 @@ def plans(
     seed: int = 0,
 ) -> tuple[SegmentPlan, CountPlan]:
     """What to run, with ``--set`` shared out among the chosen algorithms. Raises UsageError for unknown names and parameters."""
-    from cacapp.fish.assay import load_assay
+    from cacapp.fish.assay.model import load_assay
     from cacapp.host import assign
     from cacapp.steps.count import CountPlan
     from cacapp.steps.segment import SegmentPlan

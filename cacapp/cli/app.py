@@ -32,7 +32,7 @@ from cacapp.cli import (
     users,
     weights,
 )
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 OK, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -12,11 +12,11 @@ import typer
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
 from cacapp.cli.tables import Column, Value, print_table
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 if TYPE_CHECKING:
-    from cacapp.steps.compare_runs import RunComparison, Setting
-    from cacapp.steps.nuclei import Difference
+    from cacapp.steps.capsule.compare import RunComparison, Setting
+    from cacapp.steps.capsule.nuclei import Difference
 
 DIFFERENT = 1
 
@@ -37,8 +37,8 @@ def capsule(
     quiet: o.Quiet = False,
 ) -> None:
     """A run as one file that can be replayed elsewhere: inputs' hashes, parameters, versions, weights' hashes, assay and results."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.capsule import write_capsule
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.capsule.archive import write_capsule
 
     chain, sha256 = write_capsule(open_database(db, create=False), run, out)
     runs = [{"run": part.record.number, "step": part.record.step} for part in chain.parts()]
@@ -74,8 +74,8 @@ def replay(
     """Repeat what a capsule holds and list the nuclei that differ. Exit codes: 0 all the same, 1 some differ, 2 it cannot be repeated."""
     from cacapp.cli.analyse import discover
     from cacapp.engine import Engine
-    from cacapp.steps.replay import prepare
-    from cacapp.steps.replay import replay as step
+    from cacapp.steps.capsule.replay import prepare
+    from cacapp.steps.capsule.replay import replay as step
 
     with _two_where_it_cannot_be_compared():
         host = discover(no_plugin, quiet)
@@ -104,8 +104,8 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """Two runs nucleus by nucleus: two devices, versions or settings. Exit codes: 0 all the same, 1 some differ, 2 not comparable."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.compare_runs import compare_runs
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.capsule.compare import compare_runs
 
     with _two_where_it_cannot_be_compared():
         found = compare_runs(open_database(db, create=False), a, b)

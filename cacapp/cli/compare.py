@@ -13,7 +13,7 @@ from cacapp.cli.tables import Column, Value, print_table
 
 if TYPE_CHECKING:
     from cacapp.fish.confusion import Share
-    from cacapp.steps.compare import Comparison
+    from cacapp.steps.compare.counts import Comparison
 
 
 def compare(
@@ -29,8 +29,8 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """A run beside your own counts: confusion of counts and classes, CAC sensitivity and specificity, the worst cells."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.compare import compare as step
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.compare.counts import compare as step
 
     with progress(quiet) as bar:
         found = step(open_database(db, create=False), run, truth, by=by, worst_cells=worst, out=out, progress=bar)

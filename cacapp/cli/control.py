@@ -28,7 +28,7 @@ def add(
     quiet: o.Quiet = False,
 ) -> None:
     """Register slides as healthy donors'. What is called a CAC on them is a false one."""
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.steps.control import add as work
 
     new = work(open_database(db, create=False), slides, note)
@@ -41,7 +41,7 @@ def add(
 @app.command("remove")
 def remove(slides: Barcodes, db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """Take slides off the controls; nothing else of them changes."""
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.steps.control import remove as work
 
     gone = work(open_database(db, create=False), slides)
@@ -54,7 +54,7 @@ def remove(slides: Barcodes, db: o.Db = None, json: o.Json = False, quiet: o.Qui
 @app.command("list")
 def list_(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """The controls with their evaluable nuclei and CACs."""
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.steps.control import listed
 
     found = listed(open_database(db, create=False))
@@ -75,7 +75,7 @@ def show(
     quiet: o.Quiet = False,
 ) -> None:
     """The false-CAC rate with its exact interval, and the normal cut-offs per class and probe."""
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.steps.control import normals
 
     found = normals(open_database(db, create=False), cells)

@@ -12,7 +12,7 @@ from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_error
 
 if TYPE_CHECKING:
-    from cacapp.steps.prune import PruneReport
+    from cacapp.steps.record.prune import PruneReport
 
 app = typer.Typer(help="The database: its schema, its health, copies of it.", no_args_is_help=True)
 
@@ -20,8 +20,8 @@ app = typer.Typer(help="The database: its schema, its health, copies of it.", no
 @app.command("upgrade")
 def upgrade(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """Bring the schema up to date, or make the database."""
-    from cacapp.db.session import database_url
-    from cacapp.db.session import upgrade as work
+    from cacapp.db.engine.session import database_url
+    from cacapp.db.engine.session import upgrade as work
 
     state = work(database_url(db))
     if json:
@@ -32,8 +32,8 @@ def upgrade(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> No
 @app.command("status")
 def status(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """The schema's version; exit code 1 where it needs an upgrade."""
-    from cacapp.db.session import database_url
-    from cacapp.db.session import status as work
+    from cacapp.db.engine.session import database_url
+    from cacapp.db.engine.session import status as work
 
     state = work(database_url(db))
     if json:
@@ -52,9 +52,9 @@ def check(
     quiet: o.Quiet = False,
 ) -> None:
     """Look for rows that contradict each other or the ledger, masks that do not decode, image files that changed; exit code 1 where any."""
-    from cacapp.db.session import open_database
-    from cacapp.errors import UsageError
-    from cacapp.steps.check import check as work
+    from cacapp.db.engine.session import open_database
+    from cacapp.exceptions import UsageError
+    from cacapp.steps.record.check import check as work
 
     if files not in ("all", "sample", "none"):
         raise UsageError(f"--files {files}: write all, sample or none")
@@ -79,8 +79,8 @@ def backup(
     quiet: o.Quiet = False,
 ) -> None:
     """Copy the database as it is now into one file, while others use it; also from PostgreSQL. `cacapp db copy` brings it back there."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.backup import backup as work
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.record.backup import backup as work
 
     with progress(quiet or json) as bar:
         done = work(open_database(db, create=False), file, bar)
@@ -97,8 +97,8 @@ def copy(
     quiet: o.Quiet = False,
 ) -> None:
     """Copy everything into another database, SQLite or PostgreSQL, and compare counts and hashes."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.copy import copy as work
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.record.copy import copy as work
 
     with progress(quiet or json) as bar:
         done = work(open_database(db, create=False), target, bar)
@@ -120,8 +120,8 @@ def prune(
 
     What a patient's latest result, a signature, a review, a model or a later run needs stays.
     """
-    from cacapp.db.session import open_database
-    from cacapp.steps.prune import prune as work
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.record.prune import prune as work
 
     with progress(quiet or json) as bar:
         done = work(open_database(db, create=False), delete=yes, progress=bar)

@@ -51,15 +51,15 @@ def demo(
 ) -> None:
     """Five simulated patients from slides to reports."""
     from cacapp.cli.analyse import discover, exit_code, plans
-    from cacapp.cli.pipeline import perform
     from cacapp.cli.results import print_patients
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.engine import Engine
+    from cacapp.runs.files import make_folder
+    from cacapp.runs.work import Work
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
-    from cacapp.steps.files import make_folder
     from cacapp.steps.manifest import read_manifest
+    from cacapp.steps.pipeline import perform
     from cacapp.steps.simulate import sample_slides
-    from cacapp.steps.work import Work
 
     host = discover(None, quiet)
     segment_plan, count_plan = plans(

@@ -15,7 +15,7 @@ from cacapp.cli.tables import Column, print_table
 if TYPE_CHECKING:
     from cacapp.host import Host
     from cacapp.report.comparison import Comparison
-    from cacapp.steps.evaluate import Evaluation
+    from cacapp.steps.benchmark.evaluate import Evaluation
     from cacapp.steps.segment import SegmentPlan
 
 Filters = Annotated[
@@ -54,7 +54,7 @@ def evaluate(
     """
     from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
-    from cacapp.steps.evaluate import evaluate as step
+    from cacapp.steps.benchmark.evaluate import evaluate as step
 
     host = discover(no_plugin, quiet)
     plan = _plan(host, prompter, segmenter, filters or (), settings or ())
@@ -97,8 +97,8 @@ def benchmark(
     """
     from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
-    from cacapp.steps.benchmark import Benchmark
-    from cacapp.steps.methods import needs, rows_of
+    from cacapp.steps.benchmark.methods import needs, rows_of
+    from cacapp.steps.benchmark.table import Benchmark
 
     host = discover(no_plugin, quiet)
     if list_rows:

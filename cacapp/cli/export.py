@@ -20,8 +20,8 @@ def export(
     quiet: o.Quiet = False,
 ) -> None:
     """Cells for other programs: label images with cells.csv, OME-Zarr for napari, GeoJSON for QuPath, ROI sets for ImageJ, or COCO."""
+    from cacapp.db.engine.session import open_database
     from cacapp.db.queries import missing_frames
-    from cacapp.db.session import open_database
     from cacapp.steps.export import export as step
 
     record = open_database(db, create=False)

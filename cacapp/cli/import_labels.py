@@ -30,7 +30,7 @@ def import_labels(
     quiet: o.Quiet = False,
 ) -> None:
     """Nuclei drawn elsewhere (Cellpose, QuPath, Fiji, napari, a person), as a segmentation of the slide; count goes on from it."""
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.engine import Engine
     from cacapp.steps.import_labels import import_labels as step
 

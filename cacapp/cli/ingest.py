@@ -11,7 +11,7 @@ import typer
 from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from cacapp.steps.ingest import IngestReport
@@ -37,8 +37,8 @@ def ingest(
 
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """
-    from cacapp.db.session import open_database
-    from cacapp.fish.assay import load_assay
+    from cacapp.db.engine.session import open_database
+    from cacapp.fish.assay.model import load_assay
     from cacapp.steps.ingest import ingest as step
     from cacapp.types import DAPI
 

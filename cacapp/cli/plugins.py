@@ -11,7 +11,7 @@ from rich.text import Text
 from cacapp.cli import options as o
 from cacapp.cli.console import out, print_json, progress, say, say_error
 from cacapp.cli.tables import print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from cacapp.cli.tables import Value
@@ -100,7 +100,7 @@ def new(
 ) -> None:
     """Writes a package with a small working algorithm, its tests, README and licence: install it, and change it into yours."""
     from cacapp.host import Host
-    from cacapp.steps.new_plugin import new_plugin
+    from cacapp.steps.plugins.new import new_plugin
 
     files = new_plugin(Host.discover(no_plugin or ()), name, kinds, into)
     home = into / name
@@ -130,7 +130,7 @@ def check(
 ) -> None:
     """What every algorithm of a plugin promises, tried: a verdict a claim. Exit code 1 where one is broken."""
     from cacapp.host import Host, read_settings
-    from cacapp.steps.check_plugins import check_plugins
+    from cacapp.steps.plugins.check import check_plugins
 
     host = Host.discover(no_plugin or (), read_settings())
     with progress(quiet or json) as bar:

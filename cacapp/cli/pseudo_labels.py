@@ -12,14 +12,14 @@ from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import Column, Value, print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from cacapp.db.pseudo_labels import PseudoLabelStats
-    from cacapp.db.session import Database
+    from cacapp.db.cells.pseudo_labels import PseudoLabelStats
+    from cacapp.db.engine.session import Database
     from cacapp.host import Host
-    from cacapp.steps.progress import RunReport
-    from cacapp.steps.pseudo_label import PseudoLabelPlan, RunStats
+    from cacapp.runs.progress import RunReport
+    from cacapp.steps.learning.pseudo_label import PseudoLabelPlan, RunStats
 
 Slides = Annotated[list[str] | None, typer.Option("--slide", help="Only this slide; may be repeated.")]
 FromRun = Annotated[
@@ -70,7 +70,7 @@ def pseudo_label(
     Every reason of every filter is kept. --out writes the accepted ones as a COCO data set; rejected regions are filled with
     background there.
     """
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
 
     database = open_database(db, create=False)
     if stats:
@@ -79,9 +79,9 @@ def pseudo_label(
         _show(database, slides or (), patient, run, json, quiet)
         return
     from cacapp.cli.analyse import Execution, discover, exit_code
-    from cacapp.cli.pipeline import perform
-    from cacapp.steps.coco import require_folder, write_coco
-    from cacapp.steps.work import Work
+    from cacapp.runs.work import Work
+    from cacapp.steps.learning.coco import require_folder, write_coco
+    from cacapp.steps.pipeline import perform
 
     host = discover(no_plugin, quiet)
     plan = _plan(host, filters, prompters, min_agreement, settings or ())
@@ -108,7 +108,7 @@ def pseudo_label(
 def _plan(host: Host, filters: Sequence[str] | None, prompters: str, min_agreement: int, settings: Sequence[str]) -> PseudoLabelPlan:
     """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
     from cacapp.host import assign
-    from cacapp.steps.pseudo_label import PseudoLabelPlan
+    from cacapp.steps.learning.pseudo_label import PseudoLabelPlan
 
     names = tuple(dict.fromkeys(name.strip() for name in prompters.split(",") if name.strip()))
     names = () if names == ("none",) else names
@@ -118,7 +118,7 @@ def _plan(host: Host, filters: Sequence[str] | None, prompters: str, min_agreeme
 
 
 def _record(database: Database, report: RunReport) -> dict[str, Any]:
-    from cacapp.db.pseudo_labels import pseudo_label_stats
+    from cacapp.db.cells.pseudo_labels import pseudo_label_stats
 
     with database.reading() as session:
         found = pseudo_label_stats(session, [report.run_id])
@@ -138,7 +138,7 @@ def _described(run: dict[str, Any]) -> str:
 
 
 def _show(database: Database, slides: Sequence[str], patient: str | None, run: int | None, json: bool, quiet: bool) -> None:
-    from cacapp.steps.pseudo_label import statistics
+    from cacapp.steps.learning.pseudo_label import statistics
 
     each, total = statistics(database, slides, patient=patient, run_id=run)
     if json:

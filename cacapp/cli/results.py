@@ -13,15 +13,15 @@ from cacapp.cli import options as o
 from cacapp.cli.console import as_json, print_json, progress, say, say_warning
 from cacapp.cli.console import out as stdout
 from cacapp.cli.tables import Column, Value, print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from cacapp.db.cell_queries import CellRow
+    from cacapp.db.cells.queries import CellRow
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
     from cacapp.report.model import ResultNumbers
+    from cacapp.results.extras import Extras
     from cacapp.steps.control import Pools
-    from cacapp.steps.extras import Extras
 
 CLASS_ORDER = ("normal", "loss", "gain", "cac")
 WIDE = 110
@@ -47,8 +47,8 @@ def report(
     if form != "html":
         _print_results(db, patient or (), form, out, quiet)
         return
-    from cacapp.db.session import open_database
-    from cacapp.steps.report import write_reports
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.report.write import write_reports
 
     with progress(quiet) as bar:
         pages = write_reports(open_database(db, create=False), out or Path("reports"), patient or (), bar)
@@ -75,9 +75,9 @@ def cells(
     quiet: o.Quiet = False,
 ) -> None:
     """Cells with counts per probe, class and why they were excluded."""
-    from cacapp.db.cell_queries import cells as query
+    from cacapp.db.cells.queries import cells as query
+    from cacapp.db.engine.session import open_database
     from cacapp.db.queries import missing_frames
-    from cacapp.db.session import open_database
     from cacapp.steps.export import cells_csv
 
     form = "json" if json and form == "table" else form
@@ -107,9 +107,9 @@ def print_patients(db: str | None, codes: Sequence[str] = ()) -> None:
 
 
 def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | None, quiet: bool) -> None:
-    from cacapp.db.session import open_database
-    from cacapp.steps.extras import extras_of
-    from cacapp.steps.report import patients_with_results
+    from cacapp.db.engine.session import open_database
+    from cacapp.results.extras import extras_of
+    from cacapp.steps.report.write import patients_with_results
 
     record = open_database(db, create=False)
     found = patients_with_results(record, codes)
@@ -262,7 +262,7 @@ def _deliver_json(value: Any, out: Path | None) -> None:
 def _deliver_text(text: str, out: Path | None) -> None:
     import sys
 
-    from cacapp.steps.files import write_atomically
+    from cacapp.runs.files import write_atomically
 
     if out is None:
         sys.stdout.write(text)
@@ -276,7 +276,7 @@ def _write_parquet(records: Sequence[dict[str, Any]], out: Path | None) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    from cacapp.steps.files import write_atomically
+    from cacapp.runs.files import write_atomically
 
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(list(records)), file)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from cacapp.cli.analyse import discover, engine_of
-from cacapp.cli.pipeline import Done, go_on, perform
-from cacapp.db.requests import close_request, open_requests, reopen_request
-from cacapp.db.runs import finish_run, get_id, get_run, retry_frames
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import finish_run, get_id, get_run, retry_frames
+from cacapp.db.runs.requests import close_request, open_requests, reopen_request
 from cacapp.db.tables import Request, Run, RunFrame
-from cacapp.errors import CacappError
-from cacapp.steps.progress import Progress
-from cacapp.steps.work import Work, work_of
+from cacapp.exceptions import CacappError
+from cacapp.runs.progress import Progress
+from cacapp.runs.work import Work, work_of
+from cacapp.steps.pipeline import Done, go_on, perform
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import typer
 
 from cacapp.cli import options as o
 from cacapp.cli.console import say, say_warning
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 INSTALL = "pip install 'cacapp[review]'"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -44,8 +44,8 @@ def review(
         )
     if user is not None and not single_user:
         raise UsageError("--user goes with --single-user; accounts log in by name")
-    from cacapp.db.accounts import accounts
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
+    from cacapp.db.review.accounts import accounts
     from cacapp.review.serve import cache_folder, owner_account, serve
     from cacapp.review.settings import LOOPBACK as NAMES
     from cacapp.review.settings import Settings

@@ -11,12 +11,12 @@ from cacapp.cli import capsule
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, say, say_warning
 from cacapp.cli.tables import Column, print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from cacapp.cli.resume import Pending, Ways
+    from cacapp.db.engine.session import Database
     from cacapp.db.queries import RunSummary
-    from cacapp.db.session import Database
 
 Retries = Annotated[
     int | None,
@@ -41,8 +41,8 @@ def list_runs(
     quiet: o.Quiet = False,
 ) -> None:
     """Runs, the latest first."""
+    from cacapp.db.engine.session import open_database
     from cacapp.db.queries import runs
-    from cacapp.db.session import open_database
 
     with open_database(db, create=False).reading() as session:
         found = runs(session, slide, limit)
@@ -74,9 +74,9 @@ def show(
     run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False
 ) -> None:
     """One run: its algorithms, parameters and fingerprint, and the state of each frame."""
-    from cacapp.db.lease import describe_owner
+    from cacapp.db.engine.session import open_database
     from cacapp.db.queries import run_details
-    from cacapp.db.session import open_database
+    from cacapp.db.runs.lease import describe_owner
 
     with open_database(db, create=False).reading() as session:
         summary, ledger = run_details(session, run)
@@ -130,7 +130,7 @@ def resume(
 ) -> None:
     """Go on with what was stopped or killed, with the settings it was begun with, and the steps that were to follow."""
     from cacapp.cli.resume import Ways, open_work, work_of_run
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
 
     record = open_database(db, create=False)
     found = open_work(record) if run is None else work_of_run(record, run)
@@ -153,7 +153,7 @@ def retry(
 ) -> None:
     """Try frames that failed again, as if for the first time, and go on with the steps that were to follow."""
     from cacapp.cli.resume import Ways, retried
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
 
     if not failed:
         raise UsageError("runs retry needs --failed: only frames that failed are tried again (a command with --force does all of them)")
@@ -168,7 +168,7 @@ def retry(
 def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, quiet: o.Quiet = False) -> None:
     """Give a run up: nothing more is done for it, and its results are not read. A process that works on it stops."""
     from cacapp.cli.resume import give_up
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
 
     say(give_up(open_database(db, create=False), run), quiet)
 
@@ -176,8 +176,8 @@ def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o
 def _go_on(found: Sequence[Pending], record: Database, ways: Ways, db: str | None, json: bool, quiet: bool) -> None:
     from cacapp.cli.analyse import exit_code, tell
     from cacapp.cli.console import progress
-    from cacapp.cli.pipeline import Done
     from cacapp.cli.resume import finish_all
+    from cacapp.steps.pipeline import Done
 
     with progress(quiet) as bar:
         all_done = finish_all(record, found, ways, bar, lambda line: say_warning(line, quiet))
@@ -196,7 +196,7 @@ def _done(record: Database, run_id: int) -> str:
 
 def _status(run: Any) -> str:
     """As stored; a run nobody works on, though it is not finished, is interrupted."""
-    from cacapp.db.lease import is_dead
+    from cacapp.db.runs.lease import is_dead
 
     interrupted = run.status == "running" and (run.owner is None or is_dead(run.owner))
     return "interrupted" if interrupted else str(run.status)

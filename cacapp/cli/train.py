@@ -11,12 +11,12 @@ import typer
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import Column, Value, print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from cacapp.db.tables import Model
     from cacapp.host import Registered
-    from cacapp.steps.train import Trained
+    from cacapp.steps.learning.train import Trained
 
 ModelKind = Annotated[str, typer.Option("--model", metavar="SEGMENTER", help="Segmenter to train.", rich_help_panel=o.ANALYSIS)]
 Runs = Annotated[
@@ -55,10 +55,10 @@ def train(
     weights=NAME
     """
     from cacapp.cli.analyse import discover
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
     from cacapp.host import assign
-    from cacapp.steps.train import TrainPlan
-    from cacapp.steps.train import train as step
+    from cacapp.steps.learning.train import TrainPlan
+    from cacapp.steps.learning.train import train as step
 
     if runs and (slides or patient):
         raise UsageError("--run names the pseudo-labels already; leave out --slide and --patient")
@@ -107,8 +107,8 @@ def _described(done: Trained) -> str:
 @app.command("list")
 def list_models(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """Models, the latest first."""
+    from cacapp.db.engine.session import open_database
     from cacapp.db.models import FIGURES, LINEAGE, models
-    from cacapp.db.session import open_database
 
     with open_database(db, create=False).reading() as session:
         found = models(session)
@@ -143,8 +143,8 @@ def show(
     quiet: o.Quiet = False,
 ) -> None:
     """One model: where it is, how it did, and its lineage: frames, prompts, masks and filters that taught it, and runs that use it."""
+    from cacapp.db.engine.session import open_database
     from cacapp.db.models import FIGURES, LINEAGE, get_model, runs_by
-    from cacapp.db.session import open_database
 
     with open_database(db, create=False).reading() as session:
         model = get_model(session, name)

@@ -11,7 +11,7 @@ import typer
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, say
 from cacapp.cli.tables import Value, print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 app = typer.Typer(help="Accounts of the review application.", no_args_is_help=True)
 
@@ -26,8 +26,8 @@ def add(
     quiet: o.Quiet = False,
 ) -> None:
     """Make an account. The password is asked for, or read as a line from standard input."""
-    from cacapp.db.session import open_database
-    from cacapp.steps.accounts import ROLES, add_account
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.review.accounts import ROLES, add_account
 
     if role not in ROLES:
         raise UsageError(f"--role {role}: choose one of {', '.join(ROLES)}")
@@ -39,8 +39,8 @@ def add(
 @app.command("list")
 def list_(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
     """The accounts with their roles."""
-    from cacapp.db.accounts import accounts
-    from cacapp.db.session import open_database
+    from cacapp.db.engine.session import open_database
+    from cacapp.db.review.accounts import accounts
 
     with open_database(db, create=False).reading() as session:
         found = accounts(session)
@@ -70,9 +70,9 @@ def enable(name: Name, db: o.Db = None, quiet: o.Quiet = False) -> None:
 @app.command("passwd")
 def passwd(name: Name, db: o.Db = None, quiet: o.Quiet = False) -> None:
     """Set a new password, asked for or read from standard input; the account is logged out everywhere."""
-    from cacapp.db.accounts import require_account
-    from cacapp.db.session import open_database
-    from cacapp.steps.accounts import set_password
+    from cacapp.db.engine.session import open_database
+    from cacapp.db.review.accounts import require_account
+    from cacapp.steps.review.accounts import set_password
 
     record = open_database(db, create=False)
     with record.reading() as session:
@@ -82,8 +82,8 @@ def passwd(name: Name, db: o.Db = None, quiet: o.Quiet = False) -> None:
 
 
 def _switch(db: str | None, name: str, active: bool) -> None:
-    from cacapp.db.session import open_database
-    from cacapp.steps.accounts import set_active
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.review.accounts import set_active
 
     set_active(open_database(db, create=False), name, active, by=_operator())
 

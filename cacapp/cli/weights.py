@@ -14,7 +14,7 @@ from rich.text import Text
 from cacapp.cli import options as o
 from cacapp.cli.console import err, print_json, say, say_error, say_warning
 from cacapp.cli.tables import print_table
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

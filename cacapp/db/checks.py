@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import JSON, ForeignKey, Integer, Select, func, select
 from sqlmodel import Session
 
-from cacapp.db import rle
-from cacapp.db.runs import SUCCEEDED
+from cacapp.arrays import rle
+from cacapp.db.runs.ledger import SUCCEEDED
 from cacapp.db.tables import Table
 
 _T = Table.metadata.tables

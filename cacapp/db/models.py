@@ -9,7 +9,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from cacapp.db.tables import Model, Run
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 LINEAGE, FIGURES = "lineage", "figures"
 """What ``Model.metrics`` holds: the runs and frames that taught it, and how well it did on what was held back."""

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import Session
 
-from cacapp.db.runs import SUCCEEDED, get_run
+from cacapp.db.runs.ledger import SUCCEEDED, get_run
 from cacapp.db.tables import Cell, CellCall, ChannelRow, FrameRow, Patient, PatientResult, Run, RunFrame, SignalCount, Slide
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 
 @dataclass(frozen=True, slots=True)

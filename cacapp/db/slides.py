@@ -6,9 +6,9 @@ import math
 
 from sqlmodel import Session, col, select
 
-from cacapp.db.locks import one_at_a_time
+from cacapp.db.engine.locks import one_at_a_time
 from cacapp.db.tables import ChannelRow, FrameRow, Patient, Slide
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import ChannelSource, FrameSource
 
 POSTGRES_REGISTRATION_LOCK = 0xCACA51

@@ -24,10 +24,10 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from cacapp.db import review_tables as review_tables  # its tables belong to the same metadata
-from cacapp.db.base import Table as Table
-from cacapp.db.base import now as now
-from cacapp.db.columns import BigId, Scaled, UtcDateTime
+from cacapp.db.review import tables as review_tables  # its tables belong to the same metadata
+from cacapp.db.engine.base import Table as Table
+from cacapp.db.engine.base import now as now
+from cacapp.db.engine.columns import BigId, Scaled, UtcDateTime
 
 NOT_NORMAL = "class <> 'normal'"
 
@@ -108,7 +108,7 @@ class Request(Table, table=True):
 class Run(Table, table=True):
     """One step applied to one slide, with all that decided its result.
 
-    ``owner`` is the process that works on it, ``beats`` grow as long as it lives (see ``cacapp.db.lease``).
+    ``owner`` is the process that works on it, ``beats`` grow as long as it lives (see ``cacapp.db.runs.lease``).
     """
 
     __tablename__ = "run"

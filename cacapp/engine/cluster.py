@@ -10,7 +10,7 @@ from typing import Any, cast
 from cacapp import __version__
 from cacapp.engine.outcome import Outcome
 from cacapp.engine.process import Task, perform, stop_processes
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 
 Client = Any
 """``distributed.Client``, which has no types."""

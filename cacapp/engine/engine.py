@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, TypeVar, cast
 from cacapp.engine.machine import processes
 from cacapp.engine.outcome import Outcome, timed
 from cacapp.engine.process import Task, perform, start_process, stop_processes
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,10 +15,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cacapp.at_work import listen
+from cacapp.activity import listen
 from cacapp.engine.outcome import timed
 from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""

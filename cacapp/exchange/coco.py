@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.db import rle
-from cacapp.errors import CacappError
+from cacapp.arrays import rle
+from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.outline import filled, ring_area
 from cacapp.frames.file import stem

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.outline import filled, polygon, sound
 from cacapp.types import Instance

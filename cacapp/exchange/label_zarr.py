@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from cacapp import __version__
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.types import Array, Frame, label_image
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance
 
 if TYPE_CHECKING:

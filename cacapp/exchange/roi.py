@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.outline import filled, polygon, ring_area
 from cacapp.types import Instance

@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from cacapp.fish.assay import Assay
-from cacapp.fish.rules import classify
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.rules import classify
 from cacapp.types import Array
 
 HYBRIDISATION_FAILURE = "hybridisation failure?"
@@ -66,10 +66,10 @@ def call_cells(
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
         evaluable: (N,) bool.
-        fewest, most: (N, P) as ``cacapp.fish.spots.count_range`` gives them; both or none.
+        fewest, most: (N, P) as ``cacapp.fish.signals.judge.count_range`` gives them; both or none.
         two_nuclei: (N,) bool, the gains may be those of two nuclei in one outline.
         part: (N,) bool, the outline may hold a part of a nucleus only.
-        lose, gain: (N, P) as ``cacapp.fish.spots.flip_costs`` gives them; both or none.
+        lose, gain: (N, P) as ``cacapp.fish.signals.judge.flip_costs`` gives them; both or none.
 
     Raises:
         ValueError: wrong shapes, negative counts, or one of the two costs without the other.

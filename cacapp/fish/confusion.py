@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.fish.assay import Assay
+from cacapp.fish.assay.model import Assay
 from cacapp.fish.control import clopper_pearson
 from cacapp.types import Array
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cacapp.fish.assay import Assay
+from cacapp.fish.assay.model import Assay
 
 CONFIDENCE = 0.95
 

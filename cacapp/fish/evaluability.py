@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cacapp.fish.assay import Assay
+from cacapp.fish.assay.model import Assay
 from cacapp.types import Array, Shapes
 
 EDGE = "edge"
@@ -86,7 +86,7 @@ def judge_nuclei(
         and one of any shape that is of one piece.
     solidity: the outline is not that of one nucleus, at any size.
     focus: far less sharp than the population.
-    shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.spots.shared_nuclei``).
+    shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.signals.judge.shared_nuclei``).
 
     saturated: too many of its pixels are as bright as the camera can tell.
     no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
@@ -98,7 +98,7 @@ def judge_nuclei(
         shared: (N,) bool, None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
-        one_piece: (N,) bool, neither the outline nor the light shows where two nuclei would meet (``cacapp.steps.doubt``): no aggregate for
+        one_piece: (N,) bool, neither the outline nor the light shows where two nuclei would meet (``cacapp.fish.doubt.two_in_one``): no aggregate for
             its shape. None: not looked at.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.

@@ -12,10 +12,10 @@ from math import fsum, isclose, isfinite
 
 from scipy.special import gammaincinv
 
-from cacapp.errors import UsageError
-from cacapp.fish.assay import Assay
+from cacapp.exceptions import UsageError
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.ratio import RatioResult, ratio_result
 from cacapp.fish.calls import CellCall
-from cacapp.fish.ratio import RatioResult, ratio_result
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import UsageError
-from cacapp.fish.assay import Assay
+from cacapp.exceptions import UsageError
+from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import call_cells
 from cacapp.fish.patient import SlideTally
 

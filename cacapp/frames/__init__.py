@@ -1,7 +1,7 @@
 """Files to frames: the only importer of aicsimageio. Channels are read lazily; their names are settled at ingest, never by position."""
 
+from cacapp.frames.cache import digest_now, held
 from cacapp.frames.channels import DEFAULT_ALIASES, parse_channels, resolve_channels, with_aliases
-from cacapp.frames.copies import digest_now, held
 from cacapp.frames.digest import State, remember, remembered, sha256_of
 from cacapp.frames.discover import BadFile, discover
 from cacapp.frames.open import open_frame

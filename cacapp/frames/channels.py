@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import CHANNELS
 
 # Cy3 and SpectrumOrange share gold's filter in 4-colour sets. Cy5 is far red, beyond SpectrumRed: a lab imaging red there has to say so.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.frames.cache import Held, held
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
-from cacapp.frames.copies import Held, held
 from cacapp.frames.digest import combined_sha256, hashed_ahead, sha256_of
 from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
 from cacapp.frames.patterns import ChannelFile, Pattern, guess

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import raster, tiff
+from cacapp.frames.quiet_libraries import silence
 from cacapp.frames.raster import raster_scenes
 from cacapp.frames.scene import Scene, first_line
-from cacapp.frames.silence import silence
 from cacapp.frames.tiff import tiff_scenes
 from cacapp.frames.zarr_folder import is_zarr, zarr_scenes
 

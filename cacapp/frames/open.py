@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import CacappError, UsageError
-from cacapp.frames.copies import Held, held
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.frames.cache import Held, held
 from cacapp.frames.digest import sha256_of
 from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum

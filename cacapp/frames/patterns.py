@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.frames.file import SUFFIXES, stem
 
 _SEPARATORS = "_- ."

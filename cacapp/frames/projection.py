@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.frames.scene import Scene, read_plane
 from cacapp.types import Array
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
+from cacapp.frames.quiet_libraries import overheard
 from cacapp.frames.scene import Scene, check_plane_size
-from cacapp.frames.silence import overheard
-from cacapp.frames.unpacked import unpacked_bytes
+from cacapp.frames.unpacked_size import unpacked_bytes
 from cacapp.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
+from cacapp.frames.quiet_libraries import silence
 from cacapp.frames.scene import first_line
-from cacapp.frames.silence import silence
 from cacapp.frames.zarr_folder import MARKERS
 
 # fsspec's other protocols open archives, run remote shells or read from memory: none is a place where frames lie. fsspec itself has to

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import CacappError
-from cacapp.frames.silence import silence
+from cacapp.exceptions import CacappError
+from cacapp.frames.quiet_libraries import silence
 from cacapp.types import Array
 
 # A frame has 15 million. Twice this at 16 bit, which a plane takes while it is decoded, is 1 GB.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
 from cacapp.frames.remote import as_path, check_address, images_below, is_image, is_remote
 from cacapp.frames.zarr_folder import is_zarr

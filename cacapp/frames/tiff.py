@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames.scene import Scene, check_plane_size, duration_ms, length_um, pixel_size_xy_um
 from cacapp.frames.tiff_structure import check_structure
 from cacapp.types import Array

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import tiff_strips as strips
 
 _SIZES = {strips.WIDTH, strips.LENGTH, strips.BITS, strips.COMPRESSION, strips.SAMPLES, strips.ROWS, strips.PLANAR}

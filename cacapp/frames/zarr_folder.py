@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames.scene import Scene, check_plane_size, length_um, pixel_size_xy_um
-from cacapp.frames.unpacked import check_unpacked
+from cacapp.frames.unpacked_size import check_unpacked
 from cacapp.types import Array
 
 MARKERS = (".zgroup", ".zarray", "zarr.json")

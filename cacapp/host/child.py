@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cacapp.api import Algorithm, Segmenter, TrainableSegmenter
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.host import guard
 from cacapp.host.discover import Host, Registered
 from cacapp.host.parameters import schemas

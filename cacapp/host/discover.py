@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from cacapp import hookspecs
 from cacapp.api import API_VERSION, Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host.isolated import Home, Isolated, child_of, stand_in
 from cacapp.host.origin import stamp
 from cacapp.host.parts import hand_over

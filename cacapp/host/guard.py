@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.at_work import at_work
-from cacapp.errors import CacappError, UsageError
+from cacapp.activity import at_work
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host.origin import origin_of
 from cacapp.host.tampering import put_back, snapshot
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals

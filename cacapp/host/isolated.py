@@ -28,7 +28,7 @@ from cacapp.api import (
     TrainingProgress,
     TrainingSamples,
 )
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.isolation import ChildProcess, Limits, values
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 

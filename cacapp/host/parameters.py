@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cacapp.api import Algorithm
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.host.discover import Registered
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.isolation import Limits
 
 VARIABLE = "CACAPP_CONFIG"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 Arrays = Mapping[str, Array]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.metrics import Match
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report import palette
 from cacapp.types import Array
 

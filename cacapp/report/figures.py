@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report import palette
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.model import Picture

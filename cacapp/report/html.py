@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.report import palette, wording
 from cacapp.report.model import FlaggedCell, IndexRow, PatientReport, by_urgency
 

@@ -96,7 +96,7 @@ class ResultNumbers:
         cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without a volume.
         needs_review: cells that wait for a person's look.
         frames: frames of all slides, ``frames_failed`` of which gave no cells.
-        ratio: what a ratio assay found, as ``cacapp.fish.ratio.RatioResult`` names it; None for other assays.
+        ratio: what a ratio assay found, as ``cacapp.fish.assay.ratio.RatioResult`` names it; None for other assays.
     """
 
     cells: int

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report.examples import outlines
 from cacapp.report.figures import cell_window
 from cacapp.report.palette import Rgb

@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from pydantic import AfterValidator
 from sqlmodel import Session
 
-from cacapp.db.cell_states import dots_of_cells, duplicate_of, machine_states, places
-from cacapp.db.review_tables import Review
-from cacapp.db.reviews import latest_sign_offs, reviews, reviews_of_cell, seen_ids
+from cacapp.db.cells.states import dots_of_cells, duplicate_of, machine_states, places
+from cacapp.db.review.readings import latest_sign_offs, reviews, reviews_of_cell, seen_ids
+from cacapp.db.review.tables import Review
 from cacapp.db.tables import FrameRow, Patient, Slide
 from cacapp.fish.review import counts_now
 from cacapp.report.figures import COMPOSITE
@@ -30,14 +30,14 @@ from cacapp.review.api_models import (
     SlideOut,
     Written,
 )
+from cacapp.review.authorisation import ApiReviewer, ApiViewer
 from cacapp.review.composite import composite
-from cacapp.review.desk import Desk, Tray, slide_of_cell
+from cacapp.review.context import Desk, Tray, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Id, ReviewIn, storable
-from cacapp.review.guard import ApiReviewer, ApiViewer
-from cacapp.review.missing import NotFound
+from cacapp.review.not_found import NotFound
 from cacapp.review.worklist import PatientLine, Worklist, worklist
-from cacapp.steps.review import decide
-from cacapp.steps.sign import latest_result
+from cacapp.steps.review.decide import decide
+from cacapp.steps.review.sign import latest_result
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "no token, or none that holds"},

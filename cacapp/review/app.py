@@ -14,20 +14,20 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from cacapp import __version__
-from cacapp.db.session import Database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db.engine.session import Database
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.review import api
-from cacapp.review.ahead import Ahead
-from cacapp.review.armour import Armour
-from cacapp.review.desk import Desk
-from cacapp.review.guard import Forbidden, NotLoggedIn
+from cacapp.review.authorisation import Forbidden, NotLoggedIn
+from cacapp.review.context import Desk
 from cacapp.review.live import Live
-from cacapp.review.missing import NotFound
+from cacapp.review.not_found import NotFound
 from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, worklist
+from cacapp.review.prefetch import Ahead
 from cacapp.review.render import page
+from cacapp.review.security import Armour
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import Throttled
-from cacapp.steps.review import ConflictError
+from cacapp.steps.review.accounts import Throttled
+from cacapp.steps.review.decide import ConflictError
 
 PAGES = (login, worklist, gallery, cell, frame, patient, readings, account, assets)
 API = "/api/v1"

@@ -9,11 +9,11 @@ from typing import cast
 
 from sqlmodel import Session
 
-from cacapp.db.reviews import seen_ids
+from cacapp.db.review.readings import seen_ids
 from cacapp.fish.review import Dot, State, counts_now
+from cacapp.review.cell_cache import Portrait
+from cacapp.review.context import Desk, Tray
 from cacapp.review.crops import VERSION_LENGTH, Window
-from cacapp.review.desk import Desk, Tray
-from cacapp.review.portraits import Portrait
 
 IN_A_SHEET = 20
 

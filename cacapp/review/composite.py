@@ -7,16 +7,16 @@ from typing import cast
 
 import numpy as np
 
-from cacapp.db import rle
-from cacapp.db.cell_states import Place
+from cacapp.arrays import rle
+from cacapp.db.cells.states import Place
 from cacapp.db.tables import FrameRow
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.fish.review import Dot, State, counts_now
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.figures import COMPOSITE, SignalMark, cell_crops
 from cacapp.report.model import Picture
+from cacapp.review.context import Desk, Tray
 from cacapp.review.crops import Window
-from cacapp.review.desk import Desk, Tray
 from cacapp.review.pixels import HEADROOM
 from cacapp.types import Array
 

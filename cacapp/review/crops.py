@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 from sqlalchemy import select
 
-from cacapp.db import rle
-from cacapp.db.cell_states import CELL, Place
-from cacapp.db.session import Database
+from cacapp.arrays import rle
+from cacapp.db.cells.states import CELL, Place
+from cacapp.db.engine.session import Database
 from cacapp.db.tables import FrameRow
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report.figures import cell_window
 from cacapp.review.pixels import Pixels
-from cacapp.steps.files import write_atomically
+from cacapp.runs.files import write_atomically
 from cacapp.types import Array
 
 VERSION = 1

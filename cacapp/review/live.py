@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 from starlette.concurrency import run_in_threadpool
 
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 from cacapp.db.tables import Run, RunFrame, Slide
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 FRESH_S = 1.0
 BEAT_S = 15.0

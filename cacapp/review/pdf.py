@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 
 def pdf_of(html: str) -> bytes:

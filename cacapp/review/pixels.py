@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from sqlmodel import select
 
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.db.tables import FrameRow, Slide
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import open_frame
 from cacapp.report.contrast import ContrastLimits, contrast_limits
-from cacapp.steps.files import write_atomically
+from cacapp.runs.files import write_atomically
 from cacapp.types import Array, FrameSource
 
 HEADROOM = 2.0

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cacapp import __version__
 from cacapp.report import palette, wording
-from cacapp.review.guard import Visitor
+from cacapp.review.authorisation import Visitor
 from cacapp.types import CHANNELS
 
 

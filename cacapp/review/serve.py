@@ -8,11 +8,11 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from cacapp.db.accounts import account_named, new_secret
-from cacapp.db.session import Database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db.engine.session import Database
+from cacapp.db.review.accounts import account_named, new_secret
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import OWNER, add_account
+from cacapp.steps.review.accounts import OWNER, add_account
 
 STOP_S = 3
 KEEP_ALIVE_S = 75

@@ -10,7 +10,7 @@ from functools import reduce
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.report import palette
 from cacapp.report.figures import DAPI_IN_COMPOSITE
 from cacapp.review.pixels import HEADROOM, Pixels

@@ -9,13 +9,13 @@ from typing import cast
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from cacapp.db.cell_states import flagged_counts
+from cacapp.db.cells.states import flagged_counts
 from cacapp.db.queries import PatientSummary, latest_run_ids, patients
-from cacapp.db.review_tables import Amendment, Reading, SignOff
-from cacapp.db.reviews import latest_sign_offs, readings
+from cacapp.db.review.readings import latest_sign_offs, readings
+from cacapp.db.review.tables import Amendment, Reading, SignOff
 from cacapp.db.tables import Slide, SlideQuality
-from cacapp.review.desk import Desk
-from cacapp.steps.qc import GRADES
+from cacapp.results.slide_quality import GRADES
+from cacapp.review.context import Desk
 
 INGESTED, ANALYSED, IN_REVIEW, SECOND, SIGNED = STATES = ("ingested", "analysed", "in review", "second review", "signed")
 

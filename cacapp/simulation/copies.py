@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.types import PROBE_CHANNELS
 
 KINDS = ("normal", "loss", "gain", "triploid", "tetraploid", "cac", "failed")

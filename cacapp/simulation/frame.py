@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.simulation.copies import DEFAULT_KINDS, draw_kinds
 from cacapp.simulation.layout import Layout, PlacedNucleus
 from cacapp.simulation.model import SlideModel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.simulation.copies import draw_copies
 from cacapp.simulation.model import SlideModel
 from cacapp.simulation.outline import draw_outline, fill

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.simulation.model import SlideModel
 from cacapp.simulation.slide import Progress, replace_text, write_slide
 

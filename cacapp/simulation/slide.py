@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.simulation.copies import DEFAULT_KINDS
 from cacapp.simulation.frame import SimulatedFrame, simulate_frame
 from cacapp.simulation.model import SlideModel

@@ -10,13 +10,13 @@ from typing import cast
 from sqlmodel import Session
 
 from cacapp.db.controls import Control, add_control, control_slides, remove_control
+from cacapp.db.engine.session import Database
 from cacapp.db.queries import call_totals, copy_histograms, latest_run_ids
-from cacapp.db.session import Database
 from cacapp.db.tables import PatientResult, Run, Slide
-from cacapp.errors import CacappError, UsageError
-from cacapp.fish.assay import Assay, parse_assay
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.fish.assay.model import Assay, parse_assay
 from cacapp.fish.control import ControlPool, Cutoff, ErrorBudget, clopper_pearson, cutoffs, error_budget
-from cacapp.steps.select import chosen_slides
+from cacapp.runs.select import chosen_slides
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,28 +12,28 @@ from sqlmodel import Session
 
 from cacapp import defaults
 from cacapp.api import SignalDetector
-from cacapp.db.calls import write_calls, write_counts, write_signals
-from cacapp.db.cells import read_cells
+from cacapp.db.cells.calls import write_calls, write_counts, write_signals
+from cacapp.db.cells.nuclei import read_cells
+from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run, missing_frames
-from cacapp.db.runs import fingerprint, frames_in_state, get_id, lock_slides
-from cacapp.db.session import Database
+from cacapp.db.runs.ledger import fingerprint, frames_in_state, get_id, lock_slides
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine, engine_or_new
-from cacapp.errors import CacappError
-from cacapp.fish.assay import Assay
+from cacapp.exceptions import CacappError
+from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import CellCall
+from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame
 from cacapp.host import Host
-from cacapp.steps.claim import Job
-from cacapp.steps.count_frame import CountedFrame, CountTask, count_frame
-from cacapp.steps.duplicates import mark_duplicates
-from cacapp.steps.environment import environment
-from cacapp.steps.ledger import carry_out, expect
-from cacapp.steps.plan import Choice, Records, choose
-from cacapp.steps.progress import Progress, RunReport, Silent
-from cacapp.steps.qc import inspect_slide, inspected
-from cacapp.steps.result import refresh_results
-from cacapp.steps.select import chosen_slides
+from cacapp.results.duplicates import mark_duplicates
+from cacapp.results.patient import refresh_results
+from cacapp.results.slide_quality import inspect_slide, inspected
+from cacapp.runs.acquire import Job
+from cacapp.runs.environment import environment
+from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.plan import Choice, Records, choose
+from cacapp.runs.progress import Progress, RunReport, Silent
+from cacapp.runs.select import chosen_slides
 from cacapp.types import FrameSource, Instance, Shapes
 
 

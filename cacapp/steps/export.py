@@ -11,22 +11,22 @@ from typing import cast
 
 from sqlmodel import Session, select
 
-from cacapp.db.cell_queries import CellRow, cells
-from cacapp.db.cells import read_cells
-from cacapp.db.session import Database
+from cacapp.db.cells.nuclei import read_cells
+from cacapp.db.cells.queries import CellRow, cells
+from cacapp.db.engine.session import Database
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Slide
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.exchange.coco import annotation
 from cacapp.exchange.geojson import geojson
 from cacapp.exchange.label_zarr import write_zarr
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.roi import roi_zip
 from cacapp.frames import open_frame
-from cacapp.steps.files import write_atomically
-from cacapp.steps.progress import Progress, Silent
-from cacapp.steps.report import file_name
-from cacapp.steps.select import chosen_slides
+from cacapp.runs.files import write_atomically
+from cacapp.runs.progress import Progress, Silent
+from cacapp.runs.select import chosen_slides
+from cacapp.steps.report.write import file_name
 from cacapp.types import label_image
 
 ANNOTATIONS = "annotations.json"

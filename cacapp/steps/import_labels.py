@@ -13,24 +13,24 @@ from sqlmodel import Session
 
 from cacapp import __version__
 from cacapp.arrays.regions import instances_of
-from cacapp.db.runs import fingerprint
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import fingerprint
 from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.engine import Engine, engine_or_new
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.exchange.coco import Annotated, nuclei_of, read_coco
 from cacapp.exchange.geojson import read_geojson
 from cacapp.exchange.label_zarr import labels_in
+from cacapp.exchange.labelled_images import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
 from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
-from cacapp.steps.claim import Job
-from cacapp.steps.labelled import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
-from cacapp.steps.ledger import carry_out, expect
-from cacapp.steps.progress import Progress, RunReport, Silent
+from cacapp.runs.acquire import Job
+from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.progress import Progress, RunReport, Silent
+from cacapp.runs.select import chosen_slides
 from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
-from cacapp.steps.select import chosen_slides
 from cacapp.types import DAPI, FrameSource, Instance
 
 IMAGES = (".tif", ".tiff", ".png")

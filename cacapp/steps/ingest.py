@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide
 from cacapp.engine import cores
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, discover, parse_channels, with_aliases
+from cacapp.pseudonyms import resembles
+from cacapp.runs.progress import Progress, Silent
 from cacapp.steps.manifest import SlideRequest
-from cacapp.steps.progress import Progress, Silent
-from cacapp.steps.pseudonyms import resembles
 from cacapp.types import CHANNELS, FrameSource
 
 READERS = 4

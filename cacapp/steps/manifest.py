@@ -7,7 +7,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.frames import check_address, is_remote
 
 REQUIRED = ("patient", "slide", "path", "blood_volume_ul")

@@ -16,22 +16,22 @@ from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter, Segmenter
 from cacapp.arrays.focus import focus_of, saturated_share
 from cacapp.arrays.shapes import centroids, shapes_of
-from cacapp.db.cells import write_cells
+from cacapp.db.cells.nuclei import write_cells
+from cacapp.db.engine.session import Database
 from cacapp.db.models import with_model_files
-from cacapp.db.runs import fingerprint
-from cacapp.db.session import Database
+from cacapp.db.runs.ledger import fingerprint
 from cacapp.db.slides import frames_of
 from cacapp.db.tables import FrameRow, Slide
 from cacapp.engine import Engine, engine_or_new
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import open_frame
 from cacapp.host import Host
-from cacapp.steps.claim import Job
-from cacapp.steps.environment import environment
-from cacapp.steps.ledger import carry_out, expect
-from cacapp.steps.plan import Choice, Records, choose
-from cacapp.steps.progress import Progress, RunReport, Silent
-from cacapp.steps.select import chosen_slides
+from cacapp.runs.acquire import Job
+from cacapp.runs.environment import environment
+from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.plan import Choice, Records, choose
+from cacapp.runs.progress import Progress, RunReport, Silent
+from cacapp.runs.select import chosen_slides
 from cacapp.types import DAPI, Array, FrameSource, Instance, Prompts, Shapes
 
 SATURATED_WARNING = 0.02

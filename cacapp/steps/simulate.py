@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
+from cacapp.runs.progress import Progress, Silent
 from cacapp.simulation import SAMPLE_PATIENTS, SlideModel, write_samples, write_slide
-from cacapp.steps.progress import Progress, Silent
 
 
 def simulate_slide(

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from cacapp.api import API_VERSION, Algorithm
 from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.host import KINDS, parameters
+from cacapp.testing.guarded_calls import GUARDED, METHOD, measured, one_thread
 from cacapp.testing.scenes import Scene
-from cacapp.testing.work import GUARDED, METHOD, measured, one_thread
 
 UNITS = {"px": "px", "um": "µm", "um2": "µm²", "nm": "nm", "s": "s", "ms": "ms", "mb": "MB", "deg": "°", "ul": "µL"}
 """What a parameter's name ends with, and the unit its description then states."""

@@ -9,7 +9,7 @@ from functools import partial
 
 from cacapp.api import Algorithm
 from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.testing.claims import ClaimError, Contract
 from cacapp.testing.instance_filter import FilterContract
 from cacapp.testing.prompter import PrompterContract

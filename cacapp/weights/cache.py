@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.weights import receipt
 from cacapp.weights.digest import CHUNK_BYTES, Meter, NoMeter, sha256_of
 from cacapp.weights.registry import Entry, find

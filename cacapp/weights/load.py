@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.weights import cache
 from cacapp.weights.digest import Meter, NoMeter, sha256_of
 from cacapp.weights.registry import Entry

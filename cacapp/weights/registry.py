@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 
 REGISTRY = Path(__file__).with_name("registry.toml")
 

@@ -14,7 +14,7 @@ import pytest
 from cacapp import host as guard
 from cacapp.algorithms.consensus import Consensus, majority
 from cacapp.api import Segmenter
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import Host
 from cacapp.types import Array, Instance, Prompts

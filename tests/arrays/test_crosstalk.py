@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.crosstalk import Crosstalk, estimate_crosstalk, unmix
+from cacapp.fish.signals.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.types import Array, Instance
 
 SHAPE = (420, 420)

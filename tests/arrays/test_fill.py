@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.fill import filled, unfillable
+from cacapp.arrays.inpaint import filled, unfillable
 from cacapp.types import Array
 
 SHAPE = (300, 360)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cacapp.arrays.metrics import THRESHOLDS, match, scores
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance
 
 LABELS = arrays(np.int32, (8, 9), elements=st.integers(0, 4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cacapp.arrays.neck import necks
+from cacapp.fish.doubt.concavities import necks
 from cacapp.types import Array, Instance
 
 YY, XX = np.mgrid[:120, :160]

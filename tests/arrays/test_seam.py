@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.seam import seams
+from cacapp.fish.doubt.intensity_seams import seams
 from cacapp.types import Array, Instance
 
 SHAPE = (120, 120)

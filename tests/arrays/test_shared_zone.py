@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cacapp.arrays.background import levels
-from cacapp.arrays.shared_zone import shared_zones
-from cacapp.arrays.unclaimed import unclaimed
+from cacapp.fish.doubt.overlap_zones import shared_zones
+from cacapp.fish.doubt.unsegmented import unclaimed
 from cacapp.types import UNCLAIMED, Array, Instance, SharedZone
 
 SHAPE = (200, 260)

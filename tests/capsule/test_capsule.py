@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cacapp.db.session import open_database
-from cacapp.fish.assay import load_assay
-from cacapp.steps.capsule import read_capsule
-from cacapp.steps.chain import read_chain
+from cacapp.db.engine.session import open_database
+from cacapp.fish.assay.model import load_assay
+from cacapp.steps.capsule.archive import read_capsule
+from cacapp.steps.capsule.chain import read_chain
 from tests.capsule.conftest import read_members
 
 Run = Callable[..., Any]

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.db import rle
-from cacapp.steps.nuclei import Nucleus, differences, pair_up
+from cacapp.arrays import rle
+from cacapp.steps.capsule.nuclei import Nucleus, differences, pair_up
 
 Run = Callable[..., Any]
 

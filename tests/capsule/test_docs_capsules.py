@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cacapp.db.run_content import CONTENT
-from cacapp.steps.nuclei import KINDS
+from cacapp.db.runs.content import CONTENT
+from cacapp.steps.capsule.nuclei import KINDS
 
 DOCS = Path(__file__).parents[2] / "docs" / "capsules.md"
 Run = Callable[..., Any]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from cacapp.db import rle
+from cacapp.arrays import rle
 from tests.capsule.conftest import read_members, with_manifest, with_table, write_members
 from tests.web_store import WebStore
 

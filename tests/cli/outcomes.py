@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cacapp.db.session import database_url, migration_connection
+from cacapp.db.engine.session import database_url, migration_connection
 
 WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
 OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3

@@ -106,7 +106,7 @@ def test_a_laboratorys_own_channel_names_go_into_the_assay_file_once_and_for_all
     # Cy3 means gold by default; this microscope calls red so, and Cy5, which no default knows, gold.
     path = save_frame(tmp_path / "f.ome.tif", planes, ["DAPI", "aqua", "green", "Cy5", "Cy3"])
     assert cacapp("ingest", path, *WHO).code == FAILED
-    text = (resources.files("cacapp.fish") / "assays" / "katz-4color.toml").read_text()
+    text = (resources.files("cacapp.fish.assay") / "definitions" / "katz-4color.toml").read_text()
     own = tmp_path / "own.toml"
     own.write_text(text.replace("[signals]", '[aliases]\nred = ["Cy3"]\ngold = ["Cy5"]\n\n[signals]', 1))
     assert cacapp("run", path, *WHO, "--assay", own, "--no-report", "--db", "own.db").code == OK

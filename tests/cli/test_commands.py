@@ -238,7 +238,7 @@ def test_off_a_terminal_there_is_no_bar(cacapp: Run, small_slide: Path) -> None:
 
 @pytest.mark.sqlite_only
 def test_a_database_another_program_writes_to_is_waited_for(counted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacapp.db.transactions.SAY_AFTER_S", 0.2)
+    monkeypatch.setattr("cacapp.db.engine.transactions.SAY_AFTER_S", 0.2)
     other = sqlite3.connect(tmp_path / "cacapp.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     threading.Timer(1, other.rollback).start()

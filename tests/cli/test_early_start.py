@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from cacapp.cli.pipeline import _needed
 from cacapp.engine import Engine
 from cacapp.engine.process import start_process
-from cacapp.fish.assay import load_assay
+from cacapp.fish.assay.model import load_assay
 from cacapp.frames.file import scenes_of
 from cacapp.frames.scene import Scene
 from cacapp.host import Host
+from cacapp.runs.work import Work
 from cacapp.steps.count import CountPlan
+from cacapp.steps.pipeline import _needed
 from cacapp.steps.segment import SegmentPlan
-from cacapp.steps.work import Work
 
 
 @pytest.mark.sqlite_only
@@ -29,7 +29,7 @@ def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
     work = Work("run", segment=SegmentPlan(), count=CountPlan(load_assay("katz-4color")))
     modules = _needed(Host.discover(), work)
     code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
-    code += "assert {'torch', 'aicsimageio', 'cacapp.algorithms.sam.models', 'cacapp.fish.spots'} <= set(sys.modules)"
+    code += "assert {'torch', 'aicsimageio', 'cacapp.algorithms.sam.models', 'cacapp.fish.signals.judge'} <= set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

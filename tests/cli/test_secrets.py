@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from cacapp.db.session import open_database
-from cacapp.db.transfer import tables
+from cacapp.db.engine.session import open_database
+from cacapp.db.engine.transfer import tables
 
 Run = Callable[..., Any]
 SECRET = "hunter2-S3cret"

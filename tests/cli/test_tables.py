@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cacapp.cli import console, results
 from cacapp.cli.tables import GAP, fitted, print_table
-from cacapp.steps.extras import Extras
+from cacapp.results.extras import Extras
 
 WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=6).map(" ".join)
 

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cacapp.db import calls, cells, runs, slides
-from cacapp.db.session import Database
-from cacapp.fish.assay import load_assay
+from cacapp.db import slides
+from cacapp.db.cells.nuclei import calls
+from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import ledger as runs
+from cacapp.fish.assay.model import load_assay
 from cacapp.fish.calls import CellCall, call_cells
-from cacapp.steps.result import refresh_results
+from cacapp.results.patient import refresh_results
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
 

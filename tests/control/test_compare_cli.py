@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import pytest
 
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 
 Run = Callable[..., Any]
 NORMAL, CAC, GAIN = [2, 2, 2, 2], [3, 3, 2, 2], [2, 3, 2, 2]

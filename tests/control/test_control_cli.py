@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 from cacapp.fish.control import clopper_pearson, upper_limit
 
 Run = Callable[..., Any]

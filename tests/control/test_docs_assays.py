@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cacapp.db.session import open_database
-from cacapp.fish.assay import builtin_assays
+from cacapp.db.engine.session import open_database
+from cacapp.fish.assay.model import builtin_assays
 from cacapp.fish.evaluability import REASONS
-from cacapp.fish.qc import Quality
+from cacapp.fish.quality.slide import Quality
 
 DOCS = Path(__file__).parents[2] / "docs" / "assays.md"
 Run = Callable[..., Any]

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from cacapp.db import calls, cells, runs, slides
-from cacapp.db.session import Database
+from cacapp.db import slides
+from cacapp.db.cells.nuclei import calls
+from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import ledger as runs
 from cacapp.db.tables import PatientResult
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 

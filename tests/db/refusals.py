@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cacapp.db.session import open_database
-from cacapp.errors import CacappError
+from cacapp.db.engine.session import open_database
+from cacapp.exceptions import CacappError
 
 
 def refused(target: Path | str, *, create: bool = True) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cacapp.db import pseudo_labels as p
-from cacapp.db.cells import read_cells
-from cacapp.db.runs import finish_run, get_id, start_run
-from cacapp.db.session import Database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db.cells.nuclei import pseudo_labels as p
+from cacapp.db.cells.nuclei import read_cells
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import finish_run, get_id, start_run
+from cacapp.exceptions import CacappError, UsageError
 
 JUDGED = [
     p.Judgement(True, (), ("watershed", "split-merge")),

@@ -10,10 +10,13 @@ import pytest
 from sqlalchemy import event
 from sqlmodel import Session
 
-from cacapp.db import calls, cells, queries, runs, slides
-from cacapp.db.cell_queries import cells as ask_cells
-from cacapp.db.session import Database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db import queries, slides
+from cacapp.db.cells.nuclei import calls
+from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells.queries import cells as ask_cells
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import ledger as runs
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Instance, Shapes
 
 

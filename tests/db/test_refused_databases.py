@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cacapp.db.session import open_database
-from cacapp.errors import UsageError
+from cacapp.db.engine.session import open_database
+from cacapp.exceptions import UsageError
 from tests.db.refusals import refused
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cacapp.db.requests import close_request, give_up_request, go_on_with_request, open_request, open_requests
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.requests import close_request, give_up_request, go_on_with_request, open_request, open_requests
 from cacapp.db.tables import Request
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cacapp.db import rle
-from cacapp.errors import CacappError
+from cacapp.arrays import rle
+from cacapp.exceptions import CacappError
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 

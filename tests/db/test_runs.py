@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from cacapp.db import runs, slides
+from cacapp.db import slides
+from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run, run_details
-from cacapp.db.session import Database
-from cacapp.errors import CacappError
+from cacapp.db.runs.ledger import ledger as runs
+from cacapp.exceptions import CacappError
 from cacapp.types import FrameSource
 
 

@@ -15,11 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import select
 
-from cacapp.db import schema
-from cacapp.db.session import Database, migration_connection, open_database, status, upgrade
+from cacapp.db.engine import schema
+from cacapp.db.engine.session import Database, migration_connection, open_database, status, upgrade
+from cacapp.db.engine.transfer import Content, content, tables
 from cacapp.db.tables import ControlSlide, Duplicate, PseudoLabel, SlideQuality, Table
-from cacapp.db.transfer import Content, content, tables
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 TABLES = set(Table.metadata.tables)
 LATER = {"control_slide", "slide_quality", "duplicate", "request"}  # than schema 0002

@@ -20,11 +20,12 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlmodel import select
 
-from cacapp.db import slides, transactions
-from cacapp.db.bulk import insert_rows
-from cacapp.db.session import Database, database_url, open_database
+from cacapp.db import slides
+from cacapp.db.engine import transactions
+from cacapp.db.engine.bulk import insert_rows
+from cacapp.db.engine.session import Database, database_url, open_database
 from cacapp.db.tables import Patient, Table, now
-from cacapp.errors import CacappError, StorageError
+from cacapp.exceptions import CacappError, StorageError
 from tests.db.refusals import refused
 
 
@@ -274,9 +275,9 @@ def test_a_connection_that_the_server_closed_is_made_again(postgres_url: str, po
 
 FULL = """
 import resource, sys
-from cacapp.db.session import open_database
+from cacapp.db.engine.session import open_database
 from cacapp.db.tables import Patient
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 database = open_database(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:
@@ -297,7 +298,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written_is_kept(tmp_path: Path
 
 
 def test_a_kill_while_the_database_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
-    make = "import alembic.command, cacapp.db.session as s, sys; print(flush=True); s.open_database(sys.argv[1])"
+    make = "import alembic.command, cacapp.db.engine.session as s, sys; print(flush=True); s.open_database(sys.argv[1])"
     for attempt in range(5):
         path = tmp_path / f"{attempt}.db"
         child = subprocess.Popen([sys.executable, "-c", make, str(path)], stdout=subprocess.PIPE)
@@ -312,7 +313,7 @@ def test_a_kill_while_the_database_is_made_leaves_one_that_opens(tmp_path: Path)
 
 
 def test_processes_that_make_the_same_database_at_once_all_get_it(database_kind: str, tmp_path: Path, postgres: Any) -> None:
-    use = "import sys; from cacapp.db.session import open_database as o; s = o(sys.argv[1]).session(); s.__enter__()"
+    use = "import sys; from cacapp.db.engine.session import open_database as o; s = o(sys.argv[1]).session(); s.__enter__()"
     url = str(tmp_path / "shared.db") if database_kind == "sqlite" else postgres.url(postgres.create())
     children = [subprocess.Popen([sys.executable, "-c", use, url], stderr=subprocess.PIPE) for _ in range(2)]
     errors = [child.communicate()[1].decode() for child in children]
@@ -320,7 +321,7 @@ def test_processes_that_make_the_same_database_at_once_all_get_it(database_kind:
 
 
 def test_opening_an_existing_database_does_not_import_alembic(empty_record: Path) -> None:
-    code = "import sys; from cacapp.db.session import open_database as o; o(sys.argv[1]); sys.exit('alembic.command' in sys.modules)"
+    code = "import sys; from cacapp.db.engine.session import open_database as o; o(sys.argv[1]); sys.exit('alembic.command' in sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(empty_record)], check=True)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlmodel import Session, func, select
 
 from cacapp.db import slides
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
 from cacapp.db.tables import FrameRow, Patient
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import ChannelSource, FrameSource
 
 Make = Callable[..., FrameSource]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cacapp.db.session import open_database
+from cacapp.db.engine.session import open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
-from cacapp.steps.accounts import add_account
+from cacapp.steps.review.accounts import add_account
 from tests.e2e.programs import FRAMES
 from tests.e2e.review_server import CHROMIUM, PASSWORD, Server, copied, serving
 from tests.postgres import Postgres

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
 
-from cacapp.db.location import locate
+from cacapp.db.engine.location import locate
 from cacapp.db.tables import Table
 
 PASSING = {

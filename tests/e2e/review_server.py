@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.db.session import Database, open_database
+from cacapp.db.engine.session import Database, open_database
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (apt-get install chromium)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from cacapp.steps.second_reading import finish_second, start_second
-from cacapp.steps.sign import amend
+from cacapp.steps.review.second_reading import finish_second, start_second
+from cacapp.steps.review.sign import amend
 from tests.e2e.review_server import PROGRAM
 from tests.review.conftest import Record, opened
 from tests.review.test_carry_over import segmented_beside

@@ -19,8 +19,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cacapp.db.accounts import make_token, require_account
-from cacapp.db.reviews import reviews
+from cacapp.db.review.accounts import make_token, require_account
+from cacapp.db.review.readings import reviews
 from tests.e2e.review_server import PASSWORD, PROGRAM, Server, Walk, needs_browser, serving
 
 pytestmark = pytest.mark.sqlite_only

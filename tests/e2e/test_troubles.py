@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from cacapp.cli.resume import give_up
-from cacapp.db.session import open_database
+from cacapp.db.engine.session import open_database
 from tests.e2e.programs import CHECKOUT, FRAMES, PROGRAM, command, run, start
 from tests.e2e.records import content, half_done, opened
 from tests.postgres import Postgres

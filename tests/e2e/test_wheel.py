@@ -37,7 +37,7 @@ def test_the_wheel_holds_what_is_no_code(wheel: Path) -> None:
     for name in (
         "cacapp/migrations/env.py",
         "cacapp/migrations/versions/0001_record.py",
-        "cacapp/fish/assays/katz-4color.toml",
+        "cacapp/fish/assay/definitions/katz-4color.toml",
         "cacapp/report/templates/patient.html.j2",
         "cacapp/report/templates/report.css",
         "cacapp/simulation/samples.py",

@@ -14,7 +14,7 @@ import roifile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.exchange.coco import nuclei_of, read_coco
 from cacapp.exchange.geojson import read_geojson
 from cacapp.exchange.label_zarr import labels_in

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cacapp.errors import UsageError
-from cacapp.fish.assay import builtin_assays, load_assay, parse_assay
+from cacapp.exceptions import UsageError
+from cacapp.fish.assay.model import builtin_assays, load_assay, parse_assay
 
-KATZ = (resources.files("cacapp.fish") / "assays" / "katz-4color.toml").read_bytes().decode()
+KATZ = (resources.files("cacapp.fish.assay") / "definitions" / "katz-4color.toml").read_bytes().decode()
 HER2 = """
 name = "two-probes"
 version = "0.1"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assignment import assign
+from cacapp.fish.signals.assignment import assign
 from cacapp.types import UNCLAIMED, Instance, SharedZone
 
 

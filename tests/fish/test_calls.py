@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assay import load_assay
+from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.rules import classify
 from cacapp.fish.calls import HYBRIDISATION_FAILURE, cac_margin, call_cells
-from cacapp.fish.rules import classify
 
 KATZ = load_assay("katz-4color")
 ALL = list(product(range(7), repeat=4))

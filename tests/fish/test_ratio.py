@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacapp.fish.assay import load_assay
+from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.ratio import Ratio, ratio_result
 from cacapp.fish.patient import SlideTally, patient_result
-from cacapp.fish.ratio import Ratio, ratio_result
 
 HER2 = load_assay("her2-cep17")
 assert HER2.ratio is not None

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cacapp.errors import UsageError
-from cacapp.fish.assay import builtin_assays, load_assay, parse_assay
+from cacapp.exceptions import UsageError
+from cacapp.fish.assay.model import builtin_assays, load_assay, parse_assay
 from cacapp.fish.calls import call_cells
 
 Pattern = tuple[int, ...]
@@ -63,7 +63,7 @@ def test_deletions_are_told_from_gains_and_from_both() -> None:
     assert [c.cell_class for c in calls] == list(patterns.values())
 
 
-HER2 = (resources.files("cacapp.fish") / "assays" / "her2-cep17.toml").read_bytes().decode()
+HER2 = (resources.files("cacapp.fish.assay") / "definitions" / "her2-cep17.toml").read_bytes().decode()
 
 
 @pytest.mark.parametrize(

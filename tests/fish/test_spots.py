@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assay import Assay, load_assay
-from cacapp.fish.bleed import estimate_share
-from cacapp.fish.spots import count_signals, flip_costs, judge_spots, shared_nuclei
+from cacapp.fish.assay.model import Assay, load_assay
+from cacapp.fish.signals.bleed import estimate_share
+from cacapp.fish.signals.judge import count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -313,7 +313,7 @@ def test_a_nucleus_with_two_hundred_specks_is_counted_without_trouble() -> None:
 
 @pytest.mark.parametrize(("median", "least"), [(20, 6.0), (100, 100 * np.exp(-4 * 0.5)), (400, 16.0)])
 def test_the_threshold_lies_where_the_frames_own_signals_end_and_near_the_probes(median: float, least: float) -> None:
-    from cacapp.fish.spots import least_snr
+    from cacapp.fish.signals.judge import least_snr
 
     snr = median * np.exp(0.5 * np.random.default_rng(4).standard_normal(20_000))
     rules = KATZ.signals.model_copy(update={"snr_tail": 4.0})

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cacapp.fish.assay import load_assay
+from cacapp.fish.assay.model import load_assay
 from cacapp.fish.calls import PART, TWO_NUCLEI, call_cells
-from cacapp.fish.two_nuclei import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
+from cacapp.fish.doubt.partition import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
 
 KATZ = load_assay("katz-4color")
 

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import zarr
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import BadFile, discover, open_frame
 from cacapp.types import CHANNELS, FrameSource
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import DEFAULT_ALIASES, parse_channels, resolve_channels
 from cacapp.types import CHANNELS
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.frames import State, open_frame, remembered, sha256_of
 from cacapp.types import CHANNELS
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import zarr
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import BadFile, check_address, digest_now, discover, open_frame
-from cacapp.frames.copies import held
+from cacapp.frames.cache import held
 from cacapp.frames.digest import sha256_of
 from cacapp.types import CHANNELS, Array, FrameSource
 from tests.web_store import WebStore

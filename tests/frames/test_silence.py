@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cacapp.frames.quiet_libraries import silence
 from cacapp.frames.remote import DRIVERS
-from cacapp.frames.silence import silence
 
 
 @pytest.fixture(autouse=True)

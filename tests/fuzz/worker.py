@@ -44,7 +44,7 @@ def peak_mb(reset: bool = False) -> int:
 
 def read(folder: Path) -> tuple[dict[str, dict[str, str]], list[str], list[str]]:
     """What ingest and a run make of a folder: the digest of each channel's pixels by frame, refusals of ingest, failures of reading."""
-    from cacapp.errors import CacappError
+    from cacapp.exceptions import CacappError
     from cacapp.frames import BadFile, discover, open_frame
 
     planes: dict[str, dict[str, str]] = {}

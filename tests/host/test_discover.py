@@ -10,7 +10,7 @@ import pytest
 
 from cacapp import hookspecs
 from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import KINDS, Host
 

@@ -12,7 +12,7 @@ import pytest
 
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter, Segmenter, SignalDetector
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import Host
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals

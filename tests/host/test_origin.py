@@ -13,7 +13,7 @@ import pytest
 from cacapp import host as guard
 from cacapp.algorithms.watershed import Watershed
 from cacapp.api import Prompter
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import Host
 from cacapp.host.origin import origin_of

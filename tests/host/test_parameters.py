@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 from cacapp.api import Field, Prompter, Segmenter
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import Host, Parameter, assign, parameters
 

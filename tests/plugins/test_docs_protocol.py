@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import cacapp.isolation.child as wire
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.host import read_settings
 from cacapp.isolation import ChildProcess, Limits
 from cacapp.isolation.process import PRIVATE

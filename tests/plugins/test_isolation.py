@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from cacapp import host as guard
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host, PluginSettings, parameters, read_settings
 from cacapp.testing import scenes
 from cacapp.testing.claims import same
-from cacapp.testing.work import GUARDED
+from cacapp.testing.guarded_calls import GUARDED
 from cacapp.types import Prompts
 
 APART = {"cacapp": PluginSettings(isolation="process")}
@@ -57,7 +57,7 @@ def test_results_are_the_same(apart: Host, here: Host, kind: str, name: str) -> 
 
 
 def test_what_is_recorded_is_the_same(apart: Host, here: Host) -> None:
-    from cacapp.steps.plan import choose
+    from cacapp.runs.plan import choose
 
     for kind, name in (("prompter", "watershed"), ("segmenter", "dense")):
         (one, _), (other, _) = (choose(host, kind, name, {}) for host in (apart, here))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report.contrast import ContrastLimits, contrast_limits
 
 

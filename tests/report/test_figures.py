@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.report import palette
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.figures import SignalMark, cell_crops, cell_window, frame_overview, window_side_px

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.report.html import render_index
 from cacapp.report.model import IndexRow, PatientReport
 

@@ -15,19 +15,19 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from sqlmodel import select
 
-from cacapp.db.calls import write_calls
-from cacapp.db.cell_states import Called, called_cells, machine_states
+from cacapp.db.cells.calls import write_calls
+from cacapp.db.cells.states import Called, called_cells, machine_states
+from cacapp.db.engine.session import Database, open_database
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.session import Database, open_database
 from cacapp.db.tables import Patient, Run, Slide
 from cacapp.fish.calls import call_cells
+from cacapp.results.patient import refresh_results
+from cacapp.results.reviewed import assay_of
 from cacapp.review.app import create_app
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import add_account
 from cacapp.steps.count import CalledRow
-from cacapp.steps.result import refresh_results
-from cacapp.steps.review import Action, Outcome, decide
-from cacapp.steps.reviewed import assay_of
+from cacapp.steps.review.accounts import add_account
+from cacapp.steps.review.decide import Action, Outcome, decide
 
 
 @dataclass
@@ -97,7 +97,7 @@ def quick_hashes() -> Iterator[None]:
     """argon2 with its cheapest parameters: the tests log in hundreds of times."""
     import argon2
 
-    from cacapp.steps import accounts
+    from cacapp.steps.review.decide import accounts
 
     patch = pytest.MonkeyPatch()
     patch.setattr(accounts, "_hasher", lambda: argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

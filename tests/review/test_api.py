@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from cacapp.db.accounts import make_token, require_account
+from cacapp.db.review.accounts import make_token, require_account
 from cacapp.review.api import router
 from tests.review.conftest import BASE, Browser, Record
 

@@ -12,18 +12,18 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from cacapp.db.accounts import make_token, require_account
-from cacapp.db.review_tables import WebSession
-from cacapp.db.reviews import seen_ids
+from cacapp.db.review.accounts import make_token, require_account
+from cacapp.db.review.readings import seen_ids
+from cacapp.db.review.tables import WebSession
 from cacapp.db.tables import Patient, Slide, now
 from cacapp.review import api
 from cacapp.review.app import PAGES, create_app
-from cacapp.review.armour import MAX_BODY_BYTES
-from cacapp.review.guard import AUDIT, DECIDE, READ, SESSION_COOKIE, SIGN, Needs
+from cacapp.review.authorisation import AUDIT, DECIDE, READ, SESSION_COOKIE, SIGN, Needs
 from cacapp.review.pages.login import local
+from cacapp.review.security import MAX_BODY_BYTES
 from cacapp.review.serve import owner_account
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import MAX_FAILURES_OF_NAME, set_active, set_password
+from cacapp.steps.review.accounts import MAX_FAILURES_OF_NAME, set_active, set_password
 from tests.review.conftest import BASE, PASSWORDS, Browser, Record
 
 pytestmark = pytest.mark.sqlite_only

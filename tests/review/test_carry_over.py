@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cacapp.db.cell_states import dots_of_cells, machine_states, places
-from cacapp.db.cells import read_cells, write_cells
+from cacapp.db.cells.nuclei import read_cells, write_cells
+from cacapp.db.cells.states import dots_of_cells, machine_states, places
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.reviews import last_of_cells, reviews
-from cacapp.db.runs import finish_run, frames_in_state, record_frame, start_run
+from cacapp.db.review.readings import last_of_cells, reviews
+from cacapp.db.runs.ledger import finish_run, frames_in_state, record_frame, start_run
 from cacapp.db.tables import Run
-from cacapp.errors import UsageError
-from cacapp.fish.assay import load_assay
-from cacapp.steps.carry_over import CarryOver, carry_over, leave_behind, plan_carry_over
-from cacapp.steps.review import ConflictError
-from cacapp.steps.reviewed import state_of
+from cacapp.exceptions import UsageError
+from cacapp.fish.assay.model import load_assay
+from cacapp.results.reviewed import state_of
+from cacapp.steps.review.carry_over import CarryOver, carry_over, leave_behind, plan_carry_over
+from cacapp.steps.review.decide import ConflictError
 from cacapp.types import Shapes
 from tests.review.conftest import Record
 

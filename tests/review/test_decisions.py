@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from cacapp.db.cell_states import dots_of_cells, machine_states
-from cacapp.db.reviews import reviews_of_cell
-from cacapp.errors import CacappError, UsageError
-from cacapp.fish.assay import load_assay
+from cacapp.db.cells.states import dots_of_cells, machine_states
+from cacapp.db.review.readings import reviews_of_cell
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.fish.assay.model import load_assay
 from cacapp.fish.review import AddedSignal, State, add_signal, cohens_kappa, recounted, remove_signal
-from cacapp.steps.review import ConflictError
-from cacapp.steps.reviewed import review_patient
-from cacapp.steps.sign import latest_result
+from cacapp.results.reviewed import review_patient
+from cacapp.steps.review.decide import ConflictError
+from cacapp.steps.review.sign import latest_result
 from tests.review.conftest import Record
 
 KATZ = load_assay("katz-4color")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cacapp.db.runs import finish_run, pending_frames, record_frame, start_run
+from cacapp.db.runs.ledger import finish_run, pending_frames, record_frame, start_run
 from cacapp.db.slides import frames_of
-from cacapp.review.ahead import Ahead
-from cacapp.review.desk import Desk
+from cacapp.review.context import Desk
 from cacapp.review.live import Live, running
+from cacapp.review.prefetch import Ahead
 from cacapp.review.settings import Settings
 from tests.review.conftest import Browser, Record
 

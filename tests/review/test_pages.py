@@ -13,7 +13,7 @@ import pytest
 from httpx import Response
 from sqlalchemy import text
 
-from cacapp.db.reviews import reviews_of_cell
+from cacapp.db.review.readings import reviews_of_cell
 from tests.review.conftest import PASSWORDS, Browser, Record
 
 pytestmark = pytest.mark.sqlite_only

@@ -11,7 +11,7 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-from cacapp.steps.sign import amend
+from cacapp.steps.review.sign import amend
 from tests.review.conftest import Record
 from tests.review.test_second_reading_and_signature import sign_now
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from cacapp.db.reviews import latest_sign_offs, readings
-from cacapp.errors import UsageError
-from cacapp.steps.review import ConflictError
-from cacapp.steps.reviewed import review_patient, view_of
-from cacapp.steps.second_reading import agreement, finish_second, start_adjudication, start_second
-from cacapp.steps.sign import amend, intact, latest_result, sign
+from cacapp.db.review.readings import latest_sign_offs, readings
+from cacapp.exceptions import UsageError
+from cacapp.results.reviewed import review_patient, view_of
+from cacapp.steps.review.decide import ConflictError
+from cacapp.steps.review.second_reading import agreement, finish_second, start_adjudication, start_second
+from cacapp.steps.review.sign import amend, intact, latest_result, sign
 from tests.review.conftest import Record
 
 
@@ -28,7 +28,7 @@ def sign_now(record: Record, who: str = "paula", seen: int | None = None):  # ty
         result = latest_result(session, record.patient_id)
         assert result is not None
     if seen is None:
-        from cacapp.db.reviews import last_review_id
+        from cacapp.db.review.readings import last_review_id
 
         with record.db.reading() as session:
             seen = last_review_id(session, result.count_run_ids)

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from cacapp.cli import review as command
-from cacapp.db.accounts import require_account
-from cacapp.db.session import open_database
-from cacapp.errors import CacappError
-from cacapp.steps.accounts import add_account, verify_password
+from cacapp.db.engine.session import open_database
+from cacapp.db.review.accounts import require_account
+from cacapp.exceptions import CacappError
+from cacapp.steps.review.accounts import add_account, verify_password
 
 pytestmark = pytest.mark.sqlite_only
 Cacapp = Callable[..., Any]

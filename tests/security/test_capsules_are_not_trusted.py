@@ -88,8 +88,8 @@ def test_a_truncated_capsule_is_refused(cacapp: Run, capsule: Path, tmp_path: Pa
 def test_every_flipped_byte_is_noticed_or_changes_nothing(capsule: Path, tmp_path: Path) -> None:
     import random
 
-    from cacapp.errors import CacappError
-    from cacapp.steps.capsule import read_capsule
+    from cacapp.exceptions import CacappError
+    from cacapp.steps.capsule.archive import read_capsule
 
     content = capsule.read_bytes()
     whole = read_capsule(capsule)[1]
@@ -147,7 +147,7 @@ def test_json_that_is_no_manifest_is_refused(cacapp: Run, capsule: Path, tmp_pat
 LIMITED = """
 import resource, sys
 from cacapp.cli.app import run_command
-import pyarrow.parquet, torch, cacapp.steps.replay, cacapp.cli.analyse
+import pyarrow.parquet, torch, cacapp.steps.capsule.replay, cacapp.cli.analyse
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = run_command(["runs", "replay", sys.argv[1]])

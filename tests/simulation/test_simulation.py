@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage as ndi
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.simulation import KINDS, SlideModel, simulate_frame
 from cacapp.simulation.copies import draw_copies
 from cacapp.simulation.optics import expose

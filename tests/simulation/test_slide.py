@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.simulation import (
     SAMPLE_MIN_EVALUABLE_CELLS,
     SAMPLE_MODEL,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from cacapp.db.session import Database, open_database
+from cacapp.db.engine.session import Database, open_database
 from cacapp.steps.segment import SegmentPlan
 
 Cacapp = Callable[..., Any]

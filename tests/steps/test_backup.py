@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cacapp.db.session import Database, open_database
+from cacapp.db.engine.session import Database, open_database
+from cacapp.db.engine.transfer import content, tables
 from cacapp.db.tables import Patient
-from cacapp.db.transfer import content, tables
-from cacapp.errors import CacappError
-from cacapp.steps.backup import backup
-from cacapp.steps.check import check
-from cacapp.steps.copy import copy
-from cacapp.steps.progress import Silent
+from cacapp.exceptions import CacappError
+from cacapp.runs.progress import Silent
+from cacapp.steps.record.backup import backup
+from cacapp.steps.record.check import check
+from cacapp.steps.record.copy import copy
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_backup_while_others_write_is_one_moment(
     record: Database, record_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer adds patients two at a time, before, while and after the pages are copied: a moment has an even number of them."""
-    monkeypatch.setattr("cacapp.db.snapshot.PAGES_AT_ONCE", 4)
+    monkeypatch.setattr("cacapp.db.engine.snapshot.PAGES_AT_ONCE", 4)
     other = open_database(record_url)
     written = 0
 

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.host import Host
-from cacapp.steps.benchmark import Benchmark
-from cacapp.steps.methods import PSEUDO, ROWS, rows_of
+from cacapp.steps.benchmark.methods import PSEUDO, ROWS, rows_of
+from cacapp.steps.benchmark.table import Benchmark
 from cacapp.types import Array, Instance, Prompts
 from tests.steps.bright import CALLS, Bright, Broken, Cellpose, Idle, Told, host_with, save
 

@@ -16,14 +16,14 @@ from cacapp.algorithms.coarse import Coarse
 from cacapp.algorithms.sam.segmenter import PromptedSam
 from cacapp.api import Field, Segmenter, TrainableSegmenter, TrainingProgress, TrainingSamples
 from cacapp.arrays.regions import instances_of
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.hookspecs import hookimpl
 from cacapp.host import Host
 from cacapp.report.comparison import Comparison, Line, markdown
-from cacapp.steps.benchmark import Benchmark
-from cacapp.steps.lessons import PseudoLabels
-from cacapp.steps.methods import needs, negatives, rows_of
-from cacapp.steps.progress import Silent
+from cacapp.runs.progress import Silent
+from cacapp.steps.benchmark.methods import needs, negatives, rows_of
+from cacapp.steps.benchmark.table import Benchmark
+from cacapp.steps.benchmark.training_sources import PseudoLabels
 from cacapp.types import Array, Instance, Prompts
 
 QUICK = tuple(
@@ -212,7 +212,7 @@ def test_a_model_whose_file_was_changed_is_trained_again(host: Host, data: Path)
 
 
 def pseudo(host: Host, data: Path, params: dict[str, Any] | None = None, told: Told | None = None) -> Any:
-    from cacapp.steps.labelled import image_files
+    from cacapp.exchange.labelled_images import image_files
 
     files, _ = image_files(data / "images")
     task = PseudoLabels(host, files, None, params or {}, 0, data.parent / "kept", measured=True)

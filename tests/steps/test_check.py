@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from cacapp.db import rle
-from cacapp.db.session import Database, migration_connection, open_database
-from cacapp.steps.check import check
+from cacapp.arrays import rle
+from cacapp.db.engine.session import Database, migration_connection, open_database
+from cacapp.steps.record.check import check
 
 WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
 Run = Callable[..., Any]
@@ -113,7 +113,7 @@ def test_files_that_changed_or_went_are_named(cacapp: Run, small_slide: Path, re
 
 
 def test_of_many_files_a_sample_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacapp.steps.check.SAMPLE", 1)
+    monkeypatch.setattr("cacapp.steps.record.check.SAMPLE", 1)
     assert check(database, "sample").files_read == 1
     assert check(database, "all").files_read == 2
 

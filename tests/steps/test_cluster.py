@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from tests.e2e.records import content
 from tests.steps.test_engine import halve_or_die, own_id, sleep_at_four
 

@@ -15,14 +15,14 @@ from pycocotools.coco import COCO
 from sqlalchemy import text
 
 from cacapp import __version__
-from cacapp.db import rle
-from cacapp.db.session import Database, open_database
-from cacapp.errors import CacappError, UsageError
+from cacapp.arrays import rle
+from cacapp.db.engine.session import Database, open_database
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.steps import coco
-from cacapp.steps.coco import write_coco
-from cacapp.steps.pseudo_label import PseudoLabelPlan, pseudo_label
-from cacapp.steps.pseudo_samples import PseudoSamples
+from cacapp.steps.learning import coco
+from cacapp.steps.learning.coco import write_coco
+from cacapp.steps.learning.pseudo_label import PseudoLabelPlan, pseudo_label
+from cacapp.steps.learning.pseudo_samples import PseudoSamples
 from cacapp.types import Array
 
 PLAN = PseudoLabelPlan(prompters=("watershed",), params={"single-cell": {"min_area_um2": 40.0}})

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cacapp.db.session import Database, open_database, status
+from cacapp.db.engine.session import Database, open_database, status
+from cacapp.db.engine.transfer import row_counts
 from cacapp.db.tables import Patient
-from cacapp.db.transfer import row_counts
-from cacapp.errors import CacappError
-from cacapp.steps.copy import CopyReport, copy
-from cacapp.steps.progress import Silent
+from cacapp.exceptions import CacappError
+from cacapp.runs.progress import Silent
+from cacapp.steps.record.copy import CopyReport, copy
 from tests.postgres import Postgres
 
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -135,9 +135,9 @@ def test_a_copy_that_is_stopped_leaves_no_file(record: Database, tmp_path: Path)
 
 KILLED = """
 import sys
-from cacapp.db.session import open_database
-from cacapp.steps.copy import copy
-from cacapp.steps.progress import Silent
+from cacapp.db.engine.session import open_database
+from cacapp.steps.record.copy import copy
+from cacapp.runs.progress import Silent
 class Tells(Silent):
     def advance(self, note="", by=1):
         print(note, flush=True)

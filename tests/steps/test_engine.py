@@ -20,7 +20,7 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.engine.engine import ENOUGH_PX
 from cacapp.engine.process import Task, WorkerProcess
 from cacapp.engine.wire import IDLE_EXIT
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 
 def halve(n: int) -> int:

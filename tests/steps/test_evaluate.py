@@ -13,10 +13,10 @@ import pytest
 import tifffile
 
 from cacapp.arrays.metrics import match, scores
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.exchange.labelled_images import read_dapi, read_labels
 from cacapp.host import Host
-from cacapp.steps.evaluate import evaluate
-from cacapp.steps.labelled import read_dapi, read_labels
+from cacapp.steps.benchmark.evaluate import evaluate
 from cacapp.steps.segment import SegmentPlan
 from cacapp.types import Array
 from tests.steps.bright import CALLS, Bright, Broken, Told, host_with, save, squares

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from cacapp.db import rle
+from cacapp.arrays import rle
 from cacapp.exchange.outline import polygon
 from cacapp.types import Array, Instance
 

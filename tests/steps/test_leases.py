@@ -16,14 +16,13 @@ from typing import Self
 import pytest
 from sqlalchemy import text
 
-from cacapp.db import lease
-from cacapp.db.runs import get_run
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import get_run, lease
 from cacapp.db.tables import Run
 from cacapp.engine import Engine
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.host import Host
-from cacapp.steps.progress import Silent
+from cacapp.runs.progress import Silent
 from cacapp.steps.segment import segment
 from tests.e2e.records import half_done
 from tests.steps.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell

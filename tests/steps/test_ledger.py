@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from cacapp.cli.console import out
-from cacapp.db import lease
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.ledger import lease
 from cacapp.frames import sha256_of
 from cacapp.host import Host
-from cacapp.steps.progress import Silent
+from cacapp.runs.progress import Silent
 from cacapp.steps.segment import SegmentPlan, segment
 from tests.e2e.records import content, half_done
 from tests.steps.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
@@ -233,7 +233,7 @@ def test_work_comes_with_the_digests_that_are_known(
 ) -> None:
     """What was hashed at ingest is not hashed again by whoever works on it."""
     given: list[str] = []
-    monkeypatch.setattr("cacapp.steps.ledger.remember", lambda digests: given.extend(digests.values()))
+    monkeypatch.setattr("cacapp.runs.ledger.remember", lambda digests: given.extend(digests.values()))
     assert cacapp("ingest", small_slide, *WHO).code == 0
     segment(database, Host.discover(), PLAN)
     assert given == [sha256_of(path) for path in sorted(small_slide.glob("*.ome.tif"))]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cacapp.cli.app import run_command
-from cacapp.db.session import Database, open_database
-from cacapp.errors import CacappError
-from cacapp.steps.check import check
-from cacapp.steps.copy import copy
-from cacapp.steps.prune import prune
+from cacapp.db.engine.session import Database, open_database
+from cacapp.exceptions import CacappError
+from cacapp.steps.record.check import check
+from cacapp.steps.record.copy import copy
+from cacapp.steps.record.prune import prune
 
 Run = Callable[..., Any]
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -120,7 +120,7 @@ def test_where_it_cannot_be_done_nothing_is(again: Run, database: Database, ask:
         raise CacappError("in between")
 
     before = ask("SELECT count(*) FROM signal"), ask("SELECT count(*) FROM run")
-    monkeypatch.setattr("cacapp.steps.prune.delete_headers", fails)
+    monkeypatch.setattr("cacapp.steps.record.prune.delete_headers", fails)
     with pytest.raises(CacappError, match="in between"):
         prune(database, delete=True)
     assert (ask("SELECT count(*) FROM signal"), ask("SELECT count(*) FROM run")) == before

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from cacapp.api import InstanceFilter, Prompter
-from cacapp.arrays.fill import filled
-from cacapp.db.pseudo_labels import pseudo_label_run, read_pseudo_labels
-from cacapp.db.session import Database, open_database
-from cacapp.errors import CacappError, UsageError
+from cacapp.arrays.inpaint import filled
+from cacapp.db.cells.pseudo_labels import pseudo_label_run, read_pseudo_labels
+from cacapp.db.engine.session import Database, open_database
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.steps.progress import Silent
-from cacapp.steps.pseudo_label import Judges, PseudoLabelPlan, _Task, judge_frame, pseudo_label, statistics
-from cacapp.steps.pseudo_samples import PseudoSamples, training_sample
+from cacapp.runs.progress import Silent
+from cacapp.steps.learning.pseudo_label import Judges, PseudoLabelPlan, _Task, judge_frame, pseudo_label, statistics
+from cacapp.steps.learning.pseudo_samples import PseudoSamples, training_sample
 from cacapp.types import UNKNOWN, Array, Instance, Prompts, Shapes
 
 SMALLER = {"single-cell": {"min_area_um2": 25.0, "min_roundness": 0.0, "min_solidity": 0.0, "min_width_um": 0.0}}
@@ -97,7 +97,7 @@ class Points(Prompter):
 
 
 def task(database: Database) -> _Task:
-    from cacapp.db.pseudo_labels import pack_cells
+    from cacapp.db.cells.pseudo_labels import pack_cells
     from cacapp.db.slides import frame_source, frames_of
 
     with database.reading() as session:
@@ -147,7 +147,7 @@ def test_what_was_done_is_not_repeated_and_another_plan_is(segmented: Database, 
 
 
 def test_an_interrupted_run_is_finished(segmented: Database, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cacapp.steps import pseudo_label as module
+    from cacapp.steps.learning import pseudo_label as module
 
     write, calls = module.write_pseudo_labels, []
 

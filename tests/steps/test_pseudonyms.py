@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.steps.pseudonyms import NATIONAL_IDS, resembles
+from cacapp.pseudonyms import NATIONAL_IDS, resembles
 
 
 @pytest.mark.parametrize(

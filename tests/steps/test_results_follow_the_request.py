@@ -26,7 +26,7 @@ def shown_limit() -> str:
 
 def changed_assay(path: Path, name: str = "ours") -> Path:
     """The built-in assay under another name, probes in the reverse order."""
-    text = (resources.files("cacapp.fish") / "assays" / "katz-4color.toml").read_text()
+    text = (resources.files("cacapp.fish.assay") / "definitions" / "katz-4color.toml").read_text()
     head, *probes = re.split(r"(?=^\[\[probes\]\])", text.split("[signals]")[0], flags=re.M)
     tail = "[signals]" + text.split("[signals]", 1)[1]
     path.write_text(head.replace('name = "katz-4color"', f'name = "{name}"') + "".join(reversed(probes)) + tail)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from cacapp.db.engine.session import Database, open_database
 from cacapp.db.models import find_model, get_model, models, runs_by, with_model_files
-from cacapp.db.session import Database, open_database
 from cacapp.db.tables import Model, Run
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
 from cacapp.report.curves import curves_svg
-from cacapp.steps.train import Trained, TrainPlan, train
+from cacapp.steps.learning.train import Trained, TrainPlan, train
 from cacapp.weights.digest import sha256_of
 
 QUICK = {"epochs": 1, "crops": 2, "batch": 2, "crop_px": 64, "start": "nuclei_t", "device": "cpu"}

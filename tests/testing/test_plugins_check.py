@@ -87,7 +87,7 @@ import numpy as np
 from pydantic import Field
 from cacapp import hookimpl
 from cacapp.api import TrainableSegmenter
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 class Level(TrainableSegmenter):
     "Keeps the prompted regions that are brighter than what it learnt."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.weights import cache, receipt
 from cacapp.weights.registry import Entry
 

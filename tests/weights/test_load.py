@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.weights.load import check_state, load_state
 
 STATE = {"weight": torch.arange(6, dtype=torch.float32).reshape(2, 3), "bias": torch.tensor([0.5, -0.5])}

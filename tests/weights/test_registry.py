@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.weights.digest import sha256_of
 from cacapp.weights.registry import REGISTRY, Entry, entries, find
 

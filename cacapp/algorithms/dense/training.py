@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.targets import losses_of, targets_of
+from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.algorithms.training.start import start_from
-from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import Array, Instance
 

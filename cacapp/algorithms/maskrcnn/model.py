@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from cacapp.algorithms.maskrcnn.network import Backbone, build
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.weights.load import check_state, load_state
 
 MARKS: dict[Backbone, str] = {"light": "backbone.stem.", "resnet50-fpn": "backbone.whole."}

@@ -15,10 +15,10 @@ from cacapp.algorithms.maskrcnn.detect import detect, instances_of
 from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.sam.tiled import ScaledFrame
+from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
 from cacapp.algorithms.training.parallel import losses_on_gpus
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.algorithms.training.start import start_from
-from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import Array, Instance
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array
 from cacapp.weights.load import check_state, load_state
 

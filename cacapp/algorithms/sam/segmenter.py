@@ -144,7 +144,7 @@ def _unsure(region: Instance) -> SoftMask:
 def boxes_of(prompts: Prompts) -> Array:
     """(N, 4) float32 boxes around the coarse regions, px."""
     if not prompts.regions:
-        from cacapp.errors import CacappError
+        from cacapp.exceptions import CacappError
 
         raise CacappError("segmenter 'sam': boxes are asked for, and the prompter gave neither boxes nor regions")
     boxes = np.array([r.bbox_xywh for r in prompts.regions], np.float32)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 Buffer = bytes | memoryview
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from cacapp.algorithms.training.amp import Amp
-from cacapp.algorithms.training.feed import feed
 from cacapp.algorithms.training.files import write_whole
+from cacapp.algorithms.training.prefetch import feed
 from cacapp.algorithms.training.weights import write_half
 from cacapp.api import TrainingProgress
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "model.safetensors"
 

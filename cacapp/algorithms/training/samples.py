@@ -14,7 +14,7 @@ import numpy as np
 from cacapp.algorithms.sam.tiled import scaled_frame
 from cacapp.algorithms.training.files import write_whole
 from cacapp.api import TrainingProgress, TrainingSamples
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 HELD_SHARE = 0.15

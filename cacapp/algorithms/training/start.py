@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.weights.load import load_state
 
 ENCODERS = {"nuclei_t": "image_encoder.", "dense": "encoder.", "maskrcnn": "backbone."}

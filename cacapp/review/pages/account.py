@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from cacapp.db.accounts import accounts, make_token, revoke_token, tokens_of
-from cacapp.db.reviews import events, write_event
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.review.accounts import accounts, make_token, revoke_token, tokens_of
+from cacapp.db.review.readings import events, write_event
 from cacapp.db.tables import now
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
+from cacapp.review.authorisation import DECIDE, SESSION_COOKIE, Auditor, Viewer
 from cacapp.review.forms import MAX_ID, Word
-from cacapp.review.guard import DECIDE, SESSION_COOKIE, Auditor, Viewer
 from cacapp.review.render import page
-from cacapp.steps.accounts import set_password, verify_password
+from cacapp.steps.review.accounts import set_password, verify_password
 
 router = APIRouter(include_in_schema=False)
 Password = Annotated[str, Form(max_length=1000)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from cacapp.errors import CacappError
-from cacapp.review.missing import NotFound
+from cacapp.exceptions import CacappError
+from cacapp.review.not_found import NotFound
 
 router = APIRouter(include_in_schema=False)
 OURS = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "icon.svg")

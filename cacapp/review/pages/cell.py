@@ -9,17 +9,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
-from cacapp.db.cell_states import duplicate_of, places
-from cacapp.db.cells import read_verdicts
-from cacapp.db.reviews import latest_sign_offs, reviews_of_cell
+from cacapp.db.cells.nuclei import read_verdicts
+from cacapp.db.cells.states import duplicate_of, places
+from cacapp.db.review.readings import latest_sign_offs, reviews_of_cell
 from cacapp.db.tables import FrameRow, Table
 from cacapp.fish.review import REASONS
+from cacapp.review.authorisation import DECIDE, Reviewer, Viewer, Visitor
 from cacapp.review.cards import Card, cards
-from cacapp.review.desk import Desk, Tray, class_keys, slide_of_cell
+from cacapp.review.context import Desk, Tray, class_keys, slide_of_cell
 from cacapp.review.forms import CellId, Group, ReviewIn
-from cacapp.review.guard import DECIDE, Reviewer, Viewer, Visitor
 from cacapp.review.render import page
-from cacapp.steps.review import decide
+from cacapp.steps.review.decide import decide
 
 router = APIRouter(include_in_schema=False)
 CALL = Table.metadata.tables["cell_call"]

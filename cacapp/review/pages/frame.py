@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlmodel import Session, col, select
 
-from cacapp.db.cell_states import machine_states, places
+from cacapp.db.cells.states import machine_states, places
 from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.report import palette
+from cacapp.review.authorisation import Viewer
+from cacapp.review.context import Desk
 from cacapp.review.crops import polygons
-from cacapp.review.desk import Desk
 from cacapp.review.forms import Id
-from cacapp.review.guard import Viewer
-from cacapp.review.missing import NotFound
+from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
 from cacapp.review.tiles import TILE_PX, max_zoom
 

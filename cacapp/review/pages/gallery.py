@@ -9,16 +9,16 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from cacapp.db.reviews import readings
-from cacapp.errors import CacappError
+from cacapp.db.review.readings import readings
+from cacapp.exceptions import CacappError
+from cacapp.review.authorisation import SIGN, Viewer
 from cacapp.review.cards import cards
-from cacapp.review.desk import Desk, RunIndex, class_keys, slide_of_cell
+from cacapp.review.cell_cache import Portrait
+from cacapp.review.context import Desk, RunIndex, class_keys, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
-from cacapp.review.guard import SIGN, Viewer
-from cacapp.review.portraits import Portrait
 from cacapp.review.render import page
-from cacapp.steps.carry_over import plan_carry_over
-from cacapp.steps.second_reading import agreement
+from cacapp.steps.review.carry_over import plan_carry_over
+from cacapp.steps.review.second_reading import agreement
 
 router = APIRouter(include_in_schema=False)
 AT_ONCE, AT_A_TIME = 60, 40

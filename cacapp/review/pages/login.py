@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from cacapp.db.accounts import account_named, close_session, forget_old_sessions, new_secret, open_session
-from cacapp.db.reviews import write_event
-from cacapp.db.session import Database
+from cacapp.db.engine.session import Database
+from cacapp.db.review.accounts import account_named, close_session, forget_old_sessions, new_secret, open_session
+from cacapp.db.review.readings import write_event
 from cacapp.db.tables import now
+from cacapp.review.authorisation import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, admitted, require_same_origin
 from cacapp.review.forms import Word
-from cacapp.review.guard import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, admitted, require_same_origin
 from cacapp.review.render import page
 from cacapp.review.settings import Settings
-from cacapp.steps.accounts import Throttled, verify_password
+from cacapp.steps.review.accounts import Throttled, verify_password
 
 router = APIRouter(include_in_schema=False)
 Password = Annotated[str, Form(max_length=1000)]

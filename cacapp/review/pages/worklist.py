@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import AfterValidator
 
-from cacapp.review.desk import Desk
+from cacapp.review.authorisation import Viewer, Watcher
+from cacapp.review.context import Desk
 from cacapp.review.forms import storable
-from cacapp.review.guard import Viewer, Watcher
 from cacapp.review.live import Live
 from cacapp.review.render import page
 from cacapp.review.worklist import STATES, worklist

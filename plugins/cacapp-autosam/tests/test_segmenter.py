@@ -13,9 +13,9 @@ from cacapp_autosam.segmenter import AutoSam
 from safetensors.torch import load_file, save_file
 
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.classroom import Frame, Taught
+from cacapp.testing.training_scenes import Frame, Taught
 from cacapp.types import UNKNOWN, Prompts
 
 

@@ -11,7 +11,7 @@ from cacapp_autosam.network import PromptNetwork
 from cacapp_autosam.segmenter import AutoSam
 from cacapp_autosam.training import batch_of, losses_of
 
-from cacapp.testing.classroom import Frame, Taught, Told
+from cacapp.testing.training_scenes import Frame, Taught, Told
 from cacapp.types import UNKNOWN, TrainingSample
 
 

@@ -12,9 +12,9 @@ from cacapp_cellpose.network import build
 from cacapp_cellpose.segmenter import Cellpose
 
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.classroom import Frame, Taught
+from cacapp.testing.training_scenes import Frame, Taught
 from cacapp.types import Instance, Prompts
 
 

@@ -11,8 +11,8 @@ from cacapp_cellpose.network import build, read_state
 from cacapp_cellpose.segmenter import Cellpose
 from cacapp_cellpose.training import losses_of, normalised, target_of
 
-from cacapp.errors import CacappError
-from cacapp.testing.classroom import Taught, Told
+from cacapp.exceptions import CacappError
+from cacapp.testing.training_scenes import Taught, Told
 from cacapp.types import UNKNOWN, TrainingSample
 
 

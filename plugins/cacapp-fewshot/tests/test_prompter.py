@@ -12,7 +12,7 @@ from drawings import Drawn
 
 from cacapp.algorithms.sam.segmenter import PromptedSam
 from cacapp.arrays.metrics import match
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.host import Host
 from cacapp.types import Array
 

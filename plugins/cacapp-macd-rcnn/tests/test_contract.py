@@ -4,7 +4,7 @@ import pytest
 from cacapp_macd_rcnn.segmenter import MacdRcnn
 
 from cacapp.testing import SegmenterContract
-from cacapp.testing.classroom import Taught
+from cacapp.testing.training_scenes import Taught
 
 
 class TestMacdRcnn(SegmenterContract):

@@ -9,9 +9,9 @@ from cacapp_macd_rcnn.network import build, load_network
 from cacapp_macd_rcnn.segmenter import MacdRcnn
 
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.classroom import Frame, Taught, Told
+from cacapp.testing.training_scenes import Frame, Taught, Told
 from cacapp.types import Prompts, TrainingSample
 from cacapp.weights.cache import locate
 

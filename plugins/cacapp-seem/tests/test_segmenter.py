@@ -12,7 +12,7 @@ from cacapp_seem.segmenter import Seem
 
 from cacapp.algorithms.watershed import Watershed
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
 from cacapp.types import Array, Prompts
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from cacapp_stardist.segmenter import StarDist
 
-from cacapp.testing.classroom import Frame, Taught, Told, simulated
+from cacapp.testing.training_scenes import Frame, Taught, Told, simulated
 from cacapp.types import TrainingSample
 
 

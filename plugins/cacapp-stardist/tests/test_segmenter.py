@@ -15,9 +15,9 @@ from cacapp_stardist.segmenter import StarDist
 
 from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.classroom import Frame, Taught
+from cacapp.testing.training_scenes import Frame, Taught
 from cacapp.types import Prompts
 
 

@@ -11,7 +11,7 @@ from cacapp_stardist.network import StarNetwork, load_network
 from cacapp_stardist.segmenter import StarDist
 from cacapp_stardist.training import losses_of, target_of
 
-from cacapp.testing.classroom import Taught, Told
+from cacapp.testing.training_scenes import Taught, Told
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 

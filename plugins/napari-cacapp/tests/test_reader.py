@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from napari_cacapp.reader import get_reader, read
 
-from cacapp.db.cell_queries import cells, signals_of_frame
-from cacapp.db.session import open_database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db.cells.queries import cells, signals_of_frame
+from cacapp.db.engine.session import open_database
+from cacapp.exceptions import CacappError, UsageError
 
 
 def test_what_is_no_record_is_left_to_others(tmp_path: Path) -> None:

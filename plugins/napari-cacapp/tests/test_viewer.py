@@ -41,7 +41,7 @@ def test_the_slide_of_the_active_layer_is_decided_on(record: Path) -> None:
     from napari.components import ViewerModel
     from napari_cacapp.widgets import decide_selected, open_slide
 
-    from cacapp.errors import UsageError
+    from cacapp.exceptions import UsageError
 
     viewer = ViewerModel()
     with pytest.raises(UsageError, match="open a slide"):

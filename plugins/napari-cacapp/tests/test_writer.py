@@ -12,11 +12,11 @@ import pytest
 from napari_cacapp.reader import read
 from napari_cacapp.writer import write_reviews
 
-from cacapp.db.reviews import reviews
-from cacapp.db.session import open_database
-from cacapp.errors import CacappError, UsageError
-from cacapp.steps.accounts import add_account
-from cacapp.steps.review import Action, decide
+from cacapp.db.engine.session import open_database
+from cacapp.db.review.readings import reviews
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.steps.review.accounts import add_account
+from cacapp.steps.review.decide import Action, decide
 
 Layers = list[Any]
 

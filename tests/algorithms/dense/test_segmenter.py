@@ -15,7 +15,7 @@ from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.segmenter import Dense
 from cacapp.algorithms.dense.targets import losses_of, targets_of
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.simulation import SlideModel, simulate_frame
 from cacapp.types import UNKNOWN, Array, Prompts
 

@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from cacapp.algorithms.maskrcnn.detect import Detections, instances_of
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.sam.tiled import ScaledFrame
-from cacapp.algorithms.training.judge import average_precision, judged
+from cacapp.algorithms.training.validation import average_precision, judged
 from cacapp.types import UNKNOWN, Array, Instance, label_image
 
 

@@ -14,7 +14,7 @@ from cacapp.algorithms.maskrcnn.model import load_network
 from cacapp.algorithms.maskrcnn.network import build
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.training.start import start_from
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import UNKNOWN, Array
 from cacapp.weights.cache import locate
 

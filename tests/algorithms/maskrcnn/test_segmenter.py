@@ -15,7 +15,7 @@ from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
 from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
 from cacapp.algorithms.sam.tiled import scaled_frame
 from cacapp.arrays.metrics import match
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.simulation import SlideModel, simulate_frame
 from cacapp.types import UNKNOWN, Array, Prompts, TrainingSample
 from cacapp.weights.cache import choose

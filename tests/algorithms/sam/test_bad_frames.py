@@ -18,7 +18,7 @@ from cacapp.algorithms.sam.segmenter import PromptedSam, typical_diameter_px
 from cacapp.algorithms.sam.tiled import masks_of, scaled_frame
 from cacapp.algorithms.watershed import Watershed
 from cacapp.arrays.tiles import TileGrid
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.simulation import SlideModel, simulate_frame
 from cacapp.types import Array, Instance, label_image
 from cacapp.weights.cache import locate

@@ -12,7 +12,7 @@ from cacapp.algorithms.prompting import prompts_of
 from cacapp.algorithms.sam.models import load_sam
 from cacapp.algorithms.sam.nuclei_t import build_nuclei_t
 from cacapp.algorithms.sam.tiled import grid_of, masks_of, scaled_frame
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Instance
 
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from cacapp.algorithms.training.loop import CHECKPOINT, LOG, WEIGHTS, Lesson, Schedule, fit
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 
 SCHEDULE = Schedule(epochs=4, steps=25, learning_rate=0.1, patience=0, seed=3)
 

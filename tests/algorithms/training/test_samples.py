@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cacapp.algorithms.training.samples import prepare
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 

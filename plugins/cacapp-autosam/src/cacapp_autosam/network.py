@@ -11,7 +11,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, crop_windows, window_origins
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.weights.load import load_into
 
 TOKENS = 2

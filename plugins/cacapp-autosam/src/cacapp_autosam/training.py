@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from cacapp.algorithms.sam.models import LoadedSam
 from cacapp.algorithms.sam.nuclei_t import MASK_STRIDE, NUCLEUS_PX
+from cacapp.algorithms.training.crop_training import Pupil, teach
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.teach import Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp.weights.cache import digest_of

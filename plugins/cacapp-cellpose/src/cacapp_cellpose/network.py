@@ -11,7 +11,7 @@ from cellpose.models import CellposeModel
 from cellpose.resnet_torch import CPnet
 from torch import Tensor
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.weights.load import check_state, load_state
 
 if TYPE_CHECKING:

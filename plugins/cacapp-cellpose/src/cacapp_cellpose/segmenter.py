@@ -11,7 +11,7 @@ import numpy as np
 from cacapp.algorithms.training.student import Student
 from cacapp.api import Field, TrainingProgress, TrainingSamples
 from cacapp.arrays.regions import instances_of
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, Prompts
 from cacapp_cellpose.weights import choose, expects_px
 

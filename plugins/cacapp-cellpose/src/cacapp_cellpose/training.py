@@ -15,8 +15,8 @@ from cellpose.models import CellposeModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp_cellpose.network import build, start_from

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Array
 from cacapp.weights.digest import sha256_of
 
@@ -64,7 +64,7 @@ def digest_of(path: Path) -> str:
 
 def read_image(example: Example) -> tuple[Array, float | None]:
     """The DAPI plane of an example's image, (Y, X), and its pixel size, µm. Raises UsageError where a box does not lie on it."""
-    from cacapp.steps.labelled import read_dapi
+    from cacapp.exchange.labelled_images import read_dapi
 
     try:
         pixels = read_dapi(example.image)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from cacapp.api import Field, Prompter
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.types import Array, Prompts
 
 if TYPE_CHECKING:

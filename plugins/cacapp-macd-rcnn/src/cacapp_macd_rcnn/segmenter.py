@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from cacapp.algorithms.maskrcnn.segmenter import MaskRcnn
 from cacapp.api import Field, TrainingProgress, TrainingSamples
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.types import Array, Instance, Prompts
 
 

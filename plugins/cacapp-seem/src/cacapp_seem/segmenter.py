@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from cacapp.api import Field, Segmenter
-from cacapp.errors import CacappError, UsageError
+from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.errors import CacappError
+from cacapp.exceptions import CacappError
 from cacapp.types import Array
 
 MODULE = "stardist.lib.stardist2d"

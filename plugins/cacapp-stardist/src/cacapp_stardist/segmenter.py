@@ -10,7 +10,7 @@ import numpy as np
 from cacapp.algorithms.dense.scale import Candidate, find_scale
 from cacapp.algorithms.training.student import Student
 from cacapp.api import Field, TrainingProgress, TrainingSamples
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from cacapp.types import Array, Instance, Prompts
 
 if TYPE_CHECKING:

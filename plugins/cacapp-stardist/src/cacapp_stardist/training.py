@@ -11,8 +11,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
 from cacapp.algorithms.training.recipe import Recipe
-from cacapp.algorithms.training.teach import Crops, Pupil, teach
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
 from cacapp.weights.load import load_into

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from cacapp.errors import UsageError
-from cacapp.steps.review import Action
+from cacapp.exceptions import UsageError
+from cacapp.steps.review.decide import Action
 from napari_cacapp.layers import KEY, NOT_EVALUABLE, OPEN, LayerData
 from napari_cacapp.slide import NEW, SlideView, Spot
 

@@ -9,10 +9,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.db.accounts import account_named, accounts
+from cacapp.db.engine.session import Database, Session, open_database
 from cacapp.db.queries import latest_run_ids, slides
-from cacapp.db.session import Database, Session, open_database
-from cacapp.errors import CacappError, UsageError
+from cacapp.db.review.accounts import account_named, accounts
+from cacapp.exceptions import CacappError, UsageError
 
 REVIEWER = "CACAPP_REVIEWER"
 DECIDES = ("reviewer", "pathologist", "owner")

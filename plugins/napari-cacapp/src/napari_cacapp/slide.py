@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cacapp.db import rle
-from cacapp.db.cell_states import Place as Nucleus
-from cacapp.db.cell_states import called_cells, dots_of_cells, machine_states, places
+from cacapp.arrays import rle
+from cacapp.db.cells.states import Place as Nucleus
+from cacapp.db.cells.states import called_cells, dots_of_cells, machine_states, places
+from cacapp.db.engine.session import Session
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.reviews import POSITIONS, readings, seen_ids
-from cacapp.db.runs import get_run
-from cacapp.db.session import Session
+from cacapp.db.review.readings import POSITIONS, readings, seen_ids
+from cacapp.db.runs.ledger import get_run
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.fish.review import Dot, State, counts_now
-from cacapp.steps.reviewed import assay_of, standing, state_of, view_of
+from cacapp.results.reviewed import assay_of, standing, state_of, view_of
 from cacapp.types import Array, FrameSource, Instance, label_image
 from napari_cacapp.place import Place, chosen, who
 

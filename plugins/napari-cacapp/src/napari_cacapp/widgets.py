@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cacapp.errors import UsageError
+from cacapp.exceptions import UsageError
 from napari_cacapp.corrections import slide_of
 from napari_cacapp.layers import KEY, NOT_EVALUABLE, OPEN, cell_table, layers_of
 from napari_cacapp.place import Place

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cacapp.errors import CacappError, UsageError
-from cacapp.steps.review import decide
+from cacapp.exceptions import CacappError, UsageError
+from cacapp.steps.review.decide import decide
 from napari_cacapp.corrections import corrections, shown_of, slide_of
 from napari_cacapp.layers import KEY, OPEN, LayerData
 from napari_cacapp.place import Place, require_reviewer

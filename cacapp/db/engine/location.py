@@ -1,0 +1,110 @@
+"""Where the record is kept: a SQLite file by path, or any SQLAlchemy URL."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from cacapp.exceptions import CacappError, UsageError
+
+DEFAULT = "cacapp.db"
+VARIABLE = "CACAPP_DB"
+POSTGRES_DRIVER = "postgresql+psycopg"
+"""What a plain ``postgresql://`` means here."""
+SQLITE_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """``path``: the SQLite file, None for a server (or a SQLite ``file:`` URI). ``label``: how messages name it, without the password."""
+
+    url: URL
+    path: Path | None
+    label: str
+
+
+def database_url(option: str | None) -> str:
+    """The database to use, a path or a URL: ``--db`` if given, else the variable CACAPP_DB, else ``cacapp.db`` in this folder."""
+    return option or os.environ.get(VARIABLE) or DEFAULT
+
+
+def locate(url_or_path: str | Path | None) -> Location:
+    """Tell a URL (it has ``://``) from a path.
+
+    Raises:
+        UsageError: a URL SQLAlchemy cannot read, or a SQLite database in memory, which would be lost at the end of the command.
+    """
+    given = database_url(None) if url_or_path is None else url_or_path
+    if isinstance(given, Path) or "://" not in given:
+        path = Path(given).expanduser()
+        return Location(URL.create("sqlite", database=str(path)), path, str(path))
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        raise UsageError("--db is no database URL; write a file's path or DIALECT://USER:PASSWORD@HOST/NAME") from None
+    label = shown(url)
+    if url.drivername == "postgresql":
+        url = url.set(drivername=POSTGRES_DRIVER)
+    if url.get_backend_name() != "sqlite":
+        return Location(url, None, label)
+    if not url.database or url.database == ":memory:":
+        raise UsageError(f"{label}: a database in memory would be lost; name a file")
+    if "uri" in url.query:
+        return Location(url, None, label)
+    return Location(url, Path(url.database), url.database)
+
+
+def shown(url: URL) -> str:
+    """A URL as messages and the record may show it: without a password, wherever in the URL it stands."""
+    hidden = {name: "***" for name in url.query if "pass" in name.lower() or "secret" in name.lower() or "token" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def claim_file(location: Location, *, create: bool) -> bool:
+    """Check the SQLite file before SQLite touches it; make it, readable by its owner alone, where there is none.
+
+    Returns:
+        True where the file was made by this call; it is empty then.
+
+    Raises:
+        CacappError: no file and ``create`` is off, no folder, a folder that may not be written, or a file that is no database.
+    """
+    path = location.path
+    if path is None:
+        return False
+    if path.is_dir():
+        raise CacappError(f"{path} is a folder; --db takes a file, for example {path / DEFAULT}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SQLITE_MAGIC))
+    except (FileNotFoundError, NotADirectoryError):
+        return _make_file(path, create)
+    except OSError as error:
+        raise CacappError(f"{path} cannot be read: {error.strerror}") from None
+    if start and start != SQLITE_MAGIC:
+        raise CacappError(f"{path} is no cacapp database; name another file with --db")
+    return False
+
+
+def _make_file(path: Path, create: bool) -> bool:
+    if not create:
+        raise CacappError(f"{path}: no such database; `cacapp ingest` makes one, or name another with --db")
+    if not path.parent.is_dir():
+        raise CacappError(f"{path}: there is no folder {path.parent}; make it, or name another file with --db")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:  # another process was faster; the schema check that follows waits for it
+        return False
+    except OSError as error:
+        raise CacappError(f"{path} cannot be made: {error.strerror}; name another file with --db") from None
+    return True
+
+
+def remove_file(path: Path) -> None:
+    """Take back a SQLite file that was just made, with what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""What a database driver complains of, in one line that says the way out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DataError, DBAPIError
+
+from cacapp.db.engine.transactions import LOCK_WAIT_S
+from cacapp.exceptions import CacappError, StorageError
+
+_LOCKED = f"is in use by another program (waited {LOCK_WAIT_S} s); try again when it is done, what was finished is kept"
+_FULL = "could not be written, the disk is full; make room and run the command again, nothing half-written was kept"
+_READ_ONLY = "is read-only; give yourself write permission, or name another database with --db"
+_CLASH = "was changed by another program at the same moment; run the command again, nothing half-written was kept"
+
+_LOST = (
+    "ended the connection (it was restarted, another took its place, or the network broke); "
+    "run the command again when it is back, nothing half-written was kept"
+)
+
+_SQLITE_REASONS = (
+    ("locked", _LOCKED),
+    ("unable to open", "cannot be opened; check that the file and its folder may be read and written"),
+    ("readonly", _READ_ONLY),
+    ("full", _FULL),
+    ("disk i/o", "could not be written (disk I/O error); check the disk and run the command again, nothing half-written was kept"),
+    ("not a database", "is no cacapp database; name another file with --db"),
+    ("malformed", "is damaged; restore a backup"),
+)
+_POSTGRES_REASONS = {
+    "23505": _CLASH,  # a key that was free when this transaction looked; SQLite lets one write at a time
+    "25006": _READ_ONLY,
+    "40001": _CLASH,
+    "40P01": _CLASH,
+    "42501": "does not let this user do that; ask its owner for the right to read and write its tables",
+    "53100": _FULL,
+    "55P03": _LOCKED,
+    "57P01": _LOST,
+    "57P02": _LOST,
+}
+"""By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
+@contextmanager
+def translated(label: str) -> Iterator[None]:
+    """Turn what a user can mend (a lock, a full disk, a lost server) into one line; an error in our SQL stays what it is."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        message = " ".join(str(cause).split())
+        reason = _reason(cause, message)
+        if reason is None and isinstance(error, DBAPIError) and error.connection_invalidated:
+            reason = _LOST  # the server had no time to say why
+        if reason is not None:
+            raise StorageError(f"{label} {reason}") from error
+        if isinstance(error, DataError):
+            raise CacappError(f"{label} cannot hold what was given: {message}") from error
+        if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):
+            hint = "; make it first: createdb NAME" if message.startswith("connection failed") and "does not exist" in message else ""
+            raise StorageError(f"{label}: {message}{hint}") from error
+        raise
+
+
+def _reason(cause: BaseException | None, message: str) -> str | None:
+    if isinstance(cause, sqlite3.Error):
+        return next((reason for sign, reason in _SQLITE_REASONS if sign in message.lower()), None)
+    return _POSTGRES_REASONS.get(getattr(cause, "sqlstate", None) or "")

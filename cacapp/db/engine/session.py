@@ -1,0 +1,259 @@
+"""Engines, transactions and commits; nowhere else are they made. How a transaction begins, see ``transactions``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session
+
+from cacapp.db.engine import schema
+from cacapp.db.engine.location import Location, claim_file, database_url, locate, remove_file, shown
+from cacapp.db.engine.problems import translated
+from cacapp.db.engine.schema import SchemaStatus
+from cacapp.db.engine.transactions import READ_ONLY, prepare, uninterrupted
+from cacapp.exceptions import CacappError, UsageError
+
+__all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_connection", "open_database", "status", "upgrade"]
+
+PAGE_SIZE_BYTES = 4096
+POSTGRES_MIGRATION_LOCK = 0xCACA99
+POOL, OVERFLOW = 10, 50
+"""Connections kept, and how many more at once: none of the review server's threads waits for one (a page may read in two transactions)."""
+
+
+class Database:
+    """An open record whose schema was checked. ``str()`` and ``url`` never show the password."""
+
+    def __init__(self, location: Location, engine: Engine) -> None:
+        self._location = location
+        self._label = location.label
+        self._writing = threading.local()
+        self.engine = engine
+        self.url = shown(location.url)
+
+    def __repr__(self) -> str:
+        return f"Database({self._label!r})"
+
+    def __str__(self) -> str:
+        return self._label
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction that reads and writes: committed at the end, rolled back where an exception leaves it.
+
+        Keep it short: on SQLite no one else writes meanwhile. Where another program writes, it waits (``transactions.LOCK_WAIT_S``).
+        Rows stay usable after it.
+
+        Raises:
+            CacappError: the database is locked, full, read-only or gone.
+            RuntimeError: this thread is writing already; the inner session would wait for the outer one for ever.
+        """
+        if getattr(self._writing, "now", False):
+            raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
+        self._writing.now = True
+        try:
+            with uninterrupted(), translated(self._label), Session(self.engine, expire_on_commit=False) as session:
+                yield session
+                session.commit()
+        finally:
+            self._writing.now = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads: one consistent view, waits for no writer. Writing in it is an error."""
+        engine = self.engine.execution_options(**{READ_ONLY: True})
+        with uninterrupted(), translated(self._label), Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[Connection]:
+        """A transaction that deletes much: as ``session``, but SQLite checks foreign keys once at its end, not at each row.
+
+        Raises:
+            CacappError: as ``session``, or rows would refer to nothing; all is undone.
+        """
+        with uninterrupted(), translated(self._label), migration_connection(_target(self._location)) as connection:
+            yield connection
+            schema.require_no_orphans(connection)
+
+    def compact(self) -> None:
+        """Give the space of deleted rows back: SQLite's file shrinks (and needs that space once more meanwhile), PostgreSQL uses it again.
+
+        Raises:
+            CacappError: another program uses the database, or the disk is full; the record stays as it was.
+        """
+        pooled = make_engine(self._location, pooled=False).raw_connection()
+        raw: Any = pooled.driver_connection
+        try:
+            with uninterrupted(), translated(self._label):
+                if self.engine.dialect.name == "postgresql":
+                    raw.autocommit = True
+                raw.execute("VACUUM")
+                if self.engine.dialect.name == "sqlite":
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            pooled.close()
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+@uninterrupted()
+def open_database(url_or_path: str | Path | None = None, *, create: bool = True) -> Database:
+    """Open the record, after checking that its schema is this cacapp's; make it where there is none and ``create`` is on.
+
+    Args:
+        url_or_path: a SQLite file's path or a SQLAlchemy URL; None: see ``database_url``.
+
+    Raises:
+        CacappError: what stands there is no database, another program's, or of an older or newer schema; or it cannot be made.
+            Nothing is left behind then.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=create)
+    try:
+        engine = make_engine(location)
+        try:
+            with translated(location.label):
+                found = _read_status(location, engine)
+                if found.current is None and create:
+                    _migrate(location)
+                else:
+                    schema.require_current(found, location.label)
+        except BaseException:
+            engine.dispose()
+            raise
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+    return Database(location, engine)
+
+
+@uninterrupted()
+def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaStatus:
+    """Bring the schema up to date in one transaction; make the database where there is none.
+
+    Args:
+        revision: the schema to end at; an earlier one takes tables and columns away, with what is in them.
+
+    Raises:
+        CacappError: the database is another program's, or newer than this cacapp; it stays as it was.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=True)
+    try:
+        with translated(location.label):
+            engine = make_engine(location, pooled=False)
+            found = _read_status(location, engine)
+            if found.current is not None and found.current > found.head:
+                schema.require_current(found, location.label)
+            _migrate(location, revision)
+            return _read_status(location, engine)
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+
+
+@uninterrupted()
+def status(url_or_path: str | Path | None) -> SchemaStatus:
+    """The schema of an existing database, whether or not this cacapp can work with it.
+
+    Raises:
+        CacappError: there is no database, or it is another program's.
+    """
+    location = locate(url_or_path)
+    claim_file(location, create=False)
+    with translated(location.label):
+        return _read_status(location, make_engine(location, pooled=False))
+
+
+@contextmanager
+def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]:
+    """A connection in a transaction that may change the schema: committed at the end, on SQLite with foreign keys off."""
+    engine = make_engine(locate(url_or_path), pooled=False, foreign_keys=False)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({POSTGRES_MIGRATION_LOCK})")
+        yield connection
+
+
+@contextmanager
+def filling(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
+    """A new or existing database with today's schema and a transaction to fill it in, on SQLite with foreign keys checked at the end.
+
+    Yields its name for messages and the connection. Where the body fails, all of it is undone: a file that was not there is not there.
+
+    Raises:
+        CacappError: what stands there is another program's, or of another schema, or rows refer to nothing.
+    """
+    location = locate(url_or_path)
+    made = claim_file(location, create=True)
+    try:
+        with translated(location.label):
+            if not made:
+                found = _read_status(location, make_engine(location, pooled=False))
+                if found.current is not None:
+                    schema.require_current(found, location.label)
+            with migration_connection(_target(location)) as connection:
+                schema.migrate(connection)
+                yield location.label, connection
+                schema.require_no_orphans(connection)
+            _use_wal(location)
+    except BaseException:
+        if made and location.path is not None:
+            remove_file(location.path)
+        raise
+
+
+def _target(location: Location) -> str | Path:
+    return location.url.render_as_string(hide_password=False) if location.path is None else location.path
+
+
+def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
+    """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
+    try:
+        # a night's run outlives a restart of the server: a connection is tried before it is used
+        pool = {"pool_pre_ping": True, "pool_size": POOL, "max_overflow": OVERFLOW} if pooled else {"poolclass": NullPool}
+        engine = create_engine(location.url, **pool)
+    except NoSuchModuleError:
+        raise UsageError(f"{location.label}: no such kind of database; use a SQLite file or postgresql://") from None
+    except ModuleNotFoundError as error:
+        package = "cacapp[postgres]" if error.name == "psycopg" else error.name
+        raise CacappError(f"{location.label} needs the package {error.name}: pip install '{package}'") from None
+    prepare(engine, location.label, foreign_keys=foreign_keys)
+    return engine
+
+
+def _read_status(location: Location, engine: Engine) -> SchemaStatus:
+    with engine.execution_options(**{READ_ONLY: True}).connect() as connection:
+        return schema.read_status(connection, location.label)
+
+
+def _migrate(location: Location, revision: str = "head") -> None:
+    """Migrate in one transaction; a process that waited for another's migration finds nothing left to do."""
+    _use_wal(location)
+    with migration_connection(_target(location)) as connection:
+        schema.migrate(connection, revision)
+
+
+def _use_wal(location: Location) -> None:
+    """Write-ahead log: readers and one writer do not wait for each other. SQLite keeps the setting in the file."""
+    if location.path is None:
+        return
+    raw = make_engine(location, pooled=False).raw_connection()
+    try:
+        with suppress(Exception):  # a file system without shared memory keeps SQLite's default journal, which is as safe
+            raw.cursor().execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+            raw.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        raw.close()

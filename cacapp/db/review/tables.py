@@ -1,0 +1,142 @@
+"""The tables of the review: who decided what, when and why, who may, and what was signed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index
+from sqlmodel import Field
+
+from cacapp.db.engine.base import Table, now
+from cacapp.db.engine.columns import BigId, UtcDateTime
+
+APPEND_ONLY = ("review", "sign_off", "amendment", "audit_event")
+"""Tables in which the database itself refuses to change or delete a row."""
+
+
+class Review(Table, table=True):
+    """Append-only: what a person changed of a cell as count run ``run_id`` called it, from what to what, and why.
+
+    ``before`` and ``after`` hold the whole state of the cell (see cacapp.fish.review.State), so that the last row of a cell and position
+    is what holds. ``position``: whose reading it belongs to. ``key``: made by the client for each action; the same action sent twice is
+    one row.
+    """
+
+    __tablename__ = "review"
+    __table_args__ = (
+        CheckConstraint("position IN ('first', 'second', 'adjudication')", name="position"),
+        Index(None, "run_id", "position", "cell_id"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False, index=True))
+    reviewer: str
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    before: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    after: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    reason: str | None = None
+    run_id: int | None = Field(default=None, foreign_key="run.id")
+    position: str = Field(default="first", sa_column_kwargs={"server_default": "first"})
+    kind: str = Field(default="class", sa_column_kwargs={"server_default": "class"})
+    undoes: int | None = Field(default=None, foreign_key="review.id")
+    key: str | None = Field(default=None, unique=True)
+
+
+class Reading(Table, table=True):
+    """A person's part in the review of a count run: one position each, so that a second reader has not read before."""
+
+    __tablename__ = "reading"
+    __table_args__ = (CheckConstraint("position IN ('first', 'second', 'adjudication')", name="position"),)
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    reviewer: str = Field(primary_key=True)
+    position: str
+    started_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SignOff(Table, table=True):
+    """Append-only: a patient's result as it was signed. ``record`` is the whole of it, ``sha256`` its digest with the one before."""
+
+    __tablename__ = "sign_off"
+    id: int | None = Field(default=None, primary_key=True)
+    patient_id: int = Field(foreign_key="patient.id", index=True)
+    run_id: int = Field(foreign_key="run.id")
+    signer: str
+    signed_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    comment: str | None = None
+    record: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    previous_id: int | None = Field(default=None, foreign_key="sign_off.id", unique=True)
+    sha256: str
+
+
+class Amendment(Table, table=True):
+    """Append-only: why a signed result was opened again."""
+
+    __tablename__ = "amendment"
+    id: int | None = Field(default=None, primary_key=True)
+    sign_off_id: int = Field(foreign_key="sign_off.id", unique=True)
+    opened_by: str
+    opened_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    reason: str
+
+
+class Account(Table, table=True):
+    """A person who may use the review application. Never deleted, for the record names them."""
+
+    __tablename__ = "account"
+    __table_args__ = (CheckConstraint("role IN ('viewer', 'reviewer', 'pathologist', 'admin', 'owner')", name="role"),)
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    role: str
+    password_hash: str | None = None
+    active: bool = True
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class WebSession(Table, table=True):
+    """A browser that is logged in; only the digest of its cookie is kept."""
+
+    __tablename__ = "web_session"
+    token_sha256: str = Field(primary_key=True)
+    account_id: int = Field(foreign_key="account.id", index=True)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    last_seen_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class ApiToken(Table, table=True):
+    """A token for scripts; only its digest is kept. ``can_write`` False: it only reads, whatever its owner's role."""
+
+    __tablename__ = "api_token"
+    id: int | None = Field(default=None, primary_key=True)
+    account_id: int = Field(foreign_key="account.id", index=True)
+    label: str
+    can_write: bool = False
+    token_sha256: str = Field(unique=True)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class LoginAttempt(Table, table=True):
+    """A password that was tried; what throttling counts."""
+
+    __tablename__ = "login_attempt"
+    __table_args__ = (Index(None, "name", "at"), Index(None, "address", "at"))
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    address: str
+    at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    succeeded: bool
+
+
+class AuditEvent(Table, table=True):
+    """Append-only: what happened beside decisions on cells: logins, accounts, readings, signatures, reports taken out."""
+
+    __tablename__ = "audit_event"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    account: str
+    action: str
+    subject: str = ""
+    details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    address: str = ""

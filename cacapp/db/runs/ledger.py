@@ -1,0 +1,176 @@
+"""Runs and their ledger of frames."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from cacapp.db.tables import FrameRow, Run, RunFrame, Slide, now
+from cacapp.exceptions import UsageError
+
+PARTLY = "succeeded with failures"
+SUCCEEDED = ("succeeded", PARTLY)
+"""Statuses of runs whose results are read; frames that could not be done are missing from the latter's."""
+
+OPEN = ("pending", "failed")
+"""States of frames that are still to be done; a quarantined one was tried as often as was asked for."""
+
+
+def fingerprint(**parts: Any) -> str:
+    """SHA-256 of the parts as canonical JSON (sorted keys, no spaces, UTF-8).
+
+    Raises:
+        TypeError, ValueError: a part JSON has no one way to write, such as a set or NaN.
+    """
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def start_run(
+    session: Session,
+    *,
+    step: str,
+    slide_id: int,
+    fingerprint: str,
+    app_version: str,
+    source_run_id: int | None = None,
+    algorithms: dict[str, Any] | None = None,
+    params: dict[str, Any] | None = None,
+    weights_sha256: str | None = None,
+    assay_name: str | None = None,
+    assay_version: str | None = None,
+    assay_toml: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    frame_ids: Iterable[int] | None = None,
+    request_id: int | None = None,
+    owner: str | None = None,
+) -> Run:
+    """A new run, with every frame of the slide (or ``frame_ids``) pending in its ledger.
+
+    Args:
+        request_id: the command it is part of.
+        owner: the process that works on it (see ``cacapp.db.runs.lease``).
+    """
+    run = Run(
+        request_id=request_id,
+        owner=owner,
+        step=step,
+        slide_id=slide_id,
+        source_run_id=source_run_id,
+        algorithms=algorithms or {},
+        params=params or {},
+        weights_sha256=weights_sha256,
+        assay_name=assay_name,
+        assay_version=assay_version,
+        assay_toml=assay_toml,
+        app_version=app_version,
+        device=device,
+        seed=seed,
+        fingerprint=fingerprint,
+    )
+    session.add(run)
+    session.flush()
+    if frame_ids is None:
+        frame_ids = [i for i in session.exec(select(FrameRow.id).where(FrameRow.slide_id == slide_id)) if i is not None]
+    session.add_all(RunFrame(run_id=get_id(run), frame_id=frame_id) for frame_id in frame_ids)
+    session.flush()
+    return run
+
+
+def find_run(session: Session, slide_id: int, step: str, fingerprint: str) -> Run | None:
+    """The latest succeeded run of a step on a slide that did exactly this."""
+    wanted = (Run.slide_id == slide_id, Run.step == step, Run.fingerprint == fingerprint, col(Run.status).in_(SUCCEEDED))
+    return session.exec(select(Run).where(*wanted).order_by(col(Run.id).desc()).limit(1)).one_or_none()
+
+
+def lock_slides(session: Session, slide_ids: Iterable[int]) -> None:
+    """Holds the slides until the transaction ends, so that two processes do not begin the same on one; always in the same order."""
+    session.exec(select(Slide.id).where(col(Slide.id).in_(list(slide_ids))).order_by(col(Slide.id)).with_for_update(key_share=True)).all()
+
+
+def get_run(session: Session, run_id: int) -> Run:
+    """The run with this number.
+
+    Raises:
+        UsageError: there is none.
+    """
+    run = session.get(Run, run_id)
+    if run is None:
+        raise UsageError(f"there is no run {run_id}; `cacapp runs list` shows the runs there are")
+    return run
+
+
+def finish_run(session: Session, run_id: int, status: str = "succeeded", error: str | None = None) -> Run:
+    """Close a run as ``succeeded``, ``succeeded with failures``, ``failed`` or ``cancelled``; nobody works on it then."""
+    run = get_run(session, run_id)
+    run.status = status
+    run.error = error
+    run.owner = None
+    run.finished_at = now()
+    session.flush()
+    return run
+
+
+def record_frame(
+    session: Session,
+    run_id: int,
+    frame_id: int,
+    status: str,
+    attempts: int = 1,
+    error: str | None = None,
+    seconds: float | None = None,
+    details: dict[str, Any] | None = None,
+) -> RunFrame:
+    """Write a frame's state into the ledger; in the transaction of its results, so that a frame is there as a whole or not at all.
+
+    Args:
+        status: ``pending``, ``done``, ``failed`` or ``quarantined``.
+        seconds: time the frame took, s.
+        details: what else the step wants kept, such as the filters' limits.
+    """
+    row = session.get(RunFrame, (run_id, frame_id))
+    if row is None:
+        row = RunFrame(run_id=run_id, frame_id=frame_id)
+        session.add(row)
+    row.status = status
+    row.attempts = attempts
+    row.error = error
+    row.seconds = seconds
+    row.details = details or {}
+    session.flush()
+    return row
+
+
+def pending_frames(session: Session, run_id: int) -> list[FrameRow]:
+    """The frames a run has still to do, by name; where it resumes."""
+    return _frames(session, run_id, OPEN)
+
+
+def retry_frames(session: Session, run_id: int) -> int:
+    """Makes the frames that failed or are quarantined pending, as if they had never been tried; returns how many."""
+    ledger = select(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(("failed", "quarantined")))
+    rows = session.exec(ledger).all()
+    for row in rows:
+        row.status, row.attempts = "pending", 0
+    return len(rows)
+
+
+def frames_in_state(session: Session, run_id: int, *states: str) -> list[FrameRow]:
+    """The run's frames in any of ``states`` of the ledger, by name."""
+    return _frames(session, run_id, states)
+
+
+def _frames(session: Session, run_id: int, states: tuple[str, ...]) -> list[FrameRow]:
+    ledger = select(FrameRow).join(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(states))
+    return list(session.exec(ledger.order_by(col(FrameRow.name))))
+
+
+def get_id(run: Run) -> int:
+    """The number of a run that was flushed."""
+    assert run.id is not None
+    return run.id

@@ -1,0 +1,88 @@
+"""The quality of one frame, measured while its signals are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cacapp.arrays.quality import PlaneQuality, plane_quality, thin_outside
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.quality.slide import ChannelMeasures, failed_channels, judge_channels
+from cacapp.fish.signals.judge import Spots
+from cacapp.types import DAPI, Array, Instance, Shapes
+
+
+@dataclass(frozen=True, slots=True)
+class FrameQuality:
+    """Measures by channel, DAPI first; ``saturated``: (N,) each nucleus' largest share of saturated pixels over all channels."""
+
+    channels: dict[str, ChannelMeasures]
+    saturated: Array
+    gated: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """What the ledger keeps of the frame; ``evaluable``: nuclei that passed the gates, whatever the channels' quality."""
+        nuclei = len(self.saturated)
+        return {"nuclei": nuclei, "evaluable": self.gated, "channels": {c: m.record() for c, m in self.channels.items()}}
+
+
+def measure_frame(
+    planes: Mapping[str, Array], nuclei: Sequence[Instance], focus: Array, shapes: Shapes, pixel_size_um: float | None, assay: Assay
+) -> FrameQuality:
+    """Measures the planes as the camera gave them, DAPI and the assay's probes.
+
+    Args:
+        focus: (N,) gradient energy of each nucleus in DAPI, see ``cacapp.arrays.focus``.
+    """
+    radius_px = assay.signals.signal_diameter_px(pixel_size_um) / 2
+    outside = thin_outside(planes[DAPI].shape, nuclei)
+    found = {c: plane_quality(planes[c], nuclei, radius_px, outside) for c in (DAPI, *assay.channels)}
+    measures = {c: _measures(q) for c, q in found.items()}
+    known = np.isfinite(focus)
+    # times the squared radius: independent of magnification, about the nucleus' radius over the width of its edge's blur
+    outline = float(np.median(focus[known]) * np.median(shapes.area_px) / np.pi) if known.any() else float("nan")
+    measures[DAPI] = replace(measures[DAPI], sharpness=outline)
+    saturated = np.max([q.saturated for q in found.values()], axis=0) if nuclei else np.zeros(0)
+    return FrameQuality(measures, saturated)
+
+
+def with_signals(quality: FrameQuality, spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> FrameQuality:
+    """The quality with what the signals say: SNR of the counted ones over the probe's minimum, nuclei with a signal.
+
+    Args:
+        counts: (N, P) signals.
+        evaluable: (N,) bool, the nuclei that are looked at.
+    """
+    n = int(evaluable.sum())
+    channels = dict(quality.channels)
+    channels[DAPI] = replace(channels[DAPI], nuclei=n)
+    for column, probe in enumerate(assay.probes):
+        s = spots[probe.channel]
+        snr = s.snr[s.counts]
+        channels[probe.channel] = replace(
+            channels[probe.channel],
+            snr=float(np.median(snr)) / probe.min_snr if len(snr) else float("nan"),
+            signals=int((counts[evaluable, column] > 0).sum()),
+            nuclei=n,
+        )
+    return replace(quality, channels=channels, gated=n)
+
+
+def failures(quality: FrameQuality, assay: Assay) -> list[str]:
+    """Channels of the frame that failed: no cell of it is called."""
+    return failed_channels(judge_channels(quality.channels, assay.quality))
+
+
+def _measures(q: PlaneQuality) -> ChannelMeasures:
+    return ChannelMeasures(
+        sharpness=q.sharpness,
+        background=q.background / q.top,
+        saturated=float(q.saturated.mean()) if len(q.saturated) else float("nan"),
+        blockiness=q.blockiness,
+        bits=float(q.top.bit_length()),
+        fill=q.fill,
+        full=float((q.saturated > 0).mean()) if len(q.saturated) else float("nan"),
+    )

@@ -1,0 +1,220 @@
+"""Slide quality: what each channel's measures say by the assay's limits, and channels that look swapped.
+
+Measures of a channel: ``sharpness`` of its dots (of DAPI: of the nuclei's outline), ``background`` as a share of the camera's range,
+``snr`` of the counted dots as a multiple of the probe's minimum, ``hybridised`` share of nuclei with a signal, ``saturated`` share of the
+nuclei's pixels, ``full`` share of nuclei with a saturated pixel, ``bits`` and ``blockiness`` of the file. Of the slide as a whole:
+``evaluable`` share, and ``order`` of the channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from math import isfinite
+from typing import Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from cacapp.fish.assay.rules import Strict
+from cacapp.types import DAPI
+
+Grade = Literal["pass", "warn", "fail"]
+WHOLE_SLIDE = ""
+FAILED_QC = "failed_qc_"
+"""Start of the exclusion reason of cells whose channel failed; the channel follows."""
+
+UNEXPECTED_SHARE = 0.02
+"""Cross-talk between dyes that are no neighbours from which the channels may be swapped."""
+
+
+class Limit(Strict):
+    """Where a measure is worth a look, and where the channel cannot be used; None for no such limit."""
+
+    warn: float | None = Field(None, ge=0)
+    fail: float | None = Field(None, ge=0)
+
+
+class Quality(Strict):
+    """Limits of the slide's quality. Below ``min_`` or above ``max_`` is worse."""
+
+    min_nuclei: int = Field(10, ge=1, description="fewer evaluable nuclei in a frame or slide: nothing fails")
+    min_sharpness: Limit = Limit(warn=0.45, fail=0.22)
+    min_dapi_sharpness: Limit = Limit(warn=2.5, fail=1.0)
+    max_background: Limit = Limit(warn=0.25, fail=0.6)
+    min_snr: Limit = Limit(warn=1.5, fail=1.05)
+    min_hybridised: Limit = Limit(warn=0.9, fail=0.5)
+    max_full: Limit = Limit(warn=0.25)
+    max_saturated: Limit = Limit(warn=0.01, fail=0.05)
+    max_blockiness: Limit = Limit(warn=1.1)
+    min_bits: Limit = Limit(warn=9.0)
+    min_evaluable: Limit = Limit(warn=0.5)
+
+    def problem(self) -> tuple[str, str] | None:
+        """(key, what is wrong with it), None when all is well."""
+        for name in type(self).model_fields:
+            limit = getattr(self, name)
+            if not isinstance(limit, Limit) or limit.warn is None or limit.fail is None:
+                continue
+            below = name.startswith("min_")
+            if limit.fail > limit.warn if below else limit.fail < limit.warn:
+                side = "above" if below else "below"
+                return f"quality.{name} fail", f"{limit.fail:g} is {side} warn = {limit.warn:g}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMeasures:
+    """Measures of one channel, of a frame or over a slide's frames; NaN where unknown (see the module).
+
+    ``fill``: how evenly nuclei shine in it, near 1 for a counterstain. ``signals``: nuclei with a signal, of ``nuclei`` looked at.
+    """
+
+    sharpness: float
+    background: float
+    saturated: float
+    blockiness: float
+    bits: float
+    fill: float
+    full: float = float("nan")
+    snr: float = float("nan")
+    signals: int = 0
+    nuclei: int = 0
+
+    def record(self) -> dict[str, float | None]:
+        """For JSON, which has no NaN."""
+        return {k: None if not isfinite(v) else round(v, 5) for k in self.__dataclass_fields__ if (v := getattr(self, k)) is not None}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, float | None]) -> ChannelMeasures:
+        values = {k: float("nan") if record.get(k) is None else record[k] for k in cls.__dataclass_fields__}
+        counts = {k: int(cast(float, record.get(k) or 0)) for k in ("signals", "nuclei")}
+        return cls(**{**values, **counts})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A measure of a channel with its verdict; ``reason`` says in words what is wrong, None where nothing is."""
+
+    channel: str
+    measure: str
+    value: float | None
+    verdict: Grade
+    reason: str | None = None
+
+
+def pooled(frames: Sequence[ChannelMeasures]) -> ChannelMeasures:
+    """A channel over a slide: medians over the frames, sums of nuclei."""
+
+    def middle(name: str) -> float:
+        values = [v for f in frames if isfinite(v := getattr(f, name))]
+        return float(np.median(values)) if values else float("nan")
+
+    names = ("sharpness", "background", "saturated", "blockiness", "bits", "fill", "full", "snr")
+    return ChannelMeasures(**{n: middle(n) for n in names}, signals=sum(f.signals for f in frames), nuclei=sum(f.nuclei for f in frames))
+
+
+def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> list[Mark]:
+    """The marks of every channel, DAPI among them, of a frame or a slide."""
+    marks = []
+    for channel, m in measures.items():
+        few = m.nuclei < limits.min_nuclei
+        sharp = limits.min_dapi_sharpness if channel == DAPI else limits.min_sharpness
+        found = [
+            _mark(channel, "sharpness", m.sharpness, sharp, True, few, "out of focus"),
+            _mark(channel, "background", m.background, limits.max_background, False, few, "bright background"),
+            _mark(channel, "saturated", m.saturated, limits.max_saturated, False, few, "saturated"),
+            _mark(channel, "blockiness", m.blockiness, limits.max_blockiness, False, few, "blocks of a JPEG; export without loss"),
+            _mark(channel, "bits", m.bits, limits.min_bits, True, few, "8 bits a pixel; export what the camera gave"),
+        ]
+        if channel != DAPI:
+            share = m.signals / m.nuclei if m.nuclei else float("nan")
+            words = "empty: no signal in any nucleus" if m.nuclei and not m.signals else "few nuclei have a signal"
+            found.append(_mark(channel, "full", m.full, limits.max_full, False, few, "dots as bright as the camera can tell"))
+            found.append(_mark(channel, "hybridised", share, limits.min_hybridised, True, few, words))
+            found.append(_mark(channel, "snr", m.snr, limits.min_snr, True, few, "dots hardly above the noise"))
+        marks += found
+    return marks
+
+
+def judge_slide(
+    measures: Mapping[str, ChannelMeasures],
+    limits: Quality,
+    *,
+    evaluable_share: float,
+    crosstalk: Mapping[tuple[str, str], float],
+    expected: Sequence[tuple[str, str]],
+) -> list[Mark]:
+    """The marks of the channels, and those of the slide as a whole.
+
+    Args:
+        measures: over the slide's frames, DAPI and the probes.
+        evaluable_share: of all nuclei, before any was excluded for a channel.
+        crosstalk: share by (donor, acceptor) as measured, of all pairs of probes.
+        expected: pairs of neighbouring dyes.
+    """
+    marks = judge_channels(measures, limits)
+    few = max((m.nuclei for m in measures.values()), default=0) < limits.min_nuclei
+    marks.append(_mark(WHOLE_SLIDE, "evaluable", evaluable_share, limits.min_evaluable, True, few, "few nuclei are evaluable"))
+    if (brighter := looks_like_dapi(measures)) is not None:
+        fill = measures[brighter].fill
+        marks.append(Mark(DAPI, "order", fill, "fail", f"swapped? {brighter} shows whole nuclei, DAPI does not; check --channels"))
+    if (swap := swapped(crosstalk, expected, [c for c in measures if c != DAPI])) is not None:
+        named = ", ".join(f"{a} for {b}" for a, b in swap.items())
+        reason = f"swapped? the dyes' cross-talk fits {named}; check --channels"
+        marks.append(Mark(WHOLE_SLIDE, "order", max(crosstalk.values()), "warn", reason))
+    elif not any(m.measure == "order" for m in marks):
+        marks.append(Mark(WHOLE_SLIDE, "order", None, "pass"))
+    return marks
+
+
+def failed_channels(marks: Sequence[Mark]) -> list[str]:
+    """Channels with a failing mark, in their order."""
+    return list(dict.fromkeys(m.channel for m in marks if m.verdict == "fail" and m.channel != WHOLE_SLIDE))
+
+
+def looks_like_dapi(measures: Mapping[str, ChannelMeasures]) -> str | None:
+    """The probe channel in which nuclei shine more evenly than in DAPI, None where there is none: the two are swapped."""
+    if DAPI not in measures or not isfinite(measures[DAPI].fill):
+        return None
+    fills = {c: m.fill for c, m in measures.items() if c != DAPI and isfinite(m.fill)}
+    best = max(fills, key=lambda c: fills[c], default=None)
+    return best if best is not None and fills[best] > max(0.4, measures[DAPI].fill + 0.1) else None
+
+
+def swapped(
+    crosstalk: Mapping[tuple[str, str], float], expected: Sequence[tuple[str, str]], channels: Sequence[str]
+) -> dict[str, str] | None:
+    """Which channel stands for which, {channel as named: dye it shows}, where another order explains the cross-talk and this one does not.
+
+    Light of a dye shows in its neighbours' channels only, so an exchange of names moves cross-talk to pairs that are no neighbours. Each
+    order of the channels is scored by the cross-talk it puts on neighbours; the order given must leave some out and be beaten clearly.
+    Without cross-talk there is nothing to tell by.
+    """
+    unexpected = max((s for pair, s in crosstalk.items() if pair not in expected), default=0.0)
+    if unexpected < UNEXPECTED_SHARE or not expected:
+        return None
+
+    def score(order: Sequence[str]) -> float:
+        name_of = dict(zip(order, channels, strict=True))  # dye -> the channel it is taken to be under
+        return sum(crosstalk.get((name_of[d], name_of[a]), 0.0) for d, a in expected)
+
+    orders = sorted(permutations(channels), key=lambda o: (-round(score(o), 4), sum(a != b for a, b in zip(o, channels, strict=True))))
+    if score(orders[0]) < score(channels) + UNEXPECTED_SHARE:
+        return None
+    return {name: dye for name, dye in zip(channels, orders[0], strict=True) if name != dye}
+
+
+def _mark(channel: str, measure: str, value: float, limit: Limit, low_is_bad: bool, few: bool, words: str) -> Mark:
+    if not isfinite(value):
+        return Mark(channel, measure, None, "pass")
+
+    def beyond(edge: float | None) -> bool:
+        return edge is not None and (value < edge if low_is_bad else value > edge)
+
+    verdict: Grade = "fail" if beyond(limit.fail) and not few else "warn" if beyond(limit.warn) or beyond(limit.fail) else "pass"
+    edge = limit.fail if verdict == "fail" else limit.warn if limit.warn is not None else limit.fail
+    sign = "below" if low_is_bad else "above"
+    reason = None if verdict == "pass" else f"{words} ({measure} {value:.3g}, {sign} {edge:g})"
+    return Mark(channel, measure, value, verdict, reason)

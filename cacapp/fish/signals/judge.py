@@ -1,0 +1,268 @@
+"""From candidate dots to counted signals per nucleus: which dots count, and for every other one the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cacapp.fish.assay.model import Assay, Probe, SignalRules
+from cacapp.fish.signals.assignment import Assignment, assign
+from cacapp.fish.signals.bleed import bleed_through
+from cacapp.fish.signals.split import split_signals
+from cacapp.types import Array, DotPairs, Instance, SharedZone, Signals
+
+OUTSIDE = "outside"
+BELOW_MIN_SNR = "below_min_snr"
+BLEED_THROUGH = "bleed_through"
+DEBRIS = "debris"
+SPLIT_OF = "split_of"
+WEAK_RELATIVE = "weak_relative"
+SNR_RANGE = (0.75, 2.0)
+"""Of a probe's ``min_snr``: how far a frame's own distribution moves the threshold."""
+REASONS = (OUTSIDE, BELOW_MIN_SNR, BLEED_THROUGH, DEBRIS, SPLIT_OF, WEAK_RELATIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """N candidate dots of one channel with what was decided about them, in the order of the candidates.
+
+    Attributes:
+        yx: (N, 2) float32, px, in the frame's coordinates.
+        snr, amplitude, sigma_px: (N,) float32, as the detector gave them.
+        cell: (N,) int32, index into the frame's nuclei, -1 outside all of them.
+        reason: (N,) object: None for a dot that counts, else one of ``REASONS``, the first that applied in that order.
+        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none, ``UNCLAIMED`` where it could
+            belong to something that is no nucleus of the frame.
+        shared: (N,) bool, the dot lies inside both masks of two overlapping nuclei.
+        slack: (N,) float32, SNR by which the dot clears what it had to in order to count; negative: what it is short of that. -inf for a
+            dot that counts under no evidence of its own: outside, bleed-through, debris.
+    """
+
+    yx: Array
+    snr: Array
+    amplitude: Array
+    sigma_px: Array
+    cell: Array
+    reason: Array
+    other: Array
+    shared: Array
+    slack: Array
+
+    def __len__(self) -> int:
+        return len(self.yx)
+
+    @property
+    def counts(self) -> Array:
+        """(N,) bool, the dot is a counted signal."""
+        return np.array([r is None for r in self.reason], bool)
+
+    @property
+    def contested(self) -> Array:
+        """(N,) bool, the dot could belong to something other than its nucleus."""
+        return np.asarray(self.other != -1)
+
+
+def judge_spots(
+    candidates: Mapping[str, Signals],
+    nuclei: Sequence[Instance],
+    pixel_size_um: float | None,
+    assay: Assay,
+    zones: Sequence[SharedZone] = (),
+    pairs: Mapping[str, DotPairs] | None = None,
+) -> dict[str, Spots]:
+    """Assigns every candidate dot to its nucleus and decides whether it counts.
+
+    The rules in their order, each looking only at what the earlier ones left:
+    outside (no nucleus within the rim tolerance); below_min_snr (see ``least_snr``); bleed_through (see ``cacapp.fish.signals.bleed``);
+    debris (dots of all probe channels at one place, far too bright ones, and wide or bright ones off the mask, across its border);
+    split_of (part of a stronger dot of the same nucleus and channel, see ``cacapp.fish.signals.split``); weak_relative (far below the mean of the
+    nucleus' own brightest signals of that channel).
+    A diffuse signal counts like any other.
+
+    Args:
+        candidates: dots by channel, in the frame's coordinates, one entry for each probe of the assay and no other.
+        nuclei: the frame's instances; ``Spots.cell`` is the index into them.
+        pixel_size_um: edge length of a pixel in µm, None where unknown.
+        zones: where nuclei may lie over each other: counted dots there are contested.
+        pairs: fits of close candidates by channel, see ``cacapp.fish.signals.split``.
+
+    Raises:
+        ValueError: the candidates' channels are not the assay's.
+    """
+    if set(candidates) != set(assay.channels):
+        raise ValueError(f"candidates of {', '.join(sorted(candidates))}; assay {assay.name} has {', '.join(sorted(assay.channels))}")
+    diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
+    bleed = bleed_through(candidates, assay, diameter_px)
+    assigned = _assign_all(candidates, nuclei, assay, diameter_px, zones)
+    codes: dict[str, Array] = {}
+    min_snr: dict[str, float] = {}
+    for probe in assay.probes:
+        dots, a = candidates[probe.channel], assigned[probe.channel]
+        code = np.zeros(len(dots), np.int8)
+        _mark(code, a.cell < 0, OUTSIDE)
+        min_snr[probe.channel] = least_snr(dots.snr[(a.cell >= 0) & (code == 0) & ~bleed[probe.channel]], probe.min_snr, assay.signals)
+        # "not at least" rather than "below": an SNR that is no number does not count.
+        _mark(code, ~(dots.snr >= min_snr[probe.channel]), BELOW_MIN_SNR)
+        _mark(code, bleed[probe.channel], BLEED_THROUGH)
+        codes[probe.channel] = code
+    if assay.signals.debris.same_place_in_all_channels:
+        standing = {c: np.flatnonzero(codes[c] == 0) for c in assay.channels}
+        places = [candidates[c].yx[standing[c]] for c in assay.channels]
+        for channel, index in zip(assay.channels, _in_all(places, assay.signals.debris.radius_diameters * diameter_px), strict=True):
+            _mark(codes[channel], standing[channel][index], DEBRIS)
+    for probe in assay.probes:
+        _mark(
+            codes[probe.channel], _oversized(candidates[probe.channel], assigned[probe.channel], codes[probe.channel] == 0, assay), DEBRIS
+        )
+    spots = {}
+    for probe in assay.probes:
+        dots, a, code = candidates[probe.channel], assigned[probe.channel], codes[probe.channel]
+        standing_dots = np.flatnonzero(code == 0)
+        close = _among(pairs[probe.channel], standing_dots) if pairs else None
+        split, apart = split_signals(dots.take(standing_dots), a.cell[standing_dots], diameter_px, close)
+        _mark(code, standing_dots[split], SPLIT_OF)
+        least = _least_amplitude(dots.amplitude, a.cell, code == 0, probe, assay.signals.min_relative_amplitude)
+        _mark(code, (code == 0) & (dots.amplitude < least), WEAK_RELATIVE)
+        reason = np.array([None, *REASONS], object)[code]
+        slack = dots.snr - np.maximum(min_snr[probe.channel], dots.snr * least / np.maximum(dots.amplitude, np.finfo(np.float32).tiny))
+        slack[standing_dots] = np.minimum(slack[standing_dots], apart)
+        slack[np.isin(code, [REASONS.index(r) + 1 for r in (OUTSIDE, BLEED_THROUGH, DEBRIS)]) | ~np.isfinite(dots.snr)] = -np.inf
+        spots[probe.channel] = Spots(
+            dots.yx, dots.snr, dots.amplitude, dots.sigma_px, a.cell, reason, a.other, a.shared, slack.astype(np.float32)
+        )
+    return spots
+
+
+def least_snr(snr: Array, min_snr: float, rules: SignalRules) -> float:
+    """The SNR a dot must have: where the frame's own dots of the channel end, but never far from the probe's ``min_snr``.
+
+    Signals of a channel are about log-normal in SNR; the threshold lies ``snr_tail`` robust standard deviations below their median, between
+    ``SNR_RANGE`` times ``min_snr``. With fewer than ``snr_sample`` dots above ``min_snr`` it is ``min_snr``.
+
+    Args:
+        snr: (N,) of the dots in nuclei.
+    """
+    signals = np.log(snr[np.isfinite(snr) & (snr >= min_snr)])
+    if rules.snr_tail == 0 or len(signals) < rules.snr_sample:
+        return min_snr
+    middle = float(np.median(signals))
+    spread = 1.4826 * float(np.median(np.abs(signals - middle)))
+    return float(np.clip(np.exp(middle - rules.snr_tail * spread), SNR_RANGE[0] * min_snr, SNR_RANGE[1] * min_snr))
+
+
+def count_signals(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> Array:
+    """Counted signals of each nucleus, (n_nuclei, P) int64, probes in the assay's order; zeros are there."""
+    counts = np.zeros((n_nuclei, len(assay.probes)), np.int64)
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        counts[:, column] = np.bincount(s.cell[s.counts], minlength=n_nuclei)
+    return counts
+
+
+def count_range(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
+    """Fewest and most signals of each nucleus, both (n_nuclei, P) int64: without and with every counted dot that a neighbour could own."""
+    low = count_signals(spots, n_nuclei, assay)
+    high = low.copy()
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        contested = s.counts & s.contested
+        low[:, column] -= np.bincount(s.cell[contested], minlength=n_nuclei)
+        high[:, column] += np.bincount(s.other[contested & (s.other >= 0)], minlength=n_nuclei)
+    return low, high
+
+
+def shared_nuclei(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
+    """(n_nuclei,) bool: a counted signal lies in the overlap of this nucleus with another, so neither count can be trusted."""
+    shared = np.zeros(n_nuclei, bool)
+    for s in spots.values():
+        both = s.counts & s.shared
+        shared[s.cell[both]] = True
+        shared[s.other[both]] = True
+    return shared
+
+
+def flip_costs(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple[Array, Array]:
+    """How near each count is to another: what it costs to (lose, gain) a signal, SNR, both (n_nuclei, P) float64 >= 0.
+
+    Losing costs the slack of the counted dot that has least of it, gaining what the best of the dots that do not count is short of: below
+    the minimum SNR, weak beside the nucleus' own signals, or one with another. inf where there is no such dot.
+    """
+    lose = np.full((n_nuclei, len(assay.probes)), np.inf)
+    gain = np.full((n_nuclei, len(assay.probes)), np.inf)
+    for column, channel in enumerate(assay.channels):
+        s = spots[channel]
+        np.minimum.at(lose[:, column], s.cell[s.counts], np.maximum(s.slack[s.counts], 0))
+        near = ~s.counts & (s.cell >= 0) & np.isfinite(s.slack)
+        np.minimum.at(gain[:, column], s.cell[near], np.maximum(-s.slack[near], 0))
+    return lose, gain
+
+
+def _assign_all(
+    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float, zones: Sequence[SharedZone]
+) -> dict[str, Assignment]:
+    """The assignment of each channel's dots, made in one go: the masks are laid out once."""
+    rim_px, contested_px = (d * diameter_px for d in (assay.signals.rim_tolerance_diameters, assay.signals.contested_diameters))
+    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, contested_px, zones)
+    parts, start = {}, 0
+    for channel in assay.channels:
+        part = slice(start, start + len(candidates[channel]))
+        parts[channel], start = together.take(part), part.stop
+    return parts
+
+
+def _mark(code: Array, where: Array, reason: str) -> None:
+    """Gives the reason to the dots at ``where`` (bool or integer index) that have none yet."""
+    index = np.flatnonzero(where) if where.dtype == bool else where
+    code[index[code[index] == 0]] = REASONS.index(reason) + 1
+
+
+def _in_all(places: Sequence[Array], radius_px: float) -> list[Array]:
+    """For each channel the indices of its dots that have a dot of every other channel within the radius of the first channel's dot."""
+    if any(len(p) == 0 for p in places):
+        return [np.zeros(0, np.int64) for _ in places]
+    anchors = np.arange(len(places[0]))
+    near = [anchors]
+    everywhere = np.ones(len(anchors), bool)
+    for yx in places[1:]:
+        distance, index = cKDTree(yx).query(places[0], distance_upper_bound=radius_px)
+        everywhere &= np.isfinite(distance)
+        near.append(index)
+    return [index[everywhere] for index in near]
+
+
+def _among(pairs: DotPairs, chosen: Array) -> DotPairs:
+    """The pairs of which both dots are among the chosen ones (sorted integers), numbered as those are."""
+    place = np.searchsorted(chosen, pairs.index)
+    both = (chosen[np.minimum(place, len(chosen) - 1)] == pairs.index).all(axis=1) if len(chosen) else np.zeros(len(pairs.index), bool)
+    return DotPairs(place[both], pairs.separation_px[both], pairs.amplitude[both], pairs.two[both])
+
+
+def _oversized(dots: Signals, assigned: Assignment, standing: Array, assay: Assay) -> Array:
+    """(N,) bool: standing dots too bright for a signal, or too bright or wide for one that lies off its nucleus' mask."""
+    rules = assay.signals.debris
+    if np.count_nonzero(standing) < rules.min_signals:
+        return np.zeros(len(dots), bool)
+    height, width = float(np.median(dots.amplitude[standing])), float(np.median(dots.sigma_px[standing]))
+    across = assigned.off & ((dots.amplitude > rules.rim_amplitude_medians * height) | (dots.sigma_px > rules.rim_width_medians * width))
+    result: Array = standing & ((dots.amplitude > rules.max_amplitude_medians * height) | across)
+    return result
+
+
+def _least_amplitude(amplitude: Array, cell: Array, standing: Array, probe: Probe, min_relative: float) -> Array:
+    """(N,) what a dot of its nucleus must reach: ``min_relative`` of the mean of its ``probe.copies`` brightest standing dots."""
+    least = np.zeros(len(amplitude))
+    index = np.flatnonzero(standing)
+    if not len(index):
+        return least
+    order = index[np.lexsort((-amplitude[index], cell[index]))]
+    first = np.flatnonzero(np.diff(cell[order], prepend=cell[order[0]] - 1))
+    group = np.searchsorted(first, np.arange(len(order)), side="right") - 1
+    top = np.arange(len(order)) - first[group] < probe.copies
+    means = np.bincount(group[top], weights=amplitude[order][top]) / np.bincount(group[top])
+    of_cell = np.zeros(int(cell.max(initial=0)) + 2)
+    of_cell[cell[order[first]]] = min_relative * means
+    result: Array = np.where(cell >= 0, of_cell[cell], 0)
+    return result

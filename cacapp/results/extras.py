@@ -1,0 +1,92 @@
+"""What is known of a patient's result beyond its own row: the false CACs to expect, the slides' quality, and the review."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlmodel import Session
+
+from cacapp.db.review.readings import readings, sign_offs
+from cacapp.db.tables import PatientResult
+from cacapp.report.model import ResultNumbers, ReviewSummary
+from cacapp.report.wording import standing
+from cacapp.results.review_outcome import outcome_of
+from cacapp.results.slide_quality import quality_of
+from cacapp.steps.control import Pools, budget_of
+from cacapp.steps.report.write import numbers
+
+RATE = ("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high")
+REVIEWED = ("cells", "evaluable", "classes", "cacs", "cacs_balanced_polyploid", *RATE, "needs_review", "ratio")
+"""A patient's numbers after review, named as those of the software."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """For tables and files.
+
+    Attributes:
+        false_cacs: the error budget, None where no control was counted alike.
+        qc: by slide the verdict and what is wrong in words; empty where quality was not measured.
+        remarks: lines worth a person's attention.
+        review: what people made of the software's calls, None where nobody has looked; ``reviewed`` the numbers and ``verdict`` after it.
+        standing: how far the review is, in words; "" without a result.
+    """
+
+    false_cacs: dict[str, Any] | None = None
+    qc: dict[str, dict[str, Any]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    review: ReviewSummary | None = None
+    reviewed: ResultNumbers | None = None
+    verdict: str | None = None
+    standing: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The keys they add to a patient's record, whose other numbers are the software's."""
+        return {"false_cacs": self.false_cacs, "qc": self.qc, "review": self._review_record()}
+
+    def _review_record(self) -> dict[str, Any]:
+        review, numbers = self.review, self.reviewed
+        if review is None or numbers is None:
+            return {"standing": self.standing, "reviewed": None, "signed_by": None, "signed_at": None}
+        signed = review.signed
+        return {
+            "standing": self.standing,
+            "reviewed": {name: getattr(numbers, name) for name in REVIEWED} | {"verdict": self.verdict},
+            "decided": review.decided,
+            "changed": review.changed,
+            "open": review.open,
+            "readings": [asdict(line) for line in review.readings],
+            "agreement": [asdict(line) for line in review.agreement],
+            "signed_by": signed.signer if signed else None,
+            "signed_at": signed.signed_at.isoformat() if signed else None,
+            "sha256": signed.sha256 if signed else None,
+        }
+
+
+def extras_of(session: Session, result: PatientResult | None, pools: Pools | None = None) -> Extras:
+    """The extras of a result; empty without one."""
+    if result is None:
+        return Extras()
+    slides = quality_of(session, result)
+    qc = {s.slide: {"verdict": s.verdict, "problems": s.problems} for s in slides}
+    remarks = tuple(f"QC {s.verdict}, slide {s.slide}: {s.problems[0]}" for s in slides if s.problems)
+    false_cacs = _false_cacs(session, result, pools)
+    if not (readings(session, result.count_run_ids) or sign_offs(session, result.patient_id)):
+        return Extras(false_cacs, qc, remarks, standing=standing(None))
+    outcome, automatic = outcome_of(session, result), numbers(result)
+    review = outcome.summary(automatic, result.verdict)
+    return Extras(false_cacs, qc, remarks, review, outcome.numbers(automatic), outcome.reviewed.verdict, standing(review))
+
+
+def _false_cacs(session: Session, result: PatientResult, pools: Pools | None) -> dict[str, Any] | None:
+    budget = budget_of(session, result, pools).known
+    if budget is None:
+        return None
+    names = ("rate", "rate_low", "rate_high", "expected", "expected_low", "expected_high")
+    chances = ("probability", "probability_high", "probability_exact")
+    pool = asdict(budget.pool)
+    known = {name: getattr(budget, name) for name in (*names, *chances)}
+    controls = {name: pool[name] for name in ("slides", "donors", "evaluable", "cacs")}
+    beyond = [f.cutoff.finding for f in budget.findings if f.beyond]
+    return known | {"controls": controls, "beyond_normal": beyond}

@@ -1,0 +1,170 @@
+"""Whose a run is: finds the run that a step on a slide is to go on with, or begins it, and makes it this process' own.
+
+A run has one owner at a time (see ``cacapp.db.runs.lease``); a second process that is to do the same waits for the first, and goes on where
+that one ends or dies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlmodel import Session, col, select
+
+from cacapp import __version__
+from cacapp.db.engine.session import Database
+from cacapp.db.runs.lease import Lease, Watch, describe_owner
+from cacapp.db.runs.ledger import OPEN, SUCCEEDED, get_id, lock_slides, retry_frames, start_run
+from cacapp.db.runs.requests import go_on_with_request, refuse_cancelled
+from cacapp.db.tables import FrameRow, Run, RunFrame
+from cacapp.runs.progress import Progress
+from cacapp.types import FrameSource
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOOK_S = 0.5
+"""How often a process that waits for another looks whether it is done, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[Item, Result]):
+    """A step on one slide.
+
+    Attributes:
+        slide_id, barcode: the slide.
+        step: its name in the ledger.
+        fingerprint: SHA-256 over all that decides the result.
+        run: the further columns of the run row.
+        frames: the frames to work on.
+        work: item -> result, without the database; sent to other processes.
+        item: what ``work`` needs beside the frame's source, read from the database just before.
+        write: stores a result; returns how many rows of interest, and details for the ledger.
+        warn: a line about the result worth a person's attention, or None.
+        request_id: the command it is part of.
+    """
+
+    slide_id: int
+    barcode: str
+    step: str
+    fingerprint: str
+    run: dict[str, Any]
+    frames: Sequence[FrameRow]
+    work: Callable[[Item], Result]
+    item: Callable[[Session, FrameRow, FrameSource], Item]
+    write: Callable[[Session, int, FrameRow, Result], tuple[int, dict[str, Any]]]
+    warn: Callable[[FrameRow, Result], str | None]
+    request_id: int | None = None
+
+
+@dataclass(slots=True)
+class Claim:
+    """A run that is this process' to work on; with ``repeated`` there is nothing to do.
+
+    ``todo`` holds frames, ``attempts`` and ``quarantined`` (their errors) are by frame id; ``unclean``: its last owner died at work;
+    ``before``: frames done earlier.
+    """
+
+    run_id: int
+    todo: list[FrameRow]
+    done: set[int]
+    quarantined: dict[int, str]
+    attempts: dict[int, int]
+    repeated: bool
+    unclean: bool
+    before: int
+
+
+def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress, lease: Lease) -> Claim:
+    """Finds or begins the run, in the name of the lease's owner; waits as long as another process works on it."""
+    watch, told = Watch(), False
+    while True:
+        with db.reading() as session:
+            refuse_cancelled(session, job.request_id)
+            found = _begun(session, job, force)
+            waiting = found is not None and found.status == "running" and not watch.lapsed(found)
+        if not waiting:
+            with db.session() as session:
+                claim = _take(session, job, force, lease, watch)
+            if claim is not None:
+                return claim
+        elif not told and found is not None and found.owner is not None:
+            who = describe_owner(found.owner)
+            progress.warn(f"{job.step} {job.barcode}: {who} is working on it (run {found.id}); waiting until it is done")
+            told = True
+        time.sleep(LOOK_S)
+
+
+def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> Claim | None:
+    """Makes the run this process' own; None where another was quicker."""
+    lock_slides(session, [job.slide_id])
+    go_on_with_request(session, job.request_id)
+    run = _begun(session, job, force)
+    if run is None:
+        ids = [frame_id(f) for f in job.frames]
+        run = start_run(
+            session,
+            step=job.step,
+            slide_id=job.slide_id,
+            fingerprint=job.fingerprint,
+            app_version=__version__,
+            frame_ids=ids,
+            request_id=job.request_id,
+            owner=lease.owner,
+            **job.run,
+        )
+        unclean = False
+    else:
+        session.refresh(run, with_for_update={"key_share": True})
+        if run.status == "running" and not watch.lapsed(run):
+            return None
+        unclean = run.status == "running" and run.owner is not None
+        if run.status == "failed":  # not one frame was done: what was wrong may be mended by now
+            retry_frames(session, get_id(run))
+    run_id = get_id(run)
+    ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
+    done = {frame_id for frame_id, row in ledger.items() if row.status == "done"}
+    todo = [f for f in job.frames if ledger[frame_id(f)].status in OPEN]
+    repeated = not todo and run.status in SUCCEEDED
+    if not repeated:
+        run.status, run.error, run.owner = "running", None, lease.owner
+        run.beats += 1
+        lease.of(run_id)
+        if job.request_id is not None:
+            run.request_id = job.request_id
+        session.add(run)
+    return Claim(
+        run_id,
+        todo,
+        done,
+        {i: row.error or "no reason stored" for i, row in ledger.items() if row.status == "quarantined"},
+        {i: row.attempts for i, row in ledger.items()},
+        repeated,
+        unclean,
+        len(done),
+    )
+
+
+def _begun(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
+    """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read.
+
+    With ``force`` only one that this very command began.
+    """
+    here = (Run.slide_id == job.slide_id, Run.step == job.step)
+    same = [*here, Run.fingerprint == job.fingerprint, Run.status != "cancelled"]
+    if force:
+        if job.request_id is None:
+            return None
+        same.append(Run.request_id == job.request_id)
+    run = session.exec(select(Run).where(*same).order_by(col(Run.id).desc()).limit(1)).first()
+    if run is None:
+        return None
+    later = (*here, col(Run.status).in_(SUCCEEDED), col(Run.id) > get_id(run))
+    return run if session.exec(select(Run.id).where(*later).limit(1)).first() is None else None
+
+
+def frame_id(frame: FrameRow) -> int:
+    assert frame.id is not None, "the row was flushed"
+    return frame.id

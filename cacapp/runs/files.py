@@ -1,0 +1,43 @@
+"""Files are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from cacapp.exceptions import CacappError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file beside its place and renames it there; makes the folder. Raises CacappError naming the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CacappError(f"{path} cannot be written: {error.strerror or error}; choose another place with --out") from error
+
+
+@lru_cache(maxsize=1)
+def _umask() -> int:
+    """The process' umask, asked for once: it can only be read by changing it, which threads that do it at once would garble."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with its parents where it is not there. Raises CacappError naming it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacappError(f"folder {path} cannot be made: {error.strerror or error}; choose another place with --out") from error

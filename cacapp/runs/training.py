@@ -1,0 +1,33 @@
+"""A segmenter's training, called from whichever step has something to teach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cacapp.api import TrainableSegmenter, TrainingSamples
+from cacapp.exceptions import CacappError
+from cacapp.host import Registered
+from cacapp.runs.progress import Progress
+
+WEIGHTS = "weights"
+"""The parameter of a trainable segmenter that takes the path ``train`` returned."""
+
+
+def settings_of(trainer: TrainableSegmenter) -> dict[str, Any]:
+    """Its parameters as JSON has them. Which weights it would segment with does not matter here, and they may be missing."""
+    return {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
+
+
+def learn(found: Registered, trainer: TrainableSegmenter, samples: TrainingSamples, folder: Path, seed: int, progress: Progress) -> Path:
+    """The file of weights that a training wrote. Raises CacappError that names the plugin where it fails or writes none."""
+    who = f"segmenter {found.name!r} ({found.origin})"
+    try:
+        path = Path(trainer.train(samples, folder, seed, progress))
+    except CacappError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise CacappError(f"{who}: training failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not path.is_file():
+        raise CacappError(f"{who}: train() returned {path}, which is no file")
+    return path.resolve()

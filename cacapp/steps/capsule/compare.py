@@ -1,0 +1,180 @@
+"""Two runs of one step over the same frames: what their settings differ in, and which nuclei."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cacapp.db.engine.session import Database
+from cacapp.exceptions import UsageError
+from cacapp.steps.capsule.chain import Chain, FrameRecord, Part, RunRecord, read_chain
+from cacapp.steps.capsule.nuclei import KINDS, Difference, differences, nuclei_of
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something that decides a result and is not the same: a version, a parameter, weights, the assay. None: absent or not recorded."""
+
+    step: str
+    name: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDifference:
+    """A frame that only one run has results of: its state in each run's ledger, "absent" where a run does not have it at all."""
+
+    step: str
+    frame: str
+    a: str
+    b: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Runs A and B, nucleus by nucleus.
+
+    Attributes:
+        step: of the runs.
+        slide: barcode.
+        settings: what was not the same to begin with.
+        frames: compared frames: those with results in both runs.
+        frame_differences: frames with results in one run only.
+        unfinished: names of frames without results in either.
+        nuclei_a, nuclei_b: in the compared frames.
+        nuclei: those that differ.
+    """
+
+    step: str
+    slide: str
+    settings: Sequence[Setting]
+    frames: int
+    frame_differences: Sequence[FrameDifference]
+    unfinished: Sequence[str]
+    nuclei_a: int
+    nuclei_b: int
+    nuclei: Sequence[Difference]
+
+    @property
+    def same(self) -> bool:
+        """Whether the results are the same; settings may still differ."""
+        return not (self.nuclei or self.frame_differences)
+
+    def by_kind(self) -> dict[str, int]:
+        """How many nuclei differ in what, in the order of KINDS; a nucleus may differ in several things."""
+        found = Counter(kind for one in self.nuclei for kind in one.what)
+        kinds = KINDS if self.step == "count" else [k for k in KINDS if k not in ("dots", "rivals", "count", "call")]
+        return {kind: found[kind] for kind in kinds}
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "same": self.same,
+            "step": self.step,
+            "slide": self.slide,
+            "settings": [{"step": s.step, "name": s.name, "a": s.a, "b": s.b} for s in self.settings],
+            "frames": self.frames,
+            "frame_differences": [{"step": f.step, "frame": f.frame, "a": f.a, "b": f.b, "error": f.error} for f in self.frame_differences],
+            "unfinished_in_both": list(self.unfinished),
+            "nuclei": {"a": self.nuclei_a, "b": self.nuclei_b, "different": len(self.nuclei)},
+            "summary": self.by_kind(),
+            "differences": [
+                {
+                    "frame": d.frame,
+                    "label_a": d.label_a,
+                    "label_b": d.label_b,
+                    "iou": round(d.iou, 4),
+                    "what": {kind: {"a": a, "b": b} for kind, (a, b) in d.what.items()},
+                }
+                for d in self.nuclei
+            ],
+        }
+
+
+def compare_runs(db: Database, a: int, b: int) -> RunComparison:
+    """Runs ``a`` and ``b`` of one database.
+
+    Raises:
+        UsageError: a run is missing, unfinished or holds no cells; the two are of different steps; or they share no frame.
+    """
+    with db.reading() as session:
+        one, other = read_chain(session, a), read_chain(session, b)
+    if one.last.record.step != other.last.record.step:
+        steps = f"run {a} is a {one.last.record.step} run and run {b} a {other.last.record.step} run"
+        raise UsageError(f"{steps}; compare two runs of one step")
+    if not _keys(one.frames).keys() & _keys(other.frames).keys():
+        raise UsageError(f"run {a} (slide {one.slide}) and run {b} (slide {other.slide}) share no frame; compare runs over the same frames")
+    return compare_chains(one, other)
+
+
+def compare_chains(a: Chain, b: Chain) -> RunComparison:
+    """As ``compare_runs``, of runs from anywhere. Frames are the same where their pixels are: SHA-256 and scene."""
+    frames_a, frames_b = _keys(a.frames), _keys(b.frames)
+    cells_a, cells_b = nuclei_of(a), nuclei_of(b)
+    gone: list[FrameDifference] = []
+    unfinished: list[str] = []
+    nuclei: list[Difference] = []
+    totals = [0, 0]
+    compared = 0
+    for key in {**frames_a, **frames_b}:
+        name_a, name_b = frames_a.get(key), frames_b.get(key)
+        name = name_a or name_b or ""
+        states = [(s, _state(p, name_a), _state(q, name_b)) for s, p, q in _steps(a, b)]
+        lost = next((state for state in states if (state[1][0] == "done") != (state[2][0] == "done")), None)
+        if lost is not None:
+            step, (state_a, error_a), (state_b, error_b) = lost
+            gone.append(FrameDifference(step, name, state_a, state_b, error_a or error_b))
+        elif any(state[1][0] != "done" for state in states):
+            unfinished.append(name)
+        else:
+            here, there = cells_a.get(name_a or "", []), cells_b.get(name_b or "", [])
+            totals[0] += len(here)
+            totals[1] += len(there)
+            compared += 1
+            nuclei += differences(name, here, there)
+    settings = [s for _, p, q in _steps(a, b) for s in changed_settings(p.record, q.record)]
+    return RunComparison(a.last.record.step, a.slide, settings, compared, gone, unfinished, totals[0], totals[1], nuclei)
+
+
+def changed_settings(a: RunRecord, b: RunRecord) -> list[Setting]:
+    """What decides the result of a step and is not the same in two runs of it."""
+    one, other = _settings(a), _settings(b)
+    return [Setting(a.step, name, one.get(name), other.get(name)) for name in {**one, **other} if one.get(name) != other.get(name)]
+
+
+def _settings(record: RunRecord) -> dict[str, str]:
+    found = {"cacapp": record.app_version}
+    if record.environment is not None:
+        here = record.environment
+        found |= {"python": here.python, "platform": here.platform}
+        found |= {f"package {name}": version for name, version in here.packages.items()}
+    found |= {"device": record.device, "seed": str(record.seed)}
+    for kind in dict.fromkeys(one.kind for one in record.algorithms):
+        chosen = [one for one in record.algorithms if one.kind == kind]
+        found[kind] = ", ".join(one.name for one in chosen)
+        for one in chosen:
+            found[f"{one.name}, distribution"] = f"{one.distribution} {one.version}"
+            if one.weights_sha256 is not None:
+                found[f"{one.name}, SHA-256 of its weights"] = one.weights_sha256
+            found |= {f"{one.name}, {name}": str(value) for name, value in one.params.items()}
+    if record.assay_toml is not None:
+        found["assay"] = f"{record.assay_name} {record.assay_version}"
+        found["SHA-256 of the assay"] = hashlib.sha256(record.assay_toml.encode()).hexdigest()
+    return found
+
+
+def _steps(a: Chain, b: Chain) -> list[tuple[str, Part, Part]]:
+    return [(p.record.step, p, q) for p, q in zip(a.parts(), b.parts(), strict=True)]
+
+
+def _keys(frames: Sequence[FrameRecord]) -> Mapping[tuple[str, str], str]:
+    return {(frame.sha256, frame.scene): frame.name for frame in frames}
+
+
+def _state(part: Part, name: str | None) -> tuple[str, str | None]:
+    return next(((s.status, s.error) for s in part.ledger if s.name == name), ("absent", None))

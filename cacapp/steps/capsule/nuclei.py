@@ -1,0 +1,200 @@
+"""The nuclei of two runs, paired frame by frame by their masks, and what each pair differs in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from cacapp.arrays import rle
+from cacapp.arrays.overlap import intersections
+from cacapp.steps.capsule.chain import Chain
+from cacapp.types import Instance
+
+SAME_NUCLEUS_IOU = 0.5
+"""From this IoU on, two masks are one nucleus: at most one other mask can reach it where masks do not overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nucleus:
+    """A stored nucleus and all that was said of it.
+
+    Attributes:
+        label: in its frame.
+        bbox_xywh, mask: px, COCO RLE of the crop.
+        verdict: why a filter or the frame's edge left it out, None where it is evaluable.
+        dots: the stored values of its dots, in order.
+        rivals: of its contested signals, (channel, number) to the label of the other nucleus, None for matter that segmentation left out;
+            None where the run did not keep them.
+        counts: copies by probe channel.
+        call: class, subtype, whether it is a CAC, evaluable and why not, what it is sent to review for, margin, the nucleus it duplicates;
+            empty where nothing was called.
+    """
+
+    label: int
+    bbox_xywh: tuple[int, int, int, int]
+    mask: bytes
+    verdict: str | None
+    dots: tuple[tuple[Any, ...], ...] = ()
+    rivals: Mapping[tuple[str, int], int | None] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+
+    def instance(self) -> Instance:
+        """Its mask, decoded. Raises CacappError where that is damaged."""
+        w, h = self.bbox_xywh[2:]
+        return Instance(self.bbox_xywh, rle.decode(self.mask, h, w))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A nucleus that is not the same in both runs.
+
+    Attributes:
+        label_a, label_b: in each run, None where only the other has it.
+        iou: of the two masks, 0 where one is missing.
+        what: kind of difference to (in A, in B); see ``KINDS``. ``mask`` has the areas in px.
+    """
+
+    frame: str
+    label_a: int | None
+    label_b: int | None
+    iou: float
+    what: Mapping[str, tuple[Any, Any]]
+
+
+KINDS = ("only in A", "only in B", "mask", "verdict", "dots", "rivals", "count", "call")
+"""``verdict``: of the filters on the mask. ``dots``: number, place, strength or use of dots, even where the count is the same.
+``rivals``: which signals are contested, and by which nucleus."""
+
+
+def nuclei_of(chain: Chain) -> dict[str, list[Nucleus]]:
+    """The nuclei of a run by frame, with what the count run (if any) says of them."""
+    dots: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
+    counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+    calls: dict[tuple[str, int], dict[str, Any]] = {}
+    rivals: dict[tuple[str, int], dict[tuple[str, int], int | None]] | None = None
+    if chain.count is not None:
+        tables = chain.count.tables
+        for frame, label, *dot in _rows(tables["signals"]):
+            dots[frame, label].append(tuple(dot))
+        for frame, label, channel, n in _rows(tables["counts"]):
+            counts[frame, label][channel] = n
+        if "contested" in tables:
+            rivals = defaultdict(dict)
+            for frame, label, channel, number, other in _rows(tables["contested"]):
+                rivals[frame, label][channel, number] = other
+        names = tables["calls"].column_names[2:]
+        for frame, label, *call in _rows(tables["calls"]):
+            calls[frame, label] = dict(zip(names, call, strict=True)) | {"duplicate": False}
+        for frame, label, *_ in _rows(tables["duplicates"]):
+            calls.setdefault((frame, label), {})["duplicate"] = True
+    found: dict[str, list[Nucleus]] = defaultdict(list)
+    cells = chain.segment.tables["cells"]
+    wanted = ("frame", "label", "bbox_x_px", "bbox_y_px", "bbox_w_px", "bbox_h_px", "mask", "evaluable", "exclusion_reason")
+    for frame, label, x, y, w, h, mask, evaluable, reason in _rows(cells.select(wanted)):
+        key = (frame, label)
+        verdict = None if evaluable else reason or "not evaluable"
+        contested = None if rivals is None else rivals[key]
+        one = Nucleus(label, (x, y, w, h), mask, verdict, tuple(dots[key]), contested, counts[key], calls.get(key, {}))
+        found[frame].append(one)
+    return dict(found)
+
+
+def _rows(table: Any) -> Iterable[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def pair_up(a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[tuple[int | None, int | None, float]]:
+    """(index in a, index in b, IoU) of every nucleus once; None for the partner of one without.
+
+    Equal masks at the same place are partners, whatever overlaps them. The others are paired so that the sum of IoU is largest, and those
+    below SAME_NUCLEUS_IOU parted again.
+    """
+    places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for j, one in reversed(list(enumerate(b))):
+        places[*one.bbox_xywh, one.mask].append(j)
+    pairs: list[tuple[int | None, int | None, float]] = []
+    rest_a = []
+    for i, one in enumerate(a):
+        same = places[*one.bbox_xywh, one.mask]
+        if same:
+            pairs.append((i, same.pop(), 1.0))
+        else:
+            rest_a.append(i)
+    rest_b = sorted(j for left in places.values() for j in left)
+    iou = _iou([a[i].instance() for i in rest_a], [b[j].instance() for j in rest_b])
+    rows, columns = linear_sum_assignment(-iou)
+    close = [(r, c) for r, c in zip(rows.tolist(), columns.tolist(), strict=True) if iou[r, c] >= SAME_NUCLEUS_IOU]
+    pairs += [(rest_a[r], rest_b[c], float(iou[r, c])) for r, c in close]
+    taken_a, taken_b = {rest_a[r] for r, _ in close}, {rest_b[c] for _, c in close}
+    pairs += [(i, None, 0.0) for i in rest_a if i not in taken_a]
+    pairs += [(None, j, 0.0) for j in rest_b if j not in taken_b]
+    return pairs
+
+
+def _iou(a: Sequence[Instance], b: Sequence[Instance]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(len(a), len(b)) IoU of every pair."""
+    table = np.zeros((len(a), len(b)))
+    area = [np.count_nonzero(one.mask) for one in (*a, *b)]
+    for i, j, shared in intersections([*a, *b]):
+        if i < len(a) <= j:
+            table[i, j - len(a)] = shared / (area[i] + area[j] - shared)
+    return table
+
+
+def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[Difference]:
+    """What the nuclei of one frame differ in, by label; empty where every nucleus is the same in both."""
+    found = []
+    pairs = pair_up(a, b)
+    partners = {b[j].label: a[i].label for i, j, _ in pairs if i is not None and j is not None}
+    for i, j, iou in pairs:
+        one, other = None if i is None else a[i], None if j is None else b[j]
+        what = _between(one, other, partners)
+        if what:
+            found.append(Difference(frame, one.label if one else None, other.label if other else None, iou, what))
+    return sorted(found, key=lambda d: (d.label_a is None, d.label_a or 0, d.label_b or 0))
+
+
+def _rivals(one: Nucleus, partners: Mapping[int, int] | None = None) -> dict[str, str | None] | None:
+    """Contested signals to the other nucleus, by A's label where it has a partner there."""
+    if one.rivals is None:
+        return None
+    found: dict[str, str | None] = {}
+    for (channel, number), label in one.rivals.items():
+        here = label if partners is None or label is None else partners.get(label)
+        found[f"{channel} {number}"] = None if label is None else f"nucleus {here}" if here is not None else f"nucleus {label} of B"
+    return found
+
+
+def _between(a: Nucleus | None, b: Nucleus | None, partners: Mapping[int, int]) -> dict[str, tuple[Any, Any]]:
+    if a is None or b is None:
+        there = a or b
+        assert there is not None
+        outcome = there.call.get("class") if there.call else there.verdict or "evaluable"
+        return {"only in A": (outcome, None)} if a is not None else {"only in B": (None, outcome)}
+    what: dict[str, tuple[Any, Any]] = {}
+    if (a.bbox_xywh, a.mask) != (b.bbox_xywh, b.mask):
+        what["mask"] = (_area(a), _area(b))
+    if a.verdict != b.verdict:
+        what["verdict"] = (a.verdict, b.verdict)
+    if a.dots != b.dots:
+        what["dots"] = (len(a.dots), len(b.dots))
+    mine, theirs = _rivals(a), _rivals(b, partners)
+    if mine is not None and theirs is not None and mine != theirs:
+        other = [k for k in {**mine, **theirs} if k not in mine or k not in theirs or mine[k] != theirs[k]]
+        what["rivals"] = ({k: mine[k] for k in other if k in mine}, {k: theirs[k] for k in other if k in theirs})
+    if a.counts != b.counts:
+        what["count"] = (dict(a.counts), dict(b.counts))
+    if a.call != b.call:
+        keys = [k for k in {**a.call, **b.call} if a.call.get(k) != b.call.get(k)]
+        what["call"] = ({k: a.call.get(k) for k in keys}, {k: b.call.get(k) for k in keys})
+    return what
+
+
+def _area(one: Nucleus) -> int:
+    return sum(rle.run_lengths(one.mask)[1::2])

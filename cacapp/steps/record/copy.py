@@ -1,0 +1,57 @@
+"""Step ``copy``: a whole record into another database, SQLite or PostgreSQL, verified."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cacapp.db.engine.session import Database, filling
+from cacapp.db.engine.transfer import Content, content, copy_table, filled_table, reset_sequences, row_counts, tables
+from cacapp.exceptions import CacappError
+from cacapp.runs.progress import Progress, Silent
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What was copied: content by table, as it was read from the target in the end; wall time in s."""
+
+    target: str
+    tables: dict[str, Content]
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
+
+
+def copy(db: Database, target: str | Path, progress: Progress | None = None) -> CopyReport:
+    """Copies every row into a new or empty database at one moment of the source, which others may go on writing.
+
+    All of it is one transaction, which is committed after the target was read again and its counts and hashes are the source's.
+
+    Raises:
+        CacappError: the target has rows, belongs to another program, cannot hold a value of the source, or does not read as the source
+            does. It is left as it was then.
+    """
+    progress = progress or Silent()
+    start = time.perf_counter()
+    with db.reading() as session, filling(target) as (label, connection):
+        source = session.connection()
+        taken = filled_table(connection)
+        if taken is not None:
+            raise CacappError(f"{label} is not empty (table {taken} has rows); name a new database")
+        total = sum(row_counts(source).values())
+        read: dict[str, Content] = {}
+        written: dict[str, Content] = {}
+        progress.start("copy", total)
+        for table in tables():
+            read[table.name] = copy_table(source, connection, table, lambda rows, name=table.name: progress.advance(name, rows))  # type: ignore[misc]
+        reset_sequences(connection)
+        progress.start("verify", total)
+        for table in tables():
+            written[table.name] = content(connection, table, lambda rows, name=table.name: progress.advance(name, rows))  # type: ignore[misc]
+        different = [name for name in read if read[name] != written[name]]
+        if different:
+            raise CacappError(f"{label} does not hold what {db} does in table {', '.join(different)}; nothing was kept")
+    return CopyReport(label, written, time.perf_counter() - start)

@@ -1,0 +1,136 @@
+"""Step ``accounts``: who may review, and whether a password is theirs."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+from cacapp.db.engine.session import Database
+from cacapp.db.review.accounts import (
+    account_named,
+    attempt_succeeded,
+    end_sessions,
+    failures_since,
+    new_secret,
+    note_attempt,
+    require_account,
+)
+from cacapp.db.review.readings import write_event
+from cacapp.db.review.tables import Account
+from cacapp.db.tables import now
+from cacapp.exceptions import CacappError, UsageError
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+ROLES = ("viewer", "reviewer", "pathologist", "admin")
+OWNER = "owner"
+"""The one user of a computer of their own, who may do everything; made by ``cacapp review --single-user`` only."""
+
+MIN_PASSWORD, MAX_PASSWORD = 10, 200
+THROTTLE_WINDOW = timedelta(minutes=15)
+MAX_FAILURES_OF_NAME, MAX_FAILURES_OF_ADDRESS = 5, 25
+INSTALL = "pip install 'cacapp[review]'"
+
+
+class Throttled(CacappError):  # noqa: N818 - it names what happened
+    """Too many wrong passwords; wait."""
+
+
+def add_account(db: Database, name: str, role: str, password: str | None, by: str | None = None) -> Account:
+    """Makes an account; ``by``: who does, for the audit trail, by default its owner.
+
+    Raises UsageError for a bad name, role or password, or a name that is taken.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
+        raise UsageError(f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes, underscores")
+    if role not in (*ROLES, OWNER):
+        raise UsageError(f"role {role!r}: choose one of {', '.join(ROLES)}")
+    hashed = None if password is None else hash_password(password, name)
+    with db.session() as session:
+        if account_named(session, name) is not None:
+            raise UsageError(f"there is an account {name} already; `cacapp users passwd {name}` sets a new password")
+        account = Account(name=name, role=role, password_hash=hashed)
+        session.add(account)
+        session.flush()
+        write_event(session, by or name, "account made", f"account {name}", role=role)
+        return account
+
+
+def set_password(db: Database, name: str, password: str, by: str, address: str = "") -> None:
+    """Gives an account a new password and logs it out everywhere."""
+    hashed = hash_password(password, name)
+    with db.session() as session:
+        account = require_account(session, name)
+        account.password_hash = hashed
+        end_sessions(session, cast(int, account.id))
+        write_event(session, by, "password set", f"account {name}", address)
+
+
+def set_active(db: Database, name: str, active: bool, by: str) -> None:
+    """Switches an account on or off; off ends its sessions and tokens. What it decided stays."""
+    with db.session() as session:
+        account = require_account(session, name)
+        account.active = active
+        if not active:
+            end_sessions(session, cast(int, account.id))
+        write_event(session, by, "account enabled" if active else "account disabled", f"account {name}")
+
+
+def verify_password(db: Database, name: str, password: str, address: str) -> Account | None:
+    """The active account this password belongs to, or None; takes as long for a name that does not exist.
+
+    Raises Throttled after too many wrong passwords for the name or from the address.
+    """
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    name = name[:100]
+    since = now() - THROTTLE_WINDOW
+    with db.session() as session:
+        if (
+            failures_since(session, since, name=name) >= MAX_FAILURES_OF_NAME
+            or failures_since(session, since, address=address) >= MAX_FAILURES_OF_ADDRESS
+        ):
+            raise Throttled(f"too many wrong passwords; wait {int(THROTTLE_WINDOW.total_seconds() // 60)} minutes")
+        attempt = note_attempt(session, name, address)  # counts as wrong until it is right, so that many at once are counted too
+        account = account_named(session, name)
+    hasher = _hasher()
+    known = account.password_hash if account is not None and account.active and account.password_hash else None
+    try:
+        hasher.verify(known or _nobody(), password[: MAX_PASSWORD + 1])
+        right = known is not None
+    except (Argon2Error, InvalidHashError):
+        right = False
+    with db.session() as session:
+        if not right:
+            write_event(session, name, "wrong password", f"account {name}", address)
+            return None
+        attempt_succeeded(session, attempt)
+        if known is not None and hasher.check_needs_rehash(known):
+            require_account(session, name).password_hash = hasher.hash(password)
+    return account
+
+
+def hash_password(password: str, name: str) -> str:
+    """argon2id with the library's parameters. Raises UsageError for one that is too short, too long or the name."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise UsageError(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+    if password.lower() == name.lower() or len(set(password)) < 4:
+        raise UsageError("this password is too easy to guess; take several words")
+    return _hasher().hash(password)
+
+
+def _hasher() -> PasswordHasher:
+    try:
+        from argon2 import PasswordHasher
+    except ModuleNotFoundError:
+        raise CacappError(f"the review needs further packages: {INSTALL}") from None
+    return PasswordHasher()
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> str:
+    """A hash that no password fits, as costly to check as a real one."""
+    return _hasher().hash(new_secret())

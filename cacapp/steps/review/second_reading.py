@@ -1,0 +1,139 @@
+"""A second, blind reading of a slide: who may, when it is done, how well both agree, and who settles what they don't agree on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from cacapp.db.cells.states import called_cells, machine_states
+from cacapp.db.engine.session import Database
+from cacapp.db.review.readings import last_of_cells, readings, write_event
+from cacapp.db.review.tables import Reading
+from cacapp.db.tables import Patient, Run, Slide, now
+from cacapp.exceptions import UsageError
+from cacapp.fish.review import State, cohens_kappa
+from cacapp.results.reviewed import state_of
+from cacapp.steps.review.decide import ConflictError, require_open
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A cell on which two finished readings differ; ``settled``: what an adjudicator made of it."""
+
+    cell_id: int
+    first: State
+    second: State
+    settled: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Two readings of a slide, compared over the flagged cells and those either reader changed.
+
+    ``kappa``: Cohen's, of the cells' labels; None where it is not defined. ``labels``: cells by (first label, second label).
+    """
+
+    cells: int
+    same: int
+    kappa: float | None
+    disagreements: tuple[Disagreement, ...]
+    labels: Mapping[tuple[str, str], int]
+
+    @property
+    def open(self) -> int:
+        return sum(d.settled is None for d in self.disagreements)
+
+
+def start_second(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
+    """Opens a second reading by someone who has not read the slide. The first reading is closed with it.
+
+    Raises:
+        ConflictError: cells are open in the first reading, there is a second one, or this person read the slide already.
+    """
+    with db.session() as session:
+        run = _locked(session, run_id)
+        own = readings(session, [run_id]).get(run_id, [])
+        if any(r.position == "second" for r in own):
+            raise ConflictError("this slide has a second reading already")
+        if any(r.reviewer == reviewer for r in own):
+            raise ConflictError("the second reader must be someone who has not read this slide")
+        _require_all_decided(session, run_id, "first")
+        for reading in own:
+            reading.finished_at = reading.finished_at or now()
+        session.add(Reading(run_id=run_id, reviewer=reviewer, position="second"))
+        write_event(session, reviewer, "second reading started", _slide(session, run), address, run=run_id)
+
+
+def finish_second(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
+    """Ends the second reading; both are compared from then on. Raises ConflictError while flagged cells are open."""
+    with db.session() as session:
+        run = _locked(session, run_id)
+        reading = session.get(Reading, (run_id, reviewer))
+        if reading is None or reading.position != "second":
+            raise ConflictError("you are not this slide's second reader")
+        if reading.finished_at is not None:
+            return
+        _require_all_decided(session, run_id, "second")
+        reading.finished_at = now()
+        write_event(session, reviewer, "second reading finished", _slide(session, run), address, run=run_id)
+
+
+def start_adjudication(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
+    """Makes a third person the adjudicator. Raises ConflictError before the second reading is finished, or for one of its readers."""
+    with db.session() as session:
+        run = _locked(session, run_id)
+        own = readings(session, [run_id]).get(run_id, [])
+        second = [r for r in own if r.position == "second"]
+        if not second or any(r.finished_at is None for r in second):
+            raise ConflictError("there is nothing to settle before a second reading is finished")
+        mine = next((r for r in own if r.reviewer == reviewer), None)
+        if mine is not None and mine.position == "adjudication":
+            return
+        if mine is not None:
+            raise ConflictError("the adjudicator must be someone who was neither the first nor the second reader")
+        session.add(Reading(run_id=run_id, reviewer=reviewer, position="adjudication"))
+        write_event(session, reviewer, "adjudication started", _slide(session, run), address, run=run_id)
+
+
+def agreement(session: Session, run_id: int) -> Agreement | None:
+    """How two readings agree; None before both are finished."""
+    second = [r for r in readings(session, [run_id]).get(run_id, []) if r.position == "second"]
+    if not second or any(r.finished_at is None for r in second):
+        return None
+    by = {p: {c: state_of(r) for c, r in last_of_cells(session, run_id, p).items()} for p in ("first", "second", "adjudication")}
+    flagged = {c.cell_id for c in called_cells(session, run_id) if c.flagged}
+    cells = sorted(flagged | by["first"].keys() | by["second"].keys())
+    machine = machine_states(session, run_id, cells)
+    first = [by["first"].get(c, machine[c]) for c in cells]
+    other = [by["second"].get(c, machine[c]) for c in cells]
+    differ = tuple(
+        Disagreement(c, a, b, by["adjudication"].get(c)) for c, a, b in zip(cells, first, other, strict=True) if a.label != b.label
+    )
+    kappa = cohens_kappa([s.label for s in first], [s.label for s in other])
+    labels = Counter((a.label, b.label) for a, b in zip(first, other, strict=True))
+    return Agreement(len(cells), len(cells) - len(differ), kappa, differ, labels)
+
+
+def _require_all_decided(session: Session, run_id: int, position: str) -> None:
+    decided = {c for c, r in last_of_cells(session, run_id, position).items() if state_of(r).decided}
+    left = sum(c.flagged and c.cell_id not in decided for c in called_cells(session, run_id))
+    if left:
+        raise ConflictError(f"{left} flagged cell{'s' * (left != 1)} of this slide {'are' if left != 1 else 'is'} not decided yet")
+
+
+def _locked(session: Session, run_id: int) -> Run:
+    run = session.get(Run, run_id)
+    if run is None or run.step != "count":
+        raise UsageError(f"there is no count run {run_id}")
+    slide = session.get_one(Slide, run.slide_id)
+    session.execute(select(col(Patient.id)).where(col(Patient.id) == slide.patient_id).with_for_update())
+    require_open(session, run)
+    return run
+
+
+def _slide(session: Session, run: Run) -> str:
+    return f"slide {session.get_one(Slide, run.slide_id).barcode}"
