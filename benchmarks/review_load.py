@@ -179,7 +179,7 @@ def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-
     from cacapp.db.cells.nuclei import write_cells
     from cacapp.db.runs.ledger import finish_run, record_frame, start_run
     from cacapp.db.slides import frames_of
-    from cacapp.fish.assay.model import load_assay
+    from cacapp.fish.assay.read import load_assay
     from cacapp.fish.calls import call_cells
     from cacapp.results.patient import refresh_results
     from cacapp.steps.count import CalledRow

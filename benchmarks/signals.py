@@ -16,16 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import tifffile
 
+from cacapp import host as guard
 from cacapp.algorithms.log import LogDetector
 from cacapp.arrays.focus import focus_of
 from cacapp.arrays.regions import instances_of
 from cacapp.arrays.shapes import shapes_of
-from cacapp.fish.assay.model import load_assay
-from cacapp.fish.count_frame import CountTask, count_pixels
+from cacapp.fish.assay.read import load_assay
+from cacapp.fish.count_frame import CountTask, count_frame
 from cacapp.types import CHANNELS
 
 PIXEL_UM = 0.12
@@ -53,12 +55,12 @@ def main() -> None:
         excluded=(None,) * len(nuclei),
     )
     detector, assay = LogDetector(), load_assay("katz-4color")
-    count_pixels(detector, assay, pixels, PIXEL_UM, task)
+    count_frame(partial(guard.detect, detector), assay, pixels, PIXEL_UM, task)
     idle = memory_mb()
     walls, cpus = [], []
     for _ in range(a.times):
         wall, cpu = time.perf_counter(), time.process_time()
-        count_pixels(detector, assay, pixels, PIXEL_UM, task)
+        count_frame(partial(guard.detect, detector), assay, pixels, PIXEL_UM, task)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     after = reference_seconds(a, picture)

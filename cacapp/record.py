@@ -58,9 +58,9 @@ class Record:
     def patients(self) -> pyarrow.Table:
         """A row a patient by pseudonym: evaluable cells, CACs and CACs per 100 µL (95 % interval) with verdict, by the software and, with
         ``reviewed_``, after review; ``standing``: how far the review is; ``class_NAME``: evaluable cells of each class."""
+        from cacapp.results.error_budget import Pools
         from cacapp.results.extras import extras_of
-        from cacapp.steps.control import Pools
-        from cacapp.steps.report.write import patients_with_results
+        from cacapp.results.patient import patients_with_results
 
         rows = []
         found = patients_with_results(self._database)

@@ -19,10 +19,9 @@ from cacapp.exceptions import CacappError, UsageError
 if TYPE_CHECKING:
     from cacapp.engine import Engine
     from cacapp.host import Host
+    from cacapp.runs.plan import CountPlan, SegmentPlan
     from cacapp.runs.progress import RunReport
-    from cacapp.steps.count import CountPlan
     from cacapp.steps.pipeline import Done
-    from cacapp.steps.segment import SegmentPlan
 
 
 def segment(
@@ -204,10 +203,9 @@ def plans(
     seed: int = 0,
 ) -> tuple[SegmentPlan, CountPlan]:
     """What to run, with ``--set`` shared out among the chosen algorithms. Raises UsageError for unknown names and parameters."""
-    from cacapp.fish.assay.model import load_assay
+    from cacapp.fish.assay.read import load_assay
     from cacapp.host import assign
-    from cacapp.steps.count import CountPlan
-    from cacapp.steps.segment import SegmentPlan
+    from cacapp.runs.plan import CountPlan, SegmentPlan
 
     filter_names = tuple(filters or defaults.FILTERS)
     chosen = [("prompter", prompter), ("segmenter", segmenter), ("signal-detector", detector)]

@@ -22,7 +22,7 @@ Given = Annotated[str, typer.Argument(metavar="NAME", help="A shipped assay (see
 @app.command("list")
 def list_(json: o.Json = False, quiet: o.Quiet = False) -> None:
     """The assays that come with cacapp."""
-    from cacapp.fish.assay.model import builtin_assays, load_assay
+    from cacapp.fish.assay.read import builtin_assays, load_assay
 
     found = [load_assay(name) for name in builtin_assays()]
     if json:
@@ -40,7 +40,7 @@ def show(
     quiet: o.Quiet = False,
 ) -> None:
     """An assay's probes, classes and criteria in words."""
-    from cacapp.fish.assay.model import load_assay
+    from cacapp.fish.assay.read import load_assay
 
     assay = load_assay(name)
     if toml:
@@ -58,7 +58,7 @@ def check(
     quiet: o.Quiet = False,
 ) -> None:
     """Whether an assay file is sound; otherwise exit code 2 and one line that names the key and what is wrong with it."""
-    from cacapp.fish.assay.model import load_assay
+    from cacapp.fish.assay.read import load_assay
 
     assay = load_assay(file)
     if json:

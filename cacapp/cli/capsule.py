@@ -76,6 +76,8 @@ def replay(
     from cacapp.engine import Engine
     from cacapp.steps.capsule.replay import prepare
     from cacapp.steps.capsule.replay import replay as step
+    from cacapp.steps.count import count
+    from cacapp.steps.segment import segment
 
     with _two_where_it_cannot_be_compared():
         host = discover(no_plugin, quiet)
@@ -86,7 +88,7 @@ def replay(
         if not json and not quiet:
             _print_settings(prepared.settings, "Not the same here as in the capsule", "capsule", "here")
         with progress(quiet) as bar, Engine(workers) as engine:
-            done = step(prepared, host, db, engine, bar)
+            done = step(prepared, host, segment, count, db, engine, bar)
     found = done.comparison
     if json:
         print_json({"capsule": str(file), "db": done.db, **found.record()})

@@ -15,8 +15,8 @@ from cacapp.cli.tables import Column, print_table
 if TYPE_CHECKING:
     from cacapp.host import Host
     from cacapp.report.comparison import Comparison
+    from cacapp.runs.plan import SegmentPlan
     from cacapp.steps.benchmark.evaluate import Evaluation
-    from cacapp.steps.segment import SegmentPlan
 
 Filters = Annotated[
     list[str] | None,
@@ -124,7 +124,7 @@ def benchmark(
 def _plan(host: Host, prompter: str, segmenter: str, filters: list[str] | tuple[()], settings: list[str] | tuple[()]) -> SegmentPlan:
     """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
     from cacapp.host import assign
-    from cacapp.steps.segment import SegmentPlan
+    from cacapp.runs.plan import SegmentPlan
 
     names = [("prompter", prompter), ("segmenter", segmenter), *(("filter", name) for name in filters)]
     return SegmentPlan(prompter, segmenter, tuple(filters), assign(settings, [host.find(kind, name) for kind, name in names]))

@@ -14,8 +14,8 @@ from cacapp.cli.console import print_json, progress, say
 from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
+    from cacapp.runs.plan import SlideRequest
     from cacapp.steps.ingest import IngestReport
-    from cacapp.steps.manifest import SlideRequest
 
 
 def ingest(
@@ -38,7 +38,7 @@ def ingest(
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """
     from cacapp.db.engine.session import open_database
-    from cacapp.fish.assay.model import load_assay
+    from cacapp.fish.assay.read import load_assay
     from cacapp.steps.ingest import ingest as step
     from cacapp.types import DAPI
 
@@ -83,7 +83,8 @@ def slide_requests(
     notes: str | None,
 ) -> list[SlideRequest]:
     """The slides that PATH... with its options, or --manifest, ask for. Raises UsageError where neither or both are given."""
-    from cacapp.steps.manifest import SlideRequest, placed, read_manifest, volume_ul
+    from cacapp.runs.plan import SlideRequest
+    from cacapp.steps.manifest import placed, read_manifest, volume_ul
 
     if manifest is not None:
         given = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul, "--notes": notes}

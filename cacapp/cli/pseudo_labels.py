@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from cacapp.db.cells.pseudo_labels import PseudoLabelStats
     from cacapp.db.engine.session import Database
     from cacapp.host import Host
+    from cacapp.runs.plan import PseudoLabelPlan
     from cacapp.runs.progress import RunReport
-    from cacapp.steps.learning.pseudo_label import PseudoLabelPlan, RunStats
+    from cacapp.steps.learning.pseudo_label import RunStats
 
 Slides = Annotated[list[str] | None, typer.Option("--slide", help="Only this slide; may be repeated.")]
 FromRun = Annotated[
@@ -108,7 +109,7 @@ def pseudo_label(
 def _plan(host: Host, filters: Sequence[str] | None, prompters: str, min_agreement: int, settings: Sequence[str]) -> PseudoLabelPlan:
     """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
     from cacapp.host import assign
-    from cacapp.steps.learning.pseudo_label import PseudoLabelPlan
+    from cacapp.runs.plan import PseudoLabelPlan
 
     names = tuple(dict.fromkeys(name.strip() for name in prompters.split(",") if name.strip()))
     names = () if names == ("none",) else names

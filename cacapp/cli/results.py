@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
     from cacapp.report.model import ResultNumbers
+    from cacapp.results.error_budget import Pools
     from cacapp.results.extras import Extras
-    from cacapp.steps.control import Pools
 
 CLASS_ORDER = ("normal", "loss", "gain", "cac")
 WIDE = 110
@@ -109,7 +109,7 @@ def print_patients(db: str | None, codes: Sequence[str] = ()) -> None:
 def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | None, quiet: bool) -> None:
     from cacapp.db.engine.session import open_database
     from cacapp.results.extras import extras_of
-    from cacapp.steps.report.write import patients_with_results
+    from cacapp.results.patient import patients_with_results
 
     record = open_database(db, create=False)
     found = patients_with_results(record, codes)

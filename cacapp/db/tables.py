@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from cacapp.db.review import tables as review_tables  # its tables belong to the same metadata
 from cacapp.db.engine.base import Table as Table
 from cacapp.db.engine.base import now as now
 from cacapp.db.engine.columns import BigId, Scaled, UtcDateTime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,6 @@ from itertools import permutations
 import cv2
 import numpy as np
 
-from cacapp import host as guard
-from cacapp.api import SignalDetector
 from cacapp.arrays.background import levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
@@ -27,12 +25,15 @@ from cacapp.fish.quality.slide import FAILED_QC
 from cacapp.fish.signals.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.fish.signals.dot_pair import fit_pairs
 from cacapp.fish.signals.judge import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
-from cacapp.frames import open_frame
-from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes
+from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes, Signals
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
 PAIR_DIAMETERS = 1.3  # dots at most this far apart are fitted together: one copy or two
 UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
+
+
+Detect = Callable[[Array, Sequence[Instance], float | None], Signals]
+"""A signal detector, called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +63,16 @@ class CountedFrame:
     cameras: dict[str, Camera | None]
 
 
-def count_frame(detector: SignalDetector, assay: Assay, task: CountTask) -> CountedFrame:
-    """Opens a frame, detects dots in every probe channel and turns them into counts and calls."""
-    frame = open_frame(task.source)
-    with _pool() as pool:
-        planes = dict(zip((DAPI, *assay.channels), pool.map(frame.channel, (DAPI, *assay.channels)), strict=True))
-    return count_pixels(detector, assay, planes, frame.pixel_size_um, task)
-
-
-def count_pixels(
-    detector: SignalDetector, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask
-) -> CountedFrame:
+def count_frame(detect: Detect, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask) -> CountedFrame:
     """Signals, counts and calls of a frame's nuclei.
 
     Args:
+        detect: finds the dots of a plane, (Y, X), in the nuclei; the pixel size is in µm or None.
         pixels: (Y, X) uint8 or uint16 by channel, DAPI and the assay's, as the camera gave them.
     """
     pixel, dapi = pixel_size_um, pixels[DAPI]
     planes = {c: pixels[c] for c in assay.channels}
-    with _pool() as pool:
+    with pool_of_channels() as pool:
         grey = levels(dapi)
         zoning = pool.submit(lambda: shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey)))
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
@@ -90,7 +82,7 @@ def count_pixels(
         planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
         measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
         planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
-        found = list(pool.map(lambda c: guard.detect(detector, planes[c], task.nuclei, pixel), assay.channels))
+        found = list(pool.map(lambda c: detect(planes[c], task.nuclei, pixel), assay.channels))
         candidates = dict(zip(assay.channels, found, strict=True))
         reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
         pairs = {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels}
@@ -128,7 +120,7 @@ def count_pixels(
     return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality, cameras)
 
 
-def _pool() -> ThreadPoolExecutor:
+def pool_of_channels() -> ThreadPoolExecutor:
     # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
     return ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads())))
 

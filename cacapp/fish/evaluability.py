@@ -98,8 +98,8 @@ def judge_nuclei(
         shared: (N,) bool, None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
-        one_piece: (N,) bool, neither the outline nor the light shows where two nuclei would meet (``cacapp.fish.doubt.two_in_one``): no aggregate for
-            its shape. None: not looked at.
+        one_piece: (N,) bool, neither the outline nor the light shows where two nuclei would meet (see
+            ``fish.doubt.two_in_one``): no aggregate for its shape. None: not looked at.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.
 

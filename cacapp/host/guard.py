@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.activity import at_work
+from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host.origin import origin_of
 from cacapp.host.tampering import put_back, snapshot

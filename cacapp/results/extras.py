@@ -11,10 +11,10 @@ from cacapp.db.review.readings import readings, sign_offs
 from cacapp.db.tables import PatientResult
 from cacapp.report.model import ResultNumbers, ReviewSummary
 from cacapp.report.wording import standing
+from cacapp.results.error_budget import Pools, budget_of
+from cacapp.results.patient import numbers
 from cacapp.results.review_outcome import outcome_of
 from cacapp.results.slide_quality import quality_of
-from cacapp.steps.control import Pools, budget_of
-from cacapp.steps.report.write import numbers
 
 RATE = ("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high")
 REVIEWED = ("cells", "evaluable", "classes", "cacs", "cacs_balanced_polyploid", *RATE, "needs_review", "ratio")

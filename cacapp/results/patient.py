@@ -9,13 +9,14 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from cacapp.db.cells.calls import lock_patients, write_patient_result
-from cacapp.db.queries import call_totals, latest_run_ids, signal_totals
+from cacapp.db.engine.session import Database
+from cacapp.db.queries import PatientSummary, call_totals, latest_run_ids, patients, signal_totals
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, RunFrame, Slide
+from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.patient import SlideTally, patient_result
-
-MIN_EVALUABLE = "min_evaluable_cells"
-"""Key in a count run's params: the limit that the result as of this run was held against, where it is not the assay's."""
+from cacapp.report.model import ResultNumbers
+from cacapp.runs.plan import MIN_EVALUABLE
 
 
 def refresh_results(session: Session, run_ids: Sequence[int], assay: Assay, min_evaluable_cells: int | None) -> list[str]:
@@ -99,3 +100,21 @@ def _refresh(session: Session, patient_id: int, newest: int, assay: Assay, min_e
     listed = ", ".join(f"{slides[slide].barcode} ({other})" for slide, other in otherwise.items())
     ours = f"{assay.name} {assay.version}"
     return [f"patient {code}: not in the result, for counted with another assay than {ours}: slide {listed}; count them alike with --assay"]
+
+
+def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[PatientSummary]:
+    """The patients named, or all; each with its latest result or None. Raises UsageError for an unknown code."""
+    with db.reading() as session:
+        found = patients(session)
+    known = {p.patient.code: p for p in found}
+    missing = [c for c in codes if c not in known]
+    if missing:
+        raise UsageError(
+            f"no patient {missing[0]!r} in the database; it has {', '.join(list(known)[:10]) or 'none yet: see cacapp ingest'}"
+        )
+    return [known[c] for c in codes] if codes else found
+
+
+def numbers(result: PatientResult) -> ResultNumbers:
+    """A stored result as the pages show it."""
+    return ResultNumbers(**{name: getattr(result, name) for name in ResultNumbers.__dataclass_fields__})

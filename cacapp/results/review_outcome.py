@@ -16,8 +16,8 @@ from cacapp.fish.patient import PatientResult as Numbers
 from cacapp.fish.review import State
 from cacapp.report.model import AgreementLine, ReadingLine, ResultNumbers, ReviewSummary, SignatureLine
 from cacapp.report.wording import moment, plain
+from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import Reviewed, review_patient, standing, state_of
-from cacapp.steps.review.second_reading import agreement
 
 
 @dataclass(frozen=True, slots=True)

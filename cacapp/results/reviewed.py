@@ -14,10 +14,11 @@ from cacapp.db.review.readings import last_of_cells, readings
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import PatientResult, Run, Slide
 from cacapp.fish import patient as fish_patient
-from cacapp.fish.assay.model import Assay, parse_assay
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.patient import SlideTally
 from cacapp.fish.review import State, reviewed_tally
-from cacapp.results.patient import MIN_EVALUABLE
+from cacapp.runs.plan import MIN_EVALUABLE
 
 OFFICIAL = ("adjudication", "first")
 """Whose decision holds, most binding first, once nobody reads blind any more."""

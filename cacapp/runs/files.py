@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -41,3 +42,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacappError(f"folder {path} cannot be made: {error.strerror or error}; choose another place with --out") from error
+
+
+def file_name(code: str) -> str:
+    """A patient code as a file name that is safe on every system."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", code).strip("._") or "patient"

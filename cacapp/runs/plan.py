@@ -1,58 +1,84 @@
-"""Which algorithms a run uses, with all their parameters: what is stored, fingerprinted and sent to workers."""
+"""What a command asks for: slides to ingest, and the plan of each step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from cacapp.api import Algorithm
-from cacapp.exceptions import CacappError
-from cacapp.host import Host
-
-Records = Sequence[Mapping[str, Any]]
-"""Choices as an earlier run kept them."""
+from cacapp import defaults
+from cacapp.fish.assay.model import Assay
+from cacapp.runs.choose import Records
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One algorithm of a plan, as the host found it and with every parameter spelled out."""
+class SegmentPlan:
+    """The algorithms of a segmentation and their parameters by algorithm name; ``recorded``: as an earlier run kept them, to repeat it."""
 
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    params: Mapping[str, Any]
-    weights_sha256: str | None
-
-    def record(self) -> dict[str, Any]:
-        """The row's JSON."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "distribution": self.distribution,
-            "version": self.version,
-            "params": dict(self.params),
-            "weights_sha256": self.weights_sha256,
-        }
+    prompter: str = defaults.PROMPTER
+    segmenter: str = defaults.SEGMENTER
+    filters: Sequence[str] = defaults.FILTERS
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+    recorded: Records = ()
 
 
-def choose(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: Records = ()) -> tuple[Choice, Algorithm]:
-    """The algorithm built, and its record with defaults filled in.
+@dataclass(frozen=True, slots=True)
+class CountPlan:
+    """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's.
 
-    Args:
-        recorded: choices of earlier: one of this kind and name decides all parameters, whatever today's defaults are.
-
-    Raises:
-        UsageError: there is no such algorithm or parameter.
-        CacappError: the recorded algorithm is not the one installed.
+    ``recorded``: the detector as an earlier run kept it, to repeat it.
     """
-    found = host.find(kind, name)
-    before = next((r for r in recorded if (r["kind"], r["name"]) == (kind, name)), None)
-    built = host.build(kind, name, params if before is None else before["params"])
-    choice = Choice(kind, name, found.distribution, found.version, built.model_dump(mode="json"), built.weights_sha256())
-    if before is not None and choice.record() != dict(before):
-        here, there = (f"{r['distribution']} {r['version']}" for r in (choice.record(), before))
-        what = f"was {there}, here is {here}" if here != there else "had other weights or parameters than it takes now"
-        raise CacappError(f"{kind} {name!r} {what}: the run cannot go on as it began; install that version, or give the command again")
-    return choice, built
+
+    assay: Assay
+    detector: str = defaults.DETECTOR
+    params: Mapping[str, Any] = field(default_factory=dict)
+    min_evaluable_cells: int | None = None
+    recorded: Records = ()
+
+
+PROMPTERS = ("watershed", "region-growing", "split-merge")
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabelPlan:
+    """What decides whether a mask becomes a label.
+
+    Attributes:
+        filters: names; one reason of any of them rejects a mask.
+        prompters: prompt algorithms whose agreement on each nucleus is recorded; none of them is run where there are none.
+        min_agreement: masks that fewer prompt algorithms agree on are rejected.
+        params: parameters by algorithm name.
+        recorded: algorithms as an earlier run kept them, to repeat it.
+    """
+
+    filters: Sequence[str] = defaults.FILTERS
+    prompters: Sequence[str] = PROMPTERS
+    min_agreement: int = 0
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recorded: Records = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRequest:
+    """A slide to ingest.
+
+    Attributes:
+        patient, slide: pseudonym and barcode.
+        paths: files or folders of its frames, absolute paths or addresses (``s3://bucket/slide``).
+        blood_volume_ul: what the slide stands for in µL, None where unknown.
+        pattern, channels, projection: how to read the files, as ``cacapp.frames.discover`` takes them.
+    """
+
+    patient: str
+    slide: str
+    paths: tuple[str, ...]
+    blood_volume_ul: float | None
+    notes: str | None = None
+    pattern: str | None = None
+    channels: str | None = None
+    projection: str = "none"
+
+
+MIN_EVALUABLE = "min_evaluable_cells"
+"""Key in a count run's params: the limit that the result as of this run was held against, where it is not the assay's."""

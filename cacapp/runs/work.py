@@ -12,12 +12,8 @@ from sqlmodel import Session
 from cacapp.db.cells.pseudo_labels import STEP as PSEUDO_LABEL
 from cacapp.db.tables import Run, Slide
 from cacapp.exceptions import CacappError
-from cacapp.fish.assay.model import parse_assay
-from cacapp.results.patient import MIN_EVALUABLE
-from cacapp.steps.count import CountPlan
-from cacapp.steps.learning.pseudo_label import PseudoLabelPlan
-from cacapp.steps.manifest import SlideRequest
-from cacapp.steps.segment import SegmentPlan
+from cacapp.fish.assay.read import parse_assay
+from cacapp.runs.plan import MIN_EVALUABLE, CountPlan, PseudoLabelPlan, SegmentPlan, SlideRequest
 
 HOW = ("retries", "frame_timeout_s", "force", "excluded_plugins")
 """Settings that do not change what the work is."""

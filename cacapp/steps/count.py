@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from sqlmodel import Session
 
-from cacapp import defaults
+from cacapp import host as guard
 from cacapp.api import SignalDetector
 from cacapp.db.cells.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells.nuclei import read_cells
@@ -23,32 +23,20 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import CellCall
-from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame
+from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame, pool_of_channels
+from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.results.duplicates import mark_duplicates
 from cacapp.results.patient import refresh_results
 from cacapp.results.slide_quality import inspect_slide, inspected
 from cacapp.runs.acquire import Job
+from cacapp.runs.choose import Choice, choose
 from cacapp.runs.environment import environment
 from cacapp.runs.ledger import carry_out, expect
-from cacapp.runs.plan import Choice, Records, choose
+from cacapp.runs.plan import CountPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.select import chosen_slides
-from cacapp.types import FrameSource, Instance, Shapes
-
-
-@dataclass(frozen=True, slots=True)
-class CountPlan:
-    """Detector, its parameters, and the assay; ``min_evaluable_cells`` replaces the assay's for slides smaller than a laboratory's.
-
-    ``recorded``: the detector as an earlier run kept it, to repeat it.
-    """
-
-    assay: Assay
-    detector: str = defaults.DETECTOR
-    params: Mapping[str, Any] = field(default_factory=dict)
-    min_evaluable_cells: int | None = None
-    recorded: Records = ()
+from cacapp.types import DAPI, FrameSource, Instance, Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +149,20 @@ def _job(
             "assay_toml": plan.assay.toml(),
         },
         frames=frames,
-        work=partial(count_frame, detector, plan.assay),
+        work=partial(open_and_count, detector, plan.assay),
         item=partial(_task, run_id=get_id(run)),
         write=partial(_write, channels=plan.assay.channels),
         warn=_warning,
     )
+
+
+def open_and_count(detector: SignalDetector, assay: Assay, task: CountTask) -> CountedFrame:
+    """Opens a frame, reads DAPI and the assay's channels, and counts its signals. Raises CacappError where a file is gone or changed."""
+    frame = open_frame(task.source)
+    names = (DAPI, *assay.channels)
+    with pool_of_channels() as pool:
+        planes = dict(zip(names, pool.map(frame.channel, names), strict=True))
+    return count_frame(partial(guard.detect, detector), assay, planes, frame.pixel_size_um, task)
 
 
 def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> CountTask:

@@ -23,10 +23,9 @@ from cacapp.exchange.label_zarr import write_zarr
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.roi import roi_zip
 from cacapp.frames import open_frame
-from cacapp.runs.files import write_atomically
+from cacapp.runs.files import file_name, write_atomically
 from cacapp.runs.progress import Progress, Silent
 from cacapp.runs.select import chosen_slides
-from cacapp.steps.report.write import file_name
 from cacapp.types import label_image
 
 ANNOTATIONS = "annotations.json"

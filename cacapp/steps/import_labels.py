@@ -29,8 +29,8 @@ from cacapp.frames.digest import sha256_of
 from cacapp.runs.acquire import Job
 from cacapp.runs.ledger import carry_out, expect
 from cacapp.runs.progress import Progress, RunReport, Silent
+from cacapp.runs.segment_frame import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.runs.select import chosen_slides
-from cacapp.steps.segment import SegmentedFrame, described, warning_of, write_segmented
 from cacapp.types import DAPI, FrameSource, Instance
 
 IMAGES = (".tif", ".tiff", ".png")

@@ -12,8 +12,8 @@ from cacapp.engine import cores
 from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, discover, parse_channels, with_aliases
 from cacapp.pseudonyms import resembles
+from cacapp.runs.plan import SlideRequest
 from cacapp.runs.progress import Progress, Silent
-from cacapp.steps.manifest import SlideRequest
 from cacapp.types import CHANNELS, FrameSource
 
 READERS = 4

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import csv
 import difflib
-from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.exceptions import UsageError
 from cacapp.frames import check_address, is_remote
+from cacapp.runs.plan import SlideRequest
 
 REQUIRED = ("patient", "slide", "path", "blood_volume_ul")
 OPTIONAL = ("notes", "pattern", "channels", "projection")
 UNKNOWN = ("", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class SlideRequest:
-    """A slide to ingest.
-
-    Attributes:
-        patient, slide: pseudonym and barcode.
-        paths: files or folders of its frames, absolute paths or addresses (``s3://bucket/slide``).
-        blood_volume_ul: what the slide stands for in µL, None where unknown.
-        pattern, channels, projection: how to read the files, as ``cacapp.frames.discover`` takes them.
-    """
-
-    patient: str
-    slide: str
-    paths: tuple[str, ...]
-    blood_volume_ul: float | None
-    notes: str | None = None
-    pattern: str | None = None
-    channels: str | None = None
-    projection: str = "none"
 
 
 def volume_ul(text: str, where: str) -> float | None:

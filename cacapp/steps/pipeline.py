@@ -18,14 +18,15 @@ from cacapp.db.runs.requests import close_request, give_up_request, open_request
 from cacapp.db.tables import Slide
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError, StorageError
-from cacapp.runs.plan import choose
+from cacapp.runs.choose import choose
 from cacapp.runs.progress import Progress, RunReport
+from cacapp.runs.segment_frame import build_algorithms
 from cacapp.runs.work import HOW, Work
 from cacapp.steps.count import count
 from cacapp.steps.ingest import IngestReport, ingest
 from cacapp.steps.learning.pseudo_label import build_judges, pseudo_label
 from cacapp.steps.report.write import write_reports
-from cacapp.steps.segment import build_algorithms, segment
+from cacapp.steps.segment import segment
 from cacapp.types import DAPI, FrameSource
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cacapp.db.engine.session import open_database
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.steps.capsule.archive import read_capsule
 from cacapp.steps.capsule.chain import read_chain
 from tests.capsule.conftest import read_members

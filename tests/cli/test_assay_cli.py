@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.fish.assay.model import builtin_assays, load_assay
+from cacapp.fish.assay.read import builtin_assays, load_assay
 
 Run = Callable[..., Any]
 

@@ -13,14 +13,13 @@ import pytest
 
 from cacapp.engine import Engine
 from cacapp.engine.process import start_process
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.frames.file import scenes_of
 from cacapp.frames.scene import Scene
 from cacapp.host import Host
+from cacapp.runs.plan import CountPlan, SegmentPlan
 from cacapp.runs.work import Work
-from cacapp.steps.count import CountPlan
 from cacapp.steps.pipeline import _needed
-from cacapp.steps.segment import SegmentPlan
 
 
 @pytest.mark.sqlite_only

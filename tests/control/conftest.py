@@ -14,7 +14,7 @@ from cacapp.db.cells.nuclei import calls
 from cacapp.db.cells.nuclei import nuclei as cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import ledger as runs
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import CellCall, call_cells
 from cacapp.results.patient import refresh_results
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cacapp.db.engine.session import open_database
-from cacapp.fish.assay.model import builtin_assays
+from cacapp.fish.assay.quality import Quality
+from cacapp.fish.assay.read import builtin_assays
 from cacapp.fish.evaluability import REASONS
-from cacapp.fish.quality.slide import Quality
 
 DOCS = Path(__file__).parents[2] / "docs" / "assays.md"
 Run = Callable[..., Any]

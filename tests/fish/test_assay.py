@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cacapp.exceptions import UsageError
-from cacapp.fish.assay.model import builtin_assays, load_assay, parse_assay
+from cacapp.fish.assay.read import builtin_assays, load_assay, parse_assay
 
 KATZ = (resources.files("cacapp.fish.assay") / "definitions" / "katz-4color.toml").read_bytes().decode()
 HER2 = """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.assay.rules import classify
 from cacapp.fish.calls import HYBRIDISATION_FAILURE, cac_margin, call_cells
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.confusion import NOT_EVALUABLE, Pair, Share, agreement, confusion, worst
 from cacapp.fish.control import clopper_pearson
 

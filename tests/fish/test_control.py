@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, fisher_exact
 
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.control import ControlPool, clopper_pearson, cutoffs, error_budget, findings, largest_normal_count, upper_limit
 
 KATZ = load_assay("katz-4color")

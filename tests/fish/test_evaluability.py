@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.evaluability import judge_nuclei, single_nuclei
 from cacapp.types import Shapes
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, poisson
 
 from cacapp.exceptions import UsageError
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import NOT_EVALUABLE, CellCall
 from cacapp.fish.patient import SlideTally, patient_result, poisson_interval, tally
 

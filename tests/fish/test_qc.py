@@ -7,18 +7,9 @@ from itertools import permutations
 
 import pytest
 
-from cacapp.fish.assay.model import load_assay
-from cacapp.fish.quality.slide import (
-    ChannelMeasures,
-    Mark,
-    Quality,
-    failed_channels,
-    judge_channels,
-    judge_slide,
-    looks_like_dapi,
-    pooled,
-    swapped,
-)
+from cacapp.fish.assay.quality import Quality
+from cacapp.fish.assay.read import load_assay
+from cacapp.fish.quality.slide import ChannelMeasures, Mark, failed_channels, judge_channels, judge_slide, looks_like_dapi, pooled, swapped
 
 KATZ = load_assay("katz-4color")
 CHANNELS = list(KATZ.channels)

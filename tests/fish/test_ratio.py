@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacapp.fish.assay.model import load_assay
 from cacapp.fish.assay.ratio import Ratio, ratio_result
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.patient import SlideTally, patient_result
 
 HER2 = load_assay("her2-cep17")

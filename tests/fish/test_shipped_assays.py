@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cacapp.exceptions import UsageError
-from cacapp.fish.assay.model import builtin_assays, load_assay, parse_assay
+from cacapp.fish.assay.read import builtin_assays, load_assay, parse_assay
 from cacapp.fish.calls import call_cells
 
 Pattern = tuple[int, ...]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cacapp.fish.assay.model import Assay, load_assay
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.signals.bleed import estimate_share
 from cacapp.fish.signals.judge import count_signals, flip_costs, judge_spots, shared_nuclei
 from cacapp.types import Instance, Signals

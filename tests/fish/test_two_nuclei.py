@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import PART, TWO_NUCLEI, call_cells
 from cacapp.fish.doubt.partition import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
 

@@ -57,7 +57,7 @@ def test_results_are_the_same(apart: Host, here: Host, kind: str, name: str) -> 
 
 
 def test_what_is_recorded_is_the_same(apart: Host, here: Host) -> None:
-    from cacapp.runs.plan import choose
+    from cacapp.runs.choose import choose
 
     for kind, name in (("prompter", "watershed"), ("segmenter", "dense")):
         (one, _), (other, _) = (choose(host, kind, name, {}) for host in (apart, here))

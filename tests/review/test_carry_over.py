@@ -18,7 +18,7 @@ from cacapp.db.review.readings import last_of_cells, reviews
 from cacapp.db.runs.ledger import finish_run, frames_in_state, record_frame, start_run
 from cacapp.db.tables import Run
 from cacapp.exceptions import UsageError
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.results.reviewed import state_of
 from cacapp.steps.review.carry_over import CarryOver, carry_over, leave_behind, plan_carry_over
 from cacapp.steps.review.decide import ConflictError

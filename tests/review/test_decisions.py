@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from cacapp.db.cells.states import dots_of_cells, machine_states
 from cacapp.db.review.readings import reviews_of_cell
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.review import AddedSignal, State, add_signal, cohens_kappa, recounted, remove_signal
 from cacapp.results.reviewed import review_patient
 from cacapp.steps.review.decide import ConflictError

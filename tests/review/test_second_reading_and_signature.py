@@ -8,9 +8,10 @@ import pytest
 
 from cacapp.db.review.readings import latest_sign_offs, readings
 from cacapp.exceptions import UsageError
+from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import review_patient, view_of
 from cacapp.steps.review.decide import ConflictError
-from cacapp.steps.review.second_reading import agreement, finish_second, start_adjudication, start_second
+from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
 from cacapp.steps.review.sign import amend, intact, latest_result, sign
 from tests.review.conftest import Record
 

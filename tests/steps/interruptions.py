@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cacapp.db.engine.session import Database, open_database
-from cacapp.steps.segment import SegmentPlan
+from cacapp.runs.plan import SegmentPlan
 
 Cacapp = Callable[..., Any]
 WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")

@@ -19,9 +19,10 @@ from cacapp.arrays import rle
 from cacapp.db.engine.session import Database, open_database
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
+from cacapp.runs.plan import PseudoLabelPlan
 from cacapp.steps.learning import coco
 from cacapp.steps.learning.coco import write_coco
-from cacapp.steps.learning.pseudo_label import PseudoLabelPlan, pseudo_label
+from cacapp.steps.learning.pseudo_label import pseudo_label
 from cacapp.steps.learning.pseudo_samples import PseudoSamples
 from cacapp.types import Array
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.background import levels
-from cacapp.fish.assay.model import load_assay
+from cacapp.fish.assay.read import load_assay
 from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, of_one_piece, usual_seam
 from cacapp.fish.signals.judge import count_signals, judge_spots
 from cacapp.types import Instance, Signals

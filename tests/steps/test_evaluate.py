@@ -16,8 +16,8 @@ from cacapp.arrays.metrics import match, scores
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.exchange.labelled_images import read_dapi, read_labels
 from cacapp.host import Host
+from cacapp.runs.plan import SegmentPlan
 from cacapp.steps.benchmark.evaluate import evaluate
-from cacapp.steps.segment import SegmentPlan
 from cacapp.types import Array
 from tests.steps.bright import CALLS, Bright, Broken, Told, host_with, save, squares
 

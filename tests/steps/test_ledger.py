@@ -15,8 +15,9 @@ from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import lease
 from cacapp.frames import sha256_of
 from cacapp.host import Host
+from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Silent
-from cacapp.steps.segment import SegmentPlan, segment
+from cacapp.steps.segment import segment
 from tests.e2e.records import content, half_done
 from tests.steps.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
 

@@ -13,13 +13,15 @@ import pytest
 
 from cacapp.api import InstanceFilter, Prompter
 from cacapp.arrays.inpaint import filled
+from cacapp.arrays.training_sample import training_sample
 from cacapp.db.cells.pseudo_labels import pseudo_label_run, read_pseudo_labels
 from cacapp.db.engine.session import Database, open_database
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
+from cacapp.runs.plan import PseudoLabelPlan
 from cacapp.runs.progress import Silent
-from cacapp.steps.learning.pseudo_label import Judges, PseudoLabelPlan, _Task, judge_frame, pseudo_label, statistics
-from cacapp.steps.learning.pseudo_samples import PseudoSamples, training_sample
+from cacapp.steps.learning.pseudo_label import Judges, _Task, judge_frame, pseudo_label, statistics
+from cacapp.steps.learning.pseudo_samples import PseudoSamples
 from cacapp.types import UNKNOWN, Array, Instance, Prompts, Shapes
 
 SMALLER = {"single-cell": {"min_area_um2": 25.0, "min_roundness": 0.0, "min_solidity": 0.0, "min_width_um": 0.0}}

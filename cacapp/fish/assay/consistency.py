@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.rules import OTHER, Subtype, classify, duplicate, unreachable
 from cacapp.types import DAPI, PROBE_CHANNELS, Array
-
-if TYPE_CHECKING:
-    from cacapp.fish.assay.model import Assay
 
 FORBIDDEN_WORDS = ("tumour cell", "tumor cell", "diagnos")
 Problem = tuple[str, str] | None

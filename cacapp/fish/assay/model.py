@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import tomllib
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints
 
 from cacapp.exceptions import UsageError
-from cacapp.fish.assay.consistency import contradiction
+from cacapp.fish.assay.quality import Quality
 from cacapp.fish.assay.ratio import Ratio
 from cacapp.fish.assay.rules import OTHER, CellClass, Name, Strict, Subtype
-from cacapp.fish.quality.slide import Quality
 
 __all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
-__all__ += ["builtin_assays", "load_assay", "parse_assay"]
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
@@ -147,6 +141,7 @@ class Assay(Strict):
     quality: Quality = Field(Quality(), description="limits of the slide's quality")
     ratio: Ratio | None = Field(None, description="the patient's criterion of a ratio assay, in place of CACs per 100 µL")
     _text: str | None = PrivateAttr(default=None)
+    _as_read: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -160,7 +155,7 @@ class Assay(Strict):
 
     def toml(self) -> str:
         """The exact text the assay was read from. Raises UsageError for one built or changed in memory, which has none."""
-        if self._text is None or parse_assay(self._text, self.name).model_dump() != self.model_dump():
+        if self._text is None or self._as_read != self.model_dump():
             raise UsageError(f"assay {self.name} was changed in memory and has no text to store; write it to a file and load that")
         return self._text
 
@@ -168,62 +163,3 @@ class Assay(Strict):
     def sha256(self) -> str:
         """Hex digest of ``toml()`` in UTF-8."""
         return hashlib.sha256(self.toml().encode()).hexdigest()
-
-    @model_validator(mode="after")
-    def _no_contradictions(self) -> Self:
-        if (problem := contradiction(self)) is not None:
-            raise ValueError(f"{problem[0]}: {problem[1]}")
-        return self
-
-
-def builtin_assays() -> tuple[str, ...]:
-    """Names of the assays shipped with the package."""
-    folder = resources.files("cacapp.fish.assay") / "definitions"
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
-
-
-def parse_assay(text: str, where: str) -> Assay:
-    """The assay of a TOML text. ``where`` names the text in errors (a file, "run 7"). Raises UsageError, one line."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"assay {where}: not valid TOML: {' '.join(str(error).split())}") from error
-    try:
-        # Through JSON, so that strict types hold (no "3" for 3) and TOML arrays may fill tuples.
-        assay = Assay.model_validate_json(json.dumps(data, default=str), strict=True)
-    except ValidationError as error:
-        raise UsageError(f"assay {where}: {_first_line(error)}") from error
-    assay._text = text
-    return assay
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    key = ""
-    for part in first["loc"]:
-        key += f" #{part + 1}" if isinstance(part, int) else f"{'' if not key else ' ' if key[-1].isdigit() else '.'}{part}"
-    message = {"missing": "missing", "extra_forbidden": "unknown key"}.get(first["type"], first["msg"])
-    return f"{key}: {message[0].lower()}{message[1:]}"
-
-
-def load_assay(path_or_name: str | Path) -> Assay:
-    """The assay of a TOML file, or of a built-in name such as ``katz-4color``.
-
-    Raises:
-        UsageError: no such file or name, not UTF-8, not TOML, or a contradiction; one line naming the file and the key.
-    """
-    name = str(path_or_name)
-    if name in builtin_assays():
-        raw = (resources.files("cacapp.fish.assay") / "definitions" / f"{name}.toml").read_bytes()
-    else:
-        try:
-            raw = Path(name).read_bytes()
-        except OSError as error:
-            known = ", ".join(builtin_assays())
-            raise UsageError(f"assay {name}: {error.strerror or error}; give a TOML file or one of: {known}") from error
-    try:
-        return parse_assay(raw.decode(), name)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"assay {name}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error

@@ -15,9 +15,8 @@ from math import isfinite
 from typing import Literal, cast
 
 import numpy as np
-from pydantic import Field
 
-from cacapp.fish.assay.rules import Strict
+from cacapp.fish.assay.quality import Limit, Quality
 from cacapp.types import DAPI
 
 Grade = Literal["pass", "warn", "fail"]
@@ -27,41 +26,6 @@ FAILED_QC = "failed_qc_"
 
 UNEXPECTED_SHARE = 0.02
 """Cross-talk between dyes that are no neighbours from which the channels may be swapped."""
-
-
-class Limit(Strict):
-    """Where a measure is worth a look, and where the channel cannot be used; None for no such limit."""
-
-    warn: float | None = Field(None, ge=0)
-    fail: float | None = Field(None, ge=0)
-
-
-class Quality(Strict):
-    """Limits of the slide's quality. Below ``min_`` or above ``max_`` is worse."""
-
-    min_nuclei: int = Field(10, ge=1, description="fewer evaluable nuclei in a frame or slide: nothing fails")
-    min_sharpness: Limit = Limit(warn=0.45, fail=0.22)
-    min_dapi_sharpness: Limit = Limit(warn=2.5, fail=1.0)
-    max_background: Limit = Limit(warn=0.25, fail=0.6)
-    min_snr: Limit = Limit(warn=1.5, fail=1.05)
-    min_hybridised: Limit = Limit(warn=0.9, fail=0.5)
-    max_full: Limit = Limit(warn=0.25)
-    max_saturated: Limit = Limit(warn=0.01, fail=0.05)
-    max_blockiness: Limit = Limit(warn=1.1)
-    min_bits: Limit = Limit(warn=9.0)
-    min_evaluable: Limit = Limit(warn=0.5)
-
-    def problem(self) -> tuple[str, str] | None:
-        """(key, what is wrong with it), None when all is well."""
-        for name in type(self).model_fields:
-            limit = getattr(self, name)
-            if not isinstance(limit, Limit) or limit.warn is None or limit.fail is None:
-                continue
-            below = name.startswith("min_")
-            if limit.fail > limit.warn if below else limit.fail < limit.warn:
-                side = "above" if below else "below"
-                return f"quality.{name} fail", f"{limit.fail:g} is {side} warn = {limit.warn:g}"
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ def judge_spots(
     """Assigns every candidate dot to its nucleus and decides whether it counts.
 
     The rules in their order, each looking only at what the earlier ones left:
-    outside (no nucleus within the rim tolerance); below_min_snr (see ``least_snr``); bleed_through (see ``cacapp.fish.signals.bleed``);
+    outside (no nucleus within the rim tolerance); below_min_snr (see ``least_snr``); bleed_through (see ``fish.signals.bleed``);
     debris (dots of all probe channels at one place, far too bright ones, and wide or bright ones off the mask, across its border);
-    split_of (part of a stronger dot of the same nucleus and channel, see ``cacapp.fish.signals.split``); weak_relative (far below the mean of the
+    split_of (part of a stronger dot of the same nucleus and channel, see ``fish.signals.split``); weak_relative (far below the mean of the
     nucleus' own brightest signals of that channel).
     A diffuse signal counts like any other.
 

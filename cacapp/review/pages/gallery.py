@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from cacapp.db.review.readings import readings
 from cacapp.exceptions import CacappError
+from cacapp.results.agreement import agreement
 from cacapp.review.authorisation import SIGN, Viewer
 from cacapp.review.cards import cards
 from cacapp.review.cell_cache import Portrait
@@ -18,7 +19,6 @@ from cacapp.review.context import Desk, RunIndex, class_keys, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.render import page
 from cacapp.steps.review.carry_over import plan_carry_over
-from cacapp.steps.review.second_reading import agreement
 
 router = APIRouter(include_in_schema=False)
 AT_ONCE, AT_A_TIME = 60, 40

@@ -12,17 +12,18 @@ from cacapp.db.queries import PatientSummary
 from cacapp.db.review.readings import last_review_id, readings, sign_offs, write_event
 from cacapp.db.tables import FrameRow, Patient, PatientResult, Slide
 from cacapp.report.html import render_html
+from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import assay_of
 from cacapp.review.authorisation import SIGN, Signer, Viewer
 from cacapp.review.context import Desk
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
+from cacapp.runs.files import file_name
 from cacapp.runs.progress import Silent
-from cacapp.steps.report.write import build_report, file_name
+from cacapp.steps.report.write import build_report
 from cacapp.steps.review.accounts import verify_password
 from cacapp.steps.review.decide import ConflictError
-from cacapp.steps.review.second_reading import agreement
 from cacapp.steps.review.sign import amend, intact, latest_result, open_points, sign
 
 router = APIRouter(include_in_schema=False)

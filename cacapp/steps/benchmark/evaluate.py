@@ -29,11 +29,11 @@ from cacapp.exchange.labelled_images import (
 )
 from cacapp.host import Host
 from cacapp.report.examples import Example, examples_png
+from cacapp.runs.choose import Choice
 from cacapp.runs.files import write_atomically
-from cacapp.runs.plan import Choice
+from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress, Silent
-from cacapp.steps import segment as segmentation
-from cacapp.steps.segment import SegmentPlan
+from cacapp.runs.segment_frame import Algorithms, build_algorithms
 from cacapp.types import Array, Instance, Prompts, label_image
 
 METRICS_CSV, EXAMPLES_PNG = "metrics.csv", "examples.png"
@@ -159,7 +159,7 @@ def measure(
     what: str = "evaluate",
 ) -> Evaluation:
     """``evaluate`` on files that are put together already; ``wrong`` are those that could not be. Raises CacappError as it does."""
-    choices, algorithms = segmentation.build_algorithms(host, plan)
+    choices, algorithms = build_algorithms(host, plan)
     progress.start(what, len(files))
     measured, failed = [], list(wrong)
     for _, line in wrong:
@@ -179,7 +179,7 @@ def measure(
 
 
 def _measured(
-    algorithms: segmentation.Algorithms, file: LabelledFile, channels: Mapping[str, str] | None, out: Path | None, progress: Progress
+    algorithms: Algorithms, file: LabelledFile, channels: Mapping[str, str] | None, out: Path | None, progress: Progress
 ) -> tuple[ImageScore | None, str | None]:
     """An image's score where its labels can be read, and what went wrong."""
     target = None if out is None else prediction_path(out, file)
@@ -219,7 +219,7 @@ def _give_up(measured: Sequence[ImageScore]) -> None:
         raise CacappError(cause)
 
 
-def predict(algorithms: segmentation.Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
+def predict(algorithms: Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
     """Instances of an image, less those a filter rejects, and the seconds it took. Raises CacappError naming the algorithm that failed."""
     dapi, pixel_size_um = pixels.dapi, pixels.pixel_size_um
     start = time.perf_counter()

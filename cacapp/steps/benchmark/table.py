@@ -17,14 +17,14 @@ from cacapp.exchange.labelled_images import LabelledFile, image_files, labelled_
 from cacapp.frames import sha256_of
 from cacapp.host import Host, Registered, assign
 from cacapp.report.comparison import SVG_NAME, Comparison, Line, csv_text, markdown, svg
+from cacapp.runs.choose import choose
 from cacapp.runs.files import write_atomically
-from cacapp.runs.plan import choose
+from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress
 from cacapp.runs.training import WEIGHTS, learn, settings_of
 from cacapp.steps.benchmark.evaluate import measure
 from cacapp.steps.benchmark.methods import HUMAN, Row, negatives, rows_of
 from cacapp.steps.benchmark.training_sources import PSEUDO_PLAN, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
-from cacapp.steps.segment import SegmentPlan
 
 FORMAT = 2
 """Of the kept results; another number makes them be measured again."""

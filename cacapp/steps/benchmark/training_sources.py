@@ -13,17 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from cacapp.api import TrainingSamples
+from cacapp.arrays.training_sample import seed_of, training_sample
 from cacapp.exceptions import CacappError
 from cacapp.exchange.labelled_images import LabelledFile, Samples, read_dapi
 from cacapp.frames import sha256_of
 from cacapp.host import Host
+from cacapp.runs.choose import choose
 from cacapp.runs.files import write_atomically
-from cacapp.runs.plan import choose
+from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress
-from cacapp.steps import segment as segmentation
+from cacapp.runs.segment_frame import Algorithms, build_algorithms
 from cacapp.steps.benchmark.evaluate import SAME_FAILURES, predict, rejected
-from cacapp.steps.learning.pseudo_samples import seed_of, training_sample
-from cacapp.steps.segment import SegmentPlan
 from cacapp.types import TrainingSample
 
 PSEUDO_PLAN = SegmentPlan(segmenter="sam")
@@ -102,7 +102,7 @@ class PseudoLabels:
         return digest_of([self._way(), files_digest([replace(file, labels=None) for file in self.files])])
 
     def samples(self, progress: Progress) -> KeptSamples:
-        _, algorithms = segmentation.build_algorithms(self.host, replace(PSEUDO_PLAN, params=self.params))
+        _, algorithms = build_algorithms(self.host, replace(PSEUDO_PLAN, params=self.params))
         progress.start("pseudo-label", len(self.files))
         way, paths, nuclei, failures = self._way(), [], 0, []
         for file in self.files:
@@ -141,7 +141,7 @@ class PseudoLabels:
         records = [choose(self.host, kind, name, self.params.get(name, {}))[0].record() for kind, name in named]
         return digest_of([records, self.seed, _items(self.channels)])
 
-    def _make(self, algorithms: segmentation.Algorithms, image: Path, path: Path) -> TrainingSample:
+    def _make(self, algorithms: Algorithms, image: Path, path: Path) -> TrainingSample:
         pixels = read_dapi(image, self.channels)
         instances, _ = predict(replace(algorithms, filters=()), pixels)
         gone = rejected(algorithms.filters, instances, pixels)

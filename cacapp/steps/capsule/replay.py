@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,21 +18,25 @@ from cacapp.db.slides import add_frame, register_slide
 from cacapp.db.tables import Slide
 from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.fish.assay.model import parse_assay
+from cacapp.fish.assay.read import parse_assay
 from cacapp.frames import held, is_remote, sha256_of
 from cacapp.host import Host
+from cacapp.runs.choose import Choice, choose
 from cacapp.runs.environment import environment
-from cacapp.runs.plan import Choice, choose
+from cacapp.runs.plan import CountPlan, SegmentPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
+from cacapp.runs.segment_frame import build_algorithms
 from cacapp.steps.capsule.archive import WeightsSource, read_capsule
 from cacapp.steps.capsule.chain import AlgorithmRecord, Chain, EnvironmentRecord, FrameRecord, RunRecord, read_chain
 from cacapp.steps.capsule.compare import RunComparison, Setting, changed_settings, compare_chains
-from cacapp.steps.count import CountPlan, count
-from cacapp.steps.segment import SegmentPlan, build_algorithms, segment
 from cacapp.types import FrameSource
 
 PATIENT = "replay"
 """Capsules leave patients out; the record of a replay needs one."""
+
+
+Step = Callable[..., list[RunReport]]
+"""``segment`` or ``count``: record, host, plan and barcodes in, a report a slide out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,19 @@ def prepare(
     return Prepared(chain, sources, settings, unrecorded, segment_plan, count_plan)
 
 
-def replay(prepared: Prepared, host: Host, db: str | None = None, engine: Engine | None = None, progress: Progress | None = None) -> Replay:
+def replay(
+    prepared: Prepared,
+    host: Host,
+    segment: Step,
+    count: Step,
+    db: str | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Replay:
     """Repeats the capsule's runs in a fresh record (``db``, else a temporary one) and compares the results.
+
+    Args:
+        segment, count: the steps of these names.
 
     Raises:
         UsageError: ``db`` holds slides already.

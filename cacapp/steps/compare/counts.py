@@ -17,7 +17,8 @@ from cacapp.db.runs.ledger import get_run
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.fish.assay.model import Assay, parse_assay
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.confusion import BINS, Agreement, Pair, agreement, worst
 from cacapp.frames import open_frame
 from cacapp.report.cell_sheet import cell_sheet_png

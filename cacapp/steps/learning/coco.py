@@ -21,10 +21,9 @@ from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import get_id, get_run
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.report.overlay_sheet import CropPicker, JudgedMask, overlay_png
-from cacapp.runs.files import make_folder, write_atomically
+from cacapp.runs.files import file_name, make_folder, write_atomically
 from cacapp.runs.progress import Progress, Silent
 from cacapp.steps.learning.pseudo_samples import LabelledFrame, PseudoSamples
-from cacapp.steps.report.write import file_name
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 IMAGES, ANNOTATIONS, OVERLAY = "images", "annotations.json", "overlay.png"

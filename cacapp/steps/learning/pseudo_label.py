@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from sqlmodel import Session
 
-from cacapp import defaults
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter
 from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, found_again
@@ -35,32 +34,12 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.runs.acquire import Job
+from cacapp.runs.choose import Choice, choose
 from cacapp.runs.ledger import carry_out, expect
-from cacapp.runs.plan import Choice, Records, choose
+from cacapp.runs.plan import PseudoLabelPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.select import chosen_slides
 from cacapp.types import DAPI, FrameSource, Instance
-
-PROMPTERS = ("watershed", "region-growing", "split-merge")
-
-
-@dataclass(frozen=True, slots=True)
-class PseudoLabelPlan:
-    """What decides whether a mask becomes a label.
-
-    Attributes:
-        filters: names; one reason of any of them rejects a mask.
-        prompters: prompt algorithms whose agreement on each nucleus is recorded; none of them is run where there are none.
-        min_agreement: masks that fewer prompt algorithms agree on are rejected.
-        params: parameters by algorithm name.
-        recorded: algorithms as an earlier run kept them, to repeat it.
-    """
-
-    filters: Sequence[str] = defaults.FILTERS
-    prompters: Sequence[str] = PROMPTERS
-    min_agreement: int = 0
-    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    recorded: Records = ()
 
 
 @dataclass(frozen=True, slots=True)

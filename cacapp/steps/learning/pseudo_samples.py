@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-
-from cacapp.arrays.inpaint import filled, unfillable
+from cacapp.arrays.training_sample import seed_of, training_sample
 from cacapp.db.cells.pseudo_labels import PseudoLabelRecord, accepted_count, pseudo_label_run, read_pseudo_labels
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import frames_in_state
@@ -16,7 +14,7 @@ from cacapp.db.slides import frame_source
 from cacapp.db.tables import Run, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import open_frame
-from cacapp.types import DAPI, UNKNOWN, Array, FrameSource, Instance, TrainingSample, label_image
+from cacapp.types import DAPI, Array, FrameSource, TrainingSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +85,6 @@ class PseudoSamples:
         rejected = [r.instance for r in records if not r.judgement.accepted]
         seed = seed_of(frame.source.sha256, self._seed)
         return training_sample(dapi, accepted, rejected, frame.source.pixel_size_um, seed)
-
-
-def seed_of(sha256: str, seed: int) -> int:
-    """The seed of a frame's own filling, by its digest: a frame looks the same whichever others are read with it."""
-    return int.from_bytes(bytes.fromhex(sha256)[:7], "big") ^ abs(seed)
-
-
-def training_sample(
-    dapi: Array, accepted: Sequence[Instance], rejected: Sequence[Instance], pixel_size_um: float | None, seed: int
-) -> TrainingSample:
-    """A (Y, X) plane with its rejected nuclei filled with background, and the labels 1..N of the accepted ones."""
-    height, width = dapi.shape
-    labels = label_image(accepted, height, width)
-    gone = label_image(rejected, height, width) > 0
-    labels[unfillable(gone, labels > 0)] = UNKNOWN
-    return TrainingSample(np.ascontiguousarray(filled(dapi, gone, labels > 0, seed)), labels, pixel_size_um)
 
 
 def no_labels(run_ids: Sequence[int]) -> str:

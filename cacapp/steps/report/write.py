@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +14,12 @@ from sqlmodel import Session, col, select
 from cacapp import __version__
 from cacapp.db.cells.queries import CellRow, cells
 from cacapp.db.engine.session import Database
-from cacapp.db.queries import PatientSummary, patients
+from cacapp.db.queries import PatientSummary
 from cacapp.db.slides import frame_source
-from cacapp.db.tables import FrameRow, PatientResult, Run, RunFrame, Slide
-from cacapp.exceptions import CacappError, UsageError
-from cacapp.fish.assay.model import Assay, parse_assay
+from cacapp.db.tables import FrameRow, Run, RunFrame, Slide
+from cacapp.exceptions import CacappError
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.assay.read import parse_assay
 from cacapp.report.html import render_html, render_index
 from cacapp.report.model import (
     AlgorithmUse,
@@ -32,34 +32,21 @@ from cacapp.report.model import (
     PatternCount,
     Probe,
     QualityRow,
-    ResultNumbers,
     RunProvenance,
     SlideQuality,
     SlideSummary,
     SourceFile,
     VerdictWords,
 )
-from cacapp.results.patient import MIN_EVALUABLE, counted_otherwise
+from cacapp.results.error_budget import budget_of
+from cacapp.results.patient import counted_otherwise, numbers, patients_with_results
 from cacapp.results.pictures import draw
 from cacapp.results.review_outcome import outcome_of
 from cacapp.results.slide_quality import GRADES, SlideMarks, quality_of
-from cacapp.runs.files import write_atomically
+from cacapp.runs.files import file_name, write_atomically
+from cacapp.runs.plan import MIN_EVALUABLE
 from cacapp.runs.progress import Progress, Silent
-from cacapp.steps.control import budget_of
 from cacapp.types import DAPI
-
-
-def patients_with_results(db: Database, codes: Sequence[str] = ()) -> list[PatientSummary]:
-    """The patients named, or all; each with its latest result or None. Raises UsageError for an unknown code."""
-    with db.reading() as session:
-        found = patients(session)
-    known = {p.patient.code: p for p in found}
-    missing = [c for c in codes if c not in known]
-    if missing:
-        raise UsageError(
-            f"no patient {missing[0]!r} in the database; it has {', '.join(list(known)[:10]) or 'none yet: see cacapp ingest'}"
-        )
-    return [known[c] for c in codes] if codes else found
 
 
 def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: Progress | None = None) -> list[Path]:
@@ -87,11 +74,6 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
     index = out / "index.html"
     write_atomically(index, render_index(rows).encode())
     return [*paths, index]
-
-
-def file_name(code: str) -> str:
-    """A patient code as a file name that is safe on every system."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", code).strip("._") or "patient"
 
 
 def build_report(db: Database, summary: PatientSummary, progress: Progress) -> PatientReport:
@@ -149,11 +131,6 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         frames=tuple(replace(f, picture=overviews.get((f.slide, f.frame))) for f in report.frames),
         contrast=contrast,
     )
-
-
-def numbers(result: PatientResult) -> ResultNumbers:
-    """A stored result as the pages show it."""
-    return ResultNumbers(**{name: getattr(result, name) for name in ResultNumbers.__dataclass_fields__})
 
 
 def _quality(slide: SlideMarks) -> SlideQuality:

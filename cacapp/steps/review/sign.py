@@ -18,9 +18,9 @@ from cacapp.db.review.tables import Amendment, SignOff
 from cacapp.db.tables import Patient, PatientResult, Run, Slide, now
 from cacapp.exceptions import UsageError
 from cacapp.fish.patient import PatientResult as Numbers
+from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import review_patient
 from cacapp.steps.review.decide import ConflictError
-from cacapp.steps.review.second_reading import agreement
 
 
 def open_points(session: Session, patient_id: int, result: PatientResult) -> list[str]:

@@ -1,0 +1,84 @@
+"""The false CACs to expect in a patient: the controls of other people that were counted in the very same way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlmodel import Session
+
+from cacapp.db.controls import Control, control_slides
+from cacapp.db.queries import call_totals, copy_histograms, latest_run_ids
+from cacapp.db.tables import PatientResult, Run
+from cacapp.fish.assay.read import parse_assay
+from cacapp.fish.control import ControlPool, ErrorBudget, error_budget
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A patient's error budget, None where no control can be used; ``left_out``: controls that were counted otherwise or not yet."""
+
+    known: ErrorBudget | None
+    left_out: tuple[str, ...]
+
+
+Pools = dict[tuple[int, ...], ControlPool]
+"""Control pools by the count runs in them: what is added up once for many patients."""
+
+
+def budget_of(session: Session, result: PatientResult, pools: Pools | None = None) -> Budget:
+    """The error budget of a patient's result: against the controls of other people counted in the very same way.
+
+    The same way: assay, segmentation and signal algorithms, their versions, parameters and weights are those of the result's newest count.
+    """
+    everyone = [(c, run) for c, run in counted_controls(session) if c.slide.patient_id != result.patient_id]
+    if not result.count_run_ids or not everyone:
+        return Budget(None, tuple(c.slide.barcode for c, _ in everyone))
+    newest = session.get_one(Run, max(result.count_run_ids))
+    method = method_of(session, newest)
+    alike = [(c, run) for c, run in everyone if run is not None and method_of(session, run) == method]
+    used = {c.slide.barcode for c, _ in alike}
+    left_out = tuple(c.slide.barcode for c, _ in everyone if c.slide.barcode not in used)
+    pools = {} if pools is None else pools
+    key = tuple(cast(int, run.id) for _, run in alike)
+    pool = pools[key] if key in pools else pools.setdefault(key, pool_of(session, alike))
+    if pool.evaluable == 0:
+        return Budget(None, left_out)
+    assay = parse_assay(cast(str, newest.assay_toml), f"run {newest.id}")
+    known = error_budget(
+        pool,
+        assay,
+        cells=result.evaluable,
+        observed=result.cacs,
+        classes=result.classes,
+        copies=copy_histograms(session, result.count_run_ids),
+    )
+    return Budget(known, left_out)
+
+
+def method_name(run: Run) -> str:
+    """How a run counted, in short: assay and detector."""
+    names = ", ".join(f"{a['name']} {a['version']}" for a in run.algorithms.get("chosen", []))
+    return f"{run.assay_name} {run.assay_version}, {names}"
+
+
+def method_of(session: Session, run: Run) -> str:
+    """All that decides a count, but the slide, as one string."""
+    source = session.get(Run, run.source_run_id) if run.source_run_id else None
+    parts = [run.assay_toml, run.algorithms, None if source is None else (source.algorithms, source.seed)]
+    return json.dumps(parts, sort_keys=True)
+
+
+def counted_controls(session: Session) -> list[tuple[Control, Run | None]]:
+    controls = control_slides(session)
+    latest = latest_run_ids(session, "count", [cast(int, c.slide.id) for c in controls])
+    return [(c, session.get_one(Run, run_id) if (run_id := latest.get(cast(int, c.slide.id))) else None) for c in controls]
+
+
+def pool_of(session: Session, members: Sequence[tuple[Control, Run]]) -> ControlPool:
+    run_ids = [cast(int, run.id) for _, run in members]
+    totals = call_totals(session, run_ids)
+    donors = len({c.donor for c, _ in members})
+    return ControlPool(len(members), donors, totals.evaluable, totals.cacs, totals.classes, copy_histograms(session, run_ids))

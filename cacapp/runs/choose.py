@@ -1,0 +1,58 @@
+"""Which algorithms a run uses, with all their parameters: what is stored, fingerprinted and sent to workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cacapp.api import Algorithm
+from cacapp.exceptions import CacappError
+from cacapp.host import Host
+
+Records = Sequence[Mapping[str, Any]]
+"""Choices as an earlier run kept them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One algorithm of a plan, as the host found it and with every parameter spelled out."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    params: Mapping[str, Any]
+    weights_sha256: str | None
+
+    def record(self) -> dict[str, Any]:
+        """The row's JSON."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "params": dict(self.params),
+            "weights_sha256": self.weights_sha256,
+        }
+
+
+def choose(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: Records = ()) -> tuple[Choice, Algorithm]:
+    """The algorithm built, and its record with defaults filled in.
+
+    Args:
+        recorded: choices of earlier: one of this kind and name decides all parameters, whatever today's defaults are.
+
+    Raises:
+        UsageError: there is no such algorithm or parameter.
+        CacappError: the recorded algorithm is not the one installed.
+    """
+    found = host.find(kind, name)
+    before = next((r for r in recorded if (r["kind"], r["name"]) == (kind, name)), None)
+    built = host.build(kind, name, params if before is None else before["params"])
+    choice = Choice(kind, name, found.distribution, found.version, built.model_dump(mode="json"), built.weights_sha256())
+    if before is not None and choice.record() != dict(before):
+        here, there = (f"{r['distribution']} {r['version']}" for r in (choice.record(), before))
+        what = f"was {there}, here is {here}" if here != there else "had other weights or parameters than it takes now"
+        raise CacappError(f"{kind} {name!r} {what}: the run cannot go on as it began; install that version, or give the command again")
+    return choice, built
