@@ -23,13 +23,13 @@ import numpy as np
 from sqlalchemy.exc import OperationalError
 
 from cacapp.db import slides
-from cacapp.db.cells.nuclei import calls
-from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells import calls
+from cacapp.db.cells import nuclei as cells
 from cacapp.db.cells.queries import cells as ask_cells
 from cacapp.db.cells.queries import signals_of
 from cacapp.db.engine.session import Database, Session, open_database
 from cacapp.db.queries import call_totals, patients
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.db.runs.superseded import size_bytes
 from cacapp.db.tables import PatientResult, Table
 from cacapp.steps.record.check import check

@@ -27,8 +27,10 @@ from tests.postgres import Postgres, start
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+pytest_plugins = ["tests.lab"]
+
 KINDS = ("sqlite", "postgresql")
-ON_BOTH = ("db", "steps", "cli", "review", "capsule")
+ON_BOTH = ("db", "engine", "runs", "results", "steps", "cli", "review")
 """Folders whose tests run once for each kind of database they use."""
 
 

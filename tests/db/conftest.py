@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cacapp.db import slides
-from cacapp.db.cells.nuclei import calls
-from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells import calls
+from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.db.tables import PatientResult
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 

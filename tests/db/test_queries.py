@@ -11,11 +11,11 @@ from sqlalchemy import event
 from sqlmodel import Session
 
 from cacapp.db import queries, slides
-from cacapp.db.cells.nuclei import calls
-from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells import calls
+from cacapp.db.cells import nuclei as cells
 from cacapp.db.cells.queries import cells as ask_cells
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Instance, Shapes
 

@@ -97,7 +97,7 @@ def quick_hashes() -> Iterator[None]:
     """argon2 with its cheapest parameters: the tests log in hundreds of times."""
     import argon2
 
-    from cacapp.steps.review.decide import accounts
+    from cacapp.steps.review import accounts
 
     patch = pytest.MonkeyPatch()
     patch.setattr(accounts, "_hasher", lambda: argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))

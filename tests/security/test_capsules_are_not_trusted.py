@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.capsule.conftest import capsule, read_members, with_manifest, write_members
+from tests.steps.capsule.conftest import capsule, read_members, with_manifest, write_members
 
 __all__ = ["capsule"]
 
@@ -201,7 +201,7 @@ def test_tables_with_other_columns_are_refused(cacapp: Run, capsule: Path, tmp_p
 
 
 def test_masks_that_do_not_decode_are_one_line(cacapp: Run, capsule: Path, tmp_path: Path) -> None:
-    from tests.capsule.conftest import with_table
+    from tests.steps.capsule.conftest import with_table
 
     def burst(rows: list[dict[str, Any]]) -> None:
         rows[0].update(bbox_w_px=2**40, bbox_h_px=2**20, mask=b"\xff" * 40)

@@ -16,7 +16,7 @@ from cacapp.db.engine.session import open_database
 from cacapp.fish.assay.read import load_assay
 from cacapp.steps.capsule.archive import read_capsule
 from cacapp.steps.capsule.chain import read_chain
-from tests.capsule.conftest import read_members
+from tests.steps.capsule.conftest import read_members
 
 Run = Callable[..., Any]
 

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from cacapp.arrays import rle
-from tests.capsule.conftest import read_members, with_manifest, with_table, write_members
+from tests.steps.capsule.conftest import read_members, with_manifest, with_table, write_members
 from tests.web_store import WebStore
 
 Run = Callable[..., Any]

@@ -17,7 +17,7 @@ import pytest
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError
 from tests.e2e.records import content
-from tests.steps.test_engine import halve_or_die, own_id, sleep_at_four
+from tests.engine.test_engine import halve_or_die, own_id, sleep_at_four
 
 Cacapp = Callable[..., Any]
 CHECKOUT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from cacapp.db import slides
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run, run_details
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.exceptions import CacappError
 from cacapp.types import FrameSource
 

@@ -14,7 +14,7 @@ import pytest
 from cacapp.api import API_VERSION
 from cacapp.host import Host
 from tests.conftest import WHO
-from tests.plugins.conftest import ROOT, Lab
+from tests.lab import ROOT, Lab
 
 FROZEN = Path(__file__).parent / "api_1"
 DIGEST = "468d4082964b4ca50ecf8ecf147ed799593bf2016d715f5e3f4aef6e975bb05d"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.conftest import ROOT, Lab
+from tests.lab import ROOT, Lab
 
 PAGE = (ROOT / "docs" / "plugin-tutorial.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str, str]] = re.findall(r'```(\w+)(?: title="([^"]+)")?\n(.*?)```', PAGE, re.S)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.conftest import ROOT, Lab
+from tests.lab import ROOT, Lab
 
 KINDS = ("prompter", "segmenter", "filter", "signal-detector")
 

@@ -210,7 +210,7 @@ def test_workers_end_with_their_coordinator_however_it_ends(tmp_path: Path) -> N
 from pathlib import Path
 from cacapp.engine import Engine, machine
 from cacapp.engine.engine import ENOUGH_PX
-from tests.steps.test_engine import touch_and_wait
+from tests.engine.test_engine import touch_and_wait
 with Engine(2) as engine:
     list(engine.run(touch_and_wait, [Path({str(tmp_path)!r})] * 2))
 """

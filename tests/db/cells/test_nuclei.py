@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from cacapp.db.cells.nuclei import calls
-from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells import calls
+from cacapp.db.cells import nuclei as cells
 from cacapp.db.cells.queries import signals_of, signals_of_frame
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.exceptions import CacappError
 from cacapp.types import Instance, Shapes
 

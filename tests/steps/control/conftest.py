@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cacapp.db import slides
-from cacapp.db.cells.nuclei import calls
-from cacapp.db.cells.nuclei import nuclei as cells
+from cacapp.db.cells import calls
+from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import ledger as runs
+from cacapp.db.runs import ledger as runs
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import CellCall, call_cells
 from cacapp.results.patient import refresh_results

@@ -11,7 +11,7 @@ from typing import Any
 from cacapp.db.runs.content import CONTENT
 from cacapp.steps.capsule.nuclei import KINDS
 
-DOCS = Path(__file__).parents[2] / "docs" / "capsules.md"
+DOCS = Path(__file__).parents[3] / "docs" / "capsules.md"
 Run = Callable[..., Any]
 
 

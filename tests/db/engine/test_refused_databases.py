@@ -10,7 +10,7 @@ import pytest
 
 from cacapp.db.engine.session import open_database
 from cacapp.exceptions import UsageError
-from tests.db.refusals import refused
+from tests.db.engine.refusals import refused
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import text
 
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import get_run, lease
+from cacapp.db.runs import lease
+from cacapp.db.runs.ledger import get_run
 from cacapp.db.tables import Run
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError
@@ -25,7 +26,7 @@ from cacapp.host import Host
 from cacapp.runs.progress import Silent
 from cacapp.steps.segment import segment
 from tests.e2e.records import half_done
-from tests.steps.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell
+from tests.runs.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell
 
 MOMENTS = 60
 

@@ -26,7 +26,7 @@ from cacapp.db.engine.bulk import insert_rows
 from cacapp.db.engine.session import Database, database_url, open_database
 from cacapp.db.tables import Patient, Table, now
 from cacapp.exceptions import CacappError, StorageError
-from tests.db.refusals import refused
+from tests.db.engine.refusals import refused
 
 
 def test_the_option_goes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import cacapp as package
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)

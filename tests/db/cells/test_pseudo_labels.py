@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cacapp.db.cells.nuclei import pseudo_labels as p
+from cacapp.db.cells import pseudo_labels as p
 from cacapp.db.cells.nuclei import read_cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import finish_run, get_id, start_run

@@ -12,14 +12,14 @@ import pytest
 
 from cacapp.cli.console import out
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import lease
+from cacapp.db.runs import lease
 from cacapp.frames import sha256_of
 from cacapp.host import Host
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Silent
 from cacapp.steps.segment import segment
 from tests.e2e.records import content, half_done
-from tests.steps.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
+from tests.runs.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
 
 
 def test_a_bad_frame_is_quarantined_named_everywhere_and_done_when_it_is_mended(cacapp: Cacapp, frames: Path, tmp_path: Path) -> None:

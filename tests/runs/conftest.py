@@ -1,4 +1,4 @@
-"""What tests of the steps share."""
+"""What tests of the runs share."""
 
 from __future__ import annotations
 
