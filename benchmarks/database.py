@@ -127,8 +127,8 @@ def fill(database: Database, cell_count: int) -> tuple[int, float, float]:
             rows = [slides.add_frame(session, slide, source(slide_number, i)) for i in range(frame_count)]
             frame_ids = [row.id for row in rows if row is not None and row.id is not None]
             same: dict[str, Any] = {"slide_id": slide.id, "fingerprint": "generated", "app_version": "benchmark"}
-            segment_id = runs.get_id(runs.start_run(session, step="segment", **same))
-            count_id = runs.get_id(runs.start_run(session, step="count", source_run_id=segment_id, **same))
+            segment_id = runs.start_run(session, step="segment", **same).id
+            count_id = runs.start_run(session, step="count", source_run_id=segment_id, **same).id
         for frame_id in frame_ids:
             nuclei = place(known, rng)
             start, start_cpu = time.perf_counter(), time.process_time()

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from cacapp.cli.analyse import discover, engine_of
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import finish_run, get_id, get_run, retry_frames
+from cacapp.db.runs.ledger import finish_run, get_run, retry_frames
 from cacapp.db.runs.requests import close_request, open_requests, reopen_request
 from cacapp.db.tables import Request, Run, RunFrame
 from cacapp.exceptions import CacappError
@@ -76,11 +76,11 @@ def retried(db: Database, run_id: int | None) -> list[Pending]:
                 raise CacappError(f"run {run.id} was cancelled; give its command again to begin it anew")
             if run.status == "running":
                 raise CacappError(f"run {run.id} is not finished; finish it first: cacapp runs resume {run.id}")
-            if not retry_frames(session, get_id(run)):
+            if not retry_frames(session, run.id):
                 continue
             run.status, run.finished_at = "running", None
             pending = _pending(session, run)
-            found[pending.request_id or -get_id(run)] = pending
+            found[pending.request_id or -run.id] = pending
         return list(found.values())
 
 

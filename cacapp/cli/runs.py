@@ -10,7 +10,7 @@ import typer
 from cacapp.cli import capsule
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, say, say_warning
-from cacapp.cli.tables import Column, print_table
+from cacapp.cli.tables import Column, Value, print_table
 from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def list_runs(
     if json:
         print_json([_record(r) for r in found])
         return
-    rows = [
+    rows: list[list[Value]] = [
         [
             r.run.id,
             r.run.step,

@@ -35,7 +35,7 @@ class Patient(Table, table=True):
     """A person under a pseudonym."""
 
     __tablename__ = "patient"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     code: str = Field(unique=True)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
@@ -45,7 +45,7 @@ class Slide(Table, table=True):
 
     __tablename__ = "slide"
     __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="blood_volume_positive"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     patient_id: int = Field(foreign_key="patient.id", index=True)
     barcode: str = Field(unique=True)
     blood_volume_ul: float | None = None
@@ -58,7 +58,7 @@ class FrameRow(Table, table=True):
 
     __tablename__ = "frame"
     __table_args__ = (UniqueConstraint("slide_id", "name"), UniqueConstraint("slide_id", "sha256", "scene"))
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     slide_id: int = Field(foreign_key="slide.id")
     name: str
     uri: str
@@ -96,7 +96,7 @@ class Request(Table, table=True):
 
     __tablename__ = "request"
     __table_args__ = (CheckConstraint("status IN ('open', 'done', 'failed', 'cancelled')", name="status"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     command: str
     settings: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     digest: str = Field(index=True)
@@ -115,7 +115,7 @@ class Run(Table, table=True):
         CheckConstraint("status IN ('running', 'succeeded', 'succeeded with failures', 'failed', 'cancelled')", name="status"),
         Index(None, "slide_id", "step"),
     )
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     request_id: int | None = Field(default=None, foreign_key="request.id", index=True)
     step: str
     slide_id: int = Field(foreign_key="slide.id")
@@ -157,7 +157,7 @@ class Cell(Table, table=True):
 
     __tablename__ = "cell"
     __table_args__ = (UniqueConstraint("frame_id", "run_id", "label"),)
-    id: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True))
+    id: int = Field(default=None, sa_column=Column(BigId, primary_key=True))
     run_id: int = Field(foreign_key="run.id")
     frame_id: int = Field(foreign_key="frame.id")
     label: int
@@ -349,7 +349,7 @@ class Model(Table, table=True):
     """Registered weights, with the run that taught them."""
 
     __tablename__ = "model"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     name: str = Field(unique=True)
     kind: str
     path: str
@@ -363,7 +363,7 @@ class Metric(Table, table=True):
     """A measured value of a run, of one frame or of all."""
 
     __tablename__ = "metric"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id", index=True)
     frame_id: int | None = Field(default=None, foreign_key="frame.id")
     name: str

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 from sqlalchemy import select
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.db.cells.quality import write_duplicates
 from cacapp.db.queries import frames_of_runs
@@ -22,7 +22,7 @@ def mark_duplicates(session: Session, run_id: int) -> int:
 
     Frames without a stage position or pixel size have none, and overlap without nuclei that agree is no overlap.
     """
-    frames = session.execute(select(FrameRow).where(FrameRow.id.in_(frames_of_runs([run_id])))).scalars()  # type: ignore[union-attr]
+    frames = session.execute(select(FrameRow).where(col(FrameRow.id).in_(frames_of_runs([run_id])))).scalars()
     placed = {f.id: f for f in frames if f.stage_x_um is not None and f.stage_y_um is not None and f.pixel_size_um}
     if len(placed) < 2:
         return 0

@@ -42,7 +42,7 @@ def budget_of(session: Session, result: PatientResult, pools: Pools | None = Non
     used = {c.slide.barcode for c, _ in alike}
     left_out = tuple(c.slide.barcode for c, _ in everyone if c.slide.barcode not in used)
     pools = {} if pools is None else pools
-    key = tuple(cast(int, run.id) for _, run in alike)
+    key = tuple(run.id for _, run in alike)
     pool = pools[key] if key in pools else pools.setdefault(key, pool_of(session, alike))
     if pool.evaluable == 0:
         return Budget(None, left_out)
@@ -73,12 +73,12 @@ def method_of(session: Session, run: Run) -> str:
 
 def counted_controls(session: Session) -> list[tuple[Control, Run | None]]:
     controls = control_slides(session)
-    latest = latest_run_ids(session, "count", [cast(int, c.slide.id) for c in controls])
-    return [(c, session.get_one(Run, run_id) if (run_id := latest.get(cast(int, c.slide.id))) else None) for c in controls]
+    latest = latest_run_ids(session, "count", [c.slide.id for c in controls])
+    return [(c, session.get_one(Run, run_id) if (run_id := latest.get(c.slide.id)) else None) for c in controls]
 
 
 def pool_of(session: Session, members: Sequence[tuple[Control, Run]]) -> ControlPool:
-    run_ids = [cast(int, run.id) for _, run in members]
+    run_ids = [run.id for _, run in members]
     totals = call_totals(session, run_ids)
     donors = len({c.donor for c, _ in members})
     return ControlPool(len(members), donors, totals.evaluable, totals.cacs, totals.classes, copy_histograms(session, run_ids))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -42,7 +41,7 @@ def counted_otherwise(session: Session, slide_ids: Sequence[int], assay_toml: st
 
 
 def _refresh(session: Session, patient_id: int, newest: int, assay: Assay, min_evaluable_cells: int | None) -> list[str]:
-    slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id))}
+    slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id))}
     counted = latest_run_ids(session, "count", list(slides))
     otherwise = counted_otherwise(session, list(slides), assay.toml())
     same = {s: r for s, r in counted.items() if s not in otherwise}

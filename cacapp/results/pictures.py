@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
 from cacapp.db.cells.nuclei import CellRecord, read_cells
 from cacapp.db.cells.queries import CellRow, SignalRecord, signals_of
@@ -60,7 +59,7 @@ def draw(
                 continue
             chosen = [r for r in flagged if r.frame_id == row.id]
             with db.reading() as session:
-                records = {c.id: c for c in read_cells(session, mine[0].segment_run_id, cast(int, row.id))}
+                records = {c.id: c for c in read_cells(session, mine[0].segment_run_id, row.id)}
             if chosen:
                 pictures |= cell_pictures(db, frame, chosen, records, limits, states=states)
             if (slide.barcode, row.name) in drawn_frames:

@@ -115,7 +115,7 @@ def assay_of(run: Run) -> Assay:
 
 def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, totals: Totals | None = None) -> SlideReview:
     """A slide's tallies before and after review, as the viewer may see them."""
-    run_id = cast(int, run.id)
+    run_id = run.id
     view = view_of(readings(session, [run_id]).get(run_id, []), viewer)
     totals = {} if totals is None else totals
     if run_id not in totals:

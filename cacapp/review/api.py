@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -120,7 +120,7 @@ def slide_reviews(
     desk = _desk(request)
     with desk.db.reading() as session:
         tray = desk.tray(session, slide_id, visitor.name)
-        rows = reviews(session, [cast(int, tray.index.run.id)], after_id=after, limit=limit, positions=tray.view.shown)
+        rows = reviews(session, [tray.index.run.id], after_id=after, limit=limit, positions=tray.view.shown)
     return [_review(row) for row in rows]
 
 
@@ -130,7 +130,7 @@ def cell(request: Request, visitor: ApiViewer, cell_id: CellId) -> CellDetail:
     desk = _desk(request)
     with desk.db.reading() as session:
         tray = desk.tray(session, slide_of_cell(session, cell_id), visitor.name)
-        run_id = cast(int, tray.index.run.id)
+        run_id = tray.index.run.id
         (base,) = _cells(session, tray, [cell_id])
         state = tray.now.get(cell_id) or machine_states(session, run_id, [cell_id])[cell_id]
         signals = [
@@ -176,7 +176,7 @@ def crop(
         _cells(session, tray, [cell_id])
         place = places(session, [cell_id])[cell_id]
         frame = session.get_one(FrameRow, place.frame_id)
-        run_id = cast(int, tray.index.run.id)
+        run_id = tray.index.run.id
         state = tray.now.get(cell_id) or machine_states(session, run_id, [cell_id])[cell_id]
         dots = dots_of_cells(session, run_id, [cell_id])[cell_id]
     picture = composite(desk, tray, place, frame, state, dots, channel, side_px)
@@ -242,14 +242,14 @@ def _slides(session: Session, found: Worklist) -> list[SlideOut]:
 
 
 def _cells(session: Session, tray: Tray, ids: Sequence[int]) -> list[CellOut]:
-    run_id = cast(int, tray.index.run.id)
+    run_id = tray.index.run.id
     if missing := [c for c in ids if c not in tray.index.by_id]:
         raise NotFound(f"cell {missing[0]} is not among those of the slide's latest count")
     machine, found = machine_states(session, run_id, ids), places(session, ids)
     return [
         CellOut(
             id=c,
-            slide_id=cast(int, tray.slide.id),
+            slide_id=tray.slide.id,
             frame_id=found[c].frame_id,
             label=found[c].label,
             y_px=found[c].y_px,

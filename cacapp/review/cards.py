@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import cast
 
 from sqlmodel import Session
 
@@ -78,8 +77,8 @@ def cards(session: Session, desk: Desk, tray: Tray, cell_ids: Sequence[int], *, 
     """The cells in the order given. ``context``: with a wider window and the neighbours in it, for the cell's own page."""
     index = tray.index
     portraits = desk.portraits.of(session, index.run, index.assay.channels, cell_ids, context=context)
-    sheets = {} if context else _sheets(cast(int, tray.slide.id), cast(int, index.run.id), cell_ids, portraits)
-    seen = seen_ids(session, cast(int, index.run.id), tray.view.own or "first", cell_ids)
+    sheets = {} if context else _sheets(tray.slide.id, index.run.id, cell_ids, portraits)
+    seen = seen_ids(session, index.run.id, tray.view.own or "first", cell_ids)
     made = []
     for cell_id in cell_ids:
         portrait = portraits[cell_id]

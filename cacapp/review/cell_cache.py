@@ -62,7 +62,7 @@ class Portraits:
         Raises:
             NotFound: a cell is not among those the count run called.
         """
-        run_id = cast(int, run.id)
+        run_id = run.id
         found = self.known(run_id, cell_ids, context=context)
         missing = [c for c in cell_ids if c not in found]
         if missing:
@@ -86,7 +86,7 @@ class Portraits:
         return found
 
     def _made(self, session: Session, run: Run, order: Sequence[str], cell_ids: Sequence[int], context: bool) -> dict[int, Portrait]:
-        run_id, segment_run = cast(int, run.id), cast(int, run.source_run_id)
+        run_id, segment_run = run.id, cast(int, run.source_run_id)
         found, machine = places(session, cell_ids), machine_states(session, run_id, cell_ids)
         if gone := [c for c in cell_ids if c not in found or c not in machine]:
             raise NotFound(f"cell {gone[0]} is not among those of the slide's latest count")

@@ -27,7 +27,7 @@ def composite(
     """The composite, or one channel, with outline and signals. Raises UsageError for a channel the frame has not."""
     window = desk.crops.window(place, frame, desk.crops.side_px(cast(int, tray.index.run.source_run_id)))
     left, top, width, height = window
-    screen = desk.pixels.screen(cast(int, frame.id))
+    screen = desk.pixels.screen(frame.id)
     if channel != COMPOSITE and channel not in screen.planes:
         raise UsageError(f"channel {channel!r}: choose {COMPOSITE}, {', '.join(screen.planes)}")
     planes = {name: plane[top : top + height, left : left + width] for name, plane in screen.planes.items()}

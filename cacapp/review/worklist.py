@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
@@ -73,28 +72,28 @@ def worklist(session: Session, desk: Desk, viewer: str, *, search: str = "", sta
     slides: dict[int, list[Slide]] = {}
     for slide in session.execute(select(Slide).order_by(col(Slide.barcode))).scalars():
         slides.setdefault(slide.patient_id, []).append(slide)
-    ids = [cast(int, s.id) for own in slides.values() for s in own]
+    ids = [s.id for own in slides.values() for s in own]
     latest = latest_run_ids(session, "count", ids)
-    known = _Known(latest, readings(session, list(latest.values())), latest_sign_offs(session, [cast(int, p.patient.id) for p in everyone]))
+    known = _Known(latest, readings(session, list(latest.values())), latest_sign_offs(session, [p.patient.id for p in everyone]))
     wanted = search.casefold()
     found = [
         p
         for p in everyone
-        if wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(cast(int, p.patient.id), []))
+        if wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(p.patient.id, []))
     ]
-    of = {cast(int, p.patient.id): _state(p, slides.get(cast(int, p.patient.id), []), known) for p in found}
+    of = {p.patient.id: _state(p, slides.get(p.patient.id, []), known) for p in found}
     states = {name: sum(s == name for s in of.values()) for name in STATES}
-    chosen = [p for p in found if not state or of[cast(int, p.patient.id)] == state]
+    chosen = [p for p in found if not state or of[p.patient.id] == state]
     lines = _lines(session, desk, viewer, chosen[start : start + limit], slides, known, of)
     return Worklist(tuple(lines), len(chosen), states)
 
 
 def _state(summary: PatientSummary, slides: Sequence[Slide], known: _Known) -> str:
     """The patient's state: that of the slide that is least far, or signed."""
-    signed = known.signed.get(cast(int, summary.patient.id))
+    signed = known.signed.get(summary.patient.id)
     if signed is not None and _holds(summary, signed):
         return SIGNED
-    own = [slide_state(known.latest.get(cast(int, s.id)), known.reads) for s in slides]
+    own = [slide_state(known.latest.get(s.id), known.reads) for s in slides]
     return min(own, key=STATES.index, default=INGESTED)
 
 
@@ -122,23 +121,23 @@ def _lines(
     known: _Known,
     of: dict[int, str],
 ) -> list[PatientLine]:
-    runs = [known.latest[s.id] for p in chosen for s in slides.get(cast(int, p.patient.id), []) if s.id in known.latest]
+    runs = [known.latest[s.id] for p in chosen for s in slides.get(p.patient.id, []) if s.id in known.latest]
     flagged, grades = flagged_counts(session, runs), _grades(session, runs)
     lines = []
     for summary in chosen:
-        patient_id = cast(int, summary.patient.id)
+        patient_id = summary.patient.id
         own, result = slides.get(patient_id, []), summary.result
-        read = any(known.reads.get(known.latest.get(cast(int, s.id), 0)) for s in own)
+        read = any(known.reads.get(known.latest.get(s.id, 0)) for s in own)
         after = desk.reviewed(session, result, viewer) if result is not None and read else None
         opened = {s.run_id: s.open for s in after.per_slide.values()} if after else {}
         rows = []
         for slide in own:
-            run_id = known.latest.get(cast(int, slide.id))
+            run_id = known.latest.get(slide.id)
             state = SIGNED if of[patient_id] == SIGNED and run_id else slide_state(run_id, known.reads)
             n = flagged.get(run_id or 0, 0)
             readers = tuple(dict.fromkeys(r.reviewer for r in known.reads.get(run_id or 0, [])))
             left = opened.get(run_id or 0, n)
-            rows.append(SlideLine(cast(int, slide.id), slide.barcode, state, grades.get(run_id or 0), n, left, run_id, readers))
+            rows.append(SlideLine(slide.id, slide.barcode, state, grades.get(run_id or 0), n, left, run_id, readers))
         signed = known.signed.get(patient_id)
         numbers = after.reviewed if after else result
         lines.append(

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from cacapp import __version__
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.lease import Lease, Watch, describe_owner
-from cacapp.db.runs.ledger import OPEN, SUCCEEDED, get_id, lock_slides, retry_frames, start_run
+from cacapp.db.runs.ledger import OPEN, SUCCEEDED, lock_slides, retry_frames, start_run
 from cacapp.db.runs.requests import go_on_with_request, refuse_cancelled
 from cacapp.db.tables import FrameRow, Run, RunFrame
 from cacapp.runs.progress import Progress
@@ -122,8 +122,8 @@ def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, w
             return None
         unclean = run.status == "running" and run.owner is not None
         if run.status == "failed":  # not one frame was done: what was wrong may be mended by now
-            retry_frames(session, get_id(run))
-    run_id = get_id(run)
+            retry_frames(session, run.id)
+    run_id = run.id
     ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
     done = {frame_id for frame_id, row in ledger.items() if row.status == "done"}
     todo = [f for f in job.frames if ledger[frame_id(f)].status in OPEN]
@@ -161,7 +161,7 @@ def _begun(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
     run = session.exec(select(Run).where(*same).order_by(col(Run.id).desc()).limit(1)).first()
     if run is None:
         return None
-    later = (*here, col(Run.status).in_(SUCCEEDED), col(Run.id) > get_id(run))
+    later = (*here, col(Run.status).in_(SUCCEEDED), col(Run.id) > run.id)
     return run if session.exec(select(Run.id).where(*later).limit(1)).first() is None else None
 
 

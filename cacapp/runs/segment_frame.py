@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from sqlmodel import Session
@@ -92,7 +92,7 @@ def write_segmented(session: Session, run_id: int, frame: FrameRow, result: Segm
     """Stores a frame's cells; returns their number, and details for the ledger."""
     rejected = list(zip(*result.verdicts.values(), strict=True)) if result.verdicts else [() for _ in result.instances]
     reasons = [next((r for r in row if r is not None), None) for row in rejected]
-    frame_id = cast(int, frame.id)
+    frame_id = frame.id
     write_cells(session, run_id, frame_id, result.instances, result.shapes, result.centroids_yx, result.focus, reasons, result.verdicts)
     sharpness = float(np.median(result.focus)) if len(result.focus) else None
     stored = session.get_one(FrameRow, frame_id)

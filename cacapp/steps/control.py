@@ -50,7 +50,7 @@ class Normals:
 def add(db: Database, barcodes: Sequence[str], note: str | None = None) -> list[str]:
     """Registers slides as healthy donors'; returns those that are new. Raises UsageError for an unknown slide, and writes nothing then."""
     with db.session() as session:
-        return [s.barcode for s in _named(session, barcodes) if add_control(session, cast(int, s.id), note)]
+        return [s.barcode for s in _named(session, barcodes) if add_control(session, s.id, note)]
 
 
 def remove(db: Database, barcodes: Sequence[str]) -> list[str]:
@@ -61,7 +61,7 @@ def remove(db: Database, barcodes: Sequence[str]) -> list[str]:
         if none := [s.barcode for s in slides if s.barcode not in known]:
             raise UsageError(f"slide {none[0]} is no control; there are {', '.join(sorted(known)) or 'none'}")
         for slide in slides:
-            remove_control(session, cast(int, slide.id))
+            remove_control(session, slide.id)
         return [s.barcode for s in slides]
 
 
@@ -70,7 +70,7 @@ def listed(db: Database) -> list[ControlLine]:
     with db.reading() as session:
         lines = []
         for control, run in counted_controls(session):
-            totals = None if run is None else call_totals(session, [cast(int, run.id)])
+            totals = None if run is None else call_totals(session, [run.id])
             lines.append(
                 ControlLine(
                     control.slide.barcode,

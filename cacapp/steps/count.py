@@ -16,7 +16,7 @@ from cacapp.db.cells.calls import write_calls, write_counts, write_signals
 from cacapp.db.cells.nuclei import read_cells
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run, missing_frames
-from cacapp.db.runs.ledger import fingerprint, frames_in_state, get_id, lock_slides
+from cacapp.db.runs.ledger import fingerprint, frames_in_state, lock_slides
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine, engine_or_new
@@ -95,7 +95,7 @@ def count(
             job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)
             reports.append(carry_out(db, job, force=force, engine=place, progress=progress))
     with db.session() as session:
-        lock_slides(session, [cast(int, slide.id) for slide in slides])
+        lock_slides(session, [slide.id for slide in slides])
         for report in reports:
             if not (report.repeated and inspected(session, report.run_id)):  # or killed just before this
                 for line in inspect_slide(session, report.run_id, plan.assay):
@@ -109,8 +109,8 @@ def count(
 
 
 def _segmented(session: Session, slide: Slide) -> tuple[Run, list[FrameRow]] | None:
-    run = latest_run(session, cast(int, slide.id), "segment")
-    return None if run is None else (run, frames_in_state(session, get_id(run), "done"))
+    run = latest_run(session, slide.id, "segment")
+    return None if run is None else (run, frames_in_state(session, run.id, "done"))
 
 
 def _require_channels(session: Session, slide: Slide, frames: Sequence[FrameRow], assay: Assay) -> None:
@@ -129,7 +129,7 @@ def _job(
 ) -> Job[CountTask, CountedFrame]:
     record = choice.record()
     return Job(
-        slide_id=cast(int, slide.id),
+        slide_id=slide.id,
         barcode=slide.barcode,
         step="count",
         fingerprint=fingerprint(
@@ -150,7 +150,7 @@ def _job(
         },
         frames=frames,
         work=partial(open_and_count, detector, plan.assay),
-        item=partial(_task, run_id=get_id(run)),
+        item=partial(_task, run_id=run.id),
         write=partial(_write, channels=plan.assay.channels),
         warn=_warning,
     )
@@ -166,7 +166,7 @@ def open_and_count(detector: SignalDetector, assay: Assay, task: CountTask) -> C
 
 
 def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> CountTask:
-    cells = read_cells(session, run_id, cast(int, frame.id))
+    cells = read_cells(session, run_id, frame.id)
     edge = [_on_edge(c.instance, frame) for c in cells]
 
     shapes = Shapes(
@@ -189,7 +189,7 @@ def _on_edge(nucleus: Instance, frame: FrameRow) -> bool:
 
 
 def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame, *, channels: Sequence[str]) -> tuple[int, dict[str, Any]]:
-    frame_id = cast(int, frame.id)
+    frame_id = frame.id
     names = [c.name for c in frame_source(session, frame).channels]
     written = 0
     for channel in channels:

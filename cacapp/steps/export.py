@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from sqlmodel import Session, select
 
@@ -70,7 +69,7 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
     for frame in frames:
         nuclei = _nuclei(session, frame, [r for r in rows if r.frame_id == frame.id])
         if form == "coco":
-            frame_id, size = cast(int, frame.id), {"height": frame.height_px, "width": frame.width_px}
+            frame_id, size = frame.id, {"height": frame.height_px, "width": frame.width_px}
             images.append({"id": frame_id, "file_name": frame.uri, "slide": slide.barcode, "frame": frame.name, **size})
             annotations += [annotation(n, frame_id, frame.height_px, frame.width_px) for n in nuclei]
         else:
@@ -104,7 +103,7 @@ def _write_frame(session: Session, frame: FrameRow, nuclei: Sequence[Nucleus], f
 
 
 def _nuclei(session: Session, frame: FrameRow, rows: Sequence[CellRow]) -> list[Nucleus]:
-    records = {c.id: c for c in read_cells(session, rows[0].segment_run_id, cast(int, frame.id))} if rows else {}
+    records = {c.id: c for c in read_cells(session, rows[0].segment_run_id, frame.id)} if rows else {}
     return [
         Nucleus(
             cell_id=row.cell_id,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from sqlmodel import Session
@@ -77,7 +76,7 @@ def import_labels(
         raise UsageError("--origin is empty: name the program or person the labels are from")
     with db.reading() as session:
         slide = chosen_slides(session, [barcode], None)[0]
-        frames = frames_of(session, cast(int, slide.id))
+        frames = frames_of(session, slide.id)
     if not frames:
         raise CacappError(f"slide {barcode} has no frames; add some with: cacapp ingest PATH... --slide {barcode}")
     annotated, files = _files(folder, barcode, [f.name for f in frames])
@@ -177,7 +176,7 @@ def _job(
         "weights_sha256": None,
     }
     return Job(
-        slide_id=cast(int, slide.id),
+        slide_id=slide.id,
         barcode=slide.barcode,
         step="segment",
         fingerprint=fingerprint(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from cacapp.db.engine.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide
@@ -146,7 +145,7 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         if not kept:
             raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: every frame was refused")
         volume_ul = slide.blood_volume_ul
-        sizes = {(f.height_px, f.width_px): f.name for f in frames_of(session, cast(int, slide.id))}
+        sizes = {(f.height_px, f.width_px): f.name for f in frames_of(session, slide.id)}
     if volume_ul is None:
         progress.warn(f"slide {request.slide}: blood volume unknown: counts only, the verdict will be undetermined")
     if len(sizes) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
@@ -98,7 +98,7 @@ def _looks_done(db: Database, work: Work) -> bool:
     ]
     with db.reading() as session:
         barcodes = [request.slide for request in work.slides]
-        known = [cast(int, i) for i in session.exec(select(Slide.id).where(col(Slide.barcode).in_(barcodes)))]
+        known = list(session.exec(select(Slide.id).where(col(Slide.barcode).in_(barcodes))))
         return len(known) == len(barcodes) and all(len(latest_run_ids(session, step, known)) == len(known) for step in steps)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import cast
 
 from cacapp.db.engine.session import Database
 from cacapp.db.models import with_model_files
@@ -51,7 +50,7 @@ def segment(
     choices, algorithms = build_algorithms(host, plan)
     with db.reading() as session:
         slides = chosen_slides(session, barcodes, patient)
-        frames = {slide.barcode: frames_of(session, cast(int, slide.id)) for slide in slides}
+        frames = {slide.barcode: frames_of(session, slide.id) for slide in slides}
     empty = next((barcode for barcode, found in frames.items() if not found), None)
     if empty is not None:
         raise CacappError(f"slide {empty} has no frames; add some with: cacapp ingest PATH... --slide {empty}")
@@ -70,7 +69,7 @@ def _job(
     inputs = [(f.name, f.sha256, f.scene, f.projection) for f in frames]
     work: Callable[[FrameSource], SegmentedFrame] = partial(segment_frame, algorithms)
     return Job(
-        slide_id=cast(int, slide.id),
+        slide_id=slide.id,
         barcode=slide.barcode,
         step="segment",
         fingerprint=fingerprint(step="segment", inputs=inputs, algorithms=records, seed=plan.seed, device="cpu"),

@@ -72,14 +72,14 @@ def fill(database: Database, patient: str = "P1", barcode: str = "S1", frame: st
         assert row.id is not None
         assert slide.id is not None
         same = {"slide_id": slide.id, "app_version": "1"}
-        segment_id = runs.get_id(runs.start_run(session, step="segment", fingerprint="s", **same))  # type: ignore[arg-type]
+        segment_id = runs.start_run(session, step="segment", fingerprint="s", **same).id  # type: ignore[arg-type]
         centres = np.array([[50, 10], [50, 35], [50, 60.25]])
         ids = cells.write_cells(
             session, segment_id, row.id, disks(3), shapes(3), centres, None, [None, None, edge], {"single-cell": [None, None, "cut off"]}
         )
         runs.record_frame(session, segment_id, row.id, "done", seconds=1.5)
         runs.finish_run(session, segment_id)
-        count_id = runs.get_id(runs.start_run(session, step="count", fingerprint="c", source_run_id=segment_id, **same))  # type: ignore[arg-type]
+        count_id = runs.start_run(session, step="count", fingerprint="c", source_run_id=segment_id, **same).id  # type: ignore[arg-type]
         counts = np.array([[2, 2, 2, 2], [3, 4, 2, 2], [0, 0, 1, 2]])
         for channel in range(1, 5):
             owners = np.repeat(ids, counts[:, channel - 1]).tolist()

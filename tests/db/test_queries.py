@@ -72,7 +72,7 @@ def test_cells_are_chosen_by_patient_slide_class_and_number(database: Database, 
 def test_cells_come_from_the_latest_succeeded_count_unless_told(database: Database, filled: Any) -> None:
     with database.session() as session:
         again = {"step": "count", "slide_id": filled.slide_id, "app_version": "1", "source_run_id": filled.segment_id}
-        second, third = (runs.get_id(runs.start_run(session, fingerprint=name, **again)) for name in ("d", "e"))  # type: ignore[arg-type]
+        second, third = (runs.start_run(session, fingerprint=name, **again).id for name in ("d", "e"))  # type: ignore[arg-type]
         for run_id, n in ((second, 5), (third, 6)):
             calls.write_counts(session, run_id, filled.cell_ids, np.full((3, 4), n))
             calls.write_calls(session, run_id, filled.cell_ids, [_call("cac")] * 3)
@@ -91,7 +91,7 @@ def test_a_slide_segmented_and_not_counted_shows_its_cells_without_calls(databas
         slide = slides.register_slide(session, "P1", "S1")
         frame = slides.add_frame(session, slide, make_source())
         assert frame is not None
-        run_id = runs.get_id(runs.start_run(session, step="segment", slide_id=slide.id or 0, fingerprint="x", app_version="1"))
+        run_id = runs.start_run(session, step="segment", slide_id=slide.id or 0, fingerprint="x", app_version="1").id
         one = np.ones(1)
         shapes = Shapes(one, one, one, one, one, one > 0)
         cells.write_cells(

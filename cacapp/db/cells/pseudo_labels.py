@@ -16,7 +16,7 @@ from cacapp.arrays import rle
 from cacapp.db.cells.nuclei import CellRecord, read_cells
 from cacapp.db.engine.bulk import insert_columns
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.runs.ledger import SUCCEEDED, get_id, get_run
+from cacapp.db.runs.ledger import SUCCEEDED, get_run
 from cacapp.db.tables import Run, Table
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Instance
@@ -135,7 +135,7 @@ def read_pseudo_labels(session: Session, run: Run, frame_id: int) -> list[Pseudo
     query = (
         select(PSEUDO_LABEL.c.cell_id, PSEUDO_LABEL.c.accepted, PSEUDO_LABEL.c.reasons, PSEUDO_LABEL.c.agreement)
         .join(CELL, CELL.c.id == PSEUDO_LABEL.c.cell_id)
-        .where(CELL.c.frame_id == frame_id, CELL.c.run_id == run.source_run_id, PSEUDO_LABEL.c.run_id == get_id(run))
+        .where(CELL.c.frame_id == frame_id, CELL.c.run_id == run.source_run_id, PSEUDO_LABEL.c.run_id == run.id)
     )
     judged = {row.cell_id: Judgement(row.accepted, tuple(row.reasons), tuple(row.agreement)) for row in session.connection().execute(query)}
     return [PseudoLabelRecord(cell, judged[cell.id]) for cell in read_cells(session, run.source_run_id, frame_id) if cell.id in judged]

@@ -38,7 +38,7 @@ class SchemaStatus:
 
 def migrations_folder() -> Path:
     """The folder of the migrations: ``cacapp/migrations`` in an installed wheel, ``alembic/`` in a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "migrations", package.parent / "alembic"):
         if (folder / "env.py").is_file() and (folder / "versions").is_dir():
             return folder

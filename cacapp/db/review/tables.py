@@ -28,7 +28,7 @@ class Review(Table, table=True):
         CheckConstraint("position IN ('first', 'second', 'adjudication')", name="position"),
         Index(None, "run_id", "position", "cell_id"),
     )
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), nullable=False, index=True))
     reviewer: str
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
@@ -58,7 +58,7 @@ class SignOff(Table, table=True):
     """Append-only: a patient's result as it was signed. ``record`` is the whole of it, ``sha256`` its digest with the one before."""
 
     __tablename__ = "sign_off"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     patient_id: int = Field(foreign_key="patient.id", index=True)
     run_id: int = Field(foreign_key="run.id")
     signer: str
@@ -73,7 +73,7 @@ class Amendment(Table, table=True):
     """Append-only: why a signed result was opened again."""
 
     __tablename__ = "amendment"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     sign_off_id: int = Field(foreign_key="sign_off.id", unique=True)
     opened_by: str
     opened_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
@@ -85,7 +85,7 @@ class Account(Table, table=True):
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint("role IN ('viewer', 'reviewer', 'pathologist', 'admin', 'owner')", name="role"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     name: str = Field(unique=True)
     role: str
     password_hash: str | None = None
@@ -107,7 +107,7 @@ class ApiToken(Table, table=True):
     """A token for scripts; only its digest is kept. ``can_write`` False: it only reads, whatever its owner's role."""
 
     __tablename__ = "api_token"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     account_id: int = Field(foreign_key="account.id", index=True)
     label: str
     can_write: bool = False
@@ -122,7 +122,7 @@ class LoginAttempt(Table, table=True):
 
     __tablename__ = "login_attempt"
     __table_args__ = (Index(None, "name", "at"), Index(None, "address", "at"))
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     name: str
     address: str
     at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
@@ -133,7 +133,7 @@ class AuditEvent(Table, table=True):
     """Append-only: what happened beside decisions on cells: logins, accounts, readings, signatures, reports taken out."""
 
     __tablename__ = "audit_event"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     account: str
     action: str

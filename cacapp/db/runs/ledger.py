@@ -77,7 +77,7 @@ def start_run(
     session.flush()
     if frame_ids is None:
         frame_ids = [i for i in session.exec(select(FrameRow.id).where(FrameRow.slide_id == slide_id)) if i is not None]
-    session.add_all(RunFrame(run_id=get_id(run), frame_id=frame_id) for frame_id in frame_ids)
+    session.add_all(RunFrame(run_id=run.id, frame_id=frame_id) for frame_id in frame_ids)
     session.flush()
     return run
 
@@ -168,9 +168,3 @@ def frames_in_state(session: Session, run_id: int, *states: str) -> list[FrameRo
 def _frames(session: Session, run_id: int, states: tuple[str, ...]) -> list[FrameRow]:
     ledger = select(FrameRow).join(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(states))
     return list(session.exec(ledger.order_by(col(FrameRow.name))))
-
-
-def get_id(run: Run) -> int:
-    """The number of a run that was flushed."""
-    assert run.id is not None
-    return run.id

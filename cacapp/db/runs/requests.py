@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from cacapp.db.engine.locks import one_at_a_time
 from cacapp.db.runs.lease import is_dead
-from cacapp.db.runs.ledger import SUCCEEDED, fingerprint, finish_run, get_id
+from cacapp.db.runs.ledger import SUCCEEDED, fingerprint, finish_run
 from cacapp.db.tables import Request, Run
 from cacapp.exceptions import CacappError
 
@@ -66,9 +66,9 @@ def close_left_behind(session: Session, run: Run) -> None:
     if run.request_id is None or run.status not in SUCCEEDED:
         return
     for other in runs_of(session, run.request_id):
-        same = other.step == run.step and other.slide_id == run.slide_id and get_id(other) < get_id(run)
+        same = other.step == run.step and other.slide_id == run.slide_id and other.id < run.id
         if same and other.status == "running" and (other.owner is None or is_dead(other.owner)):
-            finish_run(session, get_id(other), "cancelled", f"superseded: what it was to work on changed, and run {run.id} has the results")
+            finish_run(session, other.id, "cancelled", f"superseded: what it was to work on changed, and run {run.id} has the results")
 
 
 def go_on_with_request(session: Session, request_id: int | None) -> None:

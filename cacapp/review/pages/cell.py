@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -75,7 +75,7 @@ def next_open(tray: Tray, group: str, cell_id: int) -> int | None:
 
 def details(session: Session, desk: Desk, tray: Tray, visitor: Visitor, cell_id: int, group: str) -> dict[str, Any]:
     """What the cell's templates show."""
-    run_id = cast(int, tray.index.run.id)
+    run_id = tray.index.run.id
     (card,) = cards(session, desk, tray, [cell_id], context=True)
     ids = tray.ids(group)
     if cell_id not in ids:  # decided meanwhile, or opened from elsewhere
@@ -84,7 +84,7 @@ def details(session: Session, desk: Desk, tray: Tray, visitor: Visitor, cell_id:
     history = reviews_of_cell(session, cell_id, run_id, tray.view.shown)
     call = session.connection().execute(CALL.select().where(CALL.c.cell_id == cell_id, CALL.c.run_id == run_id)).mappings().one()
     frame = session.get_one(FrameRow, card.frame_id)
-    signed = latest_sign_offs(session, [cast(int, tray.patient.id)]).get(cast(int, tray.patient.id))
+    signed = latest_sign_offs(session, [tray.patient.id]).get(tray.patient.id)
     locked = signed is not None and signed[1] is None
     where = places(session, [cell_id])[cell_id]
     assay = tray.index.assay

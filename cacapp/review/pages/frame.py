@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -55,7 +55,7 @@ def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
         frame = _frame(session, frame_id)
         tray = desk.tray(session, frame.slide_id, visitor.name)
         ids = [c.cell_id for c in tray.index.by_frame.get(frame_id, [])]
-        machine = machine_states(session, cast(int, tray.index.run.id), ids)
+        machine = machine_states(session, tray.index.run.id, ids)
         found = places(session, ids)
     nuclei = []
     for cell_id in ids:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
@@ -31,7 +31,7 @@ def show(request: Request, visitor: Viewer, slide_id: Id, group: Group = "flagge
     desk: Desk = request.app.state.desk
     with desk.db.reading() as session:
         tray = desk.tray(session, slide_id, visitor.name)
-        run_id = cast(int, tray.index.run.id)
+        run_id = tray.index.run.id
         ids = tray.ids(group)
         first = cards(session, desk, tray, ids[:AT_ONCE])
         sizes = tray.sizes()

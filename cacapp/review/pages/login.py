@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, cast
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
@@ -55,7 +55,7 @@ def log_in(
         account = None
     if account is None:
         return page(request, "login.html.j2", None, status=status, form_token=expected, next=local(next), problem=problem, name=name)
-    return enter(request, account.name, cast(int, account.id), local(next))
+    return enter(request, account.name, account.id, local(next))
 
 
 @router.post("/logout")
@@ -82,7 +82,7 @@ def once(request: Request, token: str) -> Response:
     with db.reading() as session:
         account = account_named(session, settings.owner)
     assert account is not None, "made when the server started"
-    return enter(request, account.name, cast(int, account.id), "/")
+    return enter(request, account.name, account.id, "/")
 
 
 def enter(request: Request, name: str, account_id: int, target: str) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -44,9 +44,7 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         patient = _patient(session, patient_id)
         result = latest_result(session, patient_id)
         signed = sign_offs(session, patient_id)
-        slides = {
-            cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))
-        }
+        slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))}
         values = {} if result is None else _values(session, desk, visitor.name, result)
         broken = [s.id for s, _ in signed if not intact(session, s)]
     return page(

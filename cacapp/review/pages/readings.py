@@ -45,7 +45,7 @@ def compare(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResponse:
     desk = _desk(request)
     with desk.db.reading() as session:
         tray = desk.tray(session, slide_id, visitor.name)
-        run_id = cast(int, tray.index.run.id)
+        run_id = tray.index.run.id
         found = agreement(session, run_id)
         if found is None:
             raise NotFound("the two readings of this slide are not both finished")
@@ -134,4 +134,4 @@ def _desk(request: Request) -> Desk:
 def _run(request: Request, slide_id: int) -> int:
     desk = _desk(request)
     with desk.db.reading() as session:
-        return cast(int, desk.latest(session, slide_id).run.id)
+        return desk.latest(session, slide_id).run.id

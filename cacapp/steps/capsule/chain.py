@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from cacapp.db.runs.content import CONTENT, ledger_of, rows_of
-from cacapp.db.runs.ledger import get_id, get_run
+from cacapp.db.runs.ledger import get_run
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import Run, Slide
 from cacapp.exceptions import UsageError
@@ -213,7 +213,7 @@ def read_chain(session: Session, run_id: int) -> Chain:
 
 
 def _part(session: Session, run: Run) -> Part:
-    run_id = get_id(run)
+    run_id = run.id
     known = {name: getattr(run, name) for name in RunRecord.model_fields if name not in ("number", "algorithms", "environment")}
     record = RunRecord(
         number=run_id,

@@ -122,7 +122,7 @@ def compare(
         extra = 0
         for name in dict.fromkeys(t.frame for t in truth):
             here = [t for t in truth if t.frame == name]
-            records = [c for c in read_cells(session, cast(int, run.source_run_id), cast(int, frames[name].id)) if c.id in rows]
+            records = [c for c in read_cells(session, cast(int, run.source_run_id), frames[name].id) if c.id in rows]
             found = match(here, records, kind)
             matched += [_matched(here[t], rows[records[c].id], assay) for t, c in sorted(found.items())]
             missed += [cell for t, cell in enumerate(here) if t not in found]
@@ -219,7 +219,7 @@ def _sheet(db: Database, result: Comparison, run: Run, frames: dict[str, FrameRo
 def _pictures(db: Database, run: Run, row: FrameRow, chosen: Sequence[CellRow]) -> dict[int, dict[str, Picture]]:
     with db.reading() as session:
         frame = open_frame(frame_source(session, row))
-        records: dict[int, CellRecord] = {c.id: c for c in read_cells(session, cast(int, run.source_run_id), cast(int, row.id))}
+        records: dict[int, CellRecord] = {c.id: c for c in read_cells(session, cast(int, run.source_run_id), row.id)}
     limits = contrast_limits([planes_of(frame)], f"frame {row.name}")
     return {i: dict(p) for i, p in cell_pictures(db, frame, chosen, records, limits, encoding="png").items()}
 

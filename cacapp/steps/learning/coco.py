@@ -18,7 +18,7 @@ from cacapp import __version__
 from cacapp.arrays import rle
 from cacapp.db.cells.pseudo_labels import PseudoLabelRecord
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import get_id, get_run
+from cacapp.db.runs.ledger import get_run
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.report.overlay_sheet import CropPicker, JudgedMask, overlay_png
 from cacapp.runs.files import file_name, make_folder, write_atomically
@@ -168,7 +168,7 @@ def _image(number: int, name: str, pixels: bytes, frame: LabelledFrame, sample: 
         "slide": frame.slide,
         "frame": frame.source.name,
         "frame_sha256": frame.source.sha256,
-        "run_id": get_id(frame.run),
+        "run_id": frame.run.id,
     }
 
 
@@ -212,7 +212,7 @@ def _unknown(number: int, image: int, labels: Array) -> dict[str, Any] | None:
 
 def _info(db: Database, samples: PseudoSamples, seed: int) -> dict[str, Any]:
     """COCO's own fields, and under ``cacapp`` all that decided the labels."""
-    runs = {get_id(frame.run): frame for frame in samples.frames}
+    runs = {frame.run.id: frame for frame in samples.frames}
     lineage = []
     with db.reading() as session:
         for run_id, frame in runs.items():

@@ -27,7 +27,7 @@ from cacapp.db.cells.pseudo_labels import (
 )
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run
-from cacapp.db.runs.ledger import SUCCEEDED, fingerprint, frames_in_state, get_id, get_run
+from cacapp.db.runs.ledger import SUCCEEDED, fingerprint, frames_in_state, get_run
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError, UsageError
@@ -132,7 +132,7 @@ def statistics(
     with db.reading() as session:
         slides = {slide.id: slide.barcode for slide in chosen_slides(session, barcodes, patient)}
         if run_id is None:
-            found = [run for slide_id in slides if (run := latest_run(session, cast(int, slide_id), STEP)) is not None]
+            found = [run for slide_id in slides if (run := latest_run(session, slide_id, STEP)) is not None]
         else:
             found = [pseudo_label_run(session, run_id)]
         if not found:
@@ -142,11 +142,11 @@ def statistics(
         each = [
             RunStats(
                 slides[run.slide_id],
-                get_id(run),
+                run.id,
                 cast(int, run.source_run_id),
                 _chosen(run, "filter"),
                 _chosen(run, "prompter"),
-                pseudo_label_stats(session, [get_id(run)]),
+                pseudo_label_stats(session, [run.id]),
             )
             for run in found
         ]
@@ -217,11 +217,11 @@ def _segmentations(
         return [(slides[0], run, frames_in_state(session, run_id, "done"))]
     found, waiting = [], []
     for slide in slides:
-        latest = latest_run(session, cast(int, slide.id), "segment")
+        latest = latest_run(session, slide.id, "segment")
         if latest is None:
             waiting.append(slide.barcode)
         else:
-            found.append((slide, latest, frames_in_state(session, get_id(latest), "done")))
+            found.append((slide, latest, frames_in_state(session, latest.id, "done")))
     if waiting and (barcodes or not found):
         raise CacappError(f"slide {waiting[0]} is not segmented yet; run: cacapp segment {waiting[0]}")
     for barcode in waiting:
@@ -234,7 +234,7 @@ def _job(
 ) -> Job[_Task, JudgedFrame]:
     records = [choice.record() for choice in choices]
     return Job(
-        slide_id=cast(int, slide.id),
+        slide_id=slide.id,
         barcode=slide.barcode,
         step=STEP,
         fingerprint=fingerprint(
@@ -251,7 +251,7 @@ def _job(
         },
         frames=frames,
         work=partial(judge_frame, judges),
-        item=partial(_task, run_id=get_id(run)),
+        item=partial(_task, run_id=run.id),
         write=_write,
         warn=lambda frame, result: None,  # a frame without labels is no news; a run without is told at its end
     )
@@ -262,10 +262,10 @@ def _settings(plan: PseudoLabelPlan) -> dict[str, Any]:
 
 
 def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> _Task:
-    return _Task(source, pack_cells(session, run_id, cast(int, frame.id)))
+    return _Task(source, pack_cells(session, run_id, frame.id))
 
 
 def _write(session: Session, run_id: int, frame: FrameRow, result: JudgedFrame) -> tuple[int, dict[str, Any]]:
-    write_pseudo_labels(session, run_id, cast(int, frame.id), result.cell_ids, result.judgements)
+    write_pseudo_labels(session, run_id, frame.id, result.cell_ids, result.judgements)
     accepted = sum(j.accepted for j in result.judgements)
     return len(result.judgements), {"limits": result.limits, "accepted": accepted, "rejected": len(result.judgements) - accepted}

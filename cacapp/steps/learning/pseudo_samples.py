@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from cacapp.arrays.training_sample import seed_of, training_sample
 from cacapp.db.cells.pseudo_labels import PseudoLabelRecord, accepted_count, pseudo_label_run, read_pseudo_labels
@@ -57,7 +56,7 @@ class PseudoSamples:
                 run = pseudo_label_run(session, run_id)
                 slide = session.get_one(Slide, run.slide_id).barcode
                 done = frames_in_state(session, run_id, "done")
-                frames += [LabelledFrame(run, slide, cast(int, row.id), frame_source(session, row)) for row in done]
+                frames += [LabelledFrame(run, slide, row.id, frame_source(session, row)) for row in done]
             if not accepted_count(session, run_ids):
                 raise CacappError(no_labels(run_ids))
         return cls(db, frames, seed)

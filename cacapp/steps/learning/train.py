@@ -18,7 +18,7 @@ from cacapp.db.cells.pseudo_labels import accepted_count, pseudo_label_run
 from cacapp.db.engine.session import Database
 from cacapp.db.models import FIGURES, LINEAGE, find_model, register
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.runs.ledger import fingerprint, frames_in_state, get_id, get_run
+from cacapp.db.runs.ledger import fingerprint, frames_in_state, get_run
 from cacapp.db.tables import Model, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host, Registered
@@ -149,7 +149,7 @@ def _record(found: Registered, trainer: TrainableSegmenter) -> dict[str, Any]:
 
 def _latest(session: Session, barcodes: Sequence[str], patient: str | None) -> tuple[int, ...]:
     slides = chosen_slides(session, barcodes, patient)
-    latest = latest_run_ids(session, PSEUDO_LABEL, [cast(int, slide.id) for slide in slides])
+    latest = latest_run_ids(session, PSEUDO_LABEL, [slide.id for slide in slides])
     if not latest:
         raise CacappError("there are no pseudo-labels of these slides yet; make some with: cacapp pseudo-label")
     missing = [slide.barcode for slide in slides if slide.id not in latest]
@@ -182,7 +182,7 @@ def _taught(session: Session, run_ids: Sequence[int]) -> list[dict[str, Any]]:
 def _masks(run: Run) -> dict[str, Any]:
     """The segmentation that the labels were chosen from."""
     chosen = [one for one in run.algorithms.get("chosen", []) if one["kind"] in ("prompter", "segmenter")]
-    return {"run": get_id(run), "fingerprint": run.fingerprint, "algorithms": chosen, "weights_sha256": run.weights_sha256}
+    return {"run": run.id, "fingerprint": run.fingerprint, "algorithms": chosen, "weights_sha256": run.weights_sha256}
 
 
 def _checked(name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import KINDS, Host
 
-TEMPLATES = Path(__file__).parent / "plugin_template"
+TEMPLATES = Path(__file__).parent / "template"
 
 ABOUT: Mapping[str, str] = {
     "prompter": "one prompt a bright blob",

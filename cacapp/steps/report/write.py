@@ -85,7 +85,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         counted = [session.get_one(Run, i) for i in result.count_run_ids]
         assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
         criteria = _criteria(assay, session.get_one(Run, result.run_id))
-        slides = {cast(int, s.id): s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
+        slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
         machine = [row for run in counted for row in cells(session, run_id=run.id)]
         outcome = outcome_of(session, result)
         rows = [outcome.applied(row) for row in machine]
@@ -103,7 +103,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         provenance = tuple(_provenance(session, run, slides) for run in counted)
     flagged = {row.cell_id for row in machine if row.evaluable and (row.is_cac or row.needs_review)}
     shown = [row for row in rows if (row.evaluable and (row.is_cac or row.needs_review)) or row.cell_id in flagged]
-    pixel_size = {cast(int, f.id): f.pixel_size_um for f in frames}
+    pixel_size = {f.id: f.pixel_size_um for f in frames}
     report = PatientReport(
         patient_code=summary.patient.code,
         created_at=datetime.now(UTC),
@@ -233,14 +233,14 @@ def _failed_frames(session: Session, slides: dict[int, Slide], counted: Sequence
 
 
 def _id(frame: FrameRow) -> int:
-    return cast(int, frame.id)
+    return frame.id
 
 
 def _provenance(session: Session, run: Run, slides: dict[int, Slide]) -> tuple[RunProvenance, ...]:
     source = session.get(Run, run.source_run_id) if run.source_run_id else None
     return tuple(
         RunProvenance(
-            run_id=cast(int, one.id),
+            run_id=one.id,
             step=one.step,
             slide=slides[one.slide_id].barcode,
             status=one.status,

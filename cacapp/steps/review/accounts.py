@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cacapp.db.engine.session import Database
 from cacapp.db.review.accounts import (
@@ -65,7 +65,7 @@ def set_password(db: Database, name: str, password: str, by: str, address: str =
     with db.session() as session:
         account = require_account(session, name)
         account.password_hash = hashed
-        end_sessions(session, cast(int, account.id))
+        end_sessions(session, account.id)
         write_event(session, by, "password set", f"account {name}", address)
 
 
@@ -75,7 +75,7 @@ def set_active(db: Database, name: str, active: bool, by: str) -> None:
         account = require_account(session, name)
         account.active = active
         if not active:
-            end_sessions(session, cast(int, account.id))
+            end_sessions(session, account.id)
         write_event(session, by, "account enabled" if active else "account disabled", f"account {name}")
 
 

@@ -58,7 +58,7 @@ class CarryOver:
 
 def plan_carry_over(session: Session, run: Run) -> CarryOver | None:
     """What of an earlier count run's reviews is not in this run yet; None where there is nothing."""
-    run_id = cast(int, run.id)
+    run_id = run.id
     earlier = select(func.max(col(Review.run_id))).join(Run, col(Run.id) == col(Review.run_id))
     earlier = earlier.where(col(Run.slide_id) == run.slide_id, col(Review.run_id) < run_id, col(Review.kind).not_in((NOT_CARRIED,)))
     from_run: int | None = session.execute(earlier).scalar_one()
@@ -152,7 +152,7 @@ def _write(session: Session, run_id: int, reviewer: str, cell_id: int, machine: 
 
 
 def _matches(session: Session, run: Run, waiting: Sequence[Review], touched: set[int]) -> list[Match]:
-    run_id, assay = cast(int, run.id), assay_of(run)
+    run_id, assay = run.id, assay_of(run)
     calls = called_cells(session, run_id)
     old = places(session, [r.cell_id for r in waiting])
     frames = {p.frame_id for p in old.values()}

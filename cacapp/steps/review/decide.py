@@ -89,7 +89,7 @@ def decide(db: Database, reviewer: str, cell_id: int, action: Action, *, run_id:
         position = _position(session, run_id, reviewer)
         rows = reviews_of_cell(session, cell_id, run_id, (position,))
         newest = rows[-1] if rows else None
-        if (cast(int, newest.id) if newest else 0) != seen:
+        if (newest.id if newest else 0) != seen:
             by = f" by {newest.reviewer}" if newest else ""
             raise ConflictError(f"cell {cell_id} was decided{by} after you opened it; look at it again")
         before = current_state(session, run_id, cell_id, rows, position)
@@ -197,7 +197,7 @@ def _after(session: Session, run: Run, cell_id: int, before: State, action: Acti
     if action.kind == "not_evaluable":
         return reject(before, action.reason or "", assay)
     if not before.evaluable and before.exclusion_reason == DUPLICATE:
-        twin = duplicate_of(session, cast(int, run.id), cell_id)
+        twin = duplicate_of(session, run.id, cell_id)
         raise UsageError(f"this nucleus is seen again as cell {twin}, which counts; decide that one")
     if action.kind == "class":
         return reclassify(before, action.class_ or "", assay)
@@ -205,7 +205,7 @@ def _after(session: Session, run: Run, cell_id: int, before: State, action: Acti
 
 
 def _with_signals(session: Session, run: Run, cell_id: int, before: State, action: Action, assay: Assay) -> State:
-    dots = dots_of_cells(session, cast(int, run.id), [cell_id])[cell_id]
+    dots = dots_of_cells(session, run.id, [cell_id])[cell_id]
     channel = action.channel or ""
     if channel not in assay.channels:
         raise UsageError(f"{channel!r} is no probe channel of the assay: {', '.join(assay.channels)}")

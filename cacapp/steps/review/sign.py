@@ -26,14 +26,14 @@ from cacapp.steps.review.decide import ConflictError
 def open_points(session: Session, patient_id: int, result: PatientResult) -> list[str]:
     """What keeps a result from being signed, in words; empty where nothing does."""
     slides = list(session.execute(select(Slide).where(col(Slide.patient_id) == patient_id).order_by(col(Slide.barcode))).scalars())
-    latest = latest_run_ids(session, "count", [cast(int, s.id) for s in slides])
+    latest = latest_run_ids(session, "count", [s.id for s in slides])
     if sorted(latest.values()) != sorted(result.count_run_ids):
-        missing = [s.barcode for s in slides if latest.get(cast(int, s.id)) not in result.count_run_ids]
+        missing = [s.barcode for s in slides if latest.get(s.id) not in result.count_run_ids]
         return [f"the result leaves out the latest count of slide {', '.join(missing)}; run: cacapp count"]
     found = review_patient(session, result)
     points = []
     for slide in slides:
-        own = found.per_slide.get(cast(int, slide.id))
+        own = found.per_slide.get(slide.id)
         if own is None:
             points.append(f"slide {slide.barcode} is not counted yet")
             continue
@@ -68,7 +68,7 @@ def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, 
         if previous is not None and previous[1] is None:
             raise ConflictError("this result is signed already")
         rows = reviews(session, result.count_run_ids)
-        newest = cast(int, rows[-1].id) if rows else 0
+        newest = rows[-1].id if rows else 0
         if newest != seen:
             raise ConflictError("cells were decided after you opened the page; look at it again")
         if points := open_points(session, patient_id, result):

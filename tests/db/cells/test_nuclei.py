@@ -35,7 +35,7 @@ def _total(database: Database, table: str) -> int:
 
 def _second_run(database: Database, filled: Any) -> int:
     with database.session() as session:
-        return runs.get_id(runs.start_run(session, step="segment", slide_id=filled.slide_id, fingerprint="2", app_version="1"))
+        return runs.start_run(session, step="segment", slide_id=filled.slide_id, fingerprint="2", app_version="1").id
 
 
 def test_cells_come_back_as_written(database: Database, filled: Any) -> None:
@@ -185,7 +185,7 @@ def test_a_cell_with_its_mask_and_eight_signals_takes_at_most_600_bytes(database
     before = size()
     with database.session() as session:
         for _ in range(frames):
-            run_id = runs.get_id(runs.start_run(session, step="segment", slide_id=filled.slide_id, fingerprint="x", app_version="1"))
+            run_id = runs.start_run(session, step="segment", slide_id=filled.slide_id, fingerprint="x", app_version="1").id
             ids = cells.write_cells(session, run_id, filled.frame_id, nuclei, shapes, rng.uniform(0, 3600, (n, 2)), rng.random(n))
             for channel in range(1, 5):
                 values = [rng.uniform(5, 60, 2 * n), rng.uniform(100, 9000, 2 * n), rng.uniform(1, 2, 2 * n)]

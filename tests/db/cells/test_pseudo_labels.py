@@ -11,7 +11,7 @@ import pytest
 from cacapp.db.cells import pseudo_labels as p
 from cacapp.db.cells.nuclei import read_cells
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.ledger import finish_run, get_id, start_run
+from cacapp.db.runs.ledger import finish_run, start_run
 from cacapp.exceptions import CacappError, UsageError
 
 JUDGED = [
@@ -25,9 +25,9 @@ Filled = Any
 def write(database: Database, filled: Filled, judged: list[p.Judgement] | None = None) -> int:
     with database.session() as session:
         run = start_run(session, step=p.STEP, slide_id=filled.slide_id, fingerprint="p", app_version="1", source_run_id=filled.segment_id)
-        p.write_pseudo_labels(session, get_id(run), filled.frame_id, filled.cell_ids, judged or JUDGED)
-        finish_run(session, get_id(run))
-        return get_id(run)
+        p.write_pseudo_labels(session, run.id, filled.frame_id, filled.cell_ids, judged or JUDGED)
+        finish_run(session, run.id)
+        return run.id
 
 
 def test_judgements_come_back_with_their_cells(database: Database, filled: Filled) -> None:
@@ -86,7 +86,7 @@ def test_a_run_without_cells_has_counts_of_zero(database: Database, filled: Fill
 def test_runs_of_other_steps_and_unfinished_ones_are_refused(database: Database, filled: Filled) -> None:
     with database.session() as session:
         run = start_run(session, step=p.STEP, slide_id=filled.slide_id, fingerprint="x", app_version="1", source_run_id=filled.segment_id)
-        unfinished = get_id(run)
+        unfinished = run.id
     with database.reading() as session:
         with pytest.raises(UsageError, match=f"run {filled.segment_id} is a segment run.*cacapp pseudo-label --run {filled.segment_id}"):
             p.pseudo_label_run(session, filled.segment_id)

@@ -45,7 +45,7 @@ def test_what_json_cannot_say_one_way_has_no_fingerprint() -> None:
 def test_a_new_run_has_every_frame_pending_and_resumes_where_it_was(database: Database, slide_id: int) -> None:
     with database.session() as session:
         run = runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1", params={"sigma_um": 0.1})
-        run_id = runs.get_id(run)
+        run_id = run.id
         frames = runs.pending_frames(session, run_id)
         assert [frame.name for frame in frames] == ["f1", "f2", "f3"]
         runs.record_frame(session, run_id, frames[0].id or 0, "done", seconds=2.5, details={"threshold": 7})
@@ -66,9 +66,7 @@ def test_a_new_run_has_every_frame_pending_and_resumes_where_it_was(database: Da
 
 def test_only_a_succeeded_run_with_the_same_fingerprint_is_found(database: Database, slide_id: int) -> None:
     with database.session() as session:
-        first, second = (
-            runs.get_id(runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1")) for _ in range(2)
-        )
+        first, second = (runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1").id for _ in range(2))
         assert runs.find_run(session, slide_id, "segment", "x") is None
         runs.finish_run(session, first)
         runs.finish_run(session, second, "failed", "no frame could be read")
@@ -89,7 +87,7 @@ def test_only_a_succeeded_run_with_the_same_fingerprint_is_found(database: Datab
 
 def test_times_are_utc_and_know_it(database: Database, slide_id: int) -> None:
     with database.session() as session:
-        run_id = runs.get_id(runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1"))
+        run_id = runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1").id
         runs.finish_run(session, run_id)
     with database.reading() as session:
         run = runs.get_run(session, run_id)
@@ -100,7 +98,7 @@ def test_times_are_utc_and_know_it(database: Database, slide_id: int) -> None:
 
 def test_a_state_the_ledger_does_not_know_is_refused(database: Database, slide_id: int) -> None:
     with database.session() as session:
-        run_id = runs.get_id(runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1"))
+        run_id = runs.start_run(session, step="segment", slide_id=slide_id, fingerprint="x", app_version="1").id
     with pytest.raises(IntegrityError), database.session() as session:
         runs.finish_run(session, run_id, "finished")
 

@@ -60,7 +60,7 @@ def put(
         assert frame.id is not None
         assert slide.id is not None
         same: dict[str, Any] = {"slide_id": slide.id, "app_version": "1"}
-        segment = runs.get_id(runs.start_run(session, step="segment", fingerprint="s", **same))
+        segment = runs.start_run(session, step="segment", fingerprint="s", **same).id
         ones = np.ones(n)
         shapes = Shapes(25 * ones, 5 * ones, 5 * ones, ones, ones, ones > 1, 0.1)
         nuclei = [Instance((10 * (i % 50) + 2, 10 * (i // 50) + 2, 5, 5), np.ones((5, 5), bool)) for i in range(n)]
@@ -76,19 +76,17 @@ def put(
             "params": {},
             "weights_sha256": None,
         }
-        count = runs.get_id(
-            runs.start_run(
-                session,
-                step="count",
-                fingerprint="c",
-                source_run_id=segment,
-                algorithms={"chosen": [record]},
-                assay_name=definition.name,
-                assay_version=definition.version,
-                assay_toml=definition.toml(),
-                **same,
-            )
-        )
+        count = runs.start_run(
+            session,
+            step="count",
+            fingerprint="c",
+            source_run_id=segment,
+            algorithms={"chosen": [record]},
+            assay_name=definition.name,
+            assay_version=definition.version,
+            assay_toml=definition.toml(),
+            **same,
+        ).id
         calls.write_counts(session, count, ids, counts, [CHANNELS.index(c) for c in definition.channels])
         made = call_cells(counts, there, definition)
         calls.write_calls(session, count, ids, [Stored(c, None if ok else "edge") for c, ok in zip(made, there, strict=True)])
