@@ -21,7 +21,7 @@ CELLS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class CellCall:
+class Call:
     """The call of a cell.
 
     Attributes:
@@ -43,7 +43,7 @@ class CellCall:
     evaluable: bool
 
 
-NOT_EVALUABLE = CellCall(None, None, False, None, False, None, False)
+NOT_EVALUABLE = Call(None, None, False, None, False, None, False)
 
 
 def call_cells(
@@ -57,7 +57,7 @@ def call_cells(
     most: Array | None = None,
     two_nuclei: Array | None = None,
     part: Array | None = None,
-) -> list[CellCall]:
+) -> list[Call]:
     """Class, subtype and CAC call of each cell. A probe without any signal sends the cell to review.
 
     A cell that is a CAC or not depending on signals a neighbouring nucleus could own is ``uncertain``, and so is a CAC that may be two
@@ -105,10 +105,10 @@ def call_cells(
         if doubt is None and name in assay.cac_classes and margins[i] < assay.signals.min_cac_margin:
             doubt = SMALL_MARGIN
         if doubt is not None:
-            calls.append(CellCall(UNCERTAIN, None, False, margin, True, doubt, True))
+            calls.append(Call(UNCERTAIN, None, False, margin, True, doubt, True))
             continue
         reason = HYBRIDISATION_FAILURE if failed[i] else None
-        calls.append(CellCall(name, subtypes[i], name in assay.cac_classes, margin, reason is not None, reason, True))
+        calls.append(Call(name, subtypes[i], name in assay.cac_classes, margin, reason is not None, reason, True))
     return calls
 
 

@@ -15,7 +15,7 @@ from cacapp.arrays.background import levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import CellCall, call_cells, is_cac
+from cacapp.fish.calls import Call, call_cells, is_cac
 from cacapp.fish.doubt.overlap_zones import shared_zones
 from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, of_one_piece, usual_seam
 from cacapp.fish.doubt.unsegmented import unclaimed
@@ -55,7 +55,7 @@ class CountedFrame:
     cell_ids: tuple[int, ...]
     spots: dict[str, Spots]
     counts: Array
-    calls: list[CellCall]
+    calls: list[Call]
     exclusions: list[str | None]
     shifts: dict[str, Shift]
     crosstalk: list[Crosstalk]

@@ -15,7 +15,7 @@ from scipy.special import gammaincinv
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.ratio import RatioResult, ratio_result
-from cacapp.fish.calls import CellCall
+from cacapp.fish.calls import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SlideTally:
 
 
 @dataclass(frozen=True, slots=True)
-class PatientResult:
+class PatientOutcome:
     """The result of a patient over all slides.
 
     Attributes:
@@ -85,7 +85,7 @@ class PatientResult:
     ratio: RatioResult | None = None
 
 
-def tally(calls: Sequence[CellCall], exclusions: Sequence[str | None], blood_volume_ul: float | None, assay: Assay) -> SlideTally:
+def tally(calls: Sequence[Call], exclusions: Sequence[str | None], blood_volume_ul: float | None, assay: Assay) -> SlideTally:
     """Adds up the calls of one slide.
 
     Args:
@@ -110,7 +110,7 @@ def tally(calls: Sequence[CellCall], exclusions: Sequence[str | None], blood_vol
     )
 
 
-def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_cells: int | None = None) -> PatientResult:
+def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_cells: int | None = None) -> PatientOutcome:
     """The result of a patient from the tallies of all slides, which add up.
 
     The verdict, in this order: fewer evaluable cells than the minimum is "insufficient", whatever else is known, since no volume
@@ -142,7 +142,7 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
         for slide in slides:
             signals.update(slide.signals)
         ratio = ratio_result(assay.ratio, signals, evaluable)
-    return PatientResult(
+    return PatientOutcome(
         cells=sum(s.cells for s in slides),
         evaluable=evaluable,
         classes=dict(classes),

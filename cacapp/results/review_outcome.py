@@ -12,7 +12,7 @@ from cacapp.db.cells.states import machine_states
 from cacapp.db.review.readings import readings, sign_offs
 from cacapp.db.review.tables import Review
 from cacapp.db.tables import PatientResult, Run, Slide
-from cacapp.fish.patient import PatientResult as Numbers
+from cacapp.fish.patient import PatientOutcome
 from cacapp.fish.review import State
 from cacapp.report.model import AgreementLine, ReadingLine, ResultNumbers, ReviewSummary, SignatureLine
 from cacapp.report.wording import moment, plain
@@ -33,7 +33,7 @@ class Outcome:
     signatures: tuple[SignatureLine, ...]
 
     @property
-    def reviewed(self) -> Numbers:
+    def reviewed(self) -> PatientOutcome:
         """The numbers after review; the software's where nobody decided."""
         return self.found.reviewed
 

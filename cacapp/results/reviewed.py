@@ -13,10 +13,9 @@ from cacapp.db.queries import CallTotals, call_totals, signal_totals
 from cacapp.db.review.readings import last_of_cells, readings
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import PatientResult, Run, Slide
-from cacapp.fish import patient as fish_patient
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.read import parse_assay
-from cacapp.fish.patient import SlideTally
+from cacapp.fish.patient import PatientOutcome, SlideTally, patient_result
 from cacapp.fish.review import State, reviewed_tally
 from cacapp.runs.plan import MIN_EVALUABLE
 
@@ -86,8 +85,8 @@ class Reviewed:
         per_slide: the slides' shares, by slide id.
     """
 
-    automatic: fish_patient.PatientResult
-    reviewed: fish_patient.PatientResult
+    automatic: PatientOutcome
+    reviewed: PatientOutcome
     decided: int
     changed: int
     open: int
@@ -140,15 +139,15 @@ def review_patient(session: Session, result: PatientResult, viewer: str | None =
     runs = [session.get_one(Run, run_id) for run_id in result.count_run_ids]
     if not runs:
         newest = session.get_one(Run, result.run_id)
-        empty = fish_patient.patient_result([], assay_of(newest))
+        empty = patient_result([], assay_of(newest))
         return Reviewed(empty, empty, 0, 0, 0, {})
     assay = assay_of(runs[0])
     minimum = session.get_one(Run, result.run_id).params.get(MIN_EVALUABLE)
     per_slide = {run.slide_id: review_slide(session, run, assay, viewer, totals) for run in runs}
     slides = per_slide.values()
     return Reviewed(
-        fish_patient.patient_result([s.automatic for s in slides], assay, min_evaluable_cells=minimum),
-        fish_patient.patient_result([s.reviewed for s in slides], assay, min_evaluable_cells=minimum),
+        patient_result([s.automatic for s in slides], assay, min_evaluable_cells=minimum),
+        patient_result([s.reviewed for s in slides], assay, min_evaluable_cells=minimum),
         sum(s.decided for s in slides),
         sum(s.changed for s in slides),
         sum(s.open for s in slides),

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cacapp.fish.patient import PatientResult
+from cacapp.fish.patient import PatientOutcome
 from cacapp.fish.review import State
 
 Item = TypeVar("Item")
@@ -73,7 +73,7 @@ class Numbers(BaseModel):
     verdict_without_polyploid: str
 
     @classmethod
-    def of(cls, result: PatientResult) -> Numbers:
+    def of(cls, result: PatientOutcome) -> Numbers:
         """From the domain's value."""
         return cls(**{name: getattr(result, name) for name in cls.model_fields})
 

@@ -22,7 +22,7 @@ from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import CellCall
+from cacapp.fish.calls import Call
 from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame, pool_of_channels
 from cacapp.frames import open_frame
 from cacapp.host import Host
@@ -43,7 +43,7 @@ from cacapp.types import DAPI, FrameSource, Instance, Shapes
 class CalledRow:
     """A call as the database stores it."""
 
-    call: CellCall
+    call: Call
     exclusion_reason: str | None
 
     @property

@@ -7,7 +7,7 @@ from scipy.stats import chi2, poisson
 
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import NOT_EVALUABLE, CellCall
+from cacapp.fish.calls import NOT_EVALUABLE, Call
 from cacapp.fish.patient import SlideTally, patient_result, poisson_interval, tally
 
 KATZ = load_assay("katz-4color")
@@ -120,9 +120,9 @@ def test_a_volume_that_cannot_be_is_refused(volume_ul: float) -> None:
 
 def test_the_tally_counts_classes_exclusions_cacs_and_reviews() -> None:
     calls = [
-        CellCall("normal", None, False, None, False, None, True),
-        CellCall("cac", None, True, None, True, "hybridisation failure?", True),
-        CellCall("cac", "balanced_polyploid", True, None, False, None, True),
+        Call("normal", None, False, None, False, None, True),
+        Call("cac", None, True, None, True, "hybridisation failure?", True),
+        Call("cac", "balanced_polyploid", True, None, False, None, True),
         NOT_EVALUABLE,
     ]
     t = tally(calls, [None, None, None, "edge"], 50, KATZ)

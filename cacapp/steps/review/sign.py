@@ -17,7 +17,7 @@ from cacapp.db.review.readings import digest, digest_of_reviews, latest_sign_off
 from cacapp.db.review.tables import Amendment, SignOff
 from cacapp.db.tables import Patient, PatientResult, Run, Slide, now
 from cacapp.exceptions import UsageError
-from cacapp.fish.patient import PatientResult as Numbers
+from cacapp.fish.patient import PatientOutcome
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import review_patient
 from cacapp.steps.review.decide import ConflictError
@@ -147,7 +147,7 @@ def _record(session: Session, patient_id: int, result: PatientResult, signer: st
     return cast(dict[str, Any], json.loads(json.dumps(record)))
 
 
-def numbers_record(numbers: Numbers) -> dict[str, Any]:
+def numbers_record(numbers: PatientOutcome) -> dict[str, Any]:
     """A result as plain values."""
     return asdict(numbers) | {"ratio": None if numbers.ratio is None else numbers.ratio.record()}
 

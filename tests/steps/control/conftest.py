@@ -15,7 +15,7 @@ from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import CellCall, call_cells
+from cacapp.fish.calls import Call, call_cells
 from cacapp.results.patient import refresh_results
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
@@ -24,7 +24,7 @@ from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 class Stored:
     """A call as the database stores it."""
 
-    call: CellCall
+    call: Call
     exclusion_reason: str | None = None
 
     @property
