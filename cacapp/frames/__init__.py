@@ -1,6 +1,6 @@
 """Files to frames: the only importer of aicsimageio. Channels are read lazily; their names are settled at ingest, never by position."""
 
-from cacapp.frames.cache import digest_now, held
+from cacapp.frames.cache import cached_path, digest_now
 from cacapp.frames.channels import DEFAULT_ALIASES, parse_channels, resolve_channels, with_aliases
 from cacapp.frames.digest import State, remember, remembered, sha256_of
 from cacapp.frames.discover import BadFile, discover
@@ -13,10 +13,10 @@ __all__ = [
     "PROJECTIONS",
     "BadFile",
     "State",
+    "cached_path",
     "check_address",
     "digest_now",
     "discover",
-    "held",
     "is_remote",
     "open_frame",
     "parse_channels",

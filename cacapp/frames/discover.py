@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.frames.cache import Held, held
+from cacapp.frames.cache import CachedPath, cached_path
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
 from cacapp.frames.digest import combined_sha256, hashed_ahead, sha256_of
 from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
@@ -38,7 +38,7 @@ class _Plane:
     """A scene's channel under the name it was found."""
 
     scene: Scene
-    file: Held
+    file: CachedPath
     found_as: str
     index: int
 
@@ -130,15 +130,15 @@ def _renamed(unit: _Unit, name: str) -> _Unit:
     return _Unit(name, unit.folder, unit.uri, unit.path, unit.members)
 
 
-def _open(path: Path) -> tuple[Held, list[Scene]]:
+def _open(path: Path) -> tuple[CachedPath, list[Scene]]:
     """A found file where it can be read, and its scenes."""
     if not path.is_absolute() and path.suffix.lower() not in (*SUFFIXES, ".zarr", ""):
         raise unread(path.suffix.lower())  # before it is fetched
-    file = held(as_uri(path))
+    file = cached_path(as_uri(path))
     return file, scenes_of(file.path)
 
 
-def _planes(file: Held, scene: Scene) -> list[_Plane]:
+def _planes(file: CachedPath, scene: Scene) -> list[_Plane]:
     if scene.n_samples > 1:
         if len(scene.channels) > 1:
             raise CacappError("has several channels of several colours each; export the channels in grey")
@@ -188,7 +188,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
     )
 
 
-def _from_file(unit: _Unit, file: Held, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
     """A frame from each scene of one file."""
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.frames.cache import Held, held
+from cacapp.frames.cache import CachedPath, cached_path
 from cacapp.frames.digest import sha256_of
 from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum
@@ -26,7 +26,7 @@ class PlaneReader:
     def __init__(self, source: FrameSource) -> None:
         self.source = source
         self._scenes: dict[str, Scene] = {}
-        self._files: dict[str, Held] = {}
+        self._files: dict[str, CachedPath] = {}
         self._focus_z: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -49,7 +49,7 @@ class PlaneReader:
 
     def _scene(self, channel: ChannelSource) -> Scene:
         if channel.uri not in self._scenes:
-            file = self._files[channel.uri] = held(channel.uri, channel.sha256)
+            file = self._files[channel.uri] = cached_path(channel.uri, channel.sha256)
             scenes = [s for s in scenes_of(file.path) if s.key == self.source.scene or not self.source.scene]
             if not scenes:
                 raise CacappError(f"has no scene {self.source.scene}; ingest it again")
@@ -76,7 +76,7 @@ def check_unchanged(source: FrameSource) -> None:
     for uri, sha256 in dict.fromkeys((c.uri, c.sha256) for c in source.channels):
         if is_remote(uri):
             try:
-                held(uri, sha256)
+                cached_path(uri, sha256)
             except UsageError:
                 raise
             except CacappError as error:

@@ -17,7 +17,7 @@ import zarr
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import BadFile, check_address, digest_now, discover, open_frame
-from cacapp.frames.cache import held
+from cacapp.frames.cache import cached_path
 from cacapp.frames.digest import sha256_of
 from cacapp.types import CHANNELS, Array, FrameSource
 from tests.web_store import WebStore
@@ -186,7 +186,7 @@ def test_who_makes_room_takes_no_copy_from_another_who_has_just_fetched_it(
     places = [frame.uri for frame in found(f"{store.url}/many")]
 
     def read(place: str) -> str:
-        copy = held(place)
+        copy = cached_path(place)
         return sha256_of(copy.path)
 
     for _ in range(3):

@@ -19,7 +19,7 @@ from cacapp.db.tables import Slide
 from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.read import parse_assay
-from cacapp.frames import held, is_remote, sha256_of
+from cacapp.frames import cached_path, is_remote, sha256_of
 from cacapp.host import Host
 from cacapp.runs.choose import Choice, choose
 from cacapp.runs.environment import environment
@@ -222,7 +222,7 @@ def _there(wanted: Mapping[str, str], fetch: bool, progress: Progress) -> dict[s
         if is_remote(uri):
             with suppress(CacappError):
                 if fetch:
-                    held(uri, sha256)
+                    cached_path(uri, sha256)
                     found[sha256] = uri
         elif _digest(Path(uri)) == sha256:
             found[sha256] = uri
