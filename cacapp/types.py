@@ -127,17 +127,17 @@ class Instance:
     score: float = 1.0
 
 
-UNCLAIMED = -2
+UNSEGMENTED = -2
 """In place of a neighbour's index: stained matter that no nucleus claims."""
 
 
 @dataclass(frozen=True, slots=True)
-class SharedZone:
+class OverlapZone:
     """Where a nucleus may lie under or over its neighbour: signals there could be either's.
 
     Attributes:
         owner: index of the nucleus whose mask has the zone.
-        other: index of the neighbour, or ``UNCLAIMED``.
+        other: index of the neighbour, or ``UNSEGMENTED``.
         zone: part of the owner's mask, and what lies beside that part just off the mask; its box may reach beyond the frame.
     """
 

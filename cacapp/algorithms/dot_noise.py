@@ -9,6 +9,7 @@ import numpy as np
 
 from cacapp.arrays.mosaic import Mosaic
 from cacapp.arrays.noise import fit_photon_transfer
+from cacapp.arrays.robust import MAD_TO_SD
 from cacapp.types import Array
 
 SAMPLE_PIXELS = 640  # of a nucleus; a response is smooth over two or three pixels, so that more of them tell nothing more
@@ -110,4 +111,4 @@ def _spreads(values: Array, free: Array) -> Array:
     kept.sort(axis=1)
     off = np.where(free, np.abs(values - kept[rows, half, None]), np.inf)
     off.sort(axis=1)
-    return np.asarray(1.4826 * off[rows, half])
+    return np.asarray(MAD_TO_SD * off[rows, half])

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from cacapp.api import Field, InstanceFilter
+from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array, Shapes
 
 
@@ -66,5 +67,5 @@ class SingleCell(InstanceFilter):
     def _range(self, values: Array) -> tuple[float, float]:
         logs = np.log(np.maximum(values, 1e-6))
         median = float(np.median(logs))
-        sd = max(self.min_log_sd, 1.4826 * float(np.median(np.abs(logs - median))))
+        sd = max(self.min_log_sd, robust_sd(logs, median))
         return float(np.exp(median - self.spread * sd)), float(np.exp(median + self.spread * sd))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array
 
 SAMPLE = 500_000
@@ -57,9 +58,9 @@ def levels(smooth: Array) -> Levels:
 
 
 def _middle(values: Array) -> tuple[float, float]:
-    """Median and robust standard deviation (1.4826 median absolute deviation)."""
+    """Return median and robust standard deviation."""
     median = float(np.median(values))
-    return median, 1.4826 * float(np.median(np.abs(values - median)))
+    return median, robust_sd(values, median)
 
 
 def neighbourhood_peak(smooth: Array, diameter_px: float) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array, Instance
 
 MAX_NUCLEI = 48  # looked at
@@ -104,7 +105,7 @@ def measure_shift(plane: Array, outlines: Sequence[Outline]) -> Shift:
         about = np.median(shifts, axis=0)
         if np.abs(about).max() < 0.5:
             break
-    spread = 1.4826 * float(np.median(np.abs(shifts - about)))
+    spread = robust_sd(shifts, about)
     error = 1.2533 * spread / float(np.sqrt(len(shifts)))  # that of a median
     return Shift(float(about[0]), float(about[1]), error, len(shifts))
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array
 
 STEP_PX = 8
@@ -150,10 +151,10 @@ def _surroundings(dapi: Array, distance: Array, margin_px: int) -> Surroundings:
 
 
 def _spread(values: Array) -> tuple[float, float]:
-    """Median and robust standard deviation (1.4826 median absolute deviation) of at most a million of the values."""
+    """Return median and robust standard deviation of at most a million of the values."""
     values = values[:: max(1, len(values) // 1_000_000)]
     middle = float(np.median(values))
-    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
+    return middle, robust_sd(values, middle)
 
 
 def _level(plane: Array, usable: Array, reach_px: float) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array
 
 ROUNDS = 3
@@ -53,7 +54,7 @@ def fit_photon_transfer(level: Array, variance: Array) -> PhotonTransfer | None:
         gain = max(0.0, float(np.mean((x - x.mean()) * (y - y.mean()))) / spread**2) if spread > 1e-6 * max(1.0, abs(x.mean())) else 0.0
         floor = float(np.median(y - gain * x))
         off = variance - gain * level - floor
-        width = 1.4826 * float(np.median(np.abs(off[used])))
+        width = robust_sd(off[used], 0.0)
         used = np.abs(off) <= max(OUTLIER * width, 1e-12)
         if np.count_nonzero(used) < MIN_POINTS:
             break

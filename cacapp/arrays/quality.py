@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cacapp.arrays.robust import MAD_TO_SD, robust_sd
 from cacapp.types import Array, Instance
 
 CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
@@ -60,7 +61,7 @@ def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, ou
     """
     thin = plane[::STEP, ::STEP][thin_outside(plane.shape, nuclei) if outside is None else outside]
     background = float(np.median(thin))
-    noise = 1.4826 * float(np.median(np.abs(thin.astype(np.float32) - background)))
+    noise = robust_sd(thin.astype(np.float32), background)
     top = saturation_level(plane)
     some = nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]
     fills, drops = [], []
@@ -119,7 +120,7 @@ def _drop(crop: Array, mask: Array, middle: float, radius_px: float) -> float | 
     off = np.abs(crop[mask] - middle)
     off.partition(len(off) // 2)
     top = float(crop[row, column])
-    if top - middle <= CLEAR * max(1.4826 * float(off[len(off) // 2]), 1e-6):
+    if top - middle <= CLEAR * max(MAD_TO_SD * float(off[len(off) // 2]), 1e-6):
         return None
     reach = int(radius_px + 2)
     around = slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)

@@ -16,15 +16,15 @@ from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call, call_cells, is_cac
-from cacapp.fish.doubt.overlap_zones import shared_zones
-from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, of_one_piece, usual_seam
-from cacapp.fish.doubt.unsegmented import unclaimed
+from cacapp.fish.doubt.overlap_zones import find_overlap_zones
+from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, seam_threshold, without_concavity_or_seam
+from cacapp.fish.doubt.unsegmented import find_unsegmented
 from cacapp.fish.evaluability import AGGREGATE, OF_CHANNELS, judge_nuclei
 from cacapp.fish.quality.frame import FrameQuality, failures, measure_frame, with_signals
 from cacapp.fish.quality.slide import FAILED_QC
 from cacapp.fish.signals.crosstalk import Crosstalk, estimate_crosstalk, unmix
 from cacapp.fish.signals.dot_pair import fit_pairs
-from cacapp.fish.signals.judge import Spots, count_range, count_signals, flip_costs, judge_spots, shared_nuclei
+from cacapp.fish.signals.judge import Spots, count_range, count_signals, flip_costs, judge_spots, nuclei_with_signals_in_overlaps
 from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes, Signals
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
@@ -74,7 +74,7 @@ def count_frame(detect: Detect, assay: Assay, pixels: Mapping[str, Array], pixel
     planes = {c: pixels[c] for c in assay.channels}
     with pool_of_channels() as pool:
         grey = levels(dapi)
-        zoning = pool.submit(lambda: shared_zones(dapi, task.nuclei, grey.background, unclaimed(dapi, task.nuclei, grey)))
+        zoning = pool.submit(lambda: find_overlap_zones(dapi, task.nuclei, grey.background, find_unsegmented(dapi, task.nuclei, grey)))
         cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
         outlines = soft_outlines(task.nuclei)
         origin = measure_shift(dapi, outlines)
@@ -89,14 +89,14 @@ def count_frame(detect: Detect, assay: Assay, pixels: Mapping[str, Array], pixel
     spots = judge_spots(candidates, task.nuclei, pixel, assay, zoning.result(), pairs)
     n = len(task.nuclei)
     counts = count_signals(spots, n, assay)
-    saturated, shared = measuring.result().saturated, shared_nuclei(spots, n)
+    saturated, shared = measuring.result().saturated, nuclei_with_signals_in_overlaps(spots, n)
     judge = partial(judge_nuclei, task.shapes, task.focus, assay, shared=shared, saturated=saturated, counts=counts)
     gates = judge()
     single = np.array([gate is None for gate in gates], bool) & ~is_cac(counts, assay)
-    usual = usual_seam(dapi, grey.background, task.nuclei, single)
+    usual = seam_threshold(dapi, grey.background, task.nuclei, single)
     heaps = np.array([gate == AGGREGATE for gate in gates], bool)
     if heaps.any():
-        gates = judge(one_piece=of_one_piece(dapi, grey.background, task.nuclei, heaps, usual))
+        gates = judge(undivided=without_concavity_or_seam(dapi, grey.background, task.nuclei, heaps, usual))
     exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
     sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
     quality = with_signals(measuring.result(), spots, counts, sound, assay)

@@ -74,7 +74,7 @@ def judge_nuclei(
     shared: Array | None = None,
     saturated: Array | None = None,
     counts: Array | None = None,
-    one_piece: Array | None = None,
+    undivided: Array | None = None,
     population: Population | None = None,
 ) -> list[str | None]:
     """For each nucleus the reason why it is not evaluable, the first that applies, or None.
@@ -86,7 +86,7 @@ def judge_nuclei(
         and one of any shape that is of one piece.
     solidity: the outline is not that of one nucleus, at any size.
     focus: far less sharp than the population.
-    shared_signal: a counted signal lies in the overlap with another nucleus (see ``cacapp.fish.signals.judge.shared_nuclei``).
+    shared_signal: a counted signal lies in the overlap with another nucleus.
 
     saturated: too many of its pixels are as bright as the camera can tell.
     no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
@@ -98,16 +98,16 @@ def judge_nuclei(
         shared: (N,) bool, None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
-        one_piece: (N,) bool, neither the outline nor the light shows where two nuclei would meet (see
+        undivided: (N,) bool, neither the outline nor the light shows where two nuclei would meet (see
             ``fish.doubt.two_in_one``): no aggregate for its shape. None: not looked at.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.
 
     Raises:
-        ValueError: focus, shared, saturated, counts or one_piece is of another length than shapes.
+        ValueError: focus, shared, saturated, counts or undivided is of another length than shapes.
     """
     n, gate = len(shapes), assay.nuclei
-    for name, values in (("focus", focus), ("shared", shared), ("saturated", saturated), ("counts", counts), ("one_piece", one_piece)):
+    for name, values in (("focus", focus), ("shared", shared), ("saturated", saturated), ("counts", counts), ("undivided", undivided)):
         if values is not None and len(values) != n:
             raise ValueError(f"{name} has {len(values)} values for {n} nuclei")
     population = single_nuclei(shapes, focus, assay) if population is None else population
@@ -118,7 +118,7 @@ def judge_nuclei(
         fails[AREA] = (shapes.area_um2 < gate.min_area_um2) | (shapes.area_um2 > gate.max_area_um2)
     else:
         fails[AREA] = (area < gate.min_area_medians) | (area > gate.max_area_medians)
-    fails[AGGREGATE] = _aggregate(shapes, area, assay, one_piece) if known else np.zeros(n, bool)
+    fails[AGGREGATE] = _aggregate(shapes, area, assay, undivided) if known else np.zeros(n, bool)
     fails[SOLIDITY] = shapes.solidity < gate.min_solidity
     if focus is not None and known and np.isfinite(population.focus):
         fails[FOCUS] = np.asarray(focus) < gate.min_focus_medians * population.focus
@@ -137,7 +137,7 @@ def judge_nuclei(
     return reasons
 
 
-def _aggregate(shapes: Shapes, area: Array, assay: Assay, one_piece: Array | None) -> Array:
+def _aggregate(shapes: Shapes, area: Array, assay: Assay, undivided: Array | None) -> Array:
     """(N,) bool: any of the assay's descriptions of an aggregate applies. ``area``: in medians of the population."""
     elongation = shapes.length_px / np.maximum(shapes.width_px, 1)
     found = np.zeros(len(shapes), bool)
@@ -147,7 +147,7 @@ def _aggregate(shapes: Shapes, area: Array, assay: Assay, one_piece: Array | Non
             applies &= shapes.solidity < rule.max_solidity
         if rule.min_elongation is not None:
             applies &= elongation > rule.min_elongation
-        if one_piece is not None and (rule.max_solidity is not None or rule.min_elongation is not None):
-            applies &= ~one_piece
+        if undivided is not None and (rule.max_solidity is not None or rule.min_elongation is not None):
+            applies &= ~undivided
         found |= applies
     return found

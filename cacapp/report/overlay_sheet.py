@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.exceptions import CacappError
 from cacapp.report.examples import outlines
 from cacapp.report.figures import cell_window
@@ -142,7 +143,7 @@ def _row(crop: OverlayCrop, width: int) -> Array:
     nuclei = crop.accepted > 0
     empty = crop.taught[~nuclei] if not nuclei.all() else crop.taught.ravel()
     middle = float(np.median(empty))
-    sd = max(1.4826 * float(np.median(np.abs(empty.astype(np.float32) - middle))), 1.0)
+    sd = max(robust_sd(empty.astype(np.float32), middle), 1.0)
     background = _grey(crop.taught, middle - BACKGROUND_SD * sd, middle + BACKGROUND_SD * sd, 1.0, gamma=1.0)
     row = np.full((PANEL_PX + 2 * _LINE + _GAP, width, 3), 255, np.uint8)
     _write(row, crop.title, _GAP, _LINE - 6, width - 2 * _GAP)

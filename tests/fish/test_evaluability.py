@@ -116,9 +116,9 @@ def test_aggregates_and_fragments_do_not_shift_the_population() -> None:
 
 def test_what_is_of_one_piece_is_no_aggregate_for_its_shape_but_may_be_for_its_size() -> None:
     s = shapes((2.1, 0.90, 1.9), (2.1, 0.90, 1.9), (3.5, 0.97, 1.1))
-    one_piece = np.zeros(len(s), bool)
-    one_piece[[1, 2]] = True
-    assert judge_nuclei(s, None, KATZ, one_piece=one_piece)[:3] == ["aggregate", None, "aggregate"]
+    undivided = np.zeros(len(s), bool)
+    undivided[[1, 2]] = True
+    assert judge_nuclei(s, None, KATZ, undivided=undivided)[:3] == ["aggregate", None, "aggregate"]
 
 
 def test_a_population_too_small_gates_nothing_relative_to_it() -> None:

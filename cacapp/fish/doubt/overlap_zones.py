@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.regions import light_of
-from cacapp.types import UNCLAIMED, Array, Instance, SharedZone
+from cacapp.arrays.robust import robust_sd
+from cacapp.types import UNSEGMENTED, Array, Instance, OverlapZone
 
 GAP_PX = 6  # masks at most this far apart touch
 BLUR_PX = 1.5  # standard deviation; the texture of chromatin is not to look like a lens
@@ -21,12 +22,12 @@ THIN_RADII = 0.3  # of the nucleus' radius: what a disk of this radius does not 
 MIN_APPENDAGE = 0.015  # of the area; less is the corner of an outline
 
 
-def shared_zones(dapi: Array, nuclei: Sequence[Instance], background: float, others: Sequence[Instance] = ()) -> list[SharedZone]:
+def find_overlap_zones(dapi: Array, nuclei: Sequence[Instance], background: float, others: Sequence[Instance] = ()) -> list[OverlapZone]:
     """The zones of each nucleus that a touching neighbour may claim; empty ones are left out.
 
     A zone towards a neighbour is what is bright enough to show both nuclei (own light + ``ADDED`` of the neighbour's, connected to the
     contact), and what the convex hull of the neighbour's mask covers. Outlines of overlapping nuclei are cut along one side of the lens;
-    which one is no evidence of whose signals are in it. A thin appendage of a mask is a zone towards ``UNCLAIMED``: more often than not
+    which one is no evidence of whose signals are in it. A thin appendage of a mask is a zone towards ``UNSEGMENTED``: more often than not
     it was a neighbour's.
 
     Args:
@@ -36,13 +37,13 @@ def shared_zones(dapi: Array, nuclei: Sequence[Instance], background: float, oth
     """
     everything = [*nuclei, *others]
     light = [light_of(dapi, n) - background for n in everything]
-    zones = [SharedZone(i, UNCLAIMED, thin) for i, n in enumerate(nuclei) if (thin := _grown(_appendages(n), n)) is not None]
+    zones = [OverlapZone(i, UNSEGMENTED, thin) for i, n in enumerate(nuclei) if (thin := _grown(_appendages(n), n)) is not None]
     for one, two in _touching(everything):
         for own, other in ((one, two), (two, one)):
             if own < len(nuclei):
                 zone = _zone(dapi, everything[own], everything[other], light[own], light[other], background)
                 if zone is not None and (grown := _grown(zone, everything[own])) is not None:
-                    zones.append(SharedZone(own, other if other < len(nuclei) else UNCLAIMED, grown))
+                    zones.append(OverlapZone(own, other if other < len(nuclei) else UNSEGMENTED, grown))
     return zones
 
 
@@ -67,7 +68,7 @@ def _zone(dapi: Array, own: Instance, other: Instance, light: float, others_ligh
     zone = _hull(other, own.bbox_xywh)
     grey = cv2.GaussianBlur(dapi[y : y + h, x : x + w].astype(np.float32), (0, 0), BLUR_PX) - background
     inside = grey[own.mask]
-    if ADDED * others_light > TEXTURE * 1.4826 * float(np.median(np.abs(inside - np.median(inside)))):
+    if ADDED * others_light > TEXTURE * robust_sd(inside):
         bright = own.mask & (grey > light + ADDED * others_light)
         n, parts = cv2.connectedComponents((bright | contact).astype(np.uint8), connectivity=4)
         reached = np.zeros(n, bool)

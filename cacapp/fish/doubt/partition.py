@@ -9,7 +9,7 @@ from cacapp.fish.assay.rules import classify
 from cacapp.types import Array
 
 
-def parts_into_two(counts: Array, assay: Assay) -> Array:
+def splits_off_a_normal_nucleus(counts: Array, assay: Assay) -> Array:
     """(K,) bool: of a cell cut in two, neither part is a CAC or has a gain, and one has just what a normal nucleus has.
 
     A gained nucleus beside a normal one in one outline is rarer than a CAC with a step in its DAPI.
@@ -27,11 +27,11 @@ def parts_into_two(counts: Array, assay: Assay) -> Array:
     return result
 
 
-def parts_into_calm_nuclei(counts: Array, assay: Assay) -> Array:
+def splits_into_two_non_cac(counts: Array, assay: Assay) -> Array:
     """(K,) bool: of a cell cut in two at a neck, neither part is a CAC, and either has signals of all probes but one at least.
 
     Args:
-        counts: (K, 2, P) int, as for ``parts_into_two``.
+        counts: (K, 2, P) int, as for ``splits_off_a_normal_nucleus``.
     """
     cac = np.array([name in assay.cac_classes for name in assay.class_names])
     calm = ~cac[classify(counts.reshape(-1, counts.shape[-1]), assay.classes, assay.channels)].reshape(-1, 2)

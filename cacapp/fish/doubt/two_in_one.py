@@ -10,7 +10,7 @@ from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import is_cac
 from cacapp.fish.doubt.concavities import necks
 from cacapp.fish.doubt.intensity_seams import Seams, seams
-from cacapp.fish.doubt.partition import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
+from cacapp.fish.doubt.partition import more_than_tetraploid, splits_into_two_non_cac, splits_off_a_normal_nucleus
 from cacapp.fish.signals.judge import Spots
 from cacapp.types import Array, Instance
 
@@ -22,7 +22,7 @@ PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
 LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
 
 
-def usual_seam(dapi: Array, background: float, nuclei: Sequence[Instance], single: Array) -> float:
+def seam_threshold(dapi: Array, background: float, nuclei: Sequence[Instance], single: Array) -> float:
     """How strong a seam single nuclei of the frame have at most, but for a few; infinite where they are too few to tell.
 
     Args:
@@ -36,7 +36,7 @@ def usual_seam(dapi: Array, background: float, nuclei: Sequence[Instance], singl
     return max(LEAST, float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL)))
 
 
-def of_one_piece(dapi: Array, background: float, nuclei: Sequence[Instance], which: Array, usual: float) -> Array:
+def without_concavity_or_seam(dapi: Array, background: float, nuclei: Sequence[Instance], which: Array, usual: float) -> Array:
     """(N,) bool: of those looked at (``which``), the outline has no neck and no deep bend, and no seam is stronger than usual."""
     result = np.zeros(len(nuclei), bool)
     if np.isfinite(usual):
@@ -65,20 +65,20 @@ def may_be_two(
     Args:
         dapi: (Y, X). background: its grey value without a nucleus.
         nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
-        usual: as ``usual_seam`` gives it.
+        usual: as ``seam_threshold`` gives it.
     """
     would_be = evaluable & is_cac(counts, assay)
     doubt = would_be & more_than_tetraploid(counts, assay)
     for i in np.flatnonzero(would_be & ~doubt & ~_smaller(PAIR, nuclei, evaluable)).tolist():
         neck = necks(nuclei[i])
         across, onward = (_counts_by_side(lines, spots, i, assay) for lines in (neck.across, neck.onward))
-        doubt[i] = parts_into_calm_nuclei(across, assay).any() or parts_into_two(onward, assay).any()
+        doubt[i] = splits_into_two_non_cac(across, assay).any() or splits_off_a_normal_nucleus(onward, assay).any()
     for i in np.flatnonzero(would_be & ~doubt).tolist():
         found = seams(dapi, nuclei[i], background)
         strong = found.strength > usual
         if strong.any():
             unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
-            doubt[i] = parts_into_two(_counts_by_side(unusual, spots, i, assay), assay).any()
+            doubt[i] = splits_off_a_normal_nucleus(_counts_by_side(unusual, spots, i, assay), assay).any()
     return doubt
 
 

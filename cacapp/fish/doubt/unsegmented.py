@@ -17,7 +17,7 @@ GLOW_RADII = 0.25  # of its radius: a thinner rim around a nucleus is its glow, 
 STEP_DIAMETERS = 18  # pixels a typical nucleus is wide in the reduced picture
 
 
-def unclaimed(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> list[Instance]:
+def find_unsegmented(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> list[Instance]:
     """Objects beside the nuclei that are stained and as thick as nuclei are; none where there are no nuclei to tell what that is.
 
     Args:

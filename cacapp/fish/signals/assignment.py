@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cacapp.types import Array, Instance, SharedZone
+from cacapp.types import Array, Instance, OverlapZone
 
 DOTS_AT_ONCE = 50_000  # bounds the memory of a frame full of specks
 
@@ -19,7 +19,7 @@ class Assignment:
     Attributes:
         cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
         other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is contested.
-            -1 where there is none, ``UNCLAIMED`` where it is no nucleus of the frame.
+            -1 where there is none, ``UNSEGMENTED`` where it is no nucleus of the frame.
         shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
         off: (N,) bool, the dot lies beside the mask of its nucleus.
     """
@@ -35,7 +35,7 @@ class Assignment:
 
 
 def assign(
-    yx: Array, nuclei: Sequence[Instance], tolerance_px: float, contested_px: float | None = None, zones: Sequence[SharedZone] = ()
+    yx: Array, nuclei: Sequence[Instance], tolerance_px: float, ambiguous_px: float | None = None, zones: Sequence[OverlapZone] = ()
 ) -> Assignment:
     """Each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which lies on top.
 
@@ -45,7 +45,7 @@ def assign(
         yx: (N, 2) px, sub-pixel, in the frame's coordinates.
         nuclei: M instances; they may overlap.
         tolerance_px: largest distance to the mask.
-        contested_px: a dot is contested where its distance to a second mask plus its depth in the first (its distance to the nearest
+        ambiguous_px: a dot is contested where its distance to a second mask plus its depth in the first (its distance to the nearest
             pixel that is not on it) is at most this; ``tolerance_px`` by default. A dot inside two masks always is.
         zones: where nuclei may lie over each other; a dot of the owner in such a zone is contested too.
     """
@@ -54,7 +54,7 @@ def assign(
     shared, off = np.zeros(n, bool), np.zeros(n, bool)
     if n == 0 or not nuclei:
         return Assignment(cell, other, shared, off)
-    reach_px = tolerance_px if contested_px is None else contested_px
+    reach_px = tolerance_px if ambiguous_px is None else ambiguous_px
     masks = _PaddedMasks(nuclei, max(tolerance_px, reach_px))
     for start in range(0, n, DOTS_AT_ONCE):
         part = slice(start, start + DOTS_AT_ONCE)
@@ -75,7 +75,7 @@ def assign(
     return Assignment(cell, other, shared, off)
 
 
-def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[SharedZone]) -> None:
+def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[OverlapZone]) -> None:
     """Names the neighbour for dots that have none and lie in a zone of their nucleus."""
     if not zones:
         return

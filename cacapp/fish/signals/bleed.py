@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.fish.assay.model import Assay, BleedPair
 from cacapp.types import Array, Signals
 
-MAD_TO_SD = 1.4826  # of a normal distribution
 SPREADS = 3.0  # standard deviations above the predicted bleed that a signal of its own must reach
 FLOOR_PERCENTILE = 5.0  # of the acceptor's amplitudes: what its detector just sees
 INFORMATIVE = 2.0  # a donor counts for the estimate where max_share of it is this many times the floor
@@ -60,7 +60,7 @@ def estimate_share(donor: Signals, acceptor: Signals, pair: BleedPair, radius_px
     if len(ratio) < min_donor_spots:
         return unknown
     typical = float(np.median(ratio))
-    spread = MAD_TO_SD * float(np.median(np.abs(ratio - typical)))
+    spread = robust_sd(ratio, typical)
     return Share(typical, min(pair.max_share, typical + SPREADS * spread), len(ratio))
 
 

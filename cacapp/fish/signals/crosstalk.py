@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.mosaic import Mosaic, pack
+from cacapp.arrays.robust import MAD_TO_SD, robust_sd
 from cacapp.types import Array, Instance
 
 MAX_NUCLEI = 200  # looked at for the estimate
@@ -96,7 +97,7 @@ def _bright_dots(plane: Array, crops: Mosaic | None, sigma_px: float, radius: in
         canvas = mosaic.canvas[shelf]
         band[shelf] = cv2.GaussianBlur(canvas, (0, 0), sigma_px * 0.7) - cv2.GaussianBlur(canvas, (0, 0), sigma_px * 2)
     values = band[mosaic.inside][::THIN]
-    noise = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    noise = robust_sd(values)
     peak = (band == cv2.dilate(band, np.ones((5, 5), np.uint8))) & mosaic.inside & (band > max(PEAK_NOISE * noise, 1e-6))
     rows, cols = np.divmod(np.flatnonzero(peak), band.shape[1])
     height = band[rows, cols]
@@ -122,7 +123,7 @@ def _share(planes: Mapping[str, Array], pair: tuple[str, str, float], yx: Array,
     slopes = slope[fair]
     share = float(np.median(slopes))
     # standard error of a median: 1.2533 that of a mean
-    error = 1.2533 * 1.4826 * float(np.median(np.abs(slopes - share))) / np.sqrt(len(slopes))
+    error = 1.2533 * MAD_TO_SD * float(np.median(np.abs(slopes - share))) / np.sqrt(len(slopes))
     share = 0.0 if share < SIGNIFICANT * error else min(share, highest)
     return Crosstalk(donor, acceptor, share, error, len(slopes))
 

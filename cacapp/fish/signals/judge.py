@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cacapp.arrays.robust import robust_sd
 from cacapp.fish.assay.model import Assay, Probe, SignalRules
 from cacapp.fish.signals.assignment import Assignment, assign
 from cacapp.fish.signals.bleed import bleed_through
 from cacapp.fish.signals.split import split_signals
-from cacapp.types import Array, DotPairs, Instance, SharedZone, Signals
+from cacapp.types import Array, DotPairs, Instance, OverlapZone, Signals
 
 OUTSIDE = "outside"
 BELOW_MIN_SNR = "below_min_snr"
@@ -34,7 +35,7 @@ class Spots:
         snr, amplitude, sigma_px: (N,) float32, as the detector gave them.
         cell: (N,) int32, index into the frame's nuclei, -1 outside all of them.
         reason: (N,) object: None for a dot that counts, else one of ``REASONS``, the first that applied in that order.
-        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none, ``UNCLAIMED`` where it could
+        other: (N,) int32, the second nucleus that is near enough to own the dot, -1 where there is none, ``UNSEGMENTED`` where it could
             belong to something that is no nucleus of the frame.
         shared: (N,) bool, the dot lies inside both masks of two overlapping nuclei.
         slack: (N,) float32, SNR by which the dot clears what it had to in order to count; negative: what it is short of that. -inf for a
@@ -70,7 +71,7 @@ def judge_spots(
     nuclei: Sequence[Instance],
     pixel_size_um: float | None,
     assay: Assay,
-    zones: Sequence[SharedZone] = (),
+    zones: Sequence[OverlapZone] = (),
     pairs: Mapping[str, DotPairs] | None = None,
 ) -> dict[str, Spots]:
     """Assigns every candidate dot to its nucleus and decides whether it counts.
@@ -149,7 +150,7 @@ def least_snr(snr: Array, min_snr: float, rules: SignalRules) -> float:
     if rules.snr_tail == 0 or len(signals) < rules.snr_sample:
         return min_snr
     middle = float(np.median(signals))
-    spread = 1.4826 * float(np.median(np.abs(signals - middle)))
+    spread = robust_sd(signals, middle)
     return float(np.clip(np.exp(middle - rules.snr_tail * spread), SNR_RANGE[0] * min_snr, SNR_RANGE[1] * min_snr))
 
 
@@ -174,7 +175,7 @@ def count_range(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tupl
     return low, high
 
 
-def shared_nuclei(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
+def nuclei_with_signals_in_overlaps(spots: Mapping[str, Spots], n_nuclei: int) -> Array:
     """(n_nuclei,) bool: a counted signal lies in the overlap of this nucleus with another, so neither count can be trusted."""
     shared = np.zeros(n_nuclei, bool)
     for s in spots.values():
@@ -201,11 +202,11 @@ def flip_costs(spots: Mapping[str, Spots], n_nuclei: int, assay: Assay) -> tuple
 
 
 def _assign_all(
-    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float, zones: Sequence[SharedZone]
+    candidates: Mapping[str, Signals], nuclei: Sequence[Instance], assay: Assay, diameter_px: float, zones: Sequence[OverlapZone]
 ) -> dict[str, Assignment]:
     """The assignment of each channel's dots, made in one go: the masks are laid out once."""
-    rim_px, contested_px = (d * diameter_px for d in (assay.signals.rim_tolerance_diameters, assay.signals.contested_diameters))
-    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, contested_px, zones)
+    rim_px, ambiguous_px = (d * diameter_px for d in (assay.signals.rim_tolerance_diameters, assay.signals.contested_diameters))
+    together = assign(np.concatenate([candidates[c].yx for c in assay.channels]), nuclei, rim_px, ambiguous_px, zones)
     parts, start = {}, 0
     for channel in assay.channels:
         part = slice(start, start + len(candidates[channel]))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cacapp.arrays.background import levels
-from cacapp.fish.doubt.overlap_zones import shared_zones
-from cacapp.fish.doubt.unsegmented import unclaimed
-from cacapp.types import UNCLAIMED, Array, Instance, SharedZone
+from cacapp.fish.doubt.overlap_zones import find_overlap_zones
+from cacapp.fish.doubt.unsegmented import find_unsegmented
+from cacapp.types import UNSEGMENTED, Array, Instance, OverlapZone
 
 SHAPE = (200, 260)
 YY, XX = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -25,7 +25,7 @@ def instance(mask: Array) -> Instance:
     return Instance((int(left), int(top), crop.shape[1], crop.shape[0]), crop)
 
 
-def painted(zone: SharedZone) -> Array:
+def painted(zone: OverlapZone) -> Array:
     """The zone in the frame, (Y, X) bool."""
     x, y, _, _ = zone.zone.bbox_xywh
     canvas = np.zeros((SHAPE[0] + 100, SHAPE[1] + 100), bool)
@@ -45,7 +45,7 @@ def light(left: float, right: float, noise: float = 20) -> Array:
 
 @pytest.mark.parametrize(("left", "right"), [(3000, 3000), (6000, 2000), (2000, 6000)])
 def test_the_lens_of_two_nuclei_is_found_by_the_light_of_both(left: float, right: float) -> None:
-    zones = shared_zones(light(left, right), [instance(LEFT), instance(RIGHT & ~LEFT)], 100)
+    zones = find_overlap_zones(light(left, right), [instance(LEFT), instance(RIGHT & ~LEFT)], 100)
     [zone] = [z for z in zones if (z.owner, z.other) == (0, 1)]
     found = painted(zone) & LEFT
     assert (found & LENS).sum() > 0.97 * LENS.sum()
@@ -55,34 +55,34 @@ def test_the_lens_of_two_nuclei_is_found_by_the_light_of_both(left: float, right
 def test_nuclei_that_only_touch_share_no_depth() -> None:
     left, right = disk(100, 70, 36), disk(100, 143, 36)
     grey = np.asarray(100 + 3000 * left + 3000 * right + np.random.default_rng(5).normal(0, 20, SHAPE), np.float32)
-    zones = shared_zones(grey, [instance(left), instance(right)], 100)
+    zones = find_overlap_zones(grey, [instance(left), instance(right)], 100)
     assert all((painted(z) & disk(100, 70, 30)).sum() == 0 for z in zones if z.owner == 0)
 
 
 def test_a_bitten_outline_goes_on_under_its_neighbour_however_dim_it_is() -> None:
     """The neighbour's light is lost in texture; its hull still covers what the bite took, at least to the chord."""
     square = (np.abs(YY - 100) < 30) & (XX > 120) & (XX < 180)
-    zones = shared_zones(light(6000, 0, noise=1500), [instance(LEFT), instance(square & ~LEFT)], 100)
+    zones = find_overlap_zones(light(6000, 0, noise=1500), [instance(LEFT), instance(square & ~LEFT)], 100)
     [zone] = [z for z in zones if (z.owner, z.other) == (0, 1)]
     assert painted(zone)[100, 123]
 
 
 def test_a_thin_appendage_belongs_to_nobody_for_sure() -> None:
     hook = (np.abs(YY - 100) < 5) & (XX >= 120) & (XX < 150)
-    [zone] = shared_zones(light(3000, 0), [instance(LEFT | hook)], 100)
-    assert (zone.owner, zone.other) == (0, UNCLAIMED)
+    [zone] = find_overlap_zones(light(3000, 0), [instance(LEFT | hook)], 100)
+    assert (zone.owner, zone.other) == (0, UNSEGMENTED)
     assert painted(zone)[100, 145]
     assert not painted(zone)[100, 90]
-    assert shared_zones(light(3000, 0), [instance(LEFT)], 100) == []
+    assert find_overlap_zones(light(3000, 0), [instance(LEFT)], 100) == []
 
 
 def test_a_nucleus_that_segmentation_left_out_contests_its_neighbours_lens() -> None:
     grey = light(3000, 3000)
     nuclei = [instance(LEFT)]
-    [left_out] = unclaimed(grey, nuclei, levels(grey))
+    [left_out] = find_unsegmented(grey, nuclei, levels(grey))
     area, expected = left_out.mask.sum(), (RIGHT & ~LEFT).sum()
     assert abs(area - expected) < 0.2 * expected
-    zones = [z for z in shared_zones(grey, nuclei, 100, [left_out]) if z.other == UNCLAIMED]
+    zones = [z for z in find_overlap_zones(grey, nuclei, 100, [left_out]) if z.other == UNSEGMENTED]
     assert any(painted(z)[100, 115] for z in zones)
 
 
@@ -90,5 +90,5 @@ def test_a_nucleus_own_glow_is_not_unclaimed() -> None:
     import cv2
 
     grey = cv2.GaussianBlur(light(3000, 0), (0, 0), 4)
-    assert unclaimed(grey, [instance(disk(100, 90, 33))], levels(grey)) == []
-    assert unclaimed(grey, [], levels(grey)) == []
+    assert find_unsegmented(grey, [instance(disk(100, 90, 33))], levels(grey)) == []
+    assert find_unsegmented(grey, [], levels(grey)) == []

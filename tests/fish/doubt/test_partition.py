@@ -5,7 +5,7 @@ import pytest
 
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import PART, TWO_NUCLEI, call_cells
-from cacapp.fish.doubt.partition import more_than_tetraploid, parts_into_calm_nuclei, parts_into_two
+from cacapp.fish.doubt.partition import more_than_tetraploid, splits_into_two_non_cac, splits_off_a_normal_nucleus
 
 KATZ = load_assay("katz-4color")
 
@@ -23,12 +23,12 @@ KATZ = load_assay("katz-4color")
     ],
 )
 def test_a_cut_that_leaves_a_normal_nucleus_and_no_gain_explains_the_gains(one, other, two: bool) -> None:
-    assert parts_into_two(np.array([[one, other]]), KATZ).tolist() == [two]
-    assert parts_into_two(np.array([[other, one]]), KATZ).tolist() == [two]
+    assert splits_off_a_normal_nucleus(np.array([[one, other]]), KATZ).tolist() == [two]
+    assert splits_off_a_normal_nucleus(np.array([[other, one]]), KATZ).tolist() == [two]
 
 
 def test_no_cuts_explain_nothing() -> None:
-    assert parts_into_two(np.zeros((0, 2, 4), int), KATZ).tolist() == []
+    assert splits_off_a_normal_nucleus(np.zeros((0, 2, 4), int), KATZ).tolist() == []
 
 
 def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> None:
@@ -52,7 +52,7 @@ def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> N
     ],
 )
 def test_at_a_neck_two_calm_parts_with_signals_of_their_own_are_two_nuclei(one, other, two: bool) -> None:
-    assert parts_into_calm_nuclei(np.array([[one, other], [other, one]]), KATZ).tolist() == [two, two]
+    assert splits_into_two_non_cac(np.array([[one, other], [other, one]]), KATZ).tolist() == [two, two]
 
 
 def test_more_copies_than_a_tetraploid_nucleus_has() -> None:

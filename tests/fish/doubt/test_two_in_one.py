@@ -5,7 +5,7 @@ import numpy as np
 
 from cacapp.arrays.background import levels
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, of_one_piece, usual_seam
+from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, seam_threshold, without_concavity_or_seam
 from cacapp.fish.signals.judge import count_signals, judge_spots
 from cacapp.types import Instance, Signals
 
@@ -37,7 +37,7 @@ def scene(last: np.ndarray, mask: np.ndarray, copies: int, usual_px: int = 30):
     counts = count_signals(spots, 31, KATZ)
     assert counts[30].tolist() == [copies] * 4
     background = levels(dapi).background
-    usual = usual_seam(dapi, background, nuclei, np.arange(31) < 30)
+    usual = seam_threshold(dapi, background, nuclei, np.arange(31) < 30)
     return may_be_two(dapi, background, nuclei, spots, counts, np.ones(31, bool), KATZ, usual)
 
 
@@ -76,6 +76,6 @@ def test_an_ellipse_is_of_one_piece_and_touching_disks_or_two_lights_are_not() -
     dapi = np.concatenate([np.random.default_rng(2).poisson(cv2.GaussianBlur(v, (0, 0), 1) + 300) for v in lights], axis=1)
     nuclei = [Instance((SIDE * i, 0, SIDE, SIDE), np.asarray(m)) for i, m in enumerate(masks)]
     every = np.ones(3, bool)
-    assert of_one_piece(dapi, 300, nuclei, every, 0.3).tolist() == [True, False, False]
-    assert not of_one_piece(dapi, 300, nuclei, ~every, 0.3).any(), "only those looked at"
-    assert not of_one_piece(dapi, 300, nuclei, every, float("inf")).any(), "nothing to compare with"
+    assert without_concavity_or_seam(dapi, 300, nuclei, every, 0.3).tolist() == [True, False, False]
+    assert not without_concavity_or_seam(dapi, 300, nuclei, ~every, 0.3).any(), "only those looked at"
+    assert not without_concavity_or_seam(dapi, 300, nuclei, every, float("inf")).any(), "nothing to compare with"

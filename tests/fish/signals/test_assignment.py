@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cacapp.fish.signals.assignment import assign
-from cacapp.types import UNCLAIMED, Instance, SharedZone
+from cacapp.types import UNSEGMENTED, Instance, OverlapZone
 
 
 def disk(y: float, x: float, radius: float) -> Instance:
@@ -110,5 +110,5 @@ def test_a_dot_in_a_zone_that_a_neighbour_claims_is_contested_whoever_the_neighb
     left = Instance((10, 10, 40, 40), zone)
     dots = yx((20, 20), (20, 40), (20, 70))
     assert assign(dots, nuclei, 2).other.tolist() == [-1, -1, -1]
-    assert assign(dots, nuclei, 2, zones=[SharedZone(0, 1, left)]).other.tolist() == [-1, 1, -1]
-    assert assign(dots, nuclei, 2, zones=[SharedZone(0, UNCLAIMED, left)]).other.tolist() == [-1, UNCLAIMED, -1]
+    assert assign(dots, nuclei, 2, zones=[OverlapZone(0, 1, left)]).other.tolist() == [-1, 1, -1]
+    assert assign(dots, nuclei, 2, zones=[OverlapZone(0, UNSEGMENTED, left)]).other.tolist() == [-1, UNSEGMENTED, -1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.signals.bleed import estimate_share
-from cacapp.fish.signals.judge import count_signals, flip_costs, judge_spots, shared_nuclei
+from cacapp.fish.signals.judge import count_signals, flip_costs, judge_spots, nuclei_with_signals_in_overlaps
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -221,8 +221,8 @@ def test_a_diffuse_signal_counts_once() -> None:
 def test_a_counted_signal_in_an_overlap_spoils_both_nuclei() -> None:
     nuclei = [nucleus(0), nucleus(90), nucleus(300)]
     spots = judge(nuclei, aqua=dots((50, 95, 900), (50, 350, 900)))
-    assert shared_nuclei(spots, 3).tolist() == [True, True, False]
-    assert not shared_nuclei(judge(nuclei, aqua=dots((50, 95, 20))), 3).any()
+    assert nuclei_with_signals_in_overlaps(spots, 3).tolist() == [True, True, False]
+    assert not nuclei_with_signals_in_overlaps(judge(nuclei, aqua=dots((50, 95, 20))), 3).any()
 
 
 def costs_of(*rows: tuple[float, float, float]) -> tuple[float, float]:
