@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cacapp.weights.digest import Meter
     from cacapp.weights.registry import Entry
 
-app = typer.Typer(help="Model weights: what there is, what is here, and how to get the rest.", no_args_is_help=True)
+app = typer.Typer(help="Model weights: list, download, add from a file, verify.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Weights, by their name in: cacapp weights list")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked, for scripts.")]
@@ -31,7 +31,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence witho
 
 @app.command("list")
 def list_weights(json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """All known weights, their size and licence, and whether they are on this machine."""
+    """List all known weights, their size and licence, and whether they are on this machine."""
     from cacapp.weights import cache
     from cacapp.weights.registry import entries
 
@@ -47,34 +47,34 @@ def list_weights(json: o.Json = False, quiet: o.Quiet = False) -> None:
 
 @app.command("pull")
 def pull(name: Name, yes: Yes = False, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Download weights. The licence is shown and asked for first; a stopped pull goes on where it stopped."""
+    """Download weights. The licence is shown and asked for first; an interrupted download resumes."""
     from cacapp.weights import cache
-    from cacapp.weights.pull import pull as work
+    from cacapp.weights.pull import pull as download
     from cacapp.weights.registry import find
 
     entry = find(name)
     if cache.where(entry) != "here" and entry.url is not None:
         _ask(entry, yes, quiet)
     with _meter(quiet) as meter:
-        path = work(entry, meter)
-    _tell(entry, path, json, quiet)
+        path = download(entry, meter)
+    _report(entry, path, json, quiet)
 
 
 @app.command("add")
 def add(
     name: Name,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, brought to this machine by other means.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, copied to this machine by other means.")],
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Put a file that was brought here into its place; it is checked against the published size and digest."""
-    from cacapp.weights.cache import add as work
+    """Add weights from a file; it is checked against the published size and digest."""
+    from cacapp.weights.cache import add as copy_in
     from cacapp.weights.registry import find
 
     entry = find(name)
     with _meter(quiet) as meter:
-        path = work(name, file, meter)
-    _tell(entry, path, json, quiet)
+        path = copy_in(name, file, meter)
+    _report(entry, path, json, quiet)
 
 
 @app.command("verify")
@@ -83,7 +83,7 @@ def verify(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Read weights through and compare them with their published digest. Exit code 1 where one is damaged or NAME is not here."""
+    """Compare weights with their published digest. Exit code 1 where one is damaged or NAME is not here."""
     from cacapp.weights import cache
     from cacapp.weights.registry import entries, find
 
@@ -122,7 +122,7 @@ def _failure(verdict: Verdict) -> str:
 
 
 def _ask(entry: Entry, yes: bool, quiet: bool) -> None:
-    """Shows what would come under which licence; goes on only with a yes."""
+    """Show file and licence, and ask for consent. Raises UsageError in a script without --yes; exits with 1 on a no."""
     if not (quiet and yes):
         size = f", {_bytes(entry.size_bytes)}" if entry.size_bytes else ""
         err.print(Text.assemble((entry.name, "bold"), f" {entry.description}{size}\nfrom    {entry.url}"), soft_wrap=True)
@@ -136,7 +136,7 @@ def _ask(entry: Entry, yes: bool, quiet: bool) -> None:
         raise typer.Exit(1)
 
 
-def _tell(entry: Entry, path: Path, json: bool, quiet: bool) -> None:
+def _report(entry: Entry, path: Path, json: bool, quiet: bool) -> None:
     from cacapp.weights.cache import digest_of
 
     digest = digest_of(entry.name)
@@ -173,7 +173,7 @@ def _state(entry: Entry) -> Text:
 
 
 def _bytes(count: int | None) -> str | None:
-    """Decimal units, as disks and downloads are measured."""
+    """Format a size in decimal units, as for disks and downloads."""
     if count is None:
         return None
     if count < 1_000_000:
@@ -182,7 +182,7 @@ def _bytes(count: int | None) -> str | None:
 
 
 class _Bar:
-    """A bar in bytes, with rate and time left."""
+    """Progress bar in bytes, with rate and time left."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -200,7 +200,7 @@ class _Bar:
 
 @contextmanager
 def _meter(quiet: bool) -> Iterator[Meter]:
-    """A meter on stderr while the body runs: a bar on a terminal, nothing elsewhere."""
+    """Show progress on stderr while the body runs: a bar on a terminal, nothing elsewhere."""
     from cacapp.weights.digest import NoMeter
 
     if quiet or not err.is_terminal:

@@ -1,4 +1,4 @@
-"""The cache: where weights lie on this machine, whether they are there and whole, and how a file gets in. Nothing here downloads."""
+"""Cache of weights: the folder on this machine, the state of each file, and adding a file by hand. Nothing here downloads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Finding = Literal["whole", "unchecked", "damaged", "not here"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check of one file found; ``sha256`` is the file's own digest, None where there is no file."""
+    """Result of the check of one file; ``sha256`` is the file's own digest, None where there is no file."""
 
     entry: Entry
     path: Path
@@ -37,7 +37,7 @@ class Verdict:
 
 
 def folder() -> Path:
-    """Where weights are kept: the variable CACAPP_WEIGHTS, else the platform's data folder for this user."""
+    """Return the cache folder: the variable CACAPP_WEIGHTS, else the platform's data folder for this user."""
     from platformdirs import user_data_dir
 
     named = os.environ.get(VARIABLE)
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 
 def make_folder() -> Path:
-    """The cache folder, made if need be. Raises CacappError where it cannot be written."""
+    """Create the cache folder where it is missing, and return it. Raises CacappError where it cannot be written."""
     path = folder()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -57,17 +57,17 @@ def make_folder() -> Path:
 
 
 def path_of(entry: Entry) -> Path:
-    """Where the entry's file lies, or would lie."""
+    """Return the path of the entry's file, whether it exists or not."""
     return (EMBEDDED if entry.embedded else folder()) / entry.file
 
 
 def part_of(entry: Entry) -> Path:
-    """Where an unfinished download of the entry lies, or would lie."""
+    """Return the path of an unfinished download of the entry, whether it exists or not."""
     return folder() / f"{entry.file}.part"
 
 
 def where(entry: Entry) -> Where:
-    """Whether the entry's file is on this machine, by its presence alone."""
+    """Return whether the entry's file is on this machine, without reading it."""
     if path_of(entry).is_file():
         return "embedded" if entry.embedded else "here"
     if entry.embedded:
@@ -76,21 +76,21 @@ def where(entry: Entry) -> Where:
 
 
 def locate(name: str) -> Path:
-    """The file of the weights called ``name``, whole as far as is known. Never downloads.
+    """Return the path of the weights ``name``, after a check of their digest. Never downloads.
 
-    A file is read through once; after that its size and time tell that it is the same. Raises UsageError for an unknown name,
-    CacappError where the file is not here (with the way to get it) or is not the published one.
+    The file is read once; later calls compare its size and time. Raises UsageError for an unknown name, CacappError where the file is
+    not here (with the way to get it) or is not the published one.
     """
     return _located(find(name))[0]
 
 
 def digest_of(name: str) -> str:
-    """Full SHA-256 of the weights called ``name``, 64 hex digits, for a run's record. Raises what ``locate`` raises."""
+    """Return the SHA-256 of the weights ``name``, 64 hex digits, for a run's record. Raises what ``locate`` raises."""
     return _located(find(name))[1]
 
 
 def choose(weights: str) -> tuple[Path, str]:
-    """The file and full SHA-256 of weights that a parameter names: an entry of the registry, or the path of a file a training wrote.
+    """Return path and SHA-256 of weights that a parameter names: an entry of the registry, or the path of a file from a training.
 
     Raises UsageError where it is neither, CacappError where an entry's file is not here or damaged.
     """
@@ -101,7 +101,7 @@ def choose(weights: str) -> tuple[Path, str]:
 
 
 def how_to_get(entry: Entry) -> str:
-    """The way to the entry's file, online and offline."""
+    """Say how to get the entry's file, online and offline."""
     return (
         f"run `cacapp weights pull {entry.name}`, or on an offline machine bring {entry.file} (from {entry.url}) "
         f"and run `cacapp weights add {entry.name} {entry.file}`, which puts it into {folder()}"
@@ -109,7 +109,7 @@ def how_to_get(entry: Entry) -> str:
 
 
 def verify(entry: Entry, meter: Meter | None = None) -> Verdict:
-    """Reads the entry's file through and compares it with the registry, and with the receipt where the registry has no digest."""
+    """Read the entry's file and compare its digest with the registry, and with the receipt where the registry has none."""
     path = path_of(entry)
     if not path.is_file():
         return Verdict(entry, path, "not here", None, "missing from this installation" if entry.embedded else "")
@@ -125,19 +125,19 @@ def verify(entry: Entry, meter: Meter | None = None) -> Verdict:
 
 
 def mismatch(entry: Entry, size_bytes: int, digest: str | None = None) -> str:
-    """How a file differs from what is known of the entry: size, then digest where given. Empty where it does not."""
+    """Say how a file differs from the registry: size, then digest where given. Empty where it does not."""
     if entry.size_bytes is not None and size_bytes != entry.size_bytes:
         return f"{size_bytes:,} bytes instead of {entry.size_bytes:,}"
     if digest is not None and entry.matches(digest) is False:
-        return f"SHA-256 {digest} instead of {entry.sha256}{'...' if len(entry.sha256 or '') < len(digest) else ''}"
+        return f"SHA-256 {digest} instead of {entry.sha256}"
     return ""
 
 
 def add(name: str, file: Path, meter: Meter | None = None) -> Path:
-    """Copies a file the user brought into the cache, if it is the published one; returns where it lies.
+    """Copy a file into the cache, if it is the published one; return its path there.
 
-    The copy appears whole or not at all. Its full digest is recorded. Raises UsageError for an unknown or embedded name or no such
-    file, CacappError for another file than the published one or a full disk.
+    The copy is complete or absent. Its digest is recorded. Raises UsageError for an unknown or embedded name or no such file,
+    CacappError for another file than the published one or a full disk.
     """
     entry, meter = find(name), meter or NoMeter()
     if entry.embedded:
@@ -151,44 +151,35 @@ def add(name: str, file: Path, meter: Meter | None = None) -> Path:
         return _located(entry)[0]
     copy = _copy(file, target, meter)
     try:
-        settle(entry, copy, _digest(copy, meter), str(file.resolve()), shown=str(file))
+        digest = _digest(copy, meter)
+        if why := mismatch(entry, copy.stat().st_size, digest):
+            raise CacappError(f"{file} is not {entry.file}: {why}; it was not kept")
+        receipt.receipt_path(target).unlink(missing_ok=True)  # of the file before it
+        copy.replace(target)
+        receipt.write(target, digest, str(file.resolve()))
+    except OSError as error:
+        raise write_error(target, error) from None
     finally:
         copy.unlink(missing_ok=True)
     return target
 
 
-def settle(entry: Entry, candidate: Path, digest: str, source: str, shown: str) -> None:
-    """Moves a finished file into its place in the cache and records it, if it is the published one; else raises CacappError.
-
-    ``candidate`` lies in the cache folder; ``shown`` is what an error calls it. The candidate of a failed check is removed.
-    """
-    if why := mismatch(entry, candidate.stat().st_size, digest):
-        candidate.unlink(missing_ok=True)
-        raise CacappError(f"{shown} is not {entry.file}: {why}; it was not kept")
-    target = candidate.with_name(entry.file)
-    try:
-        receipt.receipt_path(target).unlink(missing_ok=True)  # never one receipt with another file
-        candidate.replace(target)
-        receipt.write(target, digest, source)
-    except OSError as error:
-        raise no_room(target, error) from None
-
-
-def no_room(path: Path, error: OSError) -> CacappError:
-    """The error to raise where writing into the cache failed."""
+def write_error(path: Path, error: OSError) -> CacappError:
+    """Return the error to raise where writing into the cache failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return CacappError(f"{path}: the disk is full; make room, or name another folder with {VARIABLE}")
     return CacappError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def check_room(path: Path, need_bytes: int) -> None:
-    """Raises CacappError where the disk of an existing folder has less room than needed."""
+    """Raise CacappError where the disk of an existing folder has less room than needed."""
     free = shutil.disk_usage(path).free
     if need_bytes > free:
         raise CacappError(f"{path}: {need_bytes:,} bytes are needed, {free:,} are free; make room, or name another folder with {VARIABLE}")
 
 
 def _located(entry: Entry) -> tuple[Path, str]:
+    """Return path and SHA-256 of the entry's file. Raises what ``locate`` raises."""
     path = path_of(entry)
     if not path.is_file():
         if entry.embedded:
@@ -217,6 +208,7 @@ def _digest(path: Path, meter: Meter | None) -> str:
 
 
 def _copy(file: Path, target: Path, meter: Meter) -> Path:
+    """Copy a file beside ``target``; return the path of the copy, which is removed again where that fails."""
     size = file.stat().st_size
     check_room(target.parent, size)
     copy = target.with_name(f"{target.name}.{os.getpid()}.tmp")
@@ -234,7 +226,7 @@ def _copy(file: Path, target: Path, meter: Meter) -> Path:
             os.fsync(sink.fileno())
     except OSError as error:
         copy.unlink(missing_ok=True)
-        raise no_room(target, error) from None
+        raise write_error(target, error) from None
     except BaseException:
         copy.unlink(missing_ok=True)
         raise

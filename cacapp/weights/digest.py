@@ -1,4 +1,4 @@
-"""SHA-256 of files too large to read at once, and the meter that shows how far a long read or write is."""
+"""SHA-256 of files too large to read at once, and the meter that shows the progress of a long read or write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Meter(Protocol):
-    """Shows progress in bytes; the command line has one that draws a bar."""
+    """Progress in bytes; the command line has one that draws a bar."""
 
     def start(self, what: str, total_bytes: int | None, done_bytes: int = 0) -> None: ...
 
@@ -18,7 +18,7 @@ class Meter(Protocol):
 
 
 class NoMeter:
-    """Shows nothing."""
+    """Meter that shows nothing."""
 
     def start(self, what: str, total_bytes: int | None, done_bytes: int = 0) -> None:
         return None
@@ -28,7 +28,7 @@ class NoMeter:
 
 
 def sha256_of(path: Path, meter: Meter | None = None) -> str:
-    """The file's SHA-256, 64 hex digits. Raises OSError."""
+    """Return the file's SHA-256, 64 hex digits. Raises OSError."""
     meter = meter or NoMeter()
     digest = hashlib.sha256()
     with path.open("rb") as source:

@@ -1,4 +1,4 @@
-"""Loading of weights from files that nobody vouches for: tensors come out, or one line of refusal; no code in the file is run."""
+"""Loading of weights from untrusted files: returns tensors or refuses in one line; no code in the file is run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAMED = 3
-"""Keys that an error names before it only counts."""
+"""Keys that an error lists; it counts the rest."""
 
 CHECKPOINT_SUFFIXES = "a .safetensors file or a state_dict saved by torch.save"
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """Names to tensors (on the CPU) of a safetensors file or a torch checkpoint; what the file is, its content says, not its name.
+    """Read names and tensors (on the CPU) of a safetensors file or a torch checkpoint; the content decides which, not the file's name.
 
     Torch checkpoints are read with ``weights_only=True``; compressed ones, which torch never writes, are refused unread. Raises
     CacappError for a file that is missing, truncated, wants to run code, or holds anything but a flat mapping of names to tensors.
@@ -40,16 +40,16 @@ def load_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, path: Path) -> None:
-    """Gives a network the weights of a file. Raises CacappError where they do not fit it, or the file is none."""
+    """Load the weights of a file into a network. Raises CacappError where they do not fit it, or the file holds none."""
     state = load_state(path)
     check_state(state, module, str(path))
     module.load_state_dict(state)
 
 
 def check_state(state: dict[str, Tensor], module: nn.Module, what: str = "the weights") -> None:
-    """Raises CacappError where ``state`` does not fit ``module`` key by key and shape by shape, or holds numbers that are not finite.
+    """Raise CacappError where ``state`` does not fit ``module`` key by key and shape by shape, or holds numbers that are not finite.
 
-    ``what`` is what the error calls the weights: a name or a file.
+    ``what``: name or file of the weights, for the error.
     """
     wanted = module.state_dict()
     shapes = [f"{k} {_shape(state[k])} instead of {_shape(wanted[k])}" for k in wanted if k in state and state[k].shape != wanted[k].shape]
@@ -83,7 +83,7 @@ def _load_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch remarks on files it then refuses
+        with warnings.catch_warnings(action="ignore"):  # torch warns of files that it then refuses
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
@@ -92,12 +92,13 @@ def _load_checkpoint(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from None
     except MemoryError:
         raise CacappError(f"{path}: refused, it claims more memory than there is") from None
-    except Exception as error:  # torch raises anything at all on damaged files
+    except Exception as error:  # torch raises exceptions of many types on damaged files
         raise _damaged(path, error) from None
-    return _checked(path, state)
+    return _check_flat(path, state)
 
 
-def _checked(path: Path, state: Any) -> dict[str, Tensor]:
+def _check_flat(path: Path, state: Any) -> dict[str, Tensor]:
+    """Return the tensors of a flat mapping, detached; raise CacappError for anything else."""
     from torch import Tensor
 
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
@@ -110,7 +111,7 @@ def _checked(path: Path, state: Any) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuses archives that torch does not write: compressed, overlapping or incomplete ones."""
+    """Refuse archives that torch does not write: compressed, overlapping or incomplete ones."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -1,4 +1,4 @@
-"""The receipt beside a cached file: its full digest, and by size and time the state of the file for which that was computed."""
+"""Receipt beside a cached file: its digest, with the size and time of the file for which it was computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Receipt(BaseModel):
-    """What is recorded when weights come into the cache."""
+    """Record of how weights came into the cache."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,12 +23,12 @@ class Receipt(BaseModel):
 
 
 def receipt_path(path: Path) -> Path:
-    """Where the receipt of a cached file lies."""
+    """Return the path of the receipt of a cached file."""
     return path.with_name(path.name + ".json")
 
 
 def read(path: Path) -> Receipt | None:
-    """The receipt of a cached file; None where there is none that can be read."""
+    """Read the receipt of a cached file; None where there is none that can be read."""
     try:
         return Receipt.model_validate_json(receipt_path(path).read_bytes())
     except (OSError, ValidationError):
@@ -36,13 +36,13 @@ def read(path: Path) -> Receipt | None:
 
 
 def is_current(receipt: Receipt, path: Path) -> bool:
-    """Whether the file is, by size and time, still the one the receipt was written for."""
+    """Return whether the file has still the size and time that the receipt was written for."""
     state = path.stat()
     return (state.st_size, state.st_mtime_ns) == (receipt.size_bytes, receipt.mtime_ns)
 
 
 def write(path: Path, sha256: str, source: str) -> Receipt:
-    """Writes the receipt of a cached file, whole or not at all. Raises OSError."""
+    """Write the receipt of a cached file, whole or not at all. Raises OSError."""
     state = path.stat()
     receipt = Receipt(
         sha256=sha256,

@@ -118,12 +118,13 @@ def test_verify_sees_what_size_and_time_hide(small: Entry, brought: Path, payloa
     assert cache.verify(small).finding == "not here"
 
 
-def test_without_a_published_digest_the_first_one_is_recorded_and_held(small: Entry, folder: Path, payload: bytes, digest: str) -> None:
+def test_without_a_published_digest_that_of_the_first_file_is_recorded_and_checked(
+    small: Entry, folder: Path, brought: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unknown = small.model_copy(update={"sha256": None, "size_bytes": None})
-    folder.mkdir(parents=True)
-    (folder / "new.tmp").write_bytes(payload)
+    monkeypatch.setattr(cache, "find", lambda name: unknown)
     assert cache.verify(unknown).finding == "not here"
-    cache.settle(unknown, folder / "new.tmp", digest, "by hand", shown="new.tmp")
+    cache.add("small", brought)
     assert cache.verify(unknown).finding == "whole"
     (folder / small.file).write_bytes(b"other")
     assert cache.verify(unknown).finding == "damaged"

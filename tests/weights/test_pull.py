@@ -15,7 +15,7 @@ from cacapp.weights.registry import Entry, find
 
 
 class Meter:
-    """Adds up what it is told."""
+    """Sums the bytes it is given."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[str, int | None, int]] = []
@@ -80,7 +80,7 @@ def test_a_server_that_starts_elsewhere_than_asked_is_not_believed(small: Entry,
     assert source.ranges == ["bytes=300000-", None]
 
 
-@pytest.mark.parametrize("tells_length", [True, False], ids=["length told", "length untold"])
+@pytest.mark.parametrize("tells_length", [True, False], ids=["length stated", "length not stated"])
 def test_a_cut_connection_is_gone_on_from_by_itself(small: Entry, source, payload: bytes, tells_length: bool) -> None:
     source.cuts_after, source.tells_length = [350_000, 200_000], tells_length
     assert pull(small, pause_s=0).read_bytes() == payload
@@ -113,7 +113,7 @@ def test_wrong_bytes_are_refused_and_not_kept(small: Entry, source, folder: Path
     if resumed:
         part.write_bytes(b"y" * 1000)
     found = hashlib.sha256(source.payload).hexdigest()
-    with pytest.raises(CacappError, match=f"is not small_01ab23.pth: SHA-256 {found} instead of {small.sha256}; it was not kept"):
+    with pytest.raises(CacappError, match=f"is not small_01ab23.pth: .* expected {small.sha256} but got {found}; it was not kept"):
         pull(small)
     assert names(folder) == set()
 
@@ -156,13 +156,6 @@ def test_without_a_known_size_a_complete_part_is_recognised_by_the_server(small:
     part.write_bytes(payload)
     assert pull(small.model_copy(update={"size_bytes": None})).read_bytes() == payload
     assert source.ranges == ["bytes=700001-"]
-
-
-def test_a_known_prefix_is_enough_to_refuse_and_to_accept(small: Entry, source, folder: Path, digest: str) -> None:
-    with pytest.raises(CacappError, match="instead of 000000"):
-        pull(small.model_copy(update={"sha256": "000000"}))
-    pull(small.model_copy(update={"sha256": digest[:6]}))
-    assert cache.digest_of("small") == digest
 
 
 def test_a_missing_file_is_said_with_the_way_out(small: Entry, source, folder: Path) -> None:

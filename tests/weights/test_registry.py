@@ -64,16 +64,22 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         find("vit_x")
 
 
-def test_a_known_prefix_is_what_is_compared_and_no_digest_says_nothing() -> None:
-    assert Entry(**FIELDS, url="https://x/x.pth", sha256="01ab23").matches("01ab23" + "0" * 58) is True
-    assert Entry(**FIELDS, url="https://x/x.pth", sha256="01ab23").matches("01ab24" + "0" * 58) is False
+def test_a_published_digest_is_compared_and_no_digest_says_nothing() -> None:
+    assert Entry(**FIELDS, url="https://x/x.pth", sha256="01ab23" + "0" * 58).matches("01ab23" + "0" * 58) is True
+    assert Entry(**FIELDS, url="https://x/x.pth", sha256="01ab23" + "0" * 58).matches("01ab24" + "0" * 58) is False
     assert Entry(**FIELDS, url="https://x/x.pth").matches("0" * 64) is None
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"url": "https://x", "embedded": True}, {"url": "https://x", "sha256": "01AB23"}, {"url": "https://x", "file": "../x.pth"}],
-    ids=["no source", "embedded with a source", "no hex", "a path"],
+    [
+        {},
+        {"url": "https://x", "embedded": True},
+        {"url": "https://x", "sha256": "01AB23" + "0" * 58},
+        {"url": "https://x", "sha256": "01ab23"},
+        {"url": "https://x", "file": "../x.pth"},
+    ],
+    ids=["no source", "embedded with a source", "no hex", "a part of a digest", "a path"],
 )
 def test_an_entry_that_contradicts_itself_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
