@@ -1,1 +1,1 @@
-"""The review application: every flagged cell before a person's eyes, in the browser."""
+"""The review application: a web server on which people review flagged cells and sign results."""

@@ -1,4 +1,4 @@
-"""What the API answers. Positions in px of the frame, (0, 0) the centre of its top left pixel; times in UTC."""
+"""JSON objects of the API. Positions in px of the frame, (0, 0) the centre of its top left pixel; times in UTC."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cacapp.fish.patient import PatientOutcome
-from cacapp.fish.review import State
+from cacapp.review.context import SlideView
+from cacapp.review.shown_cell import ShownCell
 
 Item = TypeVar("Item")
 
 
 class Problem(BaseModel):
-    """Why a request was refused, in one line."""
+    """The reason of a refusal, in one line."""
 
     detail: str
 
 
 class Page(BaseModel, Generic[Item]):
-    """Some of many; ``next`` is the ``start`` of the following page, null at the end."""
+    """A part of a list; ``next`` is the ``start`` of the following page, null at the end."""
 
     items: list[Item]
     total: int
     next: int | None
 
 
-class CellState(BaseModel):
-    """A cell as the software called it, or as it stands after review."""
+class FromAttributes(BaseModel):
+    """An object that is read from the attributes of one of the application's own values."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CellState(FromAttributes):
+    """The call of a cell, by the software or after review."""
+
     class_: str | None = Field(serialization_alias="class")
     subtype: str | None
     is_cac: bool
@@ -40,22 +45,8 @@ class CellState(BaseModel):
     decided: bool
     counts: dict[str, int]
 
-    @classmethod
-    def of(cls, state: State) -> CellState:
-        """From the domain's value."""
-        return cls(
-            class_=state.class_,
-            subtype=state.subtype,
-            is_cac=state.is_cac,
-            evaluable=state.evaluable,
-            exclusion_reason=state.exclusion_reason,
-            needs_review=state.needs_review,
-            decided=state.decided,
-            counts=dict(state.counts),
-        )
 
-
-class Numbers(BaseModel):
+class Numbers(FromAttributes):
     """A patient's result. Rates in CACs per 100 µL of blood with the exact Poisson interval; null without a volume."""
 
     cells: int
@@ -72,14 +63,9 @@ class Numbers(BaseModel):
     verdict: str
     verdict_without_polyploid: str
 
-    @classmethod
-    def of(cls, result: PatientOutcome) -> Numbers:
-        """From the domain's value."""
-        return cls(**{name: getattr(result, name) for name in cls.model_fields})
-
 
 class Signature(BaseModel):
-    """Who signed a result, and what it was. ``open_again``: an amendment came after it."""
+    """A signature with the result that was signed. ``open_again``: an amendment came after it."""
 
     signer: str
     signed_at: datetime
@@ -89,7 +75,7 @@ class Signature(BaseModel):
 
 
 class PatientOut(BaseModel):
-    """A patient with the automatic and the reviewed result; null where nothing is counted."""
+    """A patient with the automatic and the reviewed result; null without a count."""
 
     id: int
     code: str
@@ -103,7 +89,7 @@ class PatientOut(BaseModel):
 
 
 class SlideOut(BaseModel):
-    """A slide. ``qc``: pass, warn, fail, or null; ``flagged`` cells need a person's look, ``open`` of them have not had it."""
+    """A slide. ``qc``: pass, warn, fail, or null; ``flagged``: cells that need review; ``open``: those without a decision."""
 
     id: int
     barcode: str
@@ -134,9 +120,29 @@ class CellOut(BaseModel):
     decided_by: str | None
     count_run: int
 
+    @classmethod
+    def of(cls, cell: ShownCell, view: SlideView) -> CellOut:
+        """Return the JSON object of a cell of this view."""
+        place = cell.place
+        return CellOut(
+            id=place.cell_id,
+            slide_id=view.slide.id,
+            frame_id=place.frame_id,
+            label=place.label,
+            y_px=place.y_px,
+            x_px=place.x_px,
+            area_px=place.area_px,
+            bbox_xywh=place.bbox_xywh,
+            margin=cell.margin,
+            automatic=CellState.model_validate(cell.machine),
+            reviewed=CellState.model_validate(cell.state),
+            decided_by=cell.decided_by,
+            count_run=view.index.run.id,
+        )
 
-class SignalOut(BaseModel):
-    """A dot. ``source``: auto, or added by a person; ``counts``: as it stands; ``reason``: why the software did not count it."""
+
+class SignalOut(FromAttributes):
+    """A signal. ``source``: auto or added; ``counts``: after review; ``reason``: why the software did not count it."""
 
     channel: str
     source: str
@@ -148,8 +154,8 @@ class SignalOut(BaseModel):
     reason: str | None
 
 
-class ReviewOut(BaseModel):
-    """A decision as it was recorded. ``before`` and ``after``: the whole state."""
+class ReviewOut(FromAttributes):
+    """A decision. ``before`` and ``after``: the cell's state before and after it."""
 
     id: int
     cell_id: int
@@ -165,7 +171,7 @@ class ReviewOut(BaseModel):
 
 
 class CellDetail(CellOut):
-    """A cell with its dots and its record. ``seen``: what a decision has to send along."""
+    """A cell with its signals and decisions. ``seen``: number of its newest decision, which a new one has to repeat."""
 
     signals: list[SignalOut]
     reviews: list[ReviewOut]
@@ -174,7 +180,7 @@ class CellDetail(CellOut):
 
 
 class Written(BaseModel):
-    """What a decision made of the cell. ``repeated``: the same key was there already, nothing was written."""
+    """A decision and the cell's state after it. ``repeated``: the key was used before; nothing was written."""
 
     review: ReviewOut
     reviewed: CellState

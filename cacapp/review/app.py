@@ -1,4 +1,4 @@
-"""The application: routes, their guard, and what is answered where something goes wrong."""
+"""The web application: routes, middleware and error responses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cacapp.db.engine.session import Database
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.review import api
 from cacapp.review.authorisation import Forbidden, NotLoggedIn
-from cacapp.review.context import Desk
+from cacapp.review.context import ReviewContext
 from cacapp.review.live import Live
 from cacapp.review.not_found import NotFound
 from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, worklist
-from cacapp.review.prefetch import Ahead
+from cacapp.review.prefetch import Prefetcher
 from cacapp.review.render import page
-from cacapp.review.security import Armour
+from cacapp.review.security import SecurityMiddleware
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import Throttled
 from cacapp.steps.review.decide import ConflictError
@@ -32,7 +32,7 @@ from cacapp.steps.review.decide import ConflictError
 PAGES = (login, worklist, gallery, cell, frame, patient, readings, account, assets)
 API = "/api/v1"
 THREADS = 16
-"""Requests worked on at once: more threads only take turns more often, and each may hold two connections to the record."""
+"""Requests at a time. More threads are no faster, and each may use two database connections."""
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotLoggedIn, 401),
@@ -47,27 +47,27 @@ TITLES = {
     400: "The request was not understood",
     401: "Log in",
     403: "Not allowed",
-    404: "Nothing here",
+    404: "Not found",
     405: "Not allowed",
-    409: "It changed meanwhile",
-    422: "This cannot be done",
-    429: "Too many tries",
-    503: "Not now",
+    409: "Changed in the meantime",
+    422: "Not possible",
+    429: "Too many attempts",
+    503: "Not available",
 }
 
 
 def create_app(db: Database, settings: Settings, once: str | None = None) -> FastAPI:
-    """The application on a record. ``once``: the secret of single-user mode's link."""
+    """Create the application. ``once``: the secret of the one-time link in single-user mode."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ended = asyncio.Event()
         current_default_thread_limiter().total_tokens = THREADS
-        ahead = Ahead(app.state.desk, settings.workers_ahead)
-        ahead.start()
+        prefetcher = Prefetcher(app.state.context, settings.prefetch_threads)
+        prefetcher.start()
         yield
         app.state.ended.set()
-        ahead.stop()
+        prefetcher.stop()
 
     app = FastAPI(
         title="cacapp review",
@@ -80,14 +80,14 @@ def create_app(db: Database, settings: Settings, once: str | None = None) -> Fas
     )
     app.state.db = db
     app.state.settings = settings
-    app.state.desk = Desk(db, settings)
+    app.state.context = ReviewContext(db, settings)
     app.state.live = Live(db)
     app.state.once = once
     app.state.ended = asyncio.Event()
     for module in PAGES:
         app.include_router(module.router)
     app.include_router(api.router, prefix=API)
-    app.add_middleware(Armour, hosts=settings.hosts, https=settings.https)
+    app.add_middleware(SecurityMiddleware, hosts=settings.hosts, https=settings.https)
     app.add_exception_handler(CacappError, _cacapp_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -101,8 +101,10 @@ def _cacapp_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    words = {404: "there is nothing under this address", 405: "this address does not take that"}.get(error.status_code, str(error.detail))
-    return _problem(request, error.status_code, words)
+    message = {404: "there is nothing under this address", 405: "this address does not accept this method"}.get(
+        error.status_code, str(error.detail)
+    )
+    return _problem(request, error.status_code, message)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -112,17 +114,17 @@ def _invalid(request: Request, error: Exception) -> Response:
     return _problem(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]))
 
 
-def _problem(request: Request, status: int, words: str) -> Response:
-    """One line of JSON for scripts, a page for people."""
+def _problem(request: Request, status: int, message: str) -> Response:
+    """Return the error as JSON to scripts, as a page to browsers."""
     if request.url.path.startswith(API):
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return JSONResponse({"detail": words}, status, headers)
+        return JSONResponse({"detail": message}, status, headers)
     scripted = request.headers.get("hx-request") == "true" or "text/html" not in request.headers.get("accept", "")
     if status == 401:
         if scripted:
-            return JSONResponse({"detail": words}, 401, {"HX-Redirect": "/login"})
+            return JSONResponse({"detail": message}, 401, {"HX-Redirect": "/login"})
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='')}" if target != "/" else "/login", 303)
     if scripted:
-        return JSONResponse({"detail": words}, status)
-    return page(request, "error.html.j2", None, status=status, code=status, title=TITLES.get(status, "Something went wrong"), words=words)
+        return JSONResponse({"detail": message}, status)
+    return page(request, "error.html.j2", None, status=status, code=status, title=TITLES.get(status, "Error"), message=message)

@@ -1,4 +1,4 @@
-"""Who is asking, whether they may, and whether it is really them: sessions, tokens, roles, CSRF, origin."""
+"""Authentication and authorisation of requests: sessions, tokens, roles, CSRF tokens, origin."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ MAY = {
     "admin": {READ, AUDIT},
     "owner": {READ, DECIDE, SIGN, AUDIT},
 }
-"""What a role may do. An admin looks after accounts and reads the audit trail; deciding on cells is not theirs."""
+"""Permissions of each role. An admin manages accounts and reads the audit trail, but does not decide on cells."""
 
 
-class NotLoggedIn(CacappError):  # noqa: N818 - they name what happened
-    """Nobody is logged in, or the session is over."""
+class NotLoggedIn(CacappError):  # noqa: N818 - an answer to a request, not a failure
+    """The request has no valid session or token."""
 
 
 class Forbidden(CacappError):  # noqa: N818
-    """The account's role may not do this, or the request did not come from our own page."""
+    """The account's role does not allow this, or the request did not come from one of our pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. ``csrf``: what a form of theirs has to carry; "" for a token, which no browser sends by itself."""
+    """The account behind a request. ``csrf``: the token its forms carry; "" for an API token, which no browser sends by itself."""
 
     account_id: int
     name: str
@@ -55,23 +55,29 @@ class Visitor:
     can_write: bool = True
 
     def may(self, what: str) -> bool:
-        """Whether the role allows it."""
+        """Return whether the role, and the token, allow it."""
         return what in MAY[self.role] and (self.can_write or what in (READ, AUDIT))
 
 
 class Needs:
-    """A dependency: lets a request pass whose account may do ``permission``. ``token``: by bearer token instead of a cookie."""
+    """A dependency of routes: admits requests of accounts that have a permission.
 
-    def __init__(self, permission: str, *, token: bool = False, keeps_awake: bool = True) -> None:
+    Attributes:
+        permission: READ, DECIDE, SIGN or AUDIT.
+        token: accounts are identified by bearer token instead of the session cookie.
+        prolongs_session: the request counts as use of the session.
+    """
+
+    def __init__(self, permission: str, *, token: bool = False, prolongs_session: bool = True) -> None:
         self.permission = permission
         self.token = token
-        self.keeps_awake = keeps_awake
+        self.prolongs_session = prolongs_session
 
     async def __call__(self, request: Request) -> Visitor:
         if self.token:
             visitor = await run_in_threadpool(_by_token, request)
         else:
-            visitor = await run_in_threadpool(_by_cookie, request, self.keeps_awake)
+            visitor = await run_in_threadpool(_by_cookie, request, self.prolongs_session)
             if request.method not in SAFE:
                 require_same_origin(request)
                 given = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf_token", ""))
@@ -86,18 +92,18 @@ Viewer = Annotated[Visitor, Depends(Needs(READ))]
 Reviewer = Annotated[Visitor, Depends(Needs(DECIDE))]
 Signer = Annotated[Visitor, Depends(Needs(SIGN))]
 Auditor = Annotated[Visitor, Depends(Needs(AUDIT))]
-Watcher = Annotated[Visitor, Depends(Needs(READ, keeps_awake=False))]
+Watcher = Annotated[Visitor, Depends(Needs(READ, prolongs_session=False))]
 ApiViewer = Annotated[Visitor, Depends(Needs(READ, token=True))]
 ApiReviewer = Annotated[Visitor, Depends(Needs(DECIDE, token=True))]
 
 
 def csrf_of(secret: str) -> str:
-    """The token of a session's forms: follows from the secret and does not betray it."""
+    """Return the CSRF token of a session, derived from its secret without revealing it."""
     return hmac.new(secret.encode(), b"cacapp csrf", hashlib.sha256).hexdigest()
 
 
 def require_same_origin(request: Request) -> None:
-    """Raises Forbidden for a write that another site's page started."""
+    """Raise Forbidden for a write from another site's page."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
         raise Forbidden("a write from another site is refused")
@@ -107,16 +113,16 @@ def require_same_origin(request: Request) -> None:
 
 
 def admitted(settings: Settings, account: Account) -> bool:
-    """Whether this server knows the account: an owner, who may do everything, only in the single-user mode that is theirs."""
+    """Return whether the account may use this server: an owner only in single-user mode under their own name."""
     return account.active and (account.role != OWNER or account.name == settings.owner)
 
 
 def address_of(request: Request) -> str:
-    """The client's address, for the audit trail and throttling."""
+    """Return the client's address, for the audit trail and throttling."""
     return request.client.host if request.client else ""
 
 
-def _by_cookie(request: Request, keeps_awake: bool) -> Visitor:
+def _by_cookie(request: Request, prolongs_session: bool) -> Visitor:
     db: Database = request.app.state.db
     settings: Settings = request.app.state.settings
     secret = request.cookies.get(SESSION_COOKIE)
@@ -126,26 +132,26 @@ def _by_cookie(request: Request, keeps_awake: bool) -> Visitor:
         found = session_of(session, secret)
     if found is None or not admitted(settings, found[1]):
         raise NotLoggedIn("log in first")
-    kept, account = found
+    web_session, account = found
     moment = now()
-    if moment - kept.last_seen_at > settings.idle or moment - kept.created_at > settings.longest:
+    if moment - web_session.last_seen_at > settings.idle or moment - web_session.created_at > settings.longest:
         with db.session() as session:
             close_session(session, secret)
         raise NotLoggedIn(f"you were logged out after {int(settings.idle.total_seconds() // 60)} minutes without use")
-    if keeps_awake and moment - kept.last_seen_at > min(TOUCH_EVERY, settings.idle / 4):
+    if prolongs_session and moment - web_session.last_seen_at > min(TOUCH_EVERY, settings.idle / 4):
         with db.session() as session:
             touch_session(session, secret)
-    return Visitor(kept.account_id, account.name, account.role, csrf_of(secret), address_of(request))
+    return Visitor(web_session.account_id, account.name, account.role, csrf_of(secret), address_of(request))
 
 
 def _by_token(request: Request) -> Visitor:
     db: Database = request.app.state.db
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret or len(secret) > 100:
-        raise NotLoggedIn("send a token: Authorization: Bearer TOKEN; your account page makes one")
+        raise NotLoggedIn("send a token: Authorization: Bearer TOKEN; get one on your account page or with: cacapp users token NAME")
     with db.reading() as session:
         found = account_of_token(session, secret)
     if found is None or not admitted(request.app.state.settings, found[1]):
-        raise NotLoggedIn("this token is unknown, revoked or too old")
+        raise NotLoggedIn("this token is unknown, revoked or expired")
     token, account = found
     return Visitor(token.account_id, account.name, account.role, "", address_of(request), token.can_write)

@@ -1,11 +1,11 @@
-"""What a finished count run says of a cell, as pages draw it: it never changes, so that it is looked up once."""
+"""Cells of finished count runs with all that a page draws; cached, since a finished run never changes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from sqlmodel import Session, col, select
@@ -13,20 +13,21 @@ from sqlmodel import Session, col, select
 from cacapp.db.cells.states import Place, dots_of_cells, machine_states, places, places_near
 from cacapp.db.tables import ChannelRow, FrameRow, Run
 from cacapp.fish.review import Dot, State
-from cacapp.review.crops import CONTEXT, VERSION_LENGTH, Crops, Window, outline
+from cacapp.review.crops import VERSION_LENGTH, WIDE_WINDOW, Crops, Window, outline
 from cacapp.review.not_found import NotFound
 
-KEPT = 8000
+CAPACITY = 8000
+"""Cells in memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
-    """A cell and its picture as the software left them.
+class CachedCell:
+    """A cell and its picture before any review.
 
     Attributes:
-        window: of the picture in the frame; ``context``: it is the cell page's, wider than the gallery's.
-        etag: of the picture. channels: of the frame, in the picture from the top.
-        path: outline as an SVG path in the window's px; ``neighbours``: those of other nuclei in it, (cell id, path).
+        window: position and size of the picture in the frame. wide: the window is the cell page's, wider than the gallery's.
+        etag: identifies the picture. channels: the frame's channels, from the top of the picture.
+        path: the outline as an SVG path in px of the window. neighbours: (cell id, path) of other nuclei in the window.
     """
 
     place: Place
@@ -34,7 +35,7 @@ class Portrait:
     machine: State
     dots: tuple[Dot, ...]
     window: Window
-    context: bool
+    wide: bool
     etag: str
     channels: tuple[str, ...]
     path: str
@@ -42,79 +43,75 @@ class Portrait:
 
     @property
     def version(self) -> str:
-        """What stands of the ETag in the picture's address."""
+        """The start of the ETag, as the picture's address carries it."""
         return self.etag[:VERSION_LENGTH]
 
 
-class Portraits:
-    """The cells looked at last. Safe to use from many threads."""
+class CellCache:
+    """The most recently used cells. Safe to use from many threads."""
 
     def __init__(self, crops: Crops) -> None:
         self._crops = crops
-        self._known: OrderedDict[tuple[int, int, bool], Portrait] = OrderedDict()
+        self._cells: OrderedDict[tuple[int, int, bool], CachedCell] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(
-        self, session: Session, run: Run, channels: Sequence[str], cell_ids: Sequence[int], *, context: bool = False
-    ) -> dict[int, Portrait]:
-        """Cell id to its portrait. ``channels``: the assay's order. ``context``: with a wider window and the neighbours in it.
+    def get(self, session: Session, run: Run, cell_ids: Sequence[int], *, wide: bool = False) -> dict[int, CachedCell]:
+        """Return the cells by id, from the database where they are not cached. ``wide``: with the cell page's window and neighbours.
 
         Raises:
-            NotFound: a cell is not among those the count run called.
+            NotFound: the count run did not call one of the cells.
         """
-        run_id = run.id
-        found = self.known(run_id, cell_ids, context=context)
+        found = self._cached(run.id, cell_ids, wide)
         missing = [c for c in cell_ids if c not in found]
         if missing:
-            made = self._made(session, run, channels, missing, context)
+            loaded = self._load(session, run, missing, wide)
             with self._lock:
-                self._known.update({(run_id, c, context): portrait for c, portrait in made.items()})
-                while len(self._known) > KEPT:
-                    self._known.popitem(last=False)
-            found |= made
+                self._cells.update({(run.id, c, wide): cell for c, cell in loaded.items()})
+                while len(self._cells) > CAPACITY:
+                    self._cells.popitem(last=False)
+            found |= loaded
         return found
 
-    def known(self, run_id: int, cell_ids: Iterable[int], *, context: bool = False) -> dict[int, Portrait]:
-        """Those that need no look into the record."""
+    def _cached(self, run_id: int, cell_ids: Iterable[int], wide: bool) -> dict[int, CachedCell]:
         found = {}
         with self._lock:
             for cell_id in cell_ids:
-                key = (run_id, cell_id, context)
-                if (portrait := self._known.get(key)) is not None:
-                    self._known.move_to_end(key)
-                    found[cell_id] = portrait
+                key = (run_id, cell_id, wide)
+                if (cell := self._cells.get(key)) is not None:
+                    self._cells.move_to_end(key)
+                    found[cell_id] = cell
         return found
 
-    def _made(self, session: Session, run: Run, order: Sequence[str], cell_ids: Sequence[int], context: bool) -> dict[int, Portrait]:
-        run_id, segment_run = run.id, cast(int, run.source_run_id)
-        found, machine = places(session, cell_ids), machine_states(session, run_id, cell_ids)
-        if gone := [c for c in cell_ids if c not in found or c not in machine]:
-            raise NotFound(f"cell {gone[0]} is not among those of the slide's latest count")
-        dots = dots_of_cells(session, run_id, cell_ids)
+    def _load(self, session: Session, run: Run, cell_ids: Sequence[int], wide: bool) -> dict[int, CachedCell]:
+        segment_run = cast(int, run.source_run_id)
+        found, machine = places(session, cell_ids), machine_states(session, run.id, cell_ids)
+        if missing := [c for c in cell_ids if c not in found or c not in machine]:
+            raise NotFound(f"cell {missing[0]} is not part of the slide's latest count")
+        dots = dots_of_cells(session, run.id, cell_ids)
         frame_ids = {p.frame_id for p in found.values()}
         frames = {f.id: f for f in session.exec(select(FrameRow).where(col(FrameRow.id).in_(frame_ids)))}
         channels = _channels(session, frame_ids)
         side = self._crops.side_px(segment_run)
-        side = round(side * CONTEXT) if context else side
-        made = {}
+        side = round(side * WIDE_WINDOW) if wide else side
+        loaded = {}
         for cell_id in cell_ids:
             place = found[cell_id]
             frame = frames[place.frame_id]
             window = self._crops.window(place, frame, side)
-            near = places_near(session, segment_run, place.frame_id, window) if context else []
-            made[cell_id] = Portrait(
+            near = places_near(session, segment_run, place.frame_id, window) if wide else []
+            loaded[cell_id] = CachedCell(
                 place,
                 frame,
-                replace(machine[cell_id], counts={c: machine[cell_id].counts.get(c, 0) for c in order}),
+                machine[cell_id],
                 tuple(dots[cell_id]),
                 window,
-                context,
+                wide,
                 self._crops.etag(place, frame, side),
                 channels[place.frame_id],
                 outline(place, window),
                 tuple((p.cell_id, outline(p, window)) for p in near if p.cell_id != cell_id),
             )
-        return made
+        return loaded
 
 
 def _channels(session: Session, frame_ids: set[int]) -> dict[int, tuple[str, ...]]:

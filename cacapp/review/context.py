@@ -1,4 +1,4 @@
-"""What all pages work on: the record, the pictures, and what is remembered of finished runs, which never change."""
+"""The review server's shared state: database, picture caches and indexes of finished runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from fastapi import Request
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from cacapp.db.cells.states import CELL, Called, called_cells
+from cacapp.db.cells.states import CELL, Called, Place, called_cells, machine_states, places
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.review.readings import last_review_id, readings
@@ -21,20 +22,23 @@ from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
 from cacapp.results.reviewed import Reviewed, Totals, View, assay_of, review_patient, standing, state_of, view_of
-from cacapp.review.cell_cache import Portraits
+from cacapp.review.cell_cache import CellCache
 from cacapp.review.crops import Crops
 from cacapp.review.not_found import NotFound
 from cacapp.review.pixels import Pixels
 from cacapp.review.settings import Settings
+from cacapp.review.shown_cell import ShownCell, in_channel_order
 from cacapp.review.tiles import Tiles
 
-RUNS_KEPT, RESULTS_KEPT = 24, 2000
+MAX_INDEXES, MAX_RESULTS = 24, 2000
+"""Count runs and patient results in memory."""
+
 GROUPS = ("flagged", "open", "decided", "all", "not-evaluable")
 
 
 @dataclass(frozen=True, slots=True)
 class RunIndex:
-    """A count run's cells as its machine called them: CAC candidates first, then uncertain ones, each by margin; then the others."""
+    """The cells of a count run before review, in the order of review: CAC candidates, uncertain cells, then the others, each by margin."""
 
     run: Run
     assay: Assay
@@ -42,44 +46,68 @@ class RunIndex:
     by_id: dict[int, Called]
     by_frame: dict[int, list[Called]]
     position: dict[int, int]
-    """Cell id to its place in ``ordered``."""
+    """Cell id to its position in ``ordered``."""
     groups: dict[str, tuple[int, ...]]
-    """Cell ids by group, in order, before anyone reviewed: what a page adds its reviews to."""
+    """Group to its cell ids in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tray:
-    """A slide's cells before one person's eyes: the latest count, what they may see of its reviews, and what holds there."""
+class SlideView:
+    """The latest count of a slide as one person may see it.
+
+    Attributes:
+        access: the reviews that this person may read, and those that are valid for them.
+        states: cell id to the state after the valid review; cells without review are left out.
+        reviewers: cell id to the reviewer of the valid review.
+    """
 
     slide: Slide
     patient: Patient
     index: RunIndex
-    view: View
-    now: dict[int, State]
-    by: dict[int, str]
+    access: View
+    states: dict[int, State]
+    reviewers: dict[int, str]
 
-    def ids(self, group: str) -> list[int]:
-        """Cell ids of a group in order: one of GROUPS, or a class as it stands after review."""
+    def cell_ids(self, group: str) -> list[int]:
+        """Return the cell ids of a group in order; ``group`` is one of GROUPS or a class after review."""
         before = self.index.groups.get(group, ())
-        known = [(self.index.by_id[c], state) for c, state in self.now.items() if c in self.index.by_id]
-        came = {cell.cell_id for cell, state in known if _belongs(cell, state, group) and not _belongs(cell, None, group)}
-        went = {cell.cell_id for cell, state in known if not _belongs(cell, state, group) and _belongs(cell, None, group)}
-        stayed = [c for c in before if c not in went] if went else list(before)
-        return sorted((*stayed, *came), key=self.index.position.__getitem__) if came else stayed
+        reviewed = [(self.index.by_id[c], state) for c, state in self.states.items() if c in self.index.by_id]
+        added = {cell.cell_id for cell, state in reviewed if _belongs(cell, state, group) and not _belongs(cell, None, group)}
+        removed = {cell.cell_id for cell, state in reviewed if not _belongs(cell, state, group) and _belongs(cell, None, group)}
+        remaining = [c for c in before if c not in removed] if removed else list(before)
+        return sorted((*remaining, *added), key=self.index.position.__getitem__) if added else remaining
 
-    def sizes(self) -> dict[str, int]:
-        """Group to its number of cells; classes of the assay after GROUPS, those without cells left out."""
+    def group_sizes(self) -> dict[str, int]:
+        """Return the number of cells of each group: GROUPS, then the assay's classes; empty ones are left out but the first three."""
         sizes = {name: len(ids) for name, ids in self.index.groups.items()}
-        for cell_id, state in self.now.items():
+        for cell_id, state in self.states.items():
             cell = self.index.by_id.get(cell_id)
             if cell is not None:
                 for name in sizes:
                     sizes[name] += _belongs(cell, state, name) - _belongs(cell, None, name)
         return {name: n for name, n in sizes.items() if n or name in GROUPS[:3]}
 
+    def decided(self, cell_id: int) -> bool:
+        """Return whether a person has decided on the cell."""
+        return cell_id in self.states and self.states[cell_id].decided
+
+    def shown(self, place: Place, machine: State) -> ShownCell:
+        """Return a cell of the count with its state after review. ``machine``: the software's call."""
+        cell_id, channels = place.cell_id, self.index.assay.channels
+        state = in_channel_order(self.states.get(cell_id, machine), channels)
+        by = self.reviewers.get(cell_id) if state.decided else None
+        return ShownCell(place, in_channel_order(machine, channels), state, self.index.by_id[cell_id].margin, by)
+
+    def read_cells(self, session: Session, cell_ids: Sequence[int]) -> list[ShownCell]:
+        """Read cells in the given order, without pictures. Raises NotFound for a cell that the count did not call."""
+        if missing := [c for c in cell_ids if c not in self.index.by_id]:
+            raise NotFound(f"cell {missing[0]} is not part of the slide's latest count")
+        machine, found = machine_states(session, self.index.run.id, cell_ids), places(session, cell_ids)
+        return [self.shown(found[c], machine[c]) for c in cell_ids]
+
 
 def _belongs(cell: Called, state: State | None, group: str) -> bool:
-    """Whether a cell is in a group; ``state`` None: as the software left it."""
+    """Return whether a cell is in a group; ``state`` None: before review."""
     decided = state is not None and state.decided
     if group == "all":
         return True
@@ -95,8 +123,8 @@ def _belongs(cell: Called, state: State | None, group: str) -> bool:
     return evaluable and (cell.class_ if state is None else state.class_) == group
 
 
-class Desk:
-    """Made once for a server."""
+class ReviewContext:
+    """Database, pictures and caches of a review server; one per server. Safe to use from many threads."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self.db = db
@@ -104,16 +132,16 @@ class Desk:
         self.pixels = Pixels(db, settings.cache)
         self.crops = Crops(db, self.pixels, settings.cache)
         self.tiles = Tiles(self.pixels)
-        self.portraits = Portraits(self.crops)
+        self.cell_cache = CellCache(self.crops)
         self.totals: Totals = {}
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
-        self._ended: dict[int, datetime | None] = {}
+        self._finished_at: dict[int, datetime | None] = {}
         self._results: OrderedDict[object, Reviewed] = OrderedDict()
         self._lock = threading.Lock()
 
     def index(self, session: Session, run_id: int) -> RunIndex:
-        """A finished count run's cells in order."""
-        self._finished(session, [run_id])
+        """Return the index of a finished count run."""
+        self._drop_outdated(session, [run_id])
         with self._lock:
             if (known := self._indexes.get(run_id)) is not None:
                 self._indexes.move_to_end(run_id)
@@ -125,54 +153,55 @@ class Desk:
             by_frame.setdefault(cell.frame_id, []).append(cell)
         assay = assay_of(run)
         names = [*GROUPS, *(n for n in dict.fromkeys((*assay.class_names, UNCERTAIN)) if n not in GROUPS)]
-        ordered = tuple(sorted(cells, key=_urgency))
+        ordered = tuple(sorted(cells, key=_review_order))
         made = RunIndex(
             run,
             assay,
             ordered,
             {c.cell_id: c for c in cells},
             by_frame,
-            {c.cell_id: place for place, c in enumerate(ordered)},
+            {c.cell_id: position for position, c in enumerate(ordered)},
             {name: tuple(c.cell_id for c in ordered if _belongs(c, None, name)) for name in names},
         )
         with self._lock:
             self._indexes[run_id] = made
-            while len(self._indexes) > RUNS_KEPT:
+            while len(self._indexes) > MAX_INDEXES:
                 self._indexes.popitem(last=False)
         return made
 
-    def _finished(self, session: Session, run_ids: Sequence[int]) -> tuple[datetime | None, ...]:
-        """When runs ended. One that ended anew, since frames that had failed were tried again, is looked up anew."""
+    def _drop_outdated(self, session: Session, run_ids: Sequence[int]) -> tuple[datetime | None, ...]:
+        """Return when the runs finished; drop what is cached of a run that finished again after a retry of its failed frames."""
         rows = session.execute(select(col(Run.id), col(Run.finished_at)).where(col(Run.id).in_(run_ids)))
-        ended = {run_id: at for run_id, at in rows if run_id is not None}
+        finished = {run_id: at for run_id, at in rows if run_id is not None}
         with self._lock:
-            for run_id, at in ended.items():
-                if self._ended.get(run_id, at) != at:
+            for run_id, at in finished.items():
+                if self._finished_at.get(run_id, at) != at:
                     self._indexes.pop(run_id, None)
                     self.totals.pop(run_id, None)
-                self._ended[run_id] = at
-        return tuple(ended.get(run_id) for run_id in run_ids)
+                self._finished_at[run_id] = at
+        return tuple(finished.get(run_id) for run_id in run_ids)
 
-    def latest(self, session: Session, slide_id: int) -> RunIndex:
-        """The slide's latest count. Raises NotFound where there is none."""
+    def latest_index(self, session: Session, slide_id: int) -> RunIndex:
+        """Return the index of the slide's latest count. Raises NotFound without a count."""
         run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
         if run_id is None:
             raise NotFound("this slide is not counted yet")
         return self.index(session, run_id)
 
-    def counted(self, session: Session, slide_id: int, run_id: int) -> RunIndex:
-        """A count of the slide, the latest or an earlier one. Raises NotFound where it has no such count."""
+    def index_of_slide(self, session: Session, slide_id: int, run_id: int) -> RunIndex:
+        """Return the index of a finished count run of the slide, the latest or an earlier one. Raises NotFound for any other run."""
         run = session.get(Run, run_id)
         if run is None or run.slide_id != slide_id or run.step != "count" or run.status not in SUCCEEDED:
             raise NotFound("this slide has no such count")
         return self.index(session, run_id)
 
     def reviewed(self, session: Session, result: PatientResult, viewer: str) -> Reviewed:
-        """A patient's result before and after review; reckoned anew only where a review or a reading came to it."""
+        """Return a patient's result before and after review; computed again only after a new review or reading."""
         own = readings(session, result.count_run_ids)
         views = tuple(view_of(own.get(run_id, []), viewer) for run_id in result.count_run_ids)
-        ended = self._finished(session, result.count_run_ids)
-        key = (result.patient_id, result.run_id, tuple(result.count_run_ids), ended, views, last_review_id(session, result.count_run_ids))
+        finished = self._drop_outdated(session, result.count_run_ids)
+        newest = last_review_id(session, result.count_run_ids)
+        key = (result.patient_id, result.run_id, tuple(result.count_run_ids), finished, views, newest)
         with self._lock:
             if (known := self._results.get(key)) is not None:
                 self._results.move_to_end(key)
@@ -180,40 +209,46 @@ class Desk:
         made = review_patient(session, result, viewer, self.totals)
         with self._lock:
             self._results[key] = made
-            while len(self._results) > RESULTS_KEPT:
+            while len(self._results) > MAX_RESULTS:
                 self._results.popitem(last=False)
         return made
 
-    def tray(self, session: Session, slide_id: int, viewer: str) -> Tray:
-        """A slide for a person. Raises NotFound where there is no such slide, or nothing is counted on it."""
+    def slide_view(self, session: Session, slide_id: int, viewer: str) -> SlideView:
+        """Return a slide as the viewer may see it. Raises NotFound for an unknown slide, or one without a count."""
         slide = session.get(Slide, slide_id)
         if slide is None:
             raise NotFound("there is no such slide")
         run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
         if run_id is None:
             raise NotFound(f"slide {slide.barcode} is not counted yet")
-        view = view_of(readings(session, [run_id]).get(run_id, []), viewer)
-        holds = standing(session, run_id, view)
+        access = view_of(readings(session, [run_id]).get(run_id, []), viewer)
+        valid = standing(session, run_id, access)
         patient = session.get_one(Patient, slide.patient_id)
-        states = {c: state_of(r) for c, r in holds.items()}
-        return Tray(slide, patient, self.index(session, run_id), view, states, {c: r.reviewer for c, r in holds.items()})
+        states = {c: state_of(review) for c, review in valid.items()}
+        return SlideView(slide, patient, self.index(session, run_id), access, states, {c: r.reviewer for c, r in valid.items()})
+
+
+def context_of(request: Request) -> ReviewContext:
+    """Return the context of the server that answers the request."""
+    context: ReviewContext = request.app.state.context
+    return context
 
 
 def class_keys(names: Sequence[str]) -> dict[str, str]:
-    """Key to class: the first letter of its name that is free."""
-    taken: dict[str, str] = {}
+    """Return the key of each class, as {key: class}: the first letter of its name that is free."""
+    keys: dict[str, str] = {}
     for name in names:
-        key = next((letter for letter in name if letter.isalpha() and letter not in {*taken, *RESERVED}), None)
+        key = next((letter for letter in name if letter.isalpha() and letter not in {*keys, *RESERVED_KEYS}), None)
         if key is not None:
-            taken[key] = name
-    return taken
+            keys[key] = name
+    return keys
 
 
-RESERVED = ("x", "u", "a", "m", "j", "k", "f", "b")
-"""Keys of the cell page that are no class's: reject, undo, add, merge, next, previous, frame, back."""
+RESERVED_KEYS = ("x", "u", "a", "m", "j", "k", "f", "b")
+"""Keys of the cell page with another meaning: reject, undo, add, merge, next, previous, frame, back."""
 
 
-def _urgency(cell: Called) -> tuple[int, float, int]:
+def _review_order(cell: Called) -> tuple[int, float, int]:
     if not cell.evaluable:
         rank = 4
     elif cell.is_cac:
@@ -226,7 +261,7 @@ def _urgency(cell: Called) -> tuple[int, float, int]:
 
 
 def slide_of_cell(session: Session, cell_id: int) -> int:
-    """The slide a cell lies on. Raises NotFound where there is no such cell."""
+    """Return the id of the cell's slide. Raises NotFound for an unknown cell."""
     query = select(col(FrameRow.slide_id)).join(CELL, CELL.c.frame_id == col(FrameRow.id)).where(CELL.c.id == cell_id)
     found: int | None = session.execute(query).scalar_one_or_none()
     if found is None:

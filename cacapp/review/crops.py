@@ -1,6 +1,6 @@
-"""Pictures of single nuclei: one image with the channels below each other; the browser lays colours and contrast over them.
+"""Pictures of single nuclei: one grey image with the channels below each other; the browser adds colours and contrast.
 
-Drawn when first asked for, together with all other cells of the frame that need a person's look; kept in the cache folder.
+They are drawn on the first request, together with the other flagged cells of the frame, and cached in a folder.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ from cacapp.runs.files import write_atomically
 from cacapp.types import Array
 
 VERSION = 1
-"""Of the pictures' making: a change gives them new names and ETags."""
+"""Version of the drawing code; a new one gives all pictures new names and ETags."""
 
 MARGIN_PX = 10
 TYPICAL_SHARE = 95
-"""Percentile of the nuclei's longer sides that a window holds: one magnification for all, larger nuclei get a window of their own."""
+"""Percentile of the nuclei's longer sides that fits the common window; larger nuclei get a larger one."""
 
 SAMPLE = 3000
-KNOWN = 50_000
-VERSION_LENGTH = 12
-"""Of a picture's ETag, so many characters stand in its address."""
+"""Nuclei from which the common window is computed."""
 
-CONTEXT = 1.4
-"""The cell page's window is so many times the gallery's: neighbours are seen."""
+MAX_ETAGS = 50_000
+VERSION_LENGTH = 12
+"""Characters of the ETag in a picture's address."""
+
+WIDE_WINDOW = 1.4
+"""Side of the cell page's window relative to the gallery's, so that neighbours are visible."""
 
 SMOOTHING = 4
-"""Outlines are taken from masks enlarged so many times and blurred: without a pixel's stairs."""
+"""Outlines are traced on masks enlarged by this factor and blurred, so that they are smooth."""
 
 QUALITY = 92
 Window = tuple[int, int, int, int]
@@ -50,14 +52,14 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """An encoded image (n * height, width): the channels in the frame's order below each other, grey, as Pixels brings them to 8 bit."""
+    """An encoded grey image (n * height, width): the n channels in the frame's order below each other, 8 bit as in Pixels."""
 
     data: bytes
     etag: str
 
 
-class Subject(Protocol):
-    """What is drawn: a cell's place, the picture's window in its frame, and the picture's name."""
+class Drawable(Protocol):
+    """A cell with the window and the ETag of its picture."""
 
     @property
     def place(self) -> Place: ...
@@ -68,54 +70,52 @@ class Subject(Protocol):
 
 
 class Crops:
-    """Sprites of cells. Safe to use from many threads."""
+    """Sprites of cells, drawn or from the cache folder. Safe to use from many threads."""
 
     def __init__(self, db: Database, pixels: Pixels, cache: Path) -> None:
         self._db = db
         self._pixels = pixels
         self._cache = cache / "crops"
         self.side_px = lru_cache(maxsize=64)(self._side_px)
-        self._known: dict[tuple[int, str], str] = {}
+        self._etags: dict[tuple[int, str], str] = {}
 
     def etag(self, place: Place, frame: FrameRow, side_px: int) -> str:
-        """Names a picture by all it depends on, without drawing it."""
+        """Return a digest of all that a picture depends on, without drawing it."""
         parts = (VERSION, frame.sha256, frame.scene, frame.projection, place.bbox_xywh, side_px, frame.slide_id)
         return sha256(repr(parts).encode()).hexdigest()[:32]
 
     def window(self, place: Place, frame: FrameRow, side_px: int) -> Window:
-        """Left, top, width and height of the picture in the frame, in px."""
+        """Return left, top, width and height of the picture in the frame, px."""
         own = max(place.bbox_xywh[2:]) + 2 * MARGIN_PX
         return cell_window(place.bbox_xywh, max(side_px, own), frame.height_px, frame.width_px)
 
-    def remembered(self, cell_id: int, version: str) -> Sprite | None:
-        """A picture that was served before, by what its address says of it; None where it was not, or is gone."""
-        etag = self._known.get((cell_id, version))
-        try:
-            return None if etag is None else Sprite(self._file(etag).read_bytes(), etag)
-        except OSError:
-            return None
+    def known(self, cell_id: int, version: str) -> Sprite | None:
+        """Return a picture that was served before, without a query to the database; None otherwise."""
+        etag = self._etags.get((cell_id, version))
+        return None if etag is None else self.read(etag)
 
-    def drawn(self, etag: str) -> bool:
-        """Whether the picture is in the cache folder."""
+    def is_cached(self, etag: str) -> bool:
+        """Return whether the picture is in the cache folder."""
         return self._file(etag).is_file()
 
-    def ready(self, etag: str) -> Sprite | None:
-        """A picture that is in the cache folder already."""
+    def read(self, etag: str) -> Sprite | None:
+        """Return the picture from the cache folder; None if it is not there."""
         try:
             return Sprite(self._file(etag).read_bytes(), etag)
         except OSError:
             return None
 
-    def sprite(self, wanted: Subject, companions: Sequence[Subject] = ()) -> Sprite:
-        """A cell's picture; where its frame has to be read, the companions', of the same frame, are drawn along with it.
+    def sprite(self, wanted: Drawable, companions: Sequence[Drawable] = ()) -> Sprite:
+        """Return a cell's picture. If its frame has to be read, pictures of the companions, of the same frame, are drawn as well.
 
-        Raises CacappError where the frame's files are gone or changed since ingest.
+        Raises:
+            CacappError: the frame's files are missing or have changed since ingest.
         """
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known[wanted.place.cell_id, wanted.etag[:VERSION_LENGTH]] = wanted.etag
-        if (ready := self.ready(wanted.etag)) is not None:
-            return ready
+        if len(self._etags) >= MAX_ETAGS:
+            self._etags.clear()
+        self._etags[wanted.place.cell_id, wanted.etag[:VERSION_LENGTH]] = wanted.etag
+        if (cached := self.read(wanted.etag)) is not None:
+            return cached
         planes = list(self._pixels.screen(wanted.place.frame_id).planes.values())
         data = _encoded(planes, wanted.window, QUALITY)
         write_atomically(self._file(wanted.etag), data)
@@ -129,7 +129,7 @@ class Crops:
         return self._cache / etag[:2] / f"{etag}.webp"
 
     def _side_px(self, segment_run_id: int) -> int:
-        """Side of the gallery's windows for the cells of a segmentation run."""
+        """Return the side of the gallery's windows for the cells of a segmentation run, px."""
         with self._db.reading() as session:
             query = (
                 select(CELL.c.bbox_w_px, CELL.c.bbox_h_px).where(CELL.c.run_id == segment_run_id, CELL.c.evaluable.is_(True)).limit(SAMPLE)
@@ -139,7 +139,7 @@ class Crops:
 
 
 def outline(place: Place, window: Window) -> str:
-    """The nucleus' contour as an SVG path in the window's px, (0, 0) its top left corner."""
+    """Return the nucleus' outline as an SVG path in px of the window, (0, 0) its top left corner."""
     mask = np.pad(rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2]), 2).astype(np.uint8) * 255
     large = cv2.resize(mask, None, fx=SMOOTHING, fy=SMOOTHING, interpolation=cv2.INTER_LINEAR)
     large = cv2.GaussianBlur(large, (0, 0), SMOOTHING)
@@ -153,7 +153,7 @@ def outline(place: Place, window: Window) -> str:
 
 
 def polygons(place: Place) -> list[list[tuple[int, int]]]:
-    """The nucleus' contours as (x, y) px in the frame."""
+    """Return the nucleus' contours as (x, y) in px of the frame."""
     mask = rle.decode(place.mask, place.bbox_xywh[3], place.bbox_xywh[2])
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     x0, y0 = place.bbox_xywh[:2]

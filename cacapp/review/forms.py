@@ -1,4 +1,4 @@
-"""What browsers and scripts send, checked: bounded numbers, text that every database can store."""
+"""Types of request values: bounded numbers, and text that every database can store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CellId = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
 def storable(text: str) -> str:
-    """Refuses what a database cannot keep: NUL, and halves of characters."""
+    """Return the text. Raises ValueError for NUL and for unpaired surrogates, which databases do not store."""
     if "\x00" in text:
         raise ValueError("contains a NUL character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("contains half a character") from None
+        raise ValueError("contains an unpaired surrogate") from None
     return text
 
 
@@ -32,8 +32,8 @@ Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=32767)]
 
 
-class Stays(BaseModel):
-    """The signal that stays in a merger: one of the software's by ``number``, or one added by a person by its place."""
+class Remaining(BaseModel):
+    """The signal that remains of two merged ones: a dot by its ``number``, or an added signal by its position among them."""
 
     model_config = ConfigDict(extra="forbid")
     which: Literal["number", "added"]
@@ -45,10 +45,16 @@ class ReviewIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     kind: Literal["accept", "class", "not_evaluable", "signal_added", "signal_removed", "signals_merged", "comment", "undo"]
-    run_id: Annotated[int, Field(ge=1, le=MAX_ID, description="count run that was looked at")]
-    seen: Annotated[int, Field(ge=0, le=MAX_ID, description="number of the cell's last review that was seen, 0 for none")]
+    run_id: Annotated[int, Field(ge=1, le=MAX_ID, description="count run of the cell, its count_run")]
+    seen: Annotated[int, Field(ge=0, le=MAX_ID, description="number of the cell's newest review, its seen; 0 without one")]
     key: Annotated[
-        str, Field(min_length=8, max_length=64, pattern="^[A-Za-z0-9-]+$", description="the client's own; sent twice, done once")
+        str,
+        Field(
+            min_length=8,
+            max_length=64,
+            pattern="^[A-Za-z0-9-]+$",
+            description="chosen by the client; one key is written once",
+        ),
     ]
     class_: Annotated[Word | None, Field(alias="class")] = None
     channel: Word | None = None
@@ -56,10 +62,10 @@ class ReviewIn(BaseModel):
     x_px: Pixel | None = None
     number: Number | None = None
     added: Number | None = None
-    into: Stays | None = None
+    into: Remaining | None = None
     reason: Text | None = None
 
     def action(self) -> Action:
-        """As the step takes it."""
+        """Return the decision as the step takes it."""
         into = None if self.into is None else (self.into.which, self.into.value)
         return Action(self.kind, self.class_, self.channel, self.y_px, self.x_px, self.number, self.added, into, self.reason)

@@ -1,4 +1,4 @@
-"""Running runs as they go on, for all who watch: the record is asked once a second, however many look."""
+"""Progress of running runs; the database is queried at most once a second for all browsers."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from cacapp.db.engine.session import Database
 from cacapp.db.tables import Run, RunFrame, Slide
 from cacapp.exceptions import CacappError
 
-FRESH_S = 1.0
-BEAT_S = 15.0
+REFRESH_S = 1.0
+HEARTBEAT_S = 15.0
 
 
 class Live:
-    """What is running now."""
+    """The running runs. Safe to use from many threads."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = threading.Lock()
-        self._asked = 0.0
-        self._known: list[dict[str, Any]] = []
+        self._queried_at = 0.0
+        self._runs: list[dict[str, Any]] = []
 
     def runs(self) -> list[dict[str, Any]]:
-        """Runs that are not finished, with their frames done and in all; at most a second old."""
+        """Return the running runs with their progress, at most a second old."""
         with self._lock:
-            if time.monotonic() - self._asked > FRESH_S:
+            if time.monotonic() - self._queried_at > REFRESH_S:
                 try:
                     with self._db.reading() as session:
-                        self._known = running(session)
+                        self._runs = running(session)
                 except CacappError:
-                    pass  # a busy database is asked again in a second
-                self._asked = time.monotonic()
-            return self._known
+                    pass  # the database is busy; the next query is due in a second
+                self._queried_at = time.monotonic()
+            return self._runs
 
     async def events(self, ended: asyncio.Event) -> AsyncIterator[str]:
-        """Server-sent events: "runs" when something changed, a comment now and then, so that a lost reader is noticed."""
-        last, beat = "", time.monotonic()
+        """Yield server-sent events: "runs" after a change, else a comment at intervals, so that a lost connection is noticed."""
+        last, sent_at = "", time.monotonic()
         while not ended.is_set():
             found = json.dumps(await run_in_threadpool(self.runs))
             if found != last:
-                last, beat = found, time.monotonic()
+                last, sent_at = found, time.monotonic()
                 yield f"event: runs\ndata: {found}\n\n"
-            elif time.monotonic() - beat > BEAT_S:
-                beat = time.monotonic()
+            elif time.monotonic() - sent_at > HEARTBEAT_S:
+                sent_at = time.monotonic()
                 yield ": still here\n\n"
             try:
-                await asyncio.wait_for(ended.wait(), FRESH_S)
+                await asyncio.wait_for(ended.wait(), REFRESH_S)
             except TimeoutError:
                 continue
 
 
 def running(session: Session) -> list[dict[str, Any]]:
-    """Runs with status "running", oldest first."""
+    """Read the runs with status "running", the oldest first, with their frames: done, failed and in total."""
     query = (
         select(col(Run.id), col(Run.step), col(Slide.id), col(Slide.barcode), col(RunFrame.status), func.count())
         .select_from(Run)

@@ -1,9 +1,9 @@
-"""What is asked for and is not there."""
+"""The error behind a 404 response."""
 
 from __future__ import annotations
 
 from cacapp.exceptions import CacappError
 
 
-class NotFound(CacappError):  # noqa: N818 - it names what happened
-    """There is nothing under this address."""
+class NotFound(CacappError):  # noqa: N818 - an answer to a request, not a failure
+    """There is nothing with this address or id."""

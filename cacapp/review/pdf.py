@@ -1,4 +1,4 @@
-"""The report page on paper."""
+"""The report as a PDF."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from cacapp.exceptions import CacappError
 
 
 def pdf_of(html: str) -> bytes:
-    """A self-contained HTML page as a PDF. It may fetch nothing: its pictures are data URIs.
-
-    Raises CacappError where WeasyPrint cannot run.
-    """
+    """Convert a self-contained HTML page; only data URIs are loaded. Raises CacappError if WeasyPrint cannot run."""
     try:
         from weasyprint import HTML
         from weasyprint.urls import URLFetcher

@@ -1,4 +1,4 @@
-"""Pixels for the screen: a few frames held in memory, brought to 8 bit with one contrast a slide."""
+"""Frames for display: recent ones in memory, scaled to 8 bit with one contrast per slide."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from cacapp.runs.files import write_atomically
 from cacapp.types import Array, FrameSource
 
 HEADROOM = 2.0
-"""255 on the screen stands for so many times the span of the slide's contrast limits: bright dots can be looked into."""
+"""255 stands for this multiple of the span of the slide's contrast limits, so that bright dots are not saturated."""
 
 CONTRAST_FRAMES, CONTRAST_STEP = 6, 4
-"""Frames, and every so many pixels of them, that a slide's contrast is taken from."""
+"""A slide's contrast is computed from this many frames, every n-th pixel along both axes."""
 
 MEMORY_BYTES = 600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A frame brought to 8 bit. ``planes``: channel -> (Y, X) uint8, 0 is the slide's black, 255 is HEADROOM times its full brightness."""
+    """A frame scaled to 8 bit. ``planes``: channel -> (Y, X) uint8, 0 is the slide's black, 255 is HEADROOM times its full brightness."""
 
     planes: Mapping[str, Array]
     pixel_size_um: float | None
@@ -45,7 +45,7 @@ class Screen:
 
 
 class Pixels:
-    """Frames as the pages show them. Safe to use from many threads; a frame that many ask for is read once."""
+    """Frames scaled for display. Safe to use from many threads; simultaneous requests read a frame once."""
 
     def __init__(self, db: Database, cache: Path, memory_bytes: int = MEMORY_BYTES) -> None:
         self._db = db
@@ -54,11 +54,11 @@ class Pixels:
         self._screens: OrderedDict[int, Screen] = OrderedDict()
         self._limits: dict[int, ContrastLimits] = {}
         self._lock = threading.Lock()
-        self._busy: dict[object, threading.Lock] = {}
+        self._locks: dict[object, threading.Lock] = {}
 
     def screen(self, frame_id: int) -> Screen:
-        """The frame, read where it is not in memory. Raises CacappError where its files are gone or changed since ingest."""
-        with self._alone(frame_id):
+        """Return the frame, from memory or its files. Raises CacappError if the files are missing or have changed since ingest."""
+        with self._exclusive(frame_id):
             with self._lock:
                 if (known := self._screens.get(frame_id)) is not None:
                     self._screens.move_to_end(frame_id)
@@ -71,16 +71,16 @@ class Pixels:
             return made
 
     def limits(self, slide_id: int) -> ContrastLimits:
-        """The contrast of all pictures of a slide; kept in the cache folder, for it takes seconds to find."""
-        with self._alone(("limits", slide_id)):
+        """Return the contrast of all pictures of a slide. It takes seconds to compute and is cached in the folder."""
+        with self._exclusive(("limits", slide_id)):
             if slide_id not in self._limits:
-                self._limits[slide_id] = self._find_limits(slide_id)
+                self._limits[slide_id] = self._compute_limits(slide_id)
             return self._limits[slide_id]
 
     @contextmanager
-    def _alone(self, key: object) -> Iterator[None]:
+    def _exclusive(self, key: object) -> Iterator[None]:
         with self._lock:
-            lock = self._busy.setdefault(key, threading.Lock())
+            lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             yield
 
@@ -95,7 +95,7 @@ class Pixels:
         planes = {name: _to_screen(frame.channel(name), limits.limits[name]) for name in frame.channel_names if name in limits.limits}
         return Screen(planes, frame.pixel_size_um)
 
-    def _find_limits(self, slide_id: int) -> ContrastLimits:
+    def _compute_limits(self, slide_id: int) -> ContrastLimits:
         with self._db.reading() as session:
             barcode = session.exec(select(Slide).where(Slide.id == slide_id)).one().barcode
             rows = frames_of(session, slide_id)
@@ -112,7 +112,7 @@ class Pixels:
 
 
 def _sampled(sources: list[FrameSource]) -> Iterator[dict[str, Array]]:
-    """Every fourth pixel of each frame that can be read; raises the last error where none can."""
+    """Yield a sample of the pixels of each readable frame. Raises the last error if none is readable."""
     problem: CacappError | None = None
     read = 0
     for source in sources:

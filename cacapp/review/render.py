@@ -1,4 +1,4 @@
-"""Templates in, answers out: everything escaped, nothing inline."""
+"""HTML responses from templates: every value escaped, no inline script or style."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cacapp import __version__
+from cacapp.fish.review import REASONS
 from cacapp.report import palette, wording
 from cacapp.review.authorisation import Visitor
 from cacapp.types import CHANNELS
 
 
 def page(request: Request, template: str, visitor: Visitor | None, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page or a part of one."""
+    """Render a page, or a part of one."""
     text = _environment().get_template(template).render(visitor=visitor, path=request.url.path, single=_single(request), **values)
     return HTMLResponse(text, status_code=status)
 
@@ -48,12 +49,13 @@ def _environment() -> Environment:
         asset=asset,
         dyes={c: palette.css(palette.dye(c)) for c in CHANNELS},
         tone=_tone,
+        reject_reasons=REASONS,
     )
     return env
 
 
 def asset(name: str) -> str:
-    """The address of a file of ours in static/, with its digest, so that a browser keeps it until it changes."""
+    """Return the address of a file in static/ with its digest, so that browsers cache it until it changes."""
     return f"/static/{name}?v={_digest(name)}"
 
 
@@ -63,6 +65,7 @@ def _digest(name: str) -> str:
 
 
 def _tone(verdict: str | None) -> str:
+    """Return the style of a verdict: "raised", "settled", or "open"."""
     if verdict is None:
         return "open"
     return "raised" if verdict.startswith("increased") else "settled" if verdict.startswith("not increased") else "open"

@@ -1,4 +1,4 @@
-"""What every answer carries and every request must not: security headers, known host names, bounded bodies."""
+"""Security of every request and response: allowed host names, limited body size, security headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-"""Nothing inline, nothing from elsewhere. Pages that a plain report is shown on have a policy of their own."""
+"""No inline scripts or styles, nothing from other sites. The report page has a policy of its own."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -24,12 +24,12 @@ HEADERS = {
 }
 
 
-class TooLarge(Exception):  # noqa: N818 - it names what happened
-    """The body is longer than anything this application asks for."""
+class TooLarge(Exception):  # noqa: N818 - ends a request, not a failure
+    """The request's body exceeds MAX_BODY_BYTES."""
 
 
-class Armour:
-    """ASGI middleware around the whole application."""
+class SecurityMiddleware:
+    """ASGI middleware: checks host and body size of every request, adds the headers to every response."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], https: bool) -> None:
         self._app = app
@@ -40,9 +40,9 @@ class Armour:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope)
+        request_headers = Headers(scope=scope)
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -53,32 +53,32 @@ class Armour:
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)
 
-        if _name(asked.get("host", "")) not in self._hosts:
+        if _host_name(request_headers.get("host", "")) not in self._hosts:
             answer = PlainTextResponse("This server is not known under that name; see: cacapp review --allow-host\n", 421)
-            await answer(scope, receive, guarded)
+            await answer(scope, receive, send_with_headers)
             return
-        length = asked.get("content-length")
+        length = request_headers.get("content-length")
         if length is not None and (not length.isdigit() or int(length) > MAX_BODY_BYTES):
-            await PlainTextResponse("The request is too large.\n", 413)(scope, receive, guarded)
+            await PlainTextResponse("The request is too large.\n", 413)(scope, receive, send_with_headers)
             return
-        taken = 0
+        received = 0
 
-        async def bounded() -> Message:
-            nonlocal taken
+        async def receive_limited() -> Message:
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MAX_BODY_BYTES:
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
                 raise TooLarge
             return message
 
         try:
-            await self._app(scope, bounded, guarded)
+            await self._app(scope, receive_limited, send_with_headers)
         except TooLarge:
-            await PlainTextResponse("The request is too large.\n", 413)(scope, receive, guarded)
+            await PlainTextResponse("The request is too large.\n", 413)(scope, receive, send_with_headers)
 
 
-def _name(host: str) -> str:
-    """A Host header without its port."""
+def _host_name(host: str) -> str:
+    """Return a Host header without its port, in lower case."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()

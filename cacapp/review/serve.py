@@ -1,4 +1,4 @@
-"""Starts the server: where pictures are kept, who the single user is, and uvicorn around the application."""
+"""Start of the review server: picture cache, account of the single user, uvicorn."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cacapp.steps.review.accounts import OWNER, add_account
 
 STOP_S = 3
 KEEP_ALIVE_S = 75
-"""Longer than browsers and proxies hold an idle connection, so that it is they who close it: a request sent into our closing it is lost."""
+"""Longer than browsers and proxies keep an idle connection, so that they close it: a request sent while we close it would be lost."""
 
 
 def cache_folder(db: Database, given: Path | None) -> Path:
-    """The folder of this record's pictures, readable by the user alone. Raises CacappError where it cannot be made."""
+    """Create the folder for this database's pictures, readable by the user alone. Raises CacappError if that fails."""
     from platformdirs import user_cache_path
 
     name = hashlib.sha256(f"{Path(str(db)).resolve() if '://' not in str(db) else db}".encode()).hexdigest()[:16]
@@ -29,14 +29,14 @@ def cache_folder(db: Database, given: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
-        raise CacappError(f"{folder} cannot be made: {error.strerror or error}; name another folder with --cache") from None
+        raise CacappError(f"{folder} cannot be created: {error.strerror or error}; name another folder with --cache") from None
     return folder
 
 
 def owner_account(db: Database, given: str | None) -> tuple[str, str]:
-    """The single user's account, made where there is none, and the secret of the one-time link.
+    """Return the single user's account, created if missing, and the secret of the one-time link.
 
-    Raises UsageError for a name that is another role's account, or disabled.
+    Raises UsageError for an account that is disabled or has another role.
     """
     name = given or re.sub(r"[^a-z0-9._-]", "", _login_name().lower()).lstrip("._-")[:40] or OWNER
     with db.reading() as session:
@@ -49,7 +49,7 @@ def owner_account(db: Database, given: str | None) -> tuple[str, str]:
 
 
 def serve(db: Database, settings: Settings, host: str, port: int, once: str | None) -> None:
-    """Runs until it is told to stop. Raises CacappError where the address cannot be had."""
+    """Serve until SIGINT or SIGTERM. Raises CacappError if the address is in use or not allowed."""
     import uvicorn
 
     from cacapp.review.app import create_app
@@ -68,10 +68,10 @@ def serve(db: Database, settings: Settings, host: str, port: int, once: str | No
     )
     server = uvicorn.Server(config)
     try:
-        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then, and hands the signal on
+        with suppress(KeyboardInterrupt):  # uvicorn has shut down by then and raises the signal again
             server.run()
     except SystemExit:
-        raise CacappError(f"port {port} of {host} cannot be had, another program may use it; choose another with --port") from None
+        raise CacappError(f"port {port} of {host} is not available, another program may use it; choose another with --port") from None
     finally:
         db.dispose()
 

@@ -1,4 +1,4 @@
-"""How the server was started."""
+"""Settings of a running review server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the review server.
+    """Options of `cacapp review`.
 
     Attributes:
-        cache: folder for pictures, the user's alone.
-        hosts: names under which browsers may ask for it; any other is refused (DNS rebinding).
-        https: it is behind a proxy that speaks TLS; cookies are sent over TLS only.
-        idle, longest: a session ends after so long without use, and after so long at all.
+        cache: folder for pictures, readable by the user alone.
+        hosts: host names that browsers may use; any other is refused (DNS rebinding).
+        https: the server is behind a TLS proxy; cookies are sent over TLS only.
+        idle, longest: a session ends after this time without use, and after this time in total.
         owner: the account of single-user mode; None where people log in.
-        workers_ahead: threads that draw pictures before they are asked for; 0 for none.
+        prefetch_threads: threads that draw pictures before the first request; 0 for none.
     """
 
     cache: Path
@@ -28,4 +28,4 @@ class Settings:
     idle: timedelta = field(default=timedelta(minutes=30))
     longest: timedelta = field(default=timedelta(hours=12))
     owner: str | None = None
-    workers_ahead: int = 1
+    prefetch_threads: int = 1

@@ -1,4 +1,4 @@
-"""A frame in tiles of 256 px, zoomable: levels halve the size, level 0 is the whole frame in one tile."""
+"""A frame in tiles of 256 px for zooming: each level halves the size, level 0 is the whole frame in one tile."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from cacapp.review.pixels import HEADROOM, Pixels
 from cacapp.types import DAPI, Array
 
 TILE_PX = 256
-FRAMES_KEPT = 3
+MAX_FRAMES = 3
 
 
 def max_zoom(height_px: int, width_px: int) -> int:
-    """The level at which a pixel of the frame is one of a tile."""
+    """Return the level at which a pixel of a tile is a pixel of the frame."""
     return max(0, int(np.ceil(np.log2(max(height_px, width_px) / TILE_PX))))
 
 
 class Tiles:
-    """Tiles of frames, additive in the dyes' colours. Safe to use from many threads."""
+    """Tiles of frames, channels added in the colours of their dyes. Safe to use from many threads."""
 
     def __init__(self, pixels: Pixels) -> None:
         self._pixels = pixels
@@ -34,9 +34,10 @@ class Tiles:
         self._lock = threading.Lock()
 
     def tile(self, frame_id: int, size_px: tuple[int, int], zoom: int, column: int, row: int, channels: Sequence[str]) -> bytes:
-        """A WebP of 256 x 256 px, transparent beyond the frame: browsers draw each as large. ``size_px``: the frame's height and width.
+        """Return a WebP of 256 x 256 px, transparent outside the frame. ``size_px``: the frame's height and width.
 
-        Raises UsageError for a tile or channel that the frame has not.
+        Raises:
+            UsageError: the frame does not have this tile or channel.
         """
         top = max_zoom(*size_px)
         if not 0 <= zoom <= top:
@@ -55,14 +56,14 @@ class Tiles:
             weight = DAPI_IN_COMPOSITE if channel == DAPI and len(channels) > 1 else 1.0
             bright = np.minimum(part * HEADROOM, 255) / 255 * weight
             parts.append(bright[..., None] * np.array(palette.dye(channel)[::-1], np.float32))
-        image = _filled_up(np.clip(reduce(np.add, parts), 0, 255).astype(np.uint8))
+        image = _padded(np.clip(reduce(np.add, parts), 0, 255).astype(np.uint8))
         done, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 88])
         if not done:
             raise CacappError("the tile cannot be encoded")
         return bytes(data)
 
     def _level(self, frame_id: int, channel: str, halvings: int) -> Array:
-        """A channel halved so often. Maxima are kept in probe channels, so that dots stay visible from afar."""
+        """Return a channel, halved this many times. Probe channels keep maxima, so that dots stay visible."""
         key = (frame_id, channel, halvings)
         with self._lock:
             if (known := self._levels.get(key)) is not None:
@@ -72,13 +73,13 @@ class Tiles:
         made = _halved(plane, channel == DAPI)
         with self._lock:
             self._levels[key] = made
-            while len({k[0] for k in self._levels}) > FRAMES_KEPT:
+            while len({k[0] for k in self._levels}) > MAX_FRAMES:
                 self._levels.popitem(last=False)
         return made
 
 
-def _filled_up(image: Array) -> Array:
-    """(256, 256, 3) BGR as it is; a smaller one at the top left of a transparent (256, 256, 4) BGRA."""
+def _padded(image: Array) -> Array:
+    """Return a (256, 256, 3) BGR image unchanged, a smaller one at the top left of a transparent (256, 256, 4) BGRA."""
     height, width = image.shape[:2]
     if (height, width) == (TILE_PX, TILE_PX):
         return image

@@ -1,4 +1,4 @@
-"""Patients and slides with how far each is, for the start page and the API."""
+"""Patients and slides with their review state, for the worklist and the API."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cacapp.db.review.readings import latest_sign_offs, readings
 from cacapp.db.review.tables import Amendment, Reading, SignOff
 from cacapp.db.tables import Slide, SlideQuality
 from cacapp.results.slide_quality import GRADES
-from cacapp.review.context import Desk
+from cacapp.review.context import ReviewContext
 
 INGESTED, ANALYSED, IN_REVIEW, SECOND, SIGNED = STATES = ("ingested", "analysed", "in review", "second review", "signed")
 
 
 @dataclass(frozen=True, slots=True)
 class SlideLine:
-    """A slide: its state, quality ("pass", "warn", "fail", None where not measured), flagged cells and how many of them are open."""
+    """A slide: its state, quality ("pass", "warn", "fail", None if not measured), and its flagged and open cells."""
 
     slide_id: int
     barcode: str
@@ -35,7 +35,7 @@ class SlideLine:
 
 @dataclass(frozen=True, slots=True)
 class PatientLine:
-    """A patient: automatic CACs, reviewed ones (None before anyone looked), rate and verdict as they stand, and who signed."""
+    """A patient: CACs before and after review (None before the first decision), rate and verdict after review, and the signer."""
 
     patient_id: int
     code: str
@@ -52,7 +52,7 @@ class PatientLine:
 
 @dataclass(frozen=True, slots=True)
 class Worklist:
-    """A page of patients; ``states``: how many there are in each state, whatever is chosen."""
+    """A page of patients. ``total``: patients that match; ``states``: matching patients per state, whatever state was chosen."""
 
     lines: tuple[PatientLine, ...]
     total: int
@@ -60,50 +60,54 @@ class Worklist:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Progress:
+    """Latest count run, readings and signatures of all slides and patients."""
+
     latest: dict[int, int]
     reads: dict[int, list[Reading]]
     signed: dict[int, tuple[SignOff, Amendment | None]]
 
 
-def worklist(session: Session, desk: Desk, viewer: str, *, search: str = "", state: str = "", start: int = 0, limit: int = 50) -> Worklist:
-    """Patients by code, those whose code or a slide's barcode contains ``search`` and who are in ``state``."""
+def worklist(
+    session: Session, context: ReviewContext, viewer: str, *, search: str = "", state: str = "", start: int = 0, limit: int = 50
+) -> Worklist:
+    """List patients by code: those in ``state``, with ``search`` in their code or a slide's barcode."""
     everyone = patients(session)
     slides: dict[int, list[Slide]] = {}
     for slide in session.execute(select(Slide).order_by(col(Slide.barcode))).scalars():
         slides.setdefault(slide.patient_id, []).append(slide)
     ids = [s.id for own in slides.values() for s in own]
     latest = latest_run_ids(session, "count", ids)
-    known = _Known(latest, readings(session, list(latest.values())), latest_sign_offs(session, [p.patient.id for p in everyone]))
+    progress = _Progress(latest, readings(session, list(latest.values())), latest_sign_offs(session, [p.patient.id for p in everyone]))
     wanted = search.casefold()
     found = [
         p
         for p in everyone
         if wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(p.patient.id, []))
     ]
-    of = {p.patient.id: _state(p, slides.get(p.patient.id, []), known) for p in found}
+    of = {p.patient.id: _state(p, slides.get(p.patient.id, []), progress) for p in found}
     states = {name: sum(s == name for s in of.values()) for name in STATES}
     chosen = [p for p in found if not state or of[p.patient.id] == state]
-    lines = _lines(session, desk, viewer, chosen[start : start + limit], slides, known, of)
+    lines = _lines(session, context, viewer, chosen[start : start + limit], slides, progress, of)
     return Worklist(tuple(lines), len(chosen), states)
 
 
-def _state(summary: PatientSummary, slides: Sequence[Slide], known: _Known) -> str:
-    """The patient's state: that of the slide that is least far, or signed."""
-    signed = known.signed.get(summary.patient.id)
-    if signed is not None and _holds(summary, signed):
+def _state(summary: PatientSummary, slides: Sequence[Slide], progress: _Progress) -> str:
+    """Return SIGNED for a valid signature, else the least advanced state of the patient's slides."""
+    signed = progress.signed.get(summary.patient.id)
+    if signed is not None and _is_valid(summary, signed):
         return SIGNED
-    own = [slide_state(known.latest.get(s.id), known.reads) for s in slides]
+    own = [slide_state(progress.latest.get(s.id), progress.reads) for s in slides]
     return min(own, key=STATES.index, default=INGESTED)
 
 
-def _holds(summary: PatientSummary, signed: tuple[SignOff, Amendment | None]) -> bool:
-    """Whether a signature is of the result as it is: neither opened again nor counted again."""
+def _is_valid(summary: PatientSummary, signed: tuple[SignOff, Amendment | None]) -> bool:
+    """Return whether a signature is of the current result: no amendment and no newer count came after it."""
     return signed[1] is None and summary.result is not None and signed[0].run_id == summary.result.run_id
 
 
 def slide_state(run_id: int | None, reads: dict[int, list[Reading]]) -> str:
-    """How far a slide is, but for the signature, which is the patient's."""
+    """Return the state of a slide without regard to the signature, which belongs to the patient."""
     if run_id is None:
         return INGESTED
     own = reads.get(run_id, [])
@@ -114,31 +118,31 @@ def slide_state(run_id: int | None, reads: dict[int, list[Reading]]) -> str:
 
 def _lines(
     session: Session,
-    desk: Desk,
+    context: ReviewContext,
     viewer: str,
     chosen: Sequence[PatientSummary],
     slides: dict[int, list[Slide]],
-    known: _Known,
+    progress: _Progress,
     of: dict[int, str],
 ) -> list[PatientLine]:
-    runs = [known.latest[s.id] for p in chosen for s in slides.get(p.patient.id, []) if s.id in known.latest]
+    runs = [progress.latest[s.id] for p in chosen for s in slides.get(p.patient.id, []) if s.id in progress.latest]
     flagged, grades = flagged_counts(session, runs), _grades(session, runs)
     lines = []
     for summary in chosen:
         patient_id = summary.patient.id
         own, result = slides.get(patient_id, []), summary.result
-        read = any(known.reads.get(known.latest.get(s.id, 0)) for s in own)
-        after = desk.reviewed(session, result, viewer) if result is not None and read else None
+        read = any(progress.reads.get(progress.latest.get(s.id, 0)) for s in own)
+        after = context.reviewed(session, result, viewer) if result is not None and read else None
         opened = {s.run_id: s.open for s in after.per_slide.values()} if after else {}
         rows = []
         for slide in own:
-            run_id = known.latest.get(slide.id)
-            state = SIGNED if of[patient_id] == SIGNED and run_id else slide_state(run_id, known.reads)
+            run_id = progress.latest.get(slide.id)
+            state = SIGNED if of[patient_id] == SIGNED and run_id else slide_state(run_id, progress.reads)
             n = flagged.get(run_id or 0, 0)
-            readers = tuple(dict.fromkeys(r.reviewer for r in known.reads.get(run_id or 0, [])))
+            readers = tuple(dict.fromkeys(r.reviewer for r in progress.reads.get(run_id or 0, [])))
             left = opened.get(run_id or 0, n)
             rows.append(SlideLine(slide.id, slide.barcode, state, grades.get(run_id or 0), n, left, run_id, readers))
-        signed = known.signed.get(patient_id)
+        signed = progress.signed.get(patient_id)
         numbers = after.reviewed if after else result
         lines.append(
             PatientLine(
@@ -152,14 +156,14 @@ def _lines(
                 None if numbers is None else numbers.verdict,
                 None if numbers is None else numbers.evaluable,
                 sum(r.open for r in rows),
-                signed[0].signer if signed is not None and _holds(summary, signed) else None,
+                signed[0].signer if signed is not None and _is_valid(summary, signed) else None,
             )
         )
     return lines
 
 
 def _grades(session: Session, run_ids: Sequence[int]) -> dict[int, str]:
-    """Count run to the worst verdict of its slide's quality."""
+    """Return the worst quality verdict of each count run's slide."""
     query = (
         select(col(SlideQuality.run_id), col(SlideQuality.verdict), func.count())
         .where(col(SlideQuality.run_id).in_(run_ids))

@@ -116,7 +116,7 @@ def staffed(record: Record) -> Record:
 @pytest.fixture
 def app(staffed: Record, tmp_path: Path) -> FastAPI:
     """The application on it; nothing is drawn ahead."""
-    return create_app(staffed.db, Settings(cache=tmp_path / "pictures", workers_ahead=0))
+    return create_app(staffed.db, Settings(cache=tmp_path / "pictures", prefetch_threads=0))
 
 
 @pytest.fixture

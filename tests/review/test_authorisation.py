@@ -19,7 +19,7 @@ from cacapp.db.tables import Patient, Slide, now
 from cacapp.review import api
 from cacapp.review.app import PAGES, create_app
 from cacapp.review.authorisation import AUDIT, DECIDE, READ, SESSION_COOKIE, SIGN, Needs
-from cacapp.review.pages.login import local
+from cacapp.review.pages.login import local_path
 from cacapp.review.security import MAX_BODY_BYTES
 from cacapp.review.serve import owner_account
 from cacapp.review.settings import Settings
@@ -144,7 +144,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(app: FastAPI, sta
     assert SESSION_COOKIE in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
-    secure = Browser(create_app(staffed.db, Settings(cache=tmp_path, https=True, workers_ahead=0)))
+    secure = Browser(create_app(staffed.db, Settings(cache=tmp_path, https=True, prefetch_threads=0)))
     secure.base_url = "https://127.0.0.1:8350"
     answer = secure.log_in("reviewer", PASSWORDS["reviewer"])
     assert "Secure" in answer.headers["set-cookie"]
@@ -252,7 +252,7 @@ def test_every_answer_carries_the_headers(visit: Visit, staffed: Record) -> None
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nb", ""])
 def test_a_login_leads_to_our_own_pages_only(target: str) -> None:
-    assert local(target) == "/"
+    assert local_path(target) == "/"
 
 
 def test_html_in_what_people_write_is_text(staffed: Record, visit: Visit) -> None:
@@ -283,7 +283,7 @@ def test_html_in_what_people_write_is_text(staffed: Record, visit: Visit) -> Non
 
 def test_the_one_time_link_works_once_and_only_in_single_user_mode(staffed: Record, app: FastAPI, tmp_path: Path) -> None:
     name, secret = owner_account(staffed.db, "olga")
-    single = create_app(staffed.db, Settings(cache=tmp_path, owner=name, workers_ahead=0), secret)
+    single = create_app(staffed.db, Settings(cache=tmp_path, owner=name, prefetch_threads=0), secret)
     browser, thief = Browser(single), Browser(single)
     assert thief.get("/once/guessed").status_code == 403
     answer = browser.get(f"/once/{secret}")

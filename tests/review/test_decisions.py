@@ -105,11 +105,11 @@ def test_a_comment_changes_nothing(record: Record) -> None:
     [
         ("class", {"class_": "tumour"}, "none of the assay's"),
         ("not_evaluable", {"reason": " "}, "say why"),
-        ("comment", {"reason": ""}, "needs some words"),
+        ("comment", {"reason": ""}, "needs a text"),
         ("comment", {"reason": "x" * 3000}, "too long"),
         ("signal_added", {"channel": "DAPI", "y_px": 1.0, "x_px": 1.0}, "no probe channel"),
         ("signal_added", {"channel": "red", "y_px": 1e6, "x_px": 1.0}, "not on cell"),
-        ("signal_added", {"channel": "red"}, "say where"),
+        ("signal_added", {"channel": "red"}, "give the position"),
         ("signal_removed", {"channel": "red", "number": 99}, "no red dot 99"),
         ("signal_removed", {"channel": "red", "added": 4}, "no such added"),
         ("dance", {}, "choose one of"),

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from cacapp.db.runs.ledger import finish_run, pending_frames, record_frame, start_run
 from cacapp.db.slides import frames_of
-from cacapp.review.context import Desk
+from cacapp.review.context import ReviewContext
 from cacapp.review.live import Live, running
-from cacapp.review.prefetch import Ahead
+from cacapp.review.prefetch import Prefetcher
 from cacapp.review.settings import Settings
 from tests.review.conftest import Browser, Record
 
@@ -58,8 +58,8 @@ def test_a_running_run_is_told_frame_by_frame_until_it_ends(record: Record) -> N
 
 @pytest.mark.sqlite_only
 def test_flagged_cells_are_drawn_ahead_for_the_gallery_and_their_own_pages(record: Record, tmp_path: Path) -> None:
-    desk = Desk(record.db, Settings(cache=tmp_path / "pictures"))
-    ahead = Ahead(desk, 1)
+    context = ReviewContext(record.db, Settings(cache=tmp_path / "pictures"))
+    ahead = Prefetcher(context, 1)
     ahead.start()
     try:
         deadline = time.monotonic() + 60

@@ -102,8 +102,8 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_others_of_its_sheet(staffed: 
     with staffed.db.session() as session:
         session.execute(text("UPDATE channel SET uri = '/gone/frame.ome.tif'"))
     other = next(c.cell_id for c in staffed.cells if not c.flagged)
-    desk = browser.app.state.desk
-    desk.pixels._screens.clear()
+    context = browser.app.state.context
+    context.pixels._screens.clear()
     found = sheet(browser.get(f"/slides/{staffed.slide_id}/pictures?run={staffed.run_id}&cells={other},{one},{two}"))
     assert (found[other], len(found[one]) > 100) == (b"", True)
 

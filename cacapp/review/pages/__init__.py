@@ -1,1 +1,1 @@
-"""The pages, one module each; ``routers()`` gives them to the application."""
+"""The pages of the review application, one module each."""

@@ -1,4 +1,4 @@
-"""One's own account, and the audit trail."""
+"""The account page, with password and tokens, and the audit page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from cacapp.steps.review.accounts import set_password, verify_password
 
 router = APIRouter(include_in_schema=False)
 Password = Annotated[str, Form(max_length=1000)]
-A_PAGE = 100
+PAGE_SIZE = 100
 
 
 @router.get("/account")
 def show(request: Request, visitor: Viewer) -> HTMLResponse:
-    """Password and tokens."""
+    """Show the visitor's account."""
     return _page(request, visitor, None, None)
 
 
@@ -47,7 +47,7 @@ def _page(request: Request, visitor: Viewer, problem: str | None, secret: str | 
 
 @router.post("/account/password")
 def change_password(request: Request, visitor: Viewer, old: Password, new: Password) -> Response:
-    """A new password; every session of the account ends."""
+    """Set a new password; every session of the account ends."""
     db: Database = request.app.state.db
     if verify_password(db, visitor.name, old, visitor.address) is None:
         return _page(request, visitor, "The old password is wrong; nothing was changed.", None, 403)
@@ -68,7 +68,7 @@ def new_token(
     days: Annotated[int, Form(ge=1, le=366)] = 90,
     can_write: Annotated[bool, Form()] = False,
 ) -> Response:
-    """A token for scripts, shown once."""
+    """Create an API token and show it once."""
     db: Database = request.app.state.db
     with db.session() as session:
         token, secret = make_token(session, visitor.account_id, label.strip(), days, can_write and visitor.may(DECIDE))
@@ -78,7 +78,7 @@ def new_token(
 
 @router.post("/account/tokens/revoke")
 def revoke(request: Request, visitor: Viewer, token_id: Annotated[int, Form(ge=1, le=MAX_ID)]) -> Response:
-    """Take one of one's own tokens back."""
+    """Revoke one of the visitor's tokens."""
     db: Database = request.app.state.db
     with db.session() as session:
         revoke_token(session, visitor.account_id, token_id)
@@ -88,9 +88,9 @@ def revoke(request: Request, visitor: Viewer, token_id: Annotated[int, Form(ge=1
 
 @router.get("/audit")
 def audit(request: Request, visitor: Auditor, before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None) -> HTMLResponse:
-    """Accounts, and what happened, latest first."""
+    """Show the accounts, and the audit events from the newest."""
     db: Database = request.app.state.db
     with db.reading() as session:
-        found = events(session, before_id=before, limit=A_PAGE)
+        found = events(session, before_id=before, limit=PAGE_SIZE)
         people = accounts(session)
-    return page(request, "audit.html.j2", visitor, events=found, accounts=people, more=len(found) == A_PAGE)
+    return page(request, "audit.html.j2", visitor, events=found, accounts=people, more=len(found) == PAGE_SIZE)

@@ -1,4 +1,4 @@
-"""Files the pages need: our own, and Leaflet and htmx out of the packages that carry them. No login: they say nothing of anyone."""
+"""Static files: our own, and Leaflet and htmx from their packages. They need no login, since they hold no data of patients."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from cacapp.exceptions import CacappError
 from cacapp.review.not_found import NotFound
 
 router = APIRouter(include_in_schema=False)
-OURS = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "icon.svg")
-THEIRS = {
+OWN_FILES = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "icon.svg")
+PACKAGE_FILES = {
     "leaflet.js": ("xstatic.pkg.leaflet", "data/leaflet.js"),
     "leaflet.css": ("xstatic.pkg.leaflet", "data/leaflet.css"),
     "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js"),
 }
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-KEPT = {"Cache-Control": "public, max-age=86400"}
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+CACHE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    """A file by name; there are no others."""
-    if name not in OURS and name not in THEIRS:
+    """Return one of the listed files."""
+    if name not in OWN_FILES and name not in PACKAGE_FILES:
         raise NotFound("there is no such file")
-    return Response(_content(name), media_type=TYPES[Path(name).suffix], headers=KEPT)
+    return Response(_content(name), media_type=MEDIA_TYPES[Path(name).suffix], headers=CACHE_HEADERS)
 
 
 @router.get("/healthz")
-def healthy() -> dict[str, str]:
-    """For a proxy that asks whether the server is there."""
+def health() -> dict[str, str]:
+    """Answer a proxy's health check."""
     return {"status": "ok"}
 
 
 @lru_cache(maxsize=32)
 def _content(name: str) -> bytes:
-    if name in OURS:
+    if name in OWN_FILES:
         return (resources.files("cacapp.review") / "static" / name).read_bytes()
-    package, path = THEIRS[name]
+    package, path = PACKAGE_FILES[name]
     try:
         return resources.files(package).joinpath(path).read_bytes()
     except (ModuleNotFoundError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""One cell: everything about it, and the decisions on it."""
+"""The cell page: pictures, call, decisions and history of one cell."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
 from cacapp.db.cells.nuclei import read_verdicts
-from cacapp.db.cells.states import duplicate_of, places
+from cacapp.db.cells.states import duplicate_of
 from cacapp.db.review.readings import latest_sign_offs, reviews_of_cell
-from cacapp.db.tables import FrameRow, Table
-from cacapp.fish.review import REASONS
+from cacapp.db.tables import Table
 from cacapp.review.authorisation import DECIDE, Reviewer, Viewer, Visitor
 from cacapp.review.cards import Card, cards
-from cacapp.review.context import Desk, Tray, class_keys, slide_of_cell
+from cacapp.review.context import ReviewContext, SlideView, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import CellId, Group, ReviewIn
 from cacapp.review.render import page
 from cacapp.steps.review.decide import decide
@@ -27,11 +26,11 @@ CALL = Table.metadata.tables["cell_call"]
 
 @router.get("/cells/{cell_id}")
 def show(request: Request, visitor: Viewer, cell_id: CellId, group: Group = "flagged") -> HTMLResponse:
-    """The cell's page; ``group`` says which cells are before and after it."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_of_cell(session, cell_id), visitor.name)
-        values = details(session, desk, tray, visitor, cell_id, group)
+    """Show the cell's page; ``group``: the cells that "next" and "previous" go through."""
+    context = context_of(request)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
+        values = cell_values(session, context, view, visitor, cell_id, group)
     part = request.headers.get("x-part") == "cell"
     return page(request, "cell_part.html.j2" if part else "cell.html.j2", visitor, **values)
 
@@ -45,84 +44,80 @@ def write(
     group: Group = "flagged",
     then: Annotated[str, Query(pattern="^(stay|next|card)$")] = "stay",
 ) -> HTMLResponse:
-    """Writes a decision; answers with the cell as it is now, its card in the gallery, or the next cell of the group that is open."""
-    desk: Desk = request.app.state.desk
-    decide(desk.db, visitor.name, cell_id, body.action(), run_id=body.run_id, seen=body.seen, key=body.key)
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_of_cell(session, cell_id), visitor.name)
+    """Write a decision; return the cell after it, its card in the gallery, or the next open cell of the group."""
+    context = context_of(request)
+    decide(context.db, visitor.name, cell_id, body.action(), run_id=body.run_id, seen=body.seen, key=body.key)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
         if then == "card":
-            (card,) = cards(session, desk, tray, [cell_id])
-            return page(request, "cells.html.j2", visitor, tray=tray, group=group, cards=[card], more=None)
+            (card,) = cards(session, context, view, [cell_id])
+            return page(request, "cells.html.j2", visitor, view=view, group=group, cards=[card], more=None)
         target: int | None = cell_id
         if then == "next":
-            target = next_open(tray, group, cell_id)
+            target = next_open(view, group, cell_id)
         if target is None:
-            return page(request, "all_done.html.j2", visitor, tray=tray, group=group, last=cell_id)
-        values = details(session, desk, tray, visitor, target, group)
+            return page(request, "all_done.html.j2", visitor, view=view, group=group, last=cell_id)
+        values = cell_values(session, context, view, visitor, target, group)
     return page(request, "cell_part.html.j2", visitor, **values)
 
 
-def next_open(tray: Tray, group: str, cell_id: int) -> int | None:
-    """The next cell of the group after this one that nobody decided, from the start again at the end."""
-    members = tray.ids(group if group not in ("open", "decided") else "flagged")
-    position = tray.index.position
+def next_open(view: SlideView, group: str, cell_id: int) -> int | None:
+    """Return the next cell of the group without a decision; after the last cell the search goes on with the first."""
+    members = view.cell_ids(group if group not in ("open", "decided") else "flagged")
+    position = view.index.position
     after = bisect_right(members, position[cell_id], key=position.__getitem__)
     for other in (*members[after:], *members[:after]):
-        if other != cell_id and not (other in tray.now and tray.now[other].decided):
+        if other != cell_id and not view.decided(other):
             return other
     return None
 
 
-def details(session: Session, desk: Desk, tray: Tray, visitor: Visitor, cell_id: int, group: str) -> dict[str, Any]:
-    """What the cell's templates show."""
-    run_id = tray.index.run.id
-    (card,) = cards(session, desk, tray, [cell_id], context=True)
-    ids = tray.ids(group)
-    if cell_id not in ids:  # decided meanwhile, or opened from elsewhere
-        group, ids = "all", tray.ids("all")
-    place = ids.index(cell_id)
-    history = reviews_of_cell(session, cell_id, run_id, tray.view.shown)
+def cell_values(session: Session, context: ReviewContext, view: SlideView, visitor: Visitor, cell_id: int, group: str) -> dict[str, Any]:
+    """Collect the values of the cell's templates."""
+    run_id = view.index.run.id
+    (card,) = cards(session, context, view, [cell_id], wide=True)
+    ids = view.cell_ids(group)
+    if cell_id not in ids:  # decided in the meantime, or opened by its address
+        group, ids = "all", view.cell_ids("all")
+    position = ids.index(cell_id)
     call = session.connection().execute(CALL.select().where(CALL.c.cell_id == cell_id, CALL.c.run_id == run_id)).mappings().one()
-    frame = session.get_one(FrameRow, card.frame_id)
-    signed = latest_sign_offs(session, [tray.patient.id]).get(tray.patient.id)
+    frame = card.picture.frame
+    signed = latest_sign_offs(session, [view.patient.id]).get(view.patient.id)
     locked = signed is not None and signed[1] is None
-    where = places(session, [cell_id])[cell_id]
-    assay = tray.index.assay
+    assay = view.index.assay
     return {
-        "tray": tray,
+        "view": view,
         "card": card,
         "group": group,
-        "place": place + 1,
+        "number": position + 1,
         "total": len(ids),
-        "before": ids[place - 1] if place else None,
-        "after": ids[place + 1] if place + 1 < len(ids) else None,
-        "history": history,
+        "before": ids[position - 1] if position else None,
+        "after": ids[position + 1] if position + 1 < len(ids) else None,
+        "history": reviews_of_cell(session, cell_id, run_id, view.access.shown),
         "call": call,
         "verdicts": read_verdicts(session, cell_id),
-        "frame": frame,
-        "where": where,
-        "area_um2": where.area_px * frame.pixel_size_um**2 if frame.pixel_size_um else None,
+        "area_um2": card.cell.place.area_px * frame.pixel_size_um**2 if frame.pixel_size_um else None,
         "duplicate_of": duplicate_of(session, run_id, cell_id),
         "locked": locked,
         "may": visitor.may(DECIDE) and not locked,
-        "reasons": REASONS,
         "keys": class_keys(assay.class_names),
-        "rule": next((c.description for c in assay.classes if c.name == card.machine.class_), ""),
-        "data": _for_script(card, tray, run_id, group),
+        "rule": next((c.description for c in assay.classes if c.name == card.cell.machine.class_), ""),
+        "data": _script_data(card, view, run_id, group),
     }
 
 
-def _for_script(card: Card, tray: Tray, run_id: int, group: str) -> dict[str, Any]:
-    """What the page's script has to know."""
+def _script_data(card: Card, view: SlideView, run_id: int, group: str) -> dict[str, Any]:
+    """Return the values that the page's script needs."""
+    left, top, width, height = card.picture.window
     return {
-        "cell": card.cell_id,
+        "cell": card.cell.place.cell_id,
         "run": run_id,
         "seen": card.seen,
         "group": group,
-        "left": card.left,
-        "top": card.top,
-        "width": card.width,
-        "height": card.height,
-        "probes": list(tray.index.assay.channels),
-        "keys": class_keys(tray.index.assay.class_names),
+        "left": left,
+        "top": top,
+        "width": width,
+        "height": height,
+        "probes": list(view.index.assay.channels),
+        "keys": class_keys(view.index.assay.class_names),
     }

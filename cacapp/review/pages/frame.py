@@ -1,4 +1,4 @@
-"""A frame as a map: tiles to zoom into, outlines of its nuclei over them."""
+"""The frame map: zoomable tiles with the outlines of the nuclei."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlmodel import Session, col, select
 
-from cacapp.db.cells.states import machine_states, places
+from cacapp.db.cells.states import places
 from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.report import palette
 from cacapp.review.authorisation import Viewer
-from cacapp.review.context import Desk
+from cacapp.review.context import context_of
 from cacapp.review.crops import polygons
 from cacapp.review.forms import Id
 from cacapp.review.not_found import NotFound
@@ -24,11 +24,11 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/frames/{frame_id}")
 def show(request: Request, visitor: Viewer, frame_id: Id, cell: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None) -> HTMLResponse:
-    """The frame; ``cell`` is shown in the middle."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
+    """Show the frame, with ``cell`` in the centre."""
+    context = context_of(request)
+    with context.db.reading() as session:
         frame = _frame(session, frame_id)
-        tray = desk.tray(session, frame.slide_id, visitor.name)
+        view = context.slide_view(session, frame.slide_id, visitor.name)
         channels = list(session.exec(select(ChannelRow.name).where(ChannelRow.frame_id == frame_id).order_by(col(ChannelRow.index))))
         place = places(session, [cell]).get(cell) if cell else None
     if cell is not None and (place is None or place.frame_id != frame_id):
@@ -44,34 +44,32 @@ def show(request: Request, visitor: Viewer, frame_id: Id, cell: Annotated[int | 
         "pixel": frame.pixel_size_um,
         "cell": None if place is None else {"id": cell, "y": place.y_px, "x": place.x_px},
     }
-    return page(request, "frame.html.j2", visitor, frame=frame, tray=tray, channels=channels, data=data, cell=cell)
+    return page(request, "frame.html.j2", visitor, frame=frame, view=view, channels=channels, data=data, cell=cell)
 
 
 @router.get("/frames/{frame_id}/outlines.json")
 def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
-    """The frame's nuclei: contours in px, class and colour as they stand."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
+    """Return the frame's nuclei: contours in px, class and colour after review."""
+    context = context_of(request)
+    with context.db.reading() as session:
         frame = _frame(session, frame_id)
-        tray = desk.tray(session, frame.slide_id, visitor.name)
-        ids = [c.cell_id for c in tray.index.by_frame.get(frame_id, [])]
-        machine = machine_states(session, tray.index.run.id, ids)
-        found = places(session, ids)
-    nuclei = []
-    for cell_id in ids:
-        state = tray.now.get(cell_id, machine[cell_id])
-        nuclei.append(
+        view = context.slide_view(session, frame.slide_id, visitor.name)
+        ids = [c.cell_id for c in view.index.by_frame.get(frame_id, [])]
+        cells = view.read_cells(session, ids)
+    return {
+        "nuclei": [
             {
-                "id": cell_id,
-                "label": found[cell_id].label,
-                "class": state.label,
-                "flagged": machine[cell_id].flagged,
-                "decided": state.decided,
-                "colour": palette.css(palette.of_class(state.class_ if state.evaluable else None)),
-                "rings": polygons(found[cell_id]),
+                "id": cell.place.cell_id,
+                "label": cell.place.label,
+                "class": cell.state.label,
+                "flagged": cell.machine.flagged,
+                "decided": cell.state.decided,
+                "colour": palette.css(palette.of_class(cell.state.class_ if cell.state.evaluable else None)),
+                "rings": polygons(cell.place),
             }
-        )
-    return {"nuclei": nuclei}
+            for cell in cells
+        ]
+    }
 
 
 @router.get("/frames/{frame_id}/tiles/{zoom}/{column}/{row}.webp")
@@ -84,14 +82,14 @@ def tile(
     row: int,
     channels: Annotated[str, Query(max_length=200)] = "DAPI",
 ) -> Response:
-    """A tile of some channels, added up in their dyes' colours."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
+    """Return a tile: the sum of the channels in the colours of their dyes."""
+    context = context_of(request)
+    with context.db.reading() as session:
         frame = _frame(session, frame_id)
     if not (0 <= zoom <= 20 and 0 <= column < 2**20 and 0 <= row < 2**20):
         raise NotFound("there is no such tile")
     chosen = [c for c in channels.split(",") if c]
-    data = desk.tiles.tile(frame_id, (frame.height_px, frame.width_px), zoom, column, row, chosen)
+    data = context.tiles.tile(frame_id, (frame.height_px, frame.width_px), zoom, column, row, chosen)
     return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -1,4 +1,4 @@
-"""A slide's cells as a gallery."""
+"""The gallery: the cells of a slide, and their pictures."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from cacapp.exceptions import CacappError
 from cacapp.results.agreement import agreement
 from cacapp.review.authorisation import SIGN, Viewer
 from cacapp.review.cards import cards
-from cacapp.review.cell_cache import Portrait
-from cacapp.review.context import Desk, RunIndex, class_keys, slide_of_cell
+from cacapp.review.cell_cache import CachedCell
+from cacapp.review.context import ReviewContext, RunIndex, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.render import page
 from cacapp.steps.review.carry_over import plan_carry_over
 
 router = APIRouter(include_in_schema=False)
-AT_ONCE, AT_A_TIME = 60, 40
-"""Cells of the first page, and those that come as one scrolls: few enough to be laid out within a frame or two."""
+FIRST_CELLS, MORE_CELLS = 60, 40
+"""Cells on the first screen, and those loaded at a time on scrolling: few enough for the browser to lay them out within 1/30 s."""
 
 
 @router.get("/slides/{slide_id}")
 def show(request: Request, visitor: Viewer, slide_id: Id, group: Group = "flagged") -> HTMLResponse:
-    """The gallery's page with its first cells; ``group``: flagged, open, decided, all, not-evaluable or a class."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_id, visitor.name)
-        run_id = tray.index.run.id
-        ids = tray.ids(group)
-        first = cards(session, desk, tray, ids[:AT_ONCE])
-        sizes = tray.sizes()
+    """Show the gallery with its first cells; ``group``: flagged, open, decided, all, not-evaluable or a class."""
+    context = context_of(request)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_id, visitor.name)
+        run_id = view.index.run.id
+        ids = view.cell_ids(group)
+        first = cards(session, context, view, ids[:FIRST_CELLS])
+        sizes = view.group_sizes()
         own = readings(session, [run_id]).get(run_id, [])
-        carry = plan_carry_over(session, tray.index.run)
-        compared = agreement(session, run_id) if tray.view.second == "finished" else None
+        carry = plan_carry_over(session, view.index.run)
+        compared = agreement(session, run_id) if view.access.second == "finished" else None
     return page(
         request,
         "gallery.html.j2",
         visitor,
-        tray=tray,
+        view=view,
         group=group,
         sizes=sizes,
         cards=first,
         total=len(ids),
-        more=AT_ONCE if len(ids) > AT_ONCE else None,
-        channels=first[0].channels if first else ("DAPI", *tray.index.assay.channels),
-        keys=class_keys(tray.index.assay.class_names),
+        more=FIRST_CELLS if len(ids) > FIRST_CELLS else None,
+        channels=first[0].picture.channels if first else ("DAPI", *view.index.assay.channels),
+        keys=class_keys(view.index.assay.class_names),
         readings=own,
         agreement=compared,
         carry=carry,
@@ -61,14 +61,14 @@ def show(request: Request, visitor: Viewer, slide_id: Id, group: Group = "flagge
 def more(
     request: Request, visitor: Viewer, slide_id: Id, start: Annotated[int, Query(ge=0, le=10_000_000)], group: Group = "flagged"
 ) -> HTMLResponse:
-    """The gallery's next cells."""
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_id, visitor.name)
-        ids = tray.ids(group)
-        found = cards(session, desk, tray, ids[start : start + AT_A_TIME])
-    following = start + AT_A_TIME if len(ids) > start + AT_A_TIME else None
-    return page(request, "cells.html.j2", visitor, tray=tray, group=group, cards=found, more=following)
+    """Return the next cells of the gallery."""
+    context = context_of(request)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_id, visitor.name)
+        ids = view.cell_ids(group)
+        found = cards(session, context, view, ids[start : start + MORE_CELLS])
+    following = start + MORE_CELLS if len(ids) > start + MORE_CELLS else None
+    return page(request, "cells.html.j2", visitor, view=view, group=group, cards=found, more=following)
 
 
 @router.get("/slides/{slide_id}/pictures")
@@ -80,48 +80,48 @@ def pictures(
     cells: Annotated[str, Query(pattern=r"^[0-9]{1,15}(,[0-9]{1,15}){0,59}$")],
     v: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Pictures of some cells in one answer: for each a line "cell id, length" and that many bytes of WebP, 0 where it cannot be drawn.
+    """Return the pictures of several cells: for each a line "cell id, length", then that many bytes of WebP; length 0 on failure.
 
-    Those drawn before come first; the others follow as they are drawn. ``v`` only tells versions apart.
+    Pictures in the cache come first; the others follow as they are drawn. ``v``: the version, for the browser's cache alone.
     """
-    desk: Desk = request.app.state.desk
+    context = context_of(request)
     ids = list(dict.fromkeys(int(c) for c in cells.split(",")))
-    with desk.db.reading() as session:
-        index = desk.counted(session, slide_id, run)
-        portraits = desk.portraits.of(session, index.run, index.assay.channels, ids)
-    headers = _kept(sha256("".join(portraits[c].etag for c in ids).encode()).hexdigest()[:32])
+    with context.db.reading() as session:
+        index = context.index_of_slide(session, slide_id, run)
+        cells_by_id = context.cell_cache.get(session, index.run, ids)
+    headers = _cache_headers(sha256("".join(cells_by_id[c].etag for c in ids).encode()).hexdigest()[:32])
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    drawn = {c: sprite.data for c in ids if (sprite := desk.crops.ready(portraits[c].etag)) is not None}
-    ready = b"".join(_framed(c, data) for c, data in drawn.items())
+    cached = {c: sprite.data for c in ids if (sprite := context.crops.read(cells_by_id[c].etag)) is not None}
+    ready = b"".join(_record(c, data) for c, data in cached.items())
     kind = "application/octet-stream"
-    if len(drawn) == len(ids):
+    if len(cached) == len(ids):
         return Response(ready, media_type=kind, headers=headers)
-    left = sorted((portraits[c] for c in ids if c not in drawn), key=lambda p: p.place.frame_id)
-    return StreamingResponse(_drawn(desk, index, ready, left), media_type=kind, headers={"Cache-Control": "no-store"})
+    missing = sorted((cells_by_id[c] for c in ids if c not in cached), key=lambda cell: cell.place.frame_id)
+    return StreamingResponse(_stream(context, index, ready, missing), media_type=kind, headers={"Cache-Control": "no-store"})
 
 
-def _framed(cell_id: int, data: bytes) -> bytes:
+def _record(cell_id: int, data: bytes) -> bytes:
     return b"%d %d\n%b" % (cell_id, len(data), data)
 
 
-def _drawn(desk: Desk, index: RunIndex, ready: bytes, left: Sequence[Portrait]) -> Iterator[bytes]:
-    """What is there already, then one picture after the other; with each, those of all flagged cells of its frame."""
+def _stream(context: ReviewContext, index: RunIndex, ready: bytes, missing: Sequence[CachedCell]) -> Iterator[bytes]:
+    """Yield the cached pictures, then draw the missing ones; each frame's other flagged cells are drawn along with it."""
     yield ready
-    for portrait in left:
+    for cell in missing:
         try:
-            yield _framed(portrait.place.cell_id, desk.crops.sprite(portrait, companions(desk, index, portrait)).data)
+            yield _record(cell.place.cell_id, context.crops.sprite(cell, companions(context, index, cell)).data)
         except CacappError:
-            yield _framed(portrait.place.cell_id, b"")
+            yield _record(cell.place.cell_id, b"")
 
 
-def companions(desk: Desk, index: RunIndex, portrait: Portrait) -> list[Portrait]:
-    """The flagged cells of a frame, which are drawn along with a cell of it where that is not drawn yet."""
-    if desk.crops.drawn(portrait.etag):
+def companions(context: ReviewContext, index: RunIndex, cell: CachedCell) -> list[CachedCell]:
+    """Return the flagged cells of the cell's frame, to be drawn along with it; none if its picture is in the cache."""
+    if context.crops.is_cached(cell.etag):
         return []
-    ids = [c.cell_id for c in index.by_frame.get(portrait.place.frame_id, []) if c.flagged]
-    with desk.db.reading() as session:
-        return list(desk.portraits.of(session, index.run, index.assay.channels, ids, context=portrait.context).values())
+    ids = [c.cell_id for c in index.by_frame.get(cell.place.frame_id, []) if c.flagged]
+    with context.db.reading() as session:
+        return list(context.cell_cache.get(session, index.run, ids, wide=cell.wide).values())
 
 
 @router.get("/cells/{cell_id}/sprite.webp")
@@ -131,23 +131,23 @@ def sprite(
     cell_id: CellId,
     v: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """The picture of a cell's own page, its channels below each other. ``v`` only tells versions apart."""
-    desk: Desk = request.app.state.desk
-    known = desk.crops.remembered(cell_id, v)  # the page that asks has just looked all of it up
+    """Return the cell page's picture, the channels below each other. ``v``: the version, for the browser's cache alone."""
+    context = context_of(request)
+    known = context.crops.known(cell_id, v)  # the page has just requested the cell from the database
     if known is not None:
-        headers = _kept(known.etag)
+        headers = _cache_headers(known.etag)
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(known.data, media_type="image/webp", headers=headers)
-    with desk.db.reading() as session:
-        index = desk.latest(session, slide_of_cell(session, cell_id))
-        (portrait,) = desk.portraits.of(session, index.run, index.assay.channels, [cell_id], context=True).values()
-    headers = _kept(portrait.etag)
+    with context.db.reading() as session:
+        index = context.latest_index(session, slide_of_cell(session, cell_id))
+        (cell,) = context.cell_cache.get(session, index.run, [cell_id], wide=True).values()
+    headers = _cache_headers(cell.etag)
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    made = desk.crops.sprite(portrait, companions(desk, index, portrait))
+    made = context.crops.sprite(cell, companions(context, index, cell))
     return Response(made.data, media_type="image/webp", headers=headers)
 
 
-def _kept(etag: str) -> dict[str, str]:
+def _cache_headers(etag: str) -> dict[str, str]:
     return {"ETag": f'"{etag}"', "Cache-Control": "private, max-age=3600"}

@@ -1,4 +1,4 @@
-"""Logging in and out, and the one-time link of single-user mode."""
+"""Login, logout, and the one-time link of single-user mode."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Password = Annotated[str, Form(max_length=1000)]
 
 @router.get("/login")
 def show(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> HTMLResponse:
-    """The form. Its token is also in a cookie, for another site can set neither."""
+    """Show the form. Its token is also in a cookie: another site can set neither."""
     token = new_secret()
-    answer = page(request, "login.html.j2", None, form_token=token, next=local(next), problem=None, name="")
-    _set(request, answer, FORM_COOKIE, token)
+    answer = page(request, "login.html.j2", None, form_token=token, next=local_path(next), problem=None, name="")
+    _set_cookie(request, answer, FORM_COOKIE, token)
     return answer
 
 
@@ -40,7 +40,7 @@ def log_in(
     csrf_token: Annotated[str, Form(max_length=100)] = "",
     next: Annotated[str, Form(max_length=500)] = "/",
 ) -> Response:
-    """A new session with a new secret, whatever cookie was there before."""
+    """Check name and password and start a session with a new secret, whatever cookie came with the request."""
     require_same_origin(request)
     expected = request.cookies.get(FORM_COOKIE, "")
     if not expected or not hmac.compare_digest(expected.encode(), csrf_token.encode()):
@@ -54,13 +54,13 @@ def log_in(
     if account is not None and not admitted(request.app.state.settings, account):
         account = None
     if account is None:
-        return page(request, "login.html.j2", None, status=status, form_token=expected, next=local(next), problem=problem, name=name)
-    return enter(request, account.name, account.id, local(next))
+        return page(request, "login.html.j2", None, status=status, form_token=expected, next=local_path(next), problem=problem, name=name)
+    return enter(request, account.name, account.id, local_path(next))
 
 
 @router.post("/logout")
 def log_out(request: Request, visitor: Viewer) -> Response:
-    """Ends the session here and on the server."""
+    """End the session in the browser and on the server."""
     db: Database = request.app.state.db
     with db.session() as session:
         close_session(session, request.cookies.get(SESSION_COOKIE, ""))
@@ -72,7 +72,7 @@ def log_out(request: Request, visitor: Viewer) -> Response:
 
 @router.get("/once/{token}")
 def once(request: Request, token: str) -> Response:
-    """Single-user mode: whoever has the link from the terminal is the owner; it works once."""
+    """Log the owner in by the link on the terminal, in single-user mode; it works once."""
     settings: Settings = request.app.state.settings
     link: str | None = request.app.state.once
     if settings.owner is None or link is None or not hmac.compare_digest(link.encode(), token.encode()):
@@ -86,7 +86,7 @@ def once(request: Request, token: str) -> Response:
 
 
 def enter(request: Request, name: str, account_id: int, target: str) -> Response:
-    """Opens a session and goes to a page."""
+    """Start a session and redirect to ``target``."""
     db: Database = request.app.state.db
     settings: Settings = request.app.state.settings
     with db.session() as session:
@@ -95,18 +95,18 @@ def enter(request: Request, name: str, account_id: int, target: str) -> Response
         secret = open_session(session, account_id)
         write_event(session, name, "logged in", address=address_of(request))
     answer = RedirectResponse(target, 303)
-    _set(request, answer, SESSION_COOKIE, secret)
+    _set_cookie(request, answer, SESSION_COOKIE, secret)
     answer.delete_cookie(FORM_COOKIE, path="/")
     return answer
 
 
-def local(target: str) -> str:
-    """A path of this server, or its start page: a login must not send anyone elsewhere."""
+def local_path(target: str) -> str:
+    """Return ``target`` if it is a path of this server, else "/": a login must not redirect to another site."""
     parts = urlsplit(target)
-    sound = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
-    return target if sound and target.isprintable() and "\\" not in target else "/"
+    is_path = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return target if is_path and target.isprintable() and "\\" not in target else "/"
 
 
-def _set(request: Request, answer: Response, name: str, value: str) -> None:
+def _set_cookie(request: Request, answer: Response, name: str, value: str) -> None:
     settings: Settings = request.app.state.settings
     answer.set_cookie(name, value, httponly=True, samesite="strict", secure=settings.https, path="/")

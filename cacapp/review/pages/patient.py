@@ -1,4 +1,4 @@
-"""A patient's result: automatic and reviewed, readings, signature, amendment, report."""
+"""The patient page: automatic and reviewed result, readings, signature, amendment, report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacapp.report.html import render_html
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import assay_of
 from cacapp.review.authorisation import SIGN, Signer, Viewer
-from cacapp.review.context import Desk
+from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
@@ -29,23 +29,23 @@ from cacapp.steps.review.sign import amend, intact, latest_result, open_points, 
 router = APIRouter(include_in_schema=False)
 Number = Annotated[int, Form(ge=0, le=MAX_ID)]
 REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-"""The report is one file without scripts; its style is in it."""
+"""The report is one file with its style and without scripts."""
 
 
 @router.get("/patients/{patient_id}")
 def show(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
-    """The result's page."""
+    """Show the patient's result."""
     return _result_page(request, visitor, patient_id, None, 200)
 
 
 def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: str | None, status: int) -> HTMLResponse:
-    desk: Desk = request.app.state.desk
-    with desk.db.reading() as session:
+    context = context_of(request)
+    with context.db.reading() as session:
         patient = _patient(session, patient_id)
         result = latest_result(session, patient_id)
         signed = sign_offs(session, patient_id)
         slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))}
-        values = {} if result is None else _values(session, desk, visitor.name, result)
+        values = {} if result is None else _values(session, context, visitor.name, result)
         broken = [s.id for s, _ in signed if not intact(session, s)]
     return page(
         request,
@@ -65,9 +65,9 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
     )
 
 
-def _values(session: Session, desk: Desk, viewer: str, result: PatientResult) -> dict[str, object]:
-    found = desk.reviewed(session, result, viewer)
-    index = desk.index(session, result.count_run_ids[0]) if result.count_run_ids else None
+def _values(session: Session, context: ReviewContext, viewer: str, result: PatientResult) -> dict[str, object]:
+    found = context.reviewed(session, result, viewer)
+    index = context.index(session, result.count_run_ids[0]) if result.count_run_ids else None
     return {
         "found": found,
         "points": open_points(session, result.patient_id, result),
@@ -88,13 +88,13 @@ def sign_result(
     seen: Number,
     comment: Annotated[Text, Form()] = "",
 ) -> Response:
-    """Signs, after the password was given again."""
-    desk: Desk = request.app.state.desk
-    if verify_password(desk.db, visitor.name, password, visitor.address) is None:
+    """Sign the result, after a check of the password."""
+    context = context_of(request)
+    if verify_password(context.db, visitor.name, password, visitor.address) is None:
         return _result_page(request, visitor, patient_id, "The password is wrong; nothing was signed.", 403)
-    with desk.db.reading() as session:
+    with context.db.reading() as session:
         _patient(session, patient_id)
-    sign(desk.db, patient_id, visitor.name, run_id=run_id, seen=seen, comment=comment, address=visitor.address)
+    sign(context.db, patient_id, visitor.name, run_id=run_id, seen=seen, comment=comment, address=visitor.address)
     return RedirectResponse(f"/patients/{patient_id}", 303)
 
 
@@ -107,38 +107,38 @@ def open_again(
     sign_off_id: Number,
     reason: Annotated[Text, Form()],
 ) -> Response:
-    """Opens a signed result again, with a reason and the password."""
-    desk: Desk = request.app.state.desk
-    if verify_password(desk.db, visitor.name, password, visitor.address) is None:
+    """Open a signed result again, for a reason and after a check of the password."""
+    context = context_of(request)
+    if verify_password(context.db, visitor.name, password, visitor.address) is None:
         return _result_page(request, visitor, patient_id, "The password is wrong; nothing was opened.", 403)
-    amend(desk.db, patient_id, sign_off_id, visitor.name, reason, visitor.address)
+    amend(context.db, patient_id, sign_off_id, visitor.name, reason, visitor.address)
     return RedirectResponse(f"/patients/{patient_id}", 303)
 
 
 @router.get("/patients/{patient_id}/report")
 def report(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
-    """The report as one file, to look at and to keep."""
-    desk: Desk = request.app.state.desk
-    _, html = _report(desk, patient_id, visitor)
-    _took(desk, visitor, patient_id, "report shown")
+    """Show the report as one file."""
+    context = context_of(request)
+    _, html = _report(context, patient_id, visitor)
+    _log_report(context, visitor, patient_id, "report shown")
     return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.get("/patients/{patient_id}/report.pdf")
 def report_pdf(request: Request, visitor: Viewer, patient_id: Id) -> Response:
-    """The same on paper."""
+    """Return the report as a PDF."""
     from cacapp.review.pdf import pdf_of
 
-    desk: Desk = request.app.state.desk
-    code, html = _report(desk, patient_id, visitor)
+    context = context_of(request)
+    code, html = _report(context, patient_id, visitor)
     data = pdf_of(html)
-    _took(desk, visitor, patient_id, "report taken as PDF")
+    _log_report(context, visitor, patient_id, "report taken as PDF")
     headers = {"Content-Disposition": f'attachment; filename="{file_name(code)}.pdf"'}
     return Response(data, media_type="application/pdf", headers=headers)
 
 
-def _report(desk: Desk, patient_id: int, visitor: Viewer) -> tuple[str, str]:
-    with desk.db.reading() as session:
+def _report(context: ReviewContext, patient_id: int, visitor: Viewer) -> tuple[str, str]:
+    with context.db.reading() as session:
         patient = _patient(session, patient_id)
         result = latest_result(session, patient_id)
         slides = session.exec(select(Slide.id).where(Slide.patient_id == patient_id)).all()
@@ -148,11 +148,11 @@ def _report(desk: Desk, patient_id: int, visitor: Viewer) -> tuple[str, str]:
         raise NotFound("there is no result to report yet")
     if any(r.reviewer == visitor.name and r.position == "second" and r.finished_at is None for reads in own.values() for r in reads):
         raise ConflictError("the report shows the first reading; finish your own before you look at it")
-    return patient.code, render_html(build_report(desk.db, PatientSummary(patient, len(slides), frames, result), Silent()))
+    return patient.code, render_html(build_report(context.db, PatientSummary(patient, len(slides), frames, result), Silent()))
 
 
-def _took(desk: Desk, visitor: Viewer, patient_id: int, action: str) -> None:
-    with desk.db.session() as session:
+def _log_report(context: ReviewContext, visitor: Viewer, patient_id: int, action: str) -> None:
+    with context.db.session() as session:
         write_event(session, visitor.name, action, f"patient {session.get_one(Patient, patient_id).code}", visitor.address)
 
 

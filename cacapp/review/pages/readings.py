@@ -1,4 +1,4 @@
-"""Second readings, their settlement, and reviews of an earlier run."""
+"""The second reading, its comparison with the first, adjudication, and the carry-over of earlier reviews."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import state_of
 from cacapp.review.authorisation import DECIDE, SIGN, Reviewer, Signer, Viewer
 from cacapp.review.cards import Card, cards
-from cacapp.review.context import Desk, Tray
+from cacapp.review.context import ReviewContext, SlideView, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
@@ -27,89 +27,91 @@ router = APIRouter(include_in_schema=False)
 
 @router.post("/slides/{slide_id}/second")
 def second(request: Request, visitor: Reviewer, slide_id: Id) -> Response:
-    """Become the second reader."""
-    start_second(_desk(request).db, _run(request, slide_id), visitor.name, visitor.address)
+    """Make the visitor the second reader."""
+    start_second(context_of(request).db, _run(request, slide_id), visitor.name, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}", 303)
 
 
 @router.post("/slides/{slide_id}/second/finish")
 def finish(request: Request, visitor: Reviewer, slide_id: Id) -> Response:
-    """The second reader is done."""
-    finish_second(_desk(request).db, _run(request, slide_id), visitor.name, visitor.address)
+    """Finish the second reading."""
+    finish_second(context_of(request).db, _run(request, slide_id), visitor.name, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}/agreement", 303)
 
 
 @router.get("/slides/{slide_id}/agreement")
 def compare(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResponse:
-    """Both readings side by side."""
-    desk = _desk(request)
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_id, visitor.name)
-        run_id = tray.index.run.id
+    """Compare both readings."""
+    context = context_of(request)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_id, visitor.name)
+        run_id = view.index.run.id
         found = agreement(session, run_id)
         if found is None:
             raise NotFound("the two readings of this slide are not both finished")
-        shown = cards(session, desk, tray, [d.cell_id for d in found.disagreements])
+        shown = cards(session, context, view, [d.cell_id for d in found.disagreements])
         read = readings(session, [run_id])[run_id]
     names = {p: ", ".join(r.reviewer for r in read if r.position == p) for p in POSITIONS}
     return page(
         request,
         "agreement.html.j2",
         visitor,
-        tray=tray,
+        view=view,
         agreement=found,
         pairs=list(zip(found.disagreements, shown, strict=True)),
-        labels=sorted({label for pair in found.labels for label in pair}, key=_in_order(tray)),
+        labels=sorted({label for pair in found.labels for label in pair}, key=_class_order(view)),
         names=names,
-        channels=shown[0].channels if shown else (),
+        channels=shown[0].picture.channels if shown else (),
         may_settle=visitor.may(SIGN) and not any(r.reviewer == visitor.name for r in read),
     )
 
 
-def _in_order(tray: Tray) -> Callable[[str], tuple[int, str]]:
-    """Labels in the assay's order of classes, others after them."""
-    names = tray.index.assay.class_names
+def _class_order(view: SlideView) -> Callable[[str], tuple[int, str]]:
+    """Return a sort key for labels: the assay's classes in their order, then all others."""
+    names = view.index.assay.class_names
     return lambda label: (names.index(label) if label in names else len(names), label)
 
 
 @router.post("/slides/{slide_id}/adjudicate")
 def adjudicate(request: Request, visitor: Signer, slide_id: Id) -> Response:
-    """Become the adjudicator."""
-    start_adjudication(_desk(request).db, _run(request, slide_id), visitor.name, visitor.address)
+    """Make the visitor the adjudicator."""
+    start_adjudication(context_of(request).db, _run(request, slide_id), visitor.name, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}/agreement", 303)
 
 
 @router.get("/slides/{slide_id}/carry-over")
-def earlier(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResponse:
-    """What an earlier run's reviews become in the new one."""
-    desk = _desk(request)
-    with desk.db.reading() as session:
-        tray = desk.tray(session, slide_id, visitor.name)
-        plan = plan_carry_over(session, tray.index.run)
+def show_carry_over(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResponse:
+    """Show which reviews of an earlier run fit the latest count, and which need a decision."""
+    context = context_of(request)
+    with context.db.reading() as session:
+        view = context.slide_view(session, slide_id, visitor.name)
+        plan = plan_carry_over(session, view.index.run)
         asked = plan.asked if plan else ()
-        before, now = _pictures(session, desk, tray, asked)
-    rows = [(m, before[m.review.cell_id], None if m.new_cell is None else now[m.new_cell]) for m in asked]
-    channels = next(iter(before.values())).channels if before else ()
+        before, after = _cards_of_both_runs(session, context, view, asked)
+    rows = [(m, before[m.review.cell_id], None if m.new_cell is None else after[m.new_cell]) for m in asked]
+    channels = next(iter(before.values())).picture.channels if before else ()
     may = visitor.may(DECIDE)
-    return page(request, "carry_over.html.j2", visitor, tray=tray, plan=plan, rows=rows, channels=channels, may=may)
+    return page(request, "carry_over.html.j2", visitor, view=view, plan=plan, rows=rows, channels=channels, may=may)
 
 
-def _pictures(session: Session, desk: Desk, tray: Tray, asked: Sequence[Match]) -> tuple[dict[int, Card], dict[int, Card]]:
-    """By cell id the nuclei of the earlier run as they were decided, and those of the new one as they stand."""
+def _cards_of_both_runs(
+    session: Session, context: ReviewContext, view: SlideView, asked: Sequence[Match]
+) -> tuple[dict[int, Card], dict[int, Card]]:
+    """Return by cell id the cards of the earlier run with its decisions, and those of the latest count."""
     if not asked:
         return {}, {}
     states = {m.review.cell_id: state_of(m.review) for m in asked}
-    by = {m.review.cell_id: m.review.reviewer for m in asked}
-    earlier = replace(tray, index=desk.index(session, cast(int, asked[0].review.run_id)), now=states, by=by)
-    found = cards(session, desk, earlier, list(states))
-    news = cards(session, desk, tray, [m.new_cell for m in asked if m.new_cell is not None])
-    return {c.cell_id: c for c in found}, {c.cell_id: c for c in news}
+    reviewers = {m.review.cell_id: m.review.reviewer for m in asked}
+    earlier = replace(view, index=context.index(session, cast(int, asked[0].review.run_id)), states=states, reviewers=reviewers)
+    before = cards(session, context, earlier, list(states))
+    after = cards(session, context, view, [m.new_cell for m in asked if m.new_cell is not None])
+    return {c.cell.place.cell_id: c for c in before}, {c.cell.place.cell_id: c for c in after}
 
 
 @router.post("/slides/{slide_id}/carry-over")
 def carry(request: Request, visitor: Reviewer, slide_id: Id) -> Response:
-    """Carry over what fits."""
-    carry_over(_desk(request).db, _run(request, slide_id), visitor.name, visitor.address)
+    """Carry over the reviews that fit."""
+    carry_over(context_of(request).db, _run(request, slide_id), visitor.name, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}/carry-over", 303)
 
 
@@ -121,17 +123,12 @@ def leave(
     review_id: Annotated[int, Form(ge=1, le=MAX_ID)],
     reason: Annotated[Text, Form()],
 ) -> Response:
-    """Leave one behind, with a reason."""
-    leave_behind(_desk(request).db, _run(request, slide_id), review_id, visitor.name, reason, visitor.address)
+    """Leave one review with the earlier run, for a reason."""
+    leave_behind(context_of(request).db, _run(request, slide_id), review_id, visitor.name, reason, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}/carry-over", 303)
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
 def _run(request: Request, slide_id: int) -> int:
-    desk = _desk(request)
-    with desk.db.reading() as session:
-        return desk.latest(session, slide_id).run.id
+    context = context_of(request)
+    with context.db.reading() as session:
+        return context.latest_index(session, slide_id).run.id

@@ -1,4 +1,4 @@
-"""The start page: patients and slides, and runs as they go on."""
+"""The worklist: patients and slides with their review states, and the progress of running runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import AfterValidator
 
 from cacapp.review.authorisation import Viewer, Watcher
-from cacapp.review.context import Desk
+from cacapp.review.context import context_of
 from cacapp.review.forms import storable
 from cacapp.review.live import Live
 from cacapp.review.render import page
 from cacapp.review.worklist import STATES, worklist
 
 router = APIRouter(include_in_schema=False)
-A_PAGE = 50
+PAGE_SIZE = 50
 Search = Annotated[str, Query(max_length=100), AfterValidator(storable)]
 
 
@@ -24,11 +24,13 @@ Search = Annotated[str, Query(max_length=100), AfterValidator(storable)]
 def show(
     request: Request, visitor: Viewer, q: Search = "", state: Search = "", start: Annotated[int, Query(ge=0, le=10_000_000)] = 0
 ) -> HTMLResponse:
-    """The worklist; asked for as a part, the table alone."""
-    desk: Desk = request.app.state.desk
+    """Show the worklist; the table alone where htmx asks for it."""
+    context = context_of(request)
     live: Live = request.app.state.live
-    with desk.db.reading() as session:
-        found = worklist(session, desk, visitor.name, search=q.strip(), state=state if state in STATES else "", start=start, limit=A_PAGE)
+    with context.db.reading() as session:
+        found = worklist(
+            session, context, visitor.name, search=q.strip(), state=state if state in STATES else "", start=start, limit=PAGE_SIZE
+        )
     part = request.headers.get("hx-request") == "true"
     return page(
         request,
@@ -38,7 +40,7 @@ def show(
         q=q,
         state=state,
         start=start,
-        a_page=A_PAGE,
+        page_size=PAGE_SIZE,
         states=STATES,
         running=live.runs(),
     )
@@ -46,6 +48,6 @@ def show(
 
 @router.get("/events")
 async def events(request: Request, visitor: Watcher) -> StreamingResponse:
-    """Progress of running runs, as server-sent events; watching does not keep a session awake."""
+    """Send the progress of running runs as server-sent events; they do not prolong a session."""
     live: Live = request.app.state.live
     return StreamingResponse(live.events(request.app.state.ended), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

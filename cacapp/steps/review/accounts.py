@@ -1,4 +1,4 @@
-"""Step ``accounts``: who may review, and whether a password is theirs."""
+"""Step ``accounts``: accounts of the review application, their passwords and API tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "reviewer", "pathologist", "admin")
 OWNER = "owner"
-"""The one user of a computer of their own, who may do everything; made by ``cacapp review --single-user`` only."""
+"""Role of the only user of a computer, with all permissions; only ``cacapp review --single-user`` creates it."""
 
 MIN_PASSWORD, MAX_PASSWORD = 10, 200
 THROTTLE_WINDOW = timedelta(minutes=15)
@@ -35,14 +35,14 @@ MAX_FAILURES_OF_NAME, MAX_FAILURES_OF_ADDRESS = 5, 25
 INSTALL = "pip install 'cacapp[review]'"
 
 
-class Throttled(CacappError):  # noqa: N818 - it names what happened
-    """Too many wrong passwords; wait."""
+class Throttled(CacappError):  # noqa: N818 - an answer to a request, not a failure
+    """Too many wrong passwords for a name or from an address."""
 
 
 def add_account(db: Database, name: str, role: str, password: str | None, by: str | None = None) -> Account:
-    """Makes an account; ``by``: who does, for the audit trail, by default its owner.
+    """Create an account. ``by``: the person at work, for the audit trail; None for the account itself.
 
-    Raises UsageError for a bad name, role or password, or a name that is taken.
+    Raises UsageError for an invalid name, role or password, or a name in use.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
         raise UsageError(f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes, underscores")
@@ -60,7 +60,7 @@ def add_account(db: Database, name: str, role: str, password: str | None, by: st
 
 
 def set_password(db: Database, name: str, password: str, by: str, address: str = "") -> None:
-    """Gives an account a new password and logs it out everywhere."""
+    """Set a new password, and end all sessions and tokens of the account."""
     hashed = hash_password(password, name)
     with db.session() as session:
         account = require_account(session, name)
@@ -70,7 +70,7 @@ def set_password(db: Database, name: str, password: str, by: str, address: str =
 
 
 def set_active(db: Database, name: str, active: bool, by: str) -> None:
-    """Switches an account on or off; off ends its sessions and tokens. What it decided stays."""
+    """Enable or disable an account; disabling ends its sessions and tokens. Its decisions stay."""
     with db.session() as session:
         account = require_account(session, name)
         account.active = active
@@ -80,7 +80,7 @@ def set_active(db: Database, name: str, active: bool, by: str) -> None:
 
 
 def verify_password(db: Database, name: str, password: str, address: str) -> Account | None:
-    """The active account this password belongs to, or None; takes as long for a name that does not exist.
+    """Return the active account if the password is right, else None; an unknown name takes the same time.
 
     Raises Throttled after too many wrong passwords for the name or from the address.
     """
@@ -94,12 +94,12 @@ def verify_password(db: Database, name: str, password: str, address: str) -> Acc
             or failures_since(session, since, address=address) >= MAX_FAILURES_OF_ADDRESS
         ):
             raise Throttled(f"too many wrong passwords; wait {int(THROTTLE_WINDOW.total_seconds() // 60)} minutes")
-        attempt = note_attempt(session, name, address)  # counts as wrong until it is right, so that many at once are counted too
+        attempt = note_attempt(session, name, address)  # wrong until proven right, so that simultaneous attempts count
         account = account_named(session, name)
     hasher = _hasher()
     known = account.password_hash if account is not None and account.active and account.password_hash else None
     try:
-        hasher.verify(known or _nobody(), password[: MAX_PASSWORD + 1])
+        hasher.verify(known or _unknown_hash(), password[: MAX_PASSWORD + 1])
         right = known is not None
     except (Argon2Error, InvalidHashError):
         right = False
@@ -114,7 +114,7 @@ def verify_password(db: Database, name: str, password: str, address: str) -> Acc
 
 
 def hash_password(password: str, name: str) -> str:
-    """argon2id with the library's parameters. Raises UsageError for one that is too short, too long or the name."""
+    """Hash a password by argon2id with the library's parameters. Raises UsageError for one that is too short, too long or easy to guess."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise UsageError(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
     if password.lower() == name.lower() or len(set(password)) < 4:
@@ -126,11 +126,11 @@ def _hasher() -> PasswordHasher:
     try:
         from argon2 import PasswordHasher
     except ModuleNotFoundError:
-        raise CacappError(f"the review needs further packages: {INSTALL}") from None
+        raise CacappError(f"the review application needs further packages: {INSTALL}") from None
     return PasswordHasher()
 
 
 @lru_cache(maxsize=1)
-def _nobody() -> str:
-    """A hash that no password fits, as costly to check as a real one."""
+def _unknown_hash() -> str:
+    """Return a hash that no password fits; checking it takes as long as a real one."""
     return _hasher().hash(new_secret())

@@ -1,5 +1,4 @@
-"""Step ``carry over``: a slide was segmented or counted again; its reviews go on to the nuclei that are the same, a person is asked for the
-others."""
+"""Step ``carry over``: copy reviews of an earlier count run to the same nuclei of the latest one; a person decides on the others."""
 
 from __future__ import annotations
 
@@ -31,12 +30,12 @@ CARRIED = "carried"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A decided cell of the earlier run and its nucleus in the new one.
+    """A reviewed cell of the earlier run and the same nucleus in the new run.
 
     Attributes:
-        review: what was decided. new_cell: the nucleus with the largest IoU, None where none reaches SAME_NUCLEUS_IOU.
-        state: what is carried over; None where a person has to look.
-        problem: why, in words.
+        review: the decision. new_cell: the nucleus with the largest IoU, None below SAME_NUCLEUS_IOU.
+        state: the state to carry over; None if a person has to decide.
+        problem: why a person has to decide; None otherwise.
     """
 
     review: Review
@@ -48,7 +47,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class CarryOver:
-    """The reviews of the run before, for a new count run. ``ready`` can be carried over as they are, ``asked`` need a person's look."""
+    """Reviews of an earlier run for a new count run: ``ready`` fit as they are, for ``asked`` a person has to decide."""
 
     from_run: int
     to_run: int
@@ -57,7 +56,7 @@ class CarryOver:
 
 
 def plan_carry_over(session: Session, run: Run) -> CarryOver | None:
-    """What of an earlier count run's reviews is not in this run yet; None where there is nothing."""
+    """Return the reviews of an earlier count run that this run does not have yet; None if there are none."""
     run_id = run.id
     earlier = select(func.max(col(Review.run_id))).join(Run, col(Run.id) == col(Review.run_id))
     earlier = earlier.where(col(Run.slide_id) == run.slide_id, col(Review.run_id) < run_id, col(Review.kind).not_in((NOT_CARRIED,)))
@@ -80,10 +79,10 @@ def plan_carry_over(session: Session, run: Run) -> CarryOver | None:
 
 
 def carry_over(db: Database, run_id: int, reviewer: str, address: str = "") -> CarryOver:
-    """Writes the reviews that fit as new rows of the new run; returns what was carried and what has to be asked.
+    """Write the reviews that fit as rows of the new run; return them and those that a person has to decide.
 
     Raises:
-        ConflictError: the run is not the slide's latest, is signed, or is read a second time already.
+        ConflictError: the run is not the slide's latest count, its result is signed, or its second reading has begun.
     """
     with db.session() as session:
         run = session.get(Run, run_id)
@@ -106,7 +105,7 @@ def carry_over(db: Database, run_id: int, reviewer: str, address: str = "") -> C
 
 
 def leave_behind(db: Database, run_id: int, review_id: int, reviewer: str, reason: str, address: str = "") -> None:
-    """A person's answer where a review has no nucleus to go to: it stays with the earlier run, for this reason."""
+    """Record that a review stays with the earlier run, for a reason. Raises ConflictError if it does not wait for a decision."""
     if not reason.strip():
         raise UsageError("say why the review is left behind")
     with db.session() as session:
@@ -117,7 +116,7 @@ def leave_behind(db: Database, run_id: int, review_id: int, reviewer: str, reaso
         plan = plan_carry_over(session, run)
         match = next((m for m in (plan.asked if plan else ()) if m.review.id == review_id), None)
         if match is None:
-            raise ConflictError("this review is not waiting for an answer any more")
+            raise ConflictError("this review is not waiting for a decision any more")
         state = state_of(match.review).record()
         source = {"review": review_id, "run": match.review.run_id, "reviewer": match.review.reviewer}
         append_review(
@@ -157,7 +156,7 @@ def _matches(session: Session, run: Run, waiting: Sequence[Review], touched: set
     old = places(session, [r.cell_id for r in waiting])
     frames = {p.frame_id for p in old.values()}
     new = places(session, [c.cell_id for c in calls if c.frame_id in frames])
-    best = _best(list(old.values()), list(new.values()))
+    best = _match(list(old.values()), list(new.values()))
     partners = [b[0] for b in best.values()]
     machine = machine_states(session, run_id, partners)
     new_dots = dots_of_cells(session, run_id, partners)
@@ -169,7 +168,7 @@ def _matches(session: Session, run: Run, waiting: Sequence[Review], touched: set
         if cell is None:
             found.append(Match(review, None, iou, None, "no nucleus of the new run is the same"))
             continue
-        if cell in touched:  # decided anew already
+        if cell in touched:  # decided again in the new run
             continue
         was = state_of(review)
         reach_px = assay.signals.signal_diameter_px(pixel[old[review.cell_id].frame_id])
@@ -178,8 +177,8 @@ def _matches(session: Session, run: Run, waiting: Sequence[Review], touched: set
     return found
 
 
-def _best(old: Sequence[Place], new: Sequence[Place]) -> dict[int, tuple[int, float]]:
-    """Old cell id to its partner and their IoU, from SAME_NUCLEUS_IOU on; with at least a half each nucleus has one partner at most."""
+def _match(old: Sequence[Place], new: Sequence[Place]) -> dict[int, tuple[int, float]]:
+    """Match nuclei: old cell id to (new cell id, IoU) from SAME_NUCLEUS_IOU on; with an IoU over 0.5 the match is unique."""
     result: dict[int, tuple[int, float]] = {}
     for frame in {p.frame_id for p in old}:
         ours, theirs = [p for p in old if p.frame_id == frame], [p for p in new if p.frame_id == frame]
@@ -197,13 +196,13 @@ def _best(old: Sequence[Place], new: Sequence[Place]) -> dict[int, tuple[int, fl
 def _carried(
     was: State, now: State, old: Sequence[Dot], new: Sequence[Dot], assay: Assay, reach_px: float
 ) -> tuple[State | None, str | None]:
-    """The old decision on the new nucleus, with signals added and removed by hand found again; a problem where the counts differ then."""
+    """Apply the old decision to the new nucleus by its added and removed signals; return the state, or why the counts differ."""
     added, removed = [], []
     counts = dict(now.counts)
     for signal in was.added:
         dot = _nearest(new, signal.channel, signal.y_px, signal.x_px, reach_px)
         if dot is not None and counts_now(now, dot):
-            continue  # the software finds it by itself now
+            continue  # the software counts it now
         number = None if dot is None else dot.number
         added.append(AddedSignal(signal.channel, signal.y_px, signal.x_px, number))
         counts[signal.channel] = counts.get(signal.channel, 0) + 1

@@ -1,4 +1,4 @@
-"""Step ``review``: one decision of a person on one cell becomes one row, or none."""
+"""Step ``review``: write one decision of a person on one cell as one row."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from cacapp.results.reviewed import assay_of, state_of, view_of
 KINDS = ("accept", "class", "not_evaluable", "signal_added", "signal_removed", "signals_merged", COMMENT, UNDO)
 MAX_TEXT = 2000
 MERGE_REACH = 3.0
-"""Dots farther apart than so many signal diameters are no split signal."""
+"""Largest distance of two dots of a split signal, in signal diameters."""
 
 
 class ConflictError(CacappError):
-    """The cell, run or patient is no longer as the reviewer saw it; nothing was written."""
+    """The cell, run or patient changed after the reviewer opened it; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a person did.
+    """A decision on a cell.
 
     Attributes:
         kind: one of KINDS.
         class_: for "class".
         channel, y_px, x_px: for signals; y, x in the frame.
-        number: a dot of the software. added: a signal added before, by its place. For "signals_merged" the one that goes.
-        into: for "signals_merged", the dot or added signal that stays, as ("number" or "added", value).
-        reason: why; needed for "not_evaluable" and "comment".
+        number: a dot of the software. added: position among the cell's added signals. For "signals_merged" the signal to remove.
+        into: for "signals_merged" the signal that remains, as ("number" or "added", value).
+        reason: required for "not_evaluable" and "comment".
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The row that was written, or was there already (``repeated``), and the cell as it stands for its reviewer."""
+    """The row of the decision, written now or earlier (``repeated``), and the cell's state after it."""
 
     review: Review
     state: State
@@ -64,16 +64,16 @@ class Outcome:
 
 
 def decide(db: Database, reviewer: str, cell_id: int, action: Action, *, run_id: int, seen: int, key: str | None = None) -> Outcome:
-    """Writes a decision in the reader's own position, in one transaction.
+    """Write a decision in the reviewer's position, in one transaction.
 
     Args:
-        run_id: the count run the reviewer looked at.
-        seen: number of the last review of the cell the reviewer saw, 0 for none.
-        key: the client's own name for this action; sent twice, it is done once.
+        run_id: the count run that the reviewer saw.
+        seen: number of the newest review of the cell that the reviewer saw, 0 without one.
+        key: chosen by the client; a decision sent twice with the same key is written once.
 
     Raises:
-        UsageError: the action makes no sense on this cell.
-        ConflictError: somebody else decided, counted or signed meanwhile.
+        UsageError: the action is not possible on this cell.
+        ConflictError: somebody else decided, counted or signed in the meantime.
     """
     if action.kind not in KINDS:
         raise UsageError(f"action {action.kind!r}: choose one of {', '.join(KINDS)}")
@@ -118,8 +118,7 @@ def decide(db: Database, reviewer: str, cell_id: int, action: Action, *, run_id:
 
 
 def current_state(session: Session, run_id: int, cell_id: int, rows: list[Review], position: str) -> State:
-    """How a cell stands in a position: as its last review left it, else as the software called it. An adjudicator starts from the first
-    reading."""
+    """Return the state after the position's last review, else the software's call. An adjudicator starts from the first reading."""
     deciding = [r for r in rows if r.kind != COMMENT]
     if deciding:
         return state_of(deciding[-1])
@@ -131,20 +130,20 @@ def current_state(session: Session, run_id: int, cell_id: int, rows: list[Review
 
 
 def undoable(rows: list[Review]) -> Review:
-    """The decision that an undo takes back: the last one that is not taken back yet. Raises UsageError where there is none."""
-    standing: list[Review] = []
+    """Return the decision to undo: the last one that is not undone yet. Raises UsageError if there is none."""
+    remaining: list[Review] = []
     for row in rows:
         if row.kind == UNDO:
-            standing.pop()
+            remaining.pop()
         elif row.kind != COMMENT:
-            standing.append(row)
-    if not standing:
+            remaining.append(row)
+    if not remaining:
         raise UsageError("there is nothing to undo on this cell")
-    return standing[-1]
+    return remaining[-1]
 
 
 def require_open(session: Session, run: Run) -> None:
-    """Raises ConflictError where the slide was counted again, or the result is signed. Holds the patient until the transaction ends."""
+    """Raise ConflictError if the slide was counted again or the result is signed. Locks the patient until the transaction ends."""
     slide = session.get_one(Slide, run.slide_id)
     session.execute(select(col(Patient.id)).where(col(Patient.id) == slide.patient_id).with_for_update(read=True))
     newest = latest_run_ids(session, "count", [run.slide_id]).get(run.slide_id)
@@ -156,7 +155,7 @@ def require_open(session: Session, run: Run) -> None:
 
 
 def _run_of(session: Session, cell_id: int, run_id: int) -> Run:
-    """The count run, after a look that it called this cell; holds the cell until the transaction ends."""
+    """Return the count run. Raises UsageError if it did not call the cell. Locks the cell until the transaction ends."""
     query = select(CELL.c.frame_id).where(CELL.c.id == cell_id).with_for_update()
     frame_id = session.execute(query).scalar_one_or_none()
     run = session.get(Run, run_id)
@@ -168,7 +167,7 @@ def _run_of(session: Session, cell_id: int, run_id: int) -> Run:
 
 
 def _position(session: Session, run_id: int, reviewer: str) -> str:
-    """The reader's position; who has none yet joins the first reading, unless a second one has begun."""
+    """Return the reviewer's position; without one they join the first reading, unless a second one has begun."""
     own = readings(session, [run_id]).get(run_id, [])
     view = view_of(own, reviewer)
     mine = next((r for r in own if r.reviewer == reviewer), None)
@@ -190,7 +189,7 @@ def _after(session: Session, run: Run, cell_id: int, before: State, action: Acti
     assay = assay_of(run)
     if action.kind == COMMENT:
         if not (action.reason or "").strip():
-            raise UsageError("a comment needs some words")
+            raise UsageError("a comment needs a text")
         return before
     if action.kind == "accept":
         return accept(before, assay)
@@ -198,7 +197,7 @@ def _after(session: Session, run: Run, cell_id: int, before: State, action: Acti
         return reject(before, action.reason or "", assay)
     if not before.evaluable and before.exclusion_reason == DUPLICATE:
         twin = duplicate_of(session, run.id, cell_id)
-        raise UsageError(f"this nucleus is seen again as cell {twin}, which counts; decide that one")
+        raise UsageError(f"this nucleus is also cell {twin}, which counts; decide on that one")
     if action.kind == "class":
         return reclassify(before, action.class_ or "", assay)
     return _with_signals(session, run, cell_id, before, action, assay)
@@ -222,10 +221,10 @@ def _with_signals(session: Session, run: Run, cell_id: int, before: State, actio
 def _added(session: Session, cell_id: int, action: Action, dot: Dot | None, before: State) -> AddedSignal:
     if dot is not None:
         if counts_now(before, dot):
-            raise UsageError(f"this {dot.channel} dot counts already")
+            raise UsageError(f"this {dot.channel} dot already counts")
         return AddedSignal(dot.channel, dot.y_px, dot.x_px, dot.number)
     if action.y_px is None or action.x_px is None:
-        raise UsageError("say where the signal is: y_px and x_px in the frame")
+        raise UsageError("give the position of the signal in the frame: y_px and x_px")
     cell = session.connection().execute(select(CELL).where(CELL.c.id == cell_id)).one()
     rim = max(cell.bbox_w_px, cell.bbox_h_px) / 2
     inside_y = cell.bbox_y_px - rim <= action.y_px <= cell.bbox_y_px + cell.bbox_h_px + rim
@@ -236,9 +235,9 @@ def _added(session: Session, cell_id: int, action: Action, dot: Dot | None, befo
 
 
 def _require_split(session: Session, cell_id: int, before: State, action: Action, dots: list[Dot], assay: Assay) -> None:
-    """Both are counted signals of one channel, and near each other."""
+    """Raise UsageError unless both signals count, are of one channel, and lie near each other."""
     if action.into is None:
-        raise UsageError("say which signal stays: into")
+        raise UsageError("give the signal that remains: into")
     which, value = action.into
     places = {("number", d.number): (d.y_px, d.x_px) for d in dots if d.channel == action.channel and counts_now(before, d)}
     places |= {("added", i): (a.y_px, a.x_px) for i, a in enumerate(before.added) if a.channel == action.channel}
@@ -254,7 +253,7 @@ def _require_split(session: Session, cell_id: int, before: State, action: Action
 
 
 def _detail(action: Action) -> dict[str, object]:
-    """What a signal action was about, beside the state it left."""
+    """Return the parameters of a signal action, which are stored with the state."""
     if not action.kind.startswith("signal"):
         return {}
     names = ("channel", "y_px", "x_px", "number", "added", "into")

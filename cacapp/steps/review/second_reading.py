@@ -1,4 +1,4 @@
-"""A second, blind reading of a slide: who may, when it is done, how well both agree, and who settles what they don't agree on."""
+"""Step ``second reading``: start and finish a blind second reading of a slide, and appoint an adjudicator."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cacapp.steps.review.decide import ConflictError, require_open
 
 
 def start_second(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
-    """Opens a second reading by someone who has not read the slide. The first reading is closed with it.
+    """Start a second reading by someone who has not read the slide; this closes the first reading.
 
     Raises:
-        ConflictError: cells are open in the first reading, there is a second one, or this person read the slide already.
+        ConflictError: flagged cells of the first reading are open, there is a second reading, or this person has read the slide.
     """
     with db.session() as session:
         run = _locked(session, run_id)
@@ -36,7 +36,7 @@ def start_second(db: Database, run_id: int, reviewer: str, address: str = "") ->
 
 
 def finish_second(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
-    """Ends the second reading; both are compared from then on. Raises ConflictError while flagged cells are open."""
+    """Finish the second reading, so that both can be compared. Raises ConflictError while flagged cells are open."""
     with db.session() as session:
         run = _locked(session, run_id)
         reading = session.get(Reading, (run_id, reviewer))
@@ -50,7 +50,7 @@ def finish_second(db: Database, run_id: int, reviewer: str, address: str = "") -
 
 
 def start_adjudication(db: Database, run_id: int, reviewer: str, address: str = "") -> None:
-    """Makes a third person the adjudicator. Raises ConflictError before the second reading is finished, or for one of its readers."""
+    """Make a third person the adjudicator. Raises ConflictError before the second reading is finished, or for a reader of the slide."""
     with db.session() as session:
         run = _locked(session, run_id)
         own = readings(session, [run_id]).get(run_id, [])

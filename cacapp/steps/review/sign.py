@@ -1,4 +1,4 @@
-"""Step ``sign``: freezes a patient's reviewed result with all it rests on; opens it again with a reason."""
+"""Step ``sign``: sign a patient's reviewed result with its provenance, and open it again for a reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cacapp.steps.review.decide import ConflictError
 
 
 def open_points(session: Session, patient_id: int, result: PatientResult) -> list[str]:
-    """What keeps a result from being signed, in words; empty where nothing does."""
+    """Return what has to be done before the result can be signed, in words; empty if it can be signed."""
     slides = list(session.execute(select(Slide).where(col(Slide.patient_id) == patient_id).order_by(col(Slide.barcode))).scalars())
     latest = latest_run_ids(session, "count", [s.id for s in slides])
     if sorted(latest.values()) != sorted(result.count_run_ids):
@@ -48,14 +48,14 @@ def open_points(session: Session, patient_id: int, result: PatientResult) -> lis
 
 
 def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, comment: str | None = None, address: str = "") -> SignOff:
-    """Signs the patient's latest result as it stands after review. The signer's password was checked by the caller.
+    """Sign the patient's latest result after review. The caller has checked the signer's password.
 
     Args:
         run_id: the result's run that the signer saw.
         seen: number of the newest review the signer saw.
 
     Raises:
-        ConflictError: it is signed already, was counted or reviewed after the signer looked, or something is still open.
+        ConflictError: it is signed already, was counted or reviewed after the signer opened it, or something is still open.
     """
     with db.session() as session:
         session.execute(select(col(Patient.id)).where(col(Patient.id) == patient_id).with_for_update())
@@ -93,7 +93,7 @@ def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, 
 
 
 def amend(db: Database, patient_id: int, sign_off_id: int, who: str, reason: str, address: str = "") -> None:
-    """Opens a signed result again; it needs a new signature then. Raises UsageError without a reason, ConflictError where it is open."""
+    """Open a signed result again; it then needs a new signature. Raises UsageError without a reason, ConflictError if it is open."""
     if not reason.strip():
         raise UsageError("an amendment needs a reason")
     with db.session() as session:
@@ -109,13 +109,13 @@ def amend(db: Database, patient_id: int, sign_off_id: int, who: str, reason: str
 
 
 def intact(session: Session, signed: SignOff) -> bool:
-    """Whether a signed record still has the digest it was signed with."""
+    """Return whether the signed record still has the digest of its signature."""
     previous = session.get(SignOff, signed.previous_id) if signed.previous_id else None
     return digest(signed.record, previous.sha256 if previous else None) == signed.sha256
 
 
 def latest_result(session: Session, patient_id: int) -> PatientResult | None:
-    """The patient's newest result."""
+    """Read the patient's newest result; None without one."""
     query = select(PatientResult).where(col(PatientResult.patient_id) == patient_id).order_by(col(PatientResult.run_id).desc()).limit(1)
     found: PatientResult | None = session.execute(query).scalar_one_or_none()
     return found
@@ -148,7 +148,7 @@ def _record(session: Session, patient_id: int, result: PatientResult, signer: st
 
 
 def numbers_record(numbers: PatientOutcome) -> dict[str, Any]:
-    """A result as plain values."""
+    """Return a result as JSON values."""
     return asdict(numbers) | {"ratio": None if numbers.ratio is None else numbers.ratio.record()}
 
 
