@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -27,37 +28,7 @@ from tests.postgres import Postgres, start
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-pytest_plugins = ["tests.lab"]
-
-KINDS = ("sqlite", "postgresql")
-ON_BOTH = ("db", "engine", "runs", "results", "steps", "cli", "review")
-"""Folders whose tests run once for each kind of database they use."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=(*KINDS, "both"), default="both", help=f"kind of database for tests/{{{','.join(ON_BOTH)}}}")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests that use a record run on SQLite and on PostgreSQL; on SQLite alone where they say so, or where they are slow."""
-    if "database_kind" not in metafunc.fixturenames or "database_kind" in _parametrized(metafunc):
-        return
-    asked: str = metafunc.config.getoption("--database")
-    area = Path(str(metafunc.definition.path)).relative_to(Path(__file__).parent).parts[0]
-    marked = {mark.name for mark in metafunc.definition.iter_markers()}
-    if area not in ON_BOTH or "sqlite_only" in marked or ("slow" in marked and asked == "both"):
-        kinds: tuple[str, ...] = KINDS[:1]
-    else:
-        kinds = KINDS if asked == "both" else (asked,)
-    metafunc.parametrize("database_kind", kinds)
-
-
-def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
-    return {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark.args[0])}
-
-
-def _names(given: str | Sequence[str]) -> list[str]:
-    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+pytest_plugins = ["tests.lab", "tests.selection"]
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +48,14 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     name = postgres.create(template="empty")
     yield postgres.url(name)
     postgres.drop(name)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT interrupts this test and the processes it starts, also where the suite was started with SIGINT ignored (in the background)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

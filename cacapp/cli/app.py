@@ -91,7 +91,7 @@ app.add_typer(database.app, name="db", rich_help_panel="Set-up")
 def main() -> None:
     """Runs the command line; a user's mistake ends in one line on stderr and an exit code, never in a traceback."""
     # what a batch system sends before it kills: stop as for Ctrl-C, cleanly and resumable
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also where a script started us with SIGINT ignored
     sys.exit(run_command(sys.argv[1:]))
 
 

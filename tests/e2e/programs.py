@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,20 @@ def command(slide: Path) -> list[str]:
     return ["run", str(slide), *who, "--segmenter", "coarse", "--no-report", "--workers", "2", "--retries", "99"]
 
 
-def start(url: str, *words: str) -> subprocess.Popen[bytes]:
+def start(url: str, *words: str, background: bool = False) -> subprocess.Popen[bytes]:
+    """Start a command; ``background``: with SIGINT ignored, as shells start what a script ends with "&"."""
     return subprocess.Popen(
-        [*PROGRAM, *words], cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*PROGRAM, *words],
+        cwd=CHECKOUT,
+        env=os.environ | {"CACAPP_DB": url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_ignore_sigint if background else None,
     )
+
+
+def _ignore_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run(url: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -106,6 +106,7 @@ def test_a_read_that_hangs_costs_that_frame_alone(
     assert done(url) == FRAMES
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_wait_for_a_file_that_a_server_never_ends(tmp_path: Path, store: WebStore, twelve_frames: Path) -> None:
     url = str(tmp_path / "record.db")
     store.hangs_on = "frame01.ome.tif"

@@ -278,6 +278,7 @@ SLOW = ("segment", "--segmenter", "sam")
 """Seconds a frame: it can be stopped half-way however fast the machine."""
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.2])
 def test_ctrl_c_while_the_workers_start_is_one_line(cacapp: Run, tmp_path: Path, delay_s: float) -> None:
     db = tmp_path / "stopped.db"
@@ -293,6 +294,7 @@ def test_ctrl_c_while_the_workers_start_is_one_line(cacapp: Run, tmp_path: Path,
     assert err == "error: stopped; what was finished is kept, the same command goes on from there\n"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(cacapp: Run, tmp_path: Path) -> None:
     db = tmp_path / "stopped.db"
     command = [*SLOW, "--db", str(db)]

@@ -233,9 +233,9 @@ def test_a_database_that_becomes_read_only_stops_the_run_and_nothing_is_lost(
 
 
 def test_sigterm_stops_as_ctrl_c_does(fresh: Callable[[], str], twelve_frames: Path, undisturbed: dict[str, list[str]]) -> None:
-    """What a batch system sends before it kills."""
+    """What a batch system sends before it kills; started in the background of a script, where SIGINT is ignored."""
     url = fresh()
-    process = start(url, *command(twelve_frames))
+    process = start(url, *command(twelve_frames), background=True)
     while process.poll() is None and not ask(url, "SELECT id FROM run"):
         time.sleep(0.05)
     since = time.monotonic()

@@ -17,7 +17,10 @@ from cacapp.report.html import render_html, render_index
 from cacapp.report.model import IndexRow, PatientReport
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (apt-get install chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (apt-get install chromium)"),
+]
 
 
 def chromium(tmp_path: Path, *arguments: str) -> str:

@@ -145,6 +145,7 @@ class Calls:
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_at_any_moment_leaves_no_run_in_anybodys_hands(
     database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
 ) -> None:

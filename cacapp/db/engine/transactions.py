@@ -27,26 +27,29 @@ BUSY_TIMEOUT_S = 30
 SAY_AFTER_S = 2.0
 
 _log = logging.getLogger(__name__)
-_pressed: list[tuple[int, FrameType | None]] = []
-"""Signals that came inside ``uninterrupted`` and are heard at its end."""
+_received: list[tuple[int, FrameType | None]] = []
+"""Signals that came inside ``uninterrupted``; they are handled at its end."""
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of the body: inside the driver it would leave a connection half reset, and say so in a traceback."""
-    heard = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(heard):
+    """Delay Ctrl-C and SIGTERM to the end of the body: inside the driver they would leave a connection half reset, with a traceback."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, lambda number, frame: _pressed.append((number, frame)))
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {int(number): handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda *received: _received.append(received))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
-        if _pressed:
-            first = _pressed[0]
-            _pressed.clear()
-            heard(*first)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if _received:
+            number, frame = _received[0]
+            _received.clear()
+            handlers[number](number, frame)
 
 
 def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:

@@ -171,6 +171,7 @@ def test_a_writer_outwaits_another_program_and_says_so_once(
         assert session.execute(text("SELECT count(*) FROM patient")).scalar_one() == 1
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.sqlite_only
 def test_ctrl_c_is_heard_while_waiting_for_another_program(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "SAY_AFTER_S", 0.2)
@@ -348,6 +349,7 @@ def interrupted(database: Database, *, fails: bool) -> None:
             raise ValueError
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("fails", "kept"), [(False, ["P1"]), (True, [])])
 def test_ctrl_c_in_a_transaction_is_heard_at_its_end(database: Database, fails: bool, kept: list[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
