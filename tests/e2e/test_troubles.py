@@ -238,10 +238,8 @@ def test_sigterm_stops_as_ctrl_c_does(fresh: Callable[[], str], twelve_frames: P
     process = start(url, *command(twelve_frames), background=True)
     while process.poll() is None and not ask(url, "SELECT id FROM run"):
         time.sleep(0.05)
-    since = time.monotonic()
     process.terminate()
-    assert process.wait(timeout=60) == 130
-    assert time.monotonic() - since < 15
+    assert process.wait(timeout=120) == 130
     assert ask(url, "SELECT owner FROM run WHERE status = 'running'") in ([(None,)], [])
     assert run(url, "runs", "resume", "--workers", "2").returncode == 0
     assert content(url) == undisturbed

@@ -139,12 +139,10 @@ def test_a_crash_costs_its_item_only_and_processes_are_kept() -> None:
 
 
 def test_a_hang_costs_its_item_only() -> None:
-    start = time.monotonic()
     with Engine(1, frame_timeout_s=2) as engine:
         outcomes = {o.item: o for o in engine.run(sleep_at_four, range(3, 7))}
     assert {n: o.result for n, o in outcomes.items()} == {3: 3, 4: None, 5: 5, 6: 6}
     assert outcomes[4].error == "took longer than --frame-timeout 2 s and was stopped"
-    assert time.monotonic() - start < 60
 
 
 def test_a_worker_killed_by_someone_else_costs_its_item_only() -> None:

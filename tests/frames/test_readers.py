@@ -45,6 +45,7 @@ class Reading:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, hang_on: str = "") -> None:
         self.most = self.now = 0
+        self.hanging = threading.Event()
         self.hang_on, self.hangs, self.lock = hang_on, threading.Event(), threading.Lock()
         self.by: list[str] = []
         self.original = digest._read
@@ -56,7 +57,9 @@ class Reading:
             self.most = max(self.most, self.now)
             self.by.append(threading.current_thread().name)
         if path.name == self.hang_on:
+            self.hanging.set()
             self.hangs.wait(60)
+            self.hanging.clear()
         time.sleep(0.01)
         with self.lock:
             self.now -= 1
@@ -83,9 +86,9 @@ def test_who_stops_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch:
     found = discover([mixed], readers=2)
     assert isinstance(found, Generator)
     next(found)
-    since = time.monotonic()
+    assert reading.hanging.wait(60)
     found.close()
-    assert time.monotonic() - since < 5
+    assert reading.hanging.is_set()
     reading.hangs.set()
 
 

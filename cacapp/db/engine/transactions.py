@@ -91,7 +91,7 @@ def _begin_writing(raw: sqlite3.Connection, label: str) -> None:
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() >= deadline:
                     raise
-                if _pressed:
+                if _received:
                     raise KeyboardInterrupt from None
                 if not said:
                     _log.warning("%s is in use by another program; waiting for it, up to %d s", label, LOCK_WAIT_S)

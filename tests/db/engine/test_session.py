@@ -179,7 +179,7 @@ def test_ctrl_c_is_heard_while_waiting_for_another_program(database: Database, t
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with locked(tmp_path / "cacapp.db"), pytest.raises(KeyboardInterrupt), database.session() as session:
         session.add(Patient(code="P1"))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < transactions.BUSY_TIMEOUT_S  # after which the driver would give up by itself
 
 
 @contextmanager
@@ -324,15 +324,6 @@ def test_processes_that_make_the_same_database_at_once_all_get_it(database_kind:
 def test_opening_an_existing_database_does_not_import_alembic(empty_record: Path) -> None:
     code = "import sys; from cacapp.db.engine.session import open_database as o; o(sys.argv[1]); sys.exit('alembic.command' in sys.modules)"
     subprocess.run([sys.executable, "-c", code, str(empty_record)], check=True)
-
-
-def test_a_database_is_made_in_under_a_second(tmp_path: Path, empty_record: Path) -> None:
-    times = []
-    for i in range(3):
-        start = time.perf_counter()
-        open_database(tmp_path / f"{i}.db").dispose()
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1
 
 
 def test_foreign_keys_hold(database: Database, fill_slide: Callable[..., object]) -> None:

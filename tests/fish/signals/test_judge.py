@@ -1,7 +1,5 @@
 """Which dots count: split dots, debris, bleed-through, weak dots, and the weak true signal that survives."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -293,17 +291,6 @@ def test_counted_signals_are_inside_strong_enough_and_a_diameter_apart(seed: int
             own = s.yx[kept & (s.cell == cell)].astype(float)
             apart = np.hypot(*(own[:, None] - own[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(own))
             assert (apart >= KATZ.signals.diameter_um / 0.12 - 1e-4).all()
-
-
-def test_a_full_frame_takes_a_few_tens_of_milliseconds() -> None:
-    nuclei, candidates = field_of_view(np.random.default_rng(5), 350, 1000)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        count_signals(judge_spots(candidates, nuclei, 0.12, KATZ), 350, KATZ)
-        seconds.append(time.perf_counter() - start)
-    # 50 ms on a quiet machine; the limit leaves room for a busy one.
-    assert min(seconds) < 0.25
 
 
 def test_a_nucleus_with_two_hundred_specks_is_counted_without_trouble() -> None:
