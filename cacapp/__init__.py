@@ -1,4 +1,4 @@
-"""cacapp: slides in, per-patient CAC counts out. This is what a plugin author imports, and a notebook (``cacapp.open``)."""
+"""cacapp: slides in, per-patient CAC counts out. Plugin authors and notebooks (``cacapp.run_slide``, ``cacapp.open``) import from here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector, TrainableSegmenter
     from cacapp.hookspecs import hookimpl
+    from cacapp.notebook import SlideResult, run_slide
     from cacapp.record import Record, open
     from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals, TrainingSample
 
@@ -27,27 +28,30 @@ __all__ = [
     "Shapes",
     "SignalDetector",
     "Signals",
+    "SlideResult",
     "TrainableSegmenter",
     "TrainingSample",
     "__version__",
     "hookimpl",
     "open",
+    "run_slide",
 ]
 
-_HOMES = {
+_MODULES = {
     "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "TrainableSegmenter"),
     "cacapp.hookspecs": ("hookimpl",),
+    "cacapp.notebook": ("SlideResult", "run_slide"),
     "cacapp.record": ("Record", "open"),
     "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals", "TrainingSample"),
 }
 
 
 def __getattr__(name: str) -> object:
-    # numpy and pydantic are loaded when a name is asked for: `cacapp --help` needs neither, and half its time would be theirs.
-    home = next((module for module, names in _HOMES.items() if name in names), None)
-    if home is None:
+    # Load numpy and pydantic only when a name is asked for: `cacapp --help` needs neither, and they take half of its time.
+    source = next((module for module, names in _MODULES.items() if name in names), None)
+    if source is None:
         raise AttributeError(f"module 'cacapp' has no attribute {name!r}")
-    value: object = getattr(import_module(home), name)
+    value: object = getattr(import_module(source), name)
     globals()[name] = value
     return value
 

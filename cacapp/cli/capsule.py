@@ -11,6 +11,7 @@ import typer
 
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
+from cacapp.cli.execute import load_plugins
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.exceptions import CacappError, UsageError
 
@@ -72,7 +73,6 @@ def replay(
     quiet: o.Quiet = False,
 ) -> None:
     """Repeat what a capsule holds and list the nuclei that differ. Exit codes: 0 all the same, 1 some differ, 2 it cannot be repeated."""
-    from cacapp.cli.analyse import discover
     from cacapp.engine import Engine
     from cacapp.steps.capsule.replay import prepare
     from cacapp.steps.capsule.replay import replay as step
@@ -80,7 +80,7 @@ def replay(
     from cacapp.steps.segment import segment
 
     with _two_where_it_cannot_be_compared():
-        host = discover(no_plugin, quiet)
+        host = load_plugins(no_plugin, quiet)
         with progress(quiet) as bar:
             prepared = prepare(file, host, images, weights, bar, fetch=fetch)
         for step_name in prepared.unrecorded:

@@ -50,21 +50,18 @@ def demo(
     quiet: o.Quiet = False,
 ) -> None:
     """Five simulated patients from slides to reports."""
-    from cacapp.cli.analyse import discover, exit_code, plans
+    from cacapp.cli.execute import execute, leave, load_plugins
     from cacapp.cli.results import print_patients
-    from cacapp.db.engine.session import open_database
-    from cacapp.engine import Engine
+    from cacapp.fish.assay.read import load_assay
     from cacapp.runs.files import make_folder
-    from cacapp.runs.work import Work
+    from cacapp.runs.plan import CountPlan, SegmentPlan
+    from cacapp.runs.request import Execution, slides_request
     from cacapp.simulation import SAMPLE_MIN_EVALUABLE_CELLS
     from cacapp.steps.manifest import read_manifest
-    from cacapp.steps.pipeline import perform
     from cacapp.steps.simulate import sample_slides
 
-    host = discover(None, quiet)
-    segment_plan, count_plan = plans(
-        host, defaults.PROMPTER, defaults.SEGMENTER, None, defaults.DETECTOR, None, defaults.ASSAY, SAMPLE_MIN_EVALUABLE_CELLS
-    )
+    host = load_plugins(None, quiet)
+    count_plan = CountPlan(load_assay(defaults.ASSAY), min_evaluable_cells=SAMPLE_MIN_EVALUABLE_CELLS)
     make_folder(out)
     db = str(out / "cacapp.db")
     checkout = Path("sample_slides")
@@ -75,18 +72,17 @@ def demo(
             folder, origin = checkout, "of this checkout"
         else:
             folder, origin = sample_slides(out / "slides", bar), "simulated anew"
-        requests = tuple(read_manifest(folder / "slides.csv"))
-        work = Work("run", slides=requests, segment=segment_plan, count=count_plan, out=out / "reports")
-        with Engine() as engine:
-            done = perform(open_database(db), host, work, engine, bar)
+    slides_of_demo = read_manifest(folder / "slides.csv")
+    request = slides_request(host, slides_of_demo, SegmentPlan(), count_plan, (), out=out / "reports", execution=Execution())
+    result = execute(request, host, db, None, None, quiet, create=True)
     if json:
-        print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in done.pages]})
+        print_json({"slides": str(folder), "database": db, "reports": [str(p) for p in result.pages]})
     elif not quiet:
         print_patients(db)
         asked = count_plan.assay.patient.min_evaluable_cells
         say("")
         say(f"{folder} ({origin}); database: {db}", lead="Slides:")
         say(f"The demo's small slides are judged from {SAMPLE_MIN_EVALUABLE_CELLS} evaluable cells on; the assay asks for {asked}.")
-        say(str(done.pages[-1]), lead="Reports with pictures:")
+        say(str(result.pages[-1]), lead="Reports with pictures:")
         say("cacapp run FOLDER --patient P001 --slide S001 --blood-volume-ul 100", lead="Your own slide:")
-    exit_code(done.reports, done.partly, quiet)
+    leave(result, quiet)

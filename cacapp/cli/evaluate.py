@@ -10,12 +10,11 @@ import typer
 from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say, say_warning
+from cacapp.cli.execute import load_plugins
 from cacapp.cli.tables import Column, print_table
 
 if TYPE_CHECKING:
-    from cacapp.host import Host
     from cacapp.report.comparison import Comparison
-    from cacapp.runs.plan import SegmentPlan
     from cacapp.steps.benchmark.evaluate import Evaluation
 
 Filters = Annotated[
@@ -52,12 +51,13 @@ def evaluate(
     What the segmenter finds is measured as it is; --filter applies filters first. Nuclei of an image that could not be predicted
     count as missed.
     """
-    from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
+    from cacapp.runs.plan import SegmentPlan, parameters_by_algorithm
     from cacapp.steps.benchmark.evaluate import evaluate as step
 
-    host = discover(no_plugin, quiet)
-    plan = _plan(host, prompter, segmenter, filters or (), settings or ())
+    host = load_plugins(no_plugin, quiet)
+    plan = SegmentPlan(prompter, segmenter, tuple(filters or ()))
+    plan = plan.with_parameters(parameters_by_algorithm(host, plan.algorithms(), settings or ()))
     with progress(quiet) as bar:
         found = step(host, plan, images, labels, channels=parse_channels(channels) if channels else None, out=out, progress=bar)
     if json:
@@ -95,12 +95,11 @@ def benchmark(
     where it was stopped. Rows that learn from pseudo-labels make them from the images of --train, or, without it, from those measured;
     labels a person drew are not read for that. Leave out what takes long by naming the rows you want.
     """
-    from cacapp.cli.analyse import discover
     from cacapp.frames import parse_channels
     from cacapp.steps.benchmark.methods import needs, rows_of
     from cacapp.steps.benchmark.table import Benchmark
 
-    host = discover(no_plugin, quiet)
+    host = load_plugins(no_plugin, quiet)
     if list_rows:
         known = [[r.key, r.method, r.learns or "", "; ".join(needs(host, r))] for r in rows_of(host)]
         if json:
@@ -119,15 +118,6 @@ def benchmark(
     if comparison.failed:
         say_warning("some images could not be measured; see the errors above", quiet)
         raise typer.Exit(3)
-
-
-def _plan(host: Host, prompter: str, segmenter: str, filters: list[str] | tuple[()], settings: list[str] | tuple[()]) -> SegmentPlan:
-    """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
-    from cacapp.host import assign
-    from cacapp.runs.plan import SegmentPlan
-
-    names = [("prompter", prompter), ("segmenter", segmenter), *(("filter", name) for name in filters)]
-    return SegmentPlan(prompter, segmenter, tuple(filters), assign(settings, [host.find(kind, name) for kind, name in names]))
 
 
 def _print(found: Evaluation) -> None:

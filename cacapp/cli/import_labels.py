@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cacapp.cli import options as o
-from cacapp.cli.analyse import finish
 from cacapp.cli.console import progress
+from cacapp.cli.execute import print_runs
 
 
 def import_labels(
@@ -33,7 +33,8 @@ def import_labels(
     from cacapp.db.engine.session import open_database
     from cacapp.engine import Engine
     from cacapp.steps.import_labels import import_labels as step
+    from cacapp.steps.pipeline import PipelineResult
 
     with progress(quiet) as bar, Engine(workers) as engine:
         report = step(open_database(db, create=False), folder, slide, origin=origin, force=force, engine=engine, progress=bar)
-    finish([report], json, quiet)
+    print_runs(PipelineResult(reports=[report]), json, quiet)

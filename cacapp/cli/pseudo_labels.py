@@ -11,6 +11,7 @@ import typer
 from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.execute import execute, execution_of, leave, load_plugins
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.exceptions import UsageError
 
@@ -79,23 +80,23 @@ def pseudo_label(
             raise UsageError("--stats shows what there is and runs nothing; leave out --out and --force")
         _show(database, slides or (), patient, run, json, quiet)
         return
-    from cacapp.cli.analyse import Execution, discover, exit_code
-    from cacapp.runs.work import Work
+    from cacapp.runs.request import PipelineRequest
     from cacapp.steps.learning.coco import require_folder, write_coco
-    from cacapp.steps.pipeline import perform
 
-    host = discover(no_plugin, quiet)
+    host = load_plugins(no_plugin, quiet)
     plan = _plan(host, filters, prompters, min_agreement, settings or ())
     if out is not None:
         require_folder(out)
-    how = Execution(retries, frame_timeout, force, tuple(no_plugin or ()))
+    execution = execution_of(retries, frame_timeout, force, no_plugin)
     barcodes = tuple(slides or ())
-    work = Work("pseudo-label", barcodes=barcodes, patient=patient, pseudo_label=plan, run_id=run, **how.settings())
-    with progress(quiet) as bar, how.engine(workers, cluster) as engine:
-        reports = perform(database, host, work, engine, bar).reports
-        done = [report.run_id for report in reports if report.done]
-        data_set = write_coco(database, done, out, seed, bar) if out is not None and done else None
-    judged = [_record(database, report) for report in reports]
+    request = PipelineRequest("pseudo-label", barcodes=barcodes, patient=patient, pseudo_label=plan, run_id=run, execution=execution)
+    result = execute(request, host, db, workers, cluster, quiet)
+    done = [report.run_id for report in result.reports if report.done]
+    data_set = None
+    if out is not None and done:
+        with progress(quiet) as bar:
+            data_set = write_coco(database, done, out, seed, bar)
+    judged = [_record(database, report) for report in result.reports]
     for one in judged:
         say(_described(one), quiet or json)
     if json:
@@ -103,19 +104,17 @@ def pseudo_label(
     elif data_set is not None:
         what = f"{data_set.labels} labels on {data_set.images} images, {data_set.rejected} nuclei filled with background"
         say(f"{data_set.folder}: {what}; look at overlay.png", quiet, lead="COCO data set:")
-    exit_code(reports, False, quiet)
+    leave(result, quiet)
 
 
 def _plan(host: Host, filters: Sequence[str] | None, prompters: str, min_agreement: int, settings: Sequence[str]) -> PseudoLabelPlan:
-    """The plan with ``--set`` shared out among its algorithms. Raises UsageError for unknown names and parameters."""
-    from cacapp.host import assign
-    from cacapp.runs.plan import PseudoLabelPlan
+    """Return the plan with the parameters of ``--set``. Raises UsageError for unknown names and parameters."""
+    from cacapp.runs.plan import PseudoLabelPlan, parameters_by_algorithm
 
     names = tuple(dict.fromkeys(name.strip() for name in prompters.split(",") if name.strip()))
     names = () if names == ("none",) else names
-    chosen = tuple(dict.fromkeys(filters or defaults.FILTERS))
-    found = [host.find("filter", name) for name in chosen] + [host.find("prompter", name) for name in names]
-    return PseudoLabelPlan(chosen, names, min_agreement, assign(settings, found))
+    plan = PseudoLabelPlan(tuple(dict.fromkeys(filters or defaults.FILTERS)), names, min_agreement)
+    return plan.with_parameters(parameters_by_algorithm(host, plan.algorithms(), settings))
 
 
 def _record(database: Database, report: RunReport) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import typer
 
 from cacapp.cli import capsule
 from cacapp.cli import options as o
-from cacapp.cli.console import print_json, say, say_warning
+from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from cacapp.cli.resume import Pending, Ways
     from cacapp.db.engine.session import Database
     from cacapp.db.queries import RunSummary
+    from cacapp.runs.unfinished import Unfinished
 
 Retries = Annotated[
     int | None,
@@ -129,14 +129,14 @@ def resume(
     quiet: o.Quiet = False,
 ) -> None:
     """Go on with what was stopped or killed, with the settings it was begun with, and the steps that were to follow."""
-    from cacapp.cli.resume import Ways, open_work, work_of_run
     from cacapp.db.engine.session import open_database
+    from cacapp.runs.unfinished import unfinished_request_of, unfinished_requests
 
-    record = open_database(db, create=False)
-    found = open_work(record) if run is None else work_of_run(record, run)
+    database = open_database(db, create=False)
+    found = unfinished_requests(database) if run is None else unfinished_request_of(database, run)
     if not found:
-        say("nothing to resume: everything that was begun is finished" if run is None else _done(record, run), quiet or json)
-    _go_on(found, record, Ways(workers, cluster, retries, frame_timeout), db, json, quiet)
+        say("nothing to resume: everything that was begun is finished" if run is None else _state(database, run), quiet or json)
+    _resume(found, database, workers, cluster, retries, frame_timeout, db, json, quiet)
 
 
 @app.command("retry")
@@ -152,44 +152,50 @@ def retry(
     quiet: o.Quiet = False,
 ) -> None:
     """Try frames that failed again, as if for the first time, and go on with the steps that were to follow."""
-    from cacapp.cli.resume import Ways, retried
     from cacapp.db.engine.session import open_database
+    from cacapp.runs.unfinished import retry_failed_frames
 
     if not failed:
         raise UsageError("runs retry needs --failed: only frames that failed are tried again (a command with --force does all of them)")
-    record = open_database(db, create=False)
-    found = retried(record, run)
+    database = open_database(db, create=False)
+    found = retry_failed_frames(database, run)
     if not found:
         say("no frame failed" + (f" in run {run}" if run is not None else ""), quiet or json)
-    _go_on(found, record, Ways(workers, cluster, retries, frame_timeout), db, json, quiet)
+    _resume(found, database, workers, cluster, retries, frame_timeout, db, json, quiet)
 
 
 @app.command("cancel")
 def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, quiet: o.Quiet = False) -> None:
     """Give a run up: nothing more is done for it, and its results are not read. A process that works on it stops."""
-    from cacapp.cli.resume import give_up
     from cacapp.db.engine.session import open_database
+    from cacapp.runs.unfinished import cancel_run
 
-    say(give_up(open_database(db, create=False), run), quiet)
+    say(cancel_run(open_database(db, create=False), run), quiet)
 
 
-def _go_on(found: Sequence[Pending], record: Database, ways: Ways, db: str | None, json: bool, quiet: bool) -> None:
-    from cacapp.cli.analyse import exit_code, tell
-    from cacapp.cli.console import progress
-    from cacapp.cli.resume import finish_all
-    from cacapp.steps.pipeline import Done
+def _resume(
+    found: Sequence[Unfinished],
+    database: Database,
+    workers: int | None,
+    cluster: str | None,
+    retries: int | None,
+    frame_timeout_s: float | None,
+    db: str | None,
+    json: bool,
+    quiet: bool,
+) -> None:
+    from cacapp.cli.execute import print_result
+    from cacapp.steps.pipeline import resume_all
 
     with progress(quiet) as bar:
-        all_done = finish_all(record, found, ways, bar, lambda line: say_warning(line, quiet))
-    done = Done(*([x for one in all_done for x in getattr(one, name)] for name in ("ingested", "reports", "pages")))
-    tell(done, db, json, quiet)
-    exit_code(done.reports, done.partly, quiet)
+        result = resume_all(database, found, bar, workers=workers, cluster=cluster, retries=retries, frame_timeout_s=frame_timeout_s)
+    print_result(result, db, json, quiet)
 
 
-def _done(record: Database, run_id: int) -> str:
+def _state(database: Database, run_id: int) -> str:
     from cacapp.db.queries import run_details
 
-    with record.reading() as session:
+    with database.reading() as session:
         summary, _ = run_details(session, run_id)
     return _way_on(summary) or f"run {run_id} is finished ({summary.run.status}); nothing to resume"
 

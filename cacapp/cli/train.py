@@ -10,6 +10,7 @@ import typer
 
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
+from cacapp.cli.execute import load_plugins
 from cacapp.cli.tables import Column, Value, print_table
 from cacapp.exceptions import UsageError
 
@@ -54,7 +55,6 @@ def train(
     A training that was stopped goes on with the same command. Use the model with: cacapp segment --segmenter SEGMENTER --set
     weights=NAME
     """
-    from cacapp.cli.analyse import discover
     from cacapp.db.engine.session import open_database
     from cacapp.host import assign
     from cacapp.steps.learning.train import TrainPlan
@@ -62,7 +62,7 @@ def train(
 
     if runs and (slides or patient):
         raise UsageError("--run names the pseudo-labels already; leave out --slide and --patient")
-    host = discover(no_plugin, quiet)
+    host = load_plugins(no_plugin, quiet)
     found = host.find("segmenter", model)
     params = assign(settings or (), [found])[model] | _device(found, device)
     plan = TrainPlan(model, params, seed)

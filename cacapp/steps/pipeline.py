@@ -1,4 +1,4 @@
-"""The order of the steps when one command does several of them: ``run``, ``demo``, and whatever ``runs resume`` goes on with."""
+"""The order of the steps: ingest, segment, pseudo-label, count, report. Commands and ``cacapp.run_slide`` run them through here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from cacapp.db.runs.requests import close_request, give_up_request, open_request
 from cacapp.db.tables import Slide
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError, StorageError
+from cacapp.host import Host, read_settings
 from cacapp.runs.choose import choose
 from cacapp.runs.progress import Progress, RunReport
+from cacapp.runs.request import PipelineRequest
 from cacapp.runs.segment_frame import build_algorithms
-from cacapp.runs.work import HOW, Work
+from cacapp.runs.unfinished import Unfinished
 from cacapp.steps.count import count
 from cacapp.steps.ingest import IngestReport, ingest
 from cacapp.steps.learning.pseudo_label import build_judges, pseudo_label
@@ -30,130 +32,203 @@ from cacapp.steps.segment import segment
 from cacapp.types import DAPI, FrameSource
 
 if TYPE_CHECKING:
-    from cacapp.host import Host
+    from cacapp.runs.plan import SegmentPlan
 
 
 @dataclass(slots=True)
-class Done:
-    """What the steps gave; ``pages`` are the HTML files, the index last."""
+class PipelineResult:
+    """What the steps did; ``pages`` are the HTML reports, the index last."""
 
     ingested: list[IngestReport] = field(default_factory=list)
     reports: list[RunReport] = field(default_factory=list)
     pages: list[Path] = field(default_factory=list)
 
     @property
-    def partly(self) -> bool:
-        """Whether a file or a slide was refused at ingest."""
-        return any(i.refused or i.error for i in self.ingested)
+    def complete(self) -> bool:
+        """Tell whether every file, slide and frame has a result."""
+        return not any(i.refused or i.error for i in self.ingested) and not any(r.failed for r in self.reports)
+
+    def require_results(self) -> None:
+        """Raise CacappError where every run failed on every one of its frames."""
+        lost = [r for r in self.reports if r.frames and not r.done]
+        if lost and len(lost) == len(self.reports):
+            name, error = lost[0].failed[0]
+            raise CacappError(f"{lost[0].step} of slide {lost[0].slide} failed on every frame; first {name}: {error}")
 
 
-def perform(db: Database, host: Host, work: Work, engine: Engine, progress: Progress) -> Done:
-    """Records the work and does it.
+def run_pipeline(db: Database, host: Host, request: PipelineRequest, engine: Engine, progress: Progress) -> PipelineResult:
+    """Record the request and run its steps.
 
-    What stops it (Ctrl-C, a crash, a full disk) leaves it open for ``runs resume``; work that cannot be done is closed.
+    Ctrl-C, a crash or a full disk leaves the request open for ``cacapp runs resume``; one that cannot be done is closed as failed.
+
+    Raises:
+        UsageError: an unknown algorithm, parameter, slide or patient.
+        CacappError: a step cannot be done.
     """
-    work = recorded(db, host, work)
-    settings = work.settings()
-    how = {name: settings.pop(name) for name in HOW}
+    request = _with_all_parameters(db, host, request)
+    execution = request.execution
     with db.session() as session:
-        request_id = open_request(session, work.command, settings, how, anew=work.force)
-    return go_on(db, host, work, request_id, engine, progress)
+        request_id = open_request(session, request.command, request.settings(), execution.settings(), anew=execution.force)
+    return resume_request(db, host, request, request_id, engine, progress)
 
 
-def go_on(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
-    """Does what is missing of work that is on record."""
+def resume_request(
+    db: Database, host: Host, request: PipelineRequest, request_id: int, engine: Engine, progress: Progress
+) -> PipelineResult:
+    """Run what is missing of a request that is recorded. Raises as ``run_pipeline`` does."""
     try:
-        done = _steps(db, host, work, request_id, engine, progress)
+        result = _run_steps(db, host, request, request_id, engine, progress)
     except StorageError:
-        raise  # nothing is wrong with the work: it stays open
+        raise  # nothing is wrong with the request: it stays open
     except CacappError:
         with suppress(CacappError), db.session() as session:
             give_up_request(session, request_id)
         raise
     with db.session() as session:
         close_request(session, request_id, "done")
-    return done
+    return result
 
 
-def recorded(db: Database, host: Host, work: Work) -> Work:
-    """The work with every parameter of its algorithms spelled out. Raises UsageError for an unknown name or parameter."""
-    if work.segment is not None:
-        with db.reading() as session:
-            params = with_model_files(session, work.segment.params)
-        choices, _ = build_algorithms(host, replace(work.segment, params=params))
-        work = replace(work, segment=replace(work.segment, recorded=tuple(c.record() for c in choices)))
-    if work.pseudo_label is not None:
-        choices, _ = build_judges(host, work.pseudo_label)
-        work = replace(work, pseudo_label=replace(work.pseudo_label, recorded=tuple(c.record() for c in choices)))
-    if work.count is not None:
-        choice, _ = choose(host, "signal-detector", work.count.detector, work.count.params, work.count.recorded)
-        work = replace(work, count=replace(work.count, recorded=(choice.record(),)))
-    return work
+def resume_all(
+    db: Database,
+    unfinished: Sequence[Unfinished],
+    progress: Progress,
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    retries: int | None = None,
+    frame_timeout_s: float | None = None,
+) -> PipelineResult:
+    """Resume several requests, each with the plugins it was begun with; one that cannot be resumed does not stop the others.
+
+    Args:
+        retries, frame_timeout_s: None: as each request was begun.
+
+    Raises:
+        CacappError: none of them can be resumed.
+    """
+    total, errors = PipelineResult(), []
+    for one in unfinished:
+        request = one.request
+        execution = replace(
+            request.execution,
+            retries=request.execution.retries if retries is None else retries,
+            frame_timeout_s=request.execution.frame_timeout_s if frame_timeout_s is None else frame_timeout_s,
+        )
+        host = Host.discover(execution.excluded_plugins, read_settings())
+        try:
+            with execution.engine(workers, cluster) as engine:
+                if one.request_id is None:
+                    result = run_pipeline(db, host, request, engine, progress)
+                else:
+                    result = resume_request(db, host, request, one.request_id, engine, progress)
+        except CacappError as error:
+            if len(unfinished) == 1:
+                raise
+            errors.append(error)
+            progress.fail(str(error))
+            continue
+        total.ingested += result.ingested
+        total.reports += result.reports
+        total.pages += result.pages
+    if errors and len(errors) == len(unfinished):
+        raise errors[0]
+    return total
 
 
-def _looks_done(db: Database, work: Work) -> bool:
-    """Whether every slide to ingest has been taken through every step already, with whatever settings: there may be nothing to do."""
-    steps = [
-        step for step, plan in (("segment", work.segment), (PSEUDO_LABEL, work.pseudo_label), ("count", work.count)) if plan is not None
-    ]
+def _with_all_parameters(db: Database, host: Host, request: PipelineRequest) -> PipelineRequest:
+    """Return the request with every parameter of its algorithms written out. Raises UsageError for an unknown name or parameter."""
+    if request.segment is not None:
+        choices, _ = build_algorithms(host, _with_model_files(db, request.segment))
+        request = replace(request, segment=replace(request.segment, recorded=tuple(c.record() for c in choices)))
+    if request.pseudo_label is not None:
+        choices, _ = build_judges(host, request.pseudo_label)
+        request = replace(request, pseudo_label=replace(request.pseudo_label, recorded=tuple(c.record() for c in choices)))
+    if request.count is not None:
+        choice, _ = choose(host, "signal-detector", request.count.detector, request.count.params, request.count.recorded)
+        request = replace(request, count=replace(request.count, recorded=(choice.record(),)))
+    return request
+
+
+def _with_model_files(db: Database, plan: SegmentPlan) -> SegmentPlan:
     with db.reading() as session:
-        barcodes = [request.slide for request in work.slides]
+        return replace(plan, params=with_model_files(session, plan.params))
+
+
+def _run_steps(db: Database, host: Host, request: PipelineRequest, request_id: int, engine: Engine, progress: Progress) -> PipelineResult:
+    """Run each step that has a plan. A slide that fails goes no further, the others do."""
+    result = PipelineResult()
+    execution: dict[str, Any] = {
+        "force": request.execution.force,
+        "engine": engine,
+        "progress": progress,
+        "request_id": request_id,
+        "patient": request.patient,
+    }
+    barcodes = request.barcodes
+    if request.slides:
+        result.ingested = _ingest(db, host, request, engine, progress)
+        barcodes = tuple(r.slide for r in result.ingested if r.error is None)
+    if request.segment is not None:
+        result.reports += segment(db, host, request.segment, barcodes, **execution)
+        barcodes = tuple(r.slide for r in result.reports if r.done)
+    if request.pseudo_label is not None:
+        result.reports += pseudo_label(db, host, request.pseudo_label, barcodes, run_id=request.run_id, **execution)
+    if request.count is not None and (barcodes or not result.reports):
+        result.reports += count(db, host, request.count, barcodes, **execution)
+    if request.out is not None:
+        patients = list(dict.fromkeys(r.patient for r in request.slides if r.slide in barcodes))
+        result.pages = write_reports(db, request.out, patients, progress) if patients else []
+    return result
+
+
+def _ingest(db: Database, host: Host, request: PipelineRequest, engine: Engine, progress: Progress) -> list[IngestReport]:
+    """Ingest the slides, with the channels that the assay needs, while the engine's processes start."""
+    nothing_to_do = _looks_done(db, request) and not request.execution.force
+    start = _EarlyStart(engine, () if nothing_to_do else _needed_modules(host, request))
+    assay = request.count.assay if request.count is not None else None
+    required, aliases = ((DAPI, *assay.channels), assay.aliases) if assay is not None else ((DAPI,), None)
+    return ingest(
+        db, request.slides, required, progress, aliases, searched=start.expect_files, found=start.expect_frame, readers=engine.workers
+    )
+
+
+def _looks_done(db: Database, request: PipelineRequest) -> bool:
+    """Tell whether every slide to ingest has been taken through every step already, with whatever settings."""
+    plans = (("segment", request.segment), (PSEUDO_LABEL, request.pseudo_label), ("count", request.count))
+    steps = [step for step, plan in plans if plan is not None]
+    with db.reading() as session:
+        barcodes = [slide.slide for slide in request.slides]
         known = list(session.exec(select(Slide.id).where(col(Slide.barcode).in_(barcodes))))
         return len(known) == len(barcodes) and all(len(latest_run_ids(session, step, known)) == len(known) for step in steps)
 
 
-def _needed(host: Host, work: Work) -> list[str]:
-    """The modules that take a process seconds to load before it can read frames and work on them."""
+def _needed_modules(host: Host, request: PipelineRequest) -> list[str]:
+    """Return the modules that a process needs seconds to load before it can read and process frames."""
     modules = ["aicsimageio", "distributed"]  # dask, which reads for aicsimageio, imports the other where it is installed
-    if work.segment is not None:
-        chosen = host.find("segmenter", work.segment.segmenter).cls
+    if request.segment is not None:
+        chosen = host.find("segmenter", request.segment.segmenter).cls
         modules += ["cacapp.steps.segment", chosen.__module__, *chosen.loads]
-    if work.count is not None:
-        chosen = host.find("signal-detector", work.count.detector).cls
+    if request.count is not None:
+        chosen = host.find("signal-detector", request.count.detector).cls
         modules += ["cacapp.steps.count", chosen.__module__, *chosen.loads]
     return modules
 
 
-class _Early:
-    """Lets an engine's processes start while a slide is ingested, as soon as it is known that there is enough for them to do."""
+class _EarlyStart:
+    """Starts an engine's processes while a slide is ingested, as soon as enough frames are found for them."""
 
     def __init__(self, engine: Engine, modules: Sequence[str]) -> None:
         self._engine, self._modules = engine, modules
         self._files = self._frames = self._pixels = 0
 
-    def searched(self, files: int) -> None:
-        """Where the user says how many processes there are to be, it need not be known how large the frames are."""
+    def expect_files(self, files: int) -> None:
+        """Announce files to read: where the user sets the number of processes, the size of the frames need not be known."""
         self._files += files
         self._engine.expect(self._files, 0, self._modules)
 
-    def found(self, source: FrameSource) -> None:
+    def expect_frame(self, source: FrameSource) -> None:
+        """Announce a frame with its size."""
         self._frames += 1
         self._pixels += source.height_px * source.width_px
         self._engine.expect(self._frames, self._pixels, self._modules)
-
-
-def _steps(db: Database, host: Host, work: Work, request_id: int, engine: Engine, progress: Progress) -> Done:
-    """A slide that fails goes no further, the others do."""
-    done = Done()
-    how: dict[str, Any] = {"force": work.force, "engine": engine, "progress": progress, "request_id": request_id}
-    barcodes = work.barcodes
-    if work.slides:
-        early = _Early(engine, () if _looks_done(db, work) and not work.force else _needed(host, work))
-        assay = work.count.assay if work.count is not None else None
-        required = (DAPI, *assay.channels) if assay is not None else (DAPI,)
-        aliases = assay.aliases if assay is not None else None
-        done.ingested = ingest(
-            db, work.slides, required, progress, aliases, searched=early.searched, found=early.found, readers=engine.workers
-        )
-        barcodes = tuple(r.slide for r in done.ingested if r.error is None)
-    if work.segment is not None:
-        done.reports += segment(db, host, work.segment, barcodes, patient=work.patient, **how)
-        barcodes = tuple(r.slide for r in done.reports if r.done)
-    if work.pseudo_label is not None:
-        done.reports += pseudo_label(db, host, work.pseudo_label, barcodes, patient=work.patient, run_id=work.run_id, **how)
-    if work.count is not None and (barcodes or not done.reports):
-        done.reports += count(db, host, work.count, barcodes, patient=work.patient, **how)
-    if work.out is not None:
-        patients = list(dict.fromkeys(r.patient for r in work.slides if r.slide in barcodes))
-        done.pages = write_reports(db, work.out, patients, progress) if patients else []
-    return done

@@ -18,15 +18,15 @@ from cacapp.frames.file import scenes_of
 from cacapp.frames.scene import Scene
 from cacapp.host import Host
 from cacapp.runs.plan import CountPlan, SegmentPlan
-from cacapp.runs.work import Work
-from cacapp.steps.pipeline import _needed
+from cacapp.runs.request import PipelineRequest
+from cacapp.steps.pipeline import _needed_modules
 
 
 @pytest.mark.sqlite_only
 def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
     """With the modules loaded, building and pickling the default segmenter's work loads no torch any more."""
-    work = Work("run", segment=SegmentPlan(), count=CountPlan(load_assay("katz-4color")))
-    modules = _needed(Host.discover(), work)
+    request = PipelineRequest("run", segment=SegmentPlan(), count=CountPlan(load_assay("katz-4color")))
+    modules = _needed_modules(Host.discover(), request)
     code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
     code += "assert {'torch', 'aicsimageio', 'cacapp.algorithms.sam.models', 'cacapp.fish.signals.judge'} <= set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

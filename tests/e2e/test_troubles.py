@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from cacapp.cli.resume import give_up
 from cacapp.db.engine.session import open_database
+from cacapp.runs.unfinished import cancel_run
 from tests.e2e.programs import CHECKOUT, FRAMES, PROGRAM, command, run, start
 from tests.e2e.records import content, half_done, opened
 from tests.postgres import Postgres
@@ -252,7 +252,7 @@ def test_cancelling_a_run_stops_the_process_that_works_on_it(fresh: Callable[[],
     while process.poll() is None and not ask(url, "SELECT id FROM run"):
         time.sleep(0.05)
     record = open_database(url)  # here, not in a process of its own: the run's frames are done before that one has started
-    assert give_up(record, 1) == "run 1 is cancelled"
+    assert cancel_run(record, 1) == "run 1 is cancelled"
     record.dispose()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -147,7 +147,7 @@ def test_json_that_is_no_manifest_is_refused(cacapp: Run, capsule: Path, tmp_pat
 LIMITED = """
 import resource, sys
 from cacapp.cli.app import run_command
-import pyarrow.parquet, torch, cacapp.steps.capsule.replay, cacapp.cli.analyse
+import pyarrow.parquet, torch, cacapp.steps.capsule.replay, cacapp.cli.execute
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = run_command(["runs", "replay", sys.argv[1]])
