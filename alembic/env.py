@@ -1,4 +1,4 @@
-"""Alembic's entry: on the connection cacapp hands over, or, for developers, on the database that CACAPP_DB names."""
+"""Run migrations on the connection that cacapp provides or, for developers, on the database that CACAPP_DB names."""
 
 from sqlalchemy import Connection
 
@@ -13,7 +13,7 @@ def run(connection: Connection) -> None:
         target_metadata=Table.metadata,
         render_as_batch=True,
         compare_type=True,
-        # SQLite can undo DDL once the driver stops committing before it (session.py sees to that).
+        # SQLite can roll back DDL only if the driver does not commit before it (session.py prevents that commit).
         transactional_ddl=True,
     )
     with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""The record: patients, slides, frames, runs with their ledger, cells, signals, calls, results."""
+"""Create the tables of patients, slides, frames, runs with their ledger, cells, signals, calls and results."""
 
 import sqlalchemy as sa
 

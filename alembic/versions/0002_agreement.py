@@ -1,4 +1,4 @@
-"""Pseudo-labels: the prompt algorithms that agree on a nucleus."""
+"""Add to pseudo-labels the prompt algorithms that agree on a nucleus."""
 
 import sqlalchemy as sa
 
@@ -15,6 +15,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # SQLite before 3.35 cannot drop a column: the table is made anew, and told again that it has no rowid
+    # SQLite before 3.35 cannot drop a column: create the table again, without a rowid as before
     with op.batch_alter_table("pseudo_label", table_kwargs={"sqlite_with_rowid": False}) as table:
         table.drop_column("agreement")

@@ -1,4 +1,4 @@
-"""Slide quality, duplicates, slides of healthy donors, and the result of ratio assays."""
+"""Add slide quality, duplicates, slides of healthy donors, and the result of ratio assays."""
 
 import sqlalchemy as sa
 

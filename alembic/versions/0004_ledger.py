@@ -1,4 +1,4 @@
-"""The ledger of requests, who works on a run, and runs that succeeded but for some frames."""
+"""Add the ledger of requests, the owner of a run, and the status of runs that succeeded except for some frames."""
 
 import sqlalchemy as sa
 

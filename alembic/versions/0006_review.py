@@ -1,4 +1,4 @@
-"""Reviews with their place in the reading, accounts, sessions, tokens, signatures, audit."""
+"""Add reviews with their position in a reading, accounts, sessions, tokens, signatures and the audit."""
 
 import sqlalchemy as sa
 
@@ -128,7 +128,7 @@ def upgrade() -> None:
 
 
 def _forbid_changes() -> None:
-    """The database itself refuses to change or delete what a person decided."""
+    """Create the triggers that refuse changes and deletions of rows with decisions of persons."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION cacapp_append_only() RETURNS trigger LANGUAGE plpgsql AS "

@@ -1,4 +1,4 @@
-"""Signals that may be another nucleus' are named; duplicates are found from the nucleus that stands."""
+"""Add the table of ambiguous signals, and an index to find duplicates by the nucleus that is counted."""
 
 import sqlalchemy as sa
 
