@@ -1,9 +1,9 @@
-"""One frame's signals, counts and calls: pixels and nuclei in, what the step ``count`` stores out; no database."""
+"""Signals, counts and calls of one frame in four stages: prepare, detect, judge, call. Pixels and nuclei in, values out; no database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
@@ -11,34 +11,42 @@ from itertools import permutations
 import cv2
 import numpy as np
 
-from cacapp.arrays.background import levels
+from cacapp.arrays.background import Levels, levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import Call, call_cells, is_cac
+from cacapp.fish.calls import Call, call_cells
+from cacapp.fish.doubt.doubts import DOUBTS
+from cacapp.fish.doubt.margin import cac_margin
 from cacapp.fish.doubt.overlap_zones import find_overlap_zones
-from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, seam_threshold, without_concavity_or_seam
+from cacapp.fish.doubt.two_in_one import seam_threshold, without_concavity_or_seam
 from cacapp.fish.doubt.unsegmented import find_unsegmented
 from cacapp.fish.evaluability import AGGREGATE, OF_CHANNELS, judge_nuclei
+from cacapp.fish.evidence import Evidence
 from cacapp.fish.quality.frame import FrameQuality, failures, measure_frame, with_signals
 from cacapp.fish.quality.slide import FAILED_QC
+from cacapp.fish.signals.copies import fit_pairs
+from cacapp.fish.signals.counts import count_range, count_signals, flip_costs, nuclei_with_signals_in_overlaps
 from cacapp.fish.signals.crosstalk import Crosstalk, estimate_crosstalk, unmix
-from cacapp.fish.signals.dot_pair import fit_pairs
-from cacapp.fish.signals.judge import Spots, count_range, count_signals, flip_costs, judge_spots, nuclei_with_signals_in_overlaps
-from cacapp.types import DAPI, Array, FrameSource, Instance, Shapes, Signals
+from cacapp.fish.signals.judge import Spots, judge_spots
+from cacapp.types import DAPI, Array, DotPairs, FrameSource, Instance, OverlapZone, Shapes, Signals
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
 PAIR_DIAMETERS = 1.3  # dots at most this far apart are fitted together: one copy or two
 UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
 
-
 Detect = Callable[[Array, Sequence[Instance], float | None], Signals]
-"""A signal detector, called."""
+"""Finds the dots of a plane, (Y, X), in the nuclei; the pixel size is in µm or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountTask:
-    """One frame's work: where its pixels are, and its cells as the segmentation left them."""
+    """The work on one frame: its file, and its N cells as the segmentation stored them.
+
+    Attributes:
+        focus: (N,) sharpness of each nucleus in DAPI, NaN where unknown.
+        excluded: N reasons why a filter excluded the cell, None for one that it kept.
+    """
 
     source: FrameSource
     cell_ids: tuple[int, ...]
@@ -49,11 +57,50 @@ class CountTask:
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """A frame whose probe planes lie on DAPI, without the other dyes' light.
+
+    Attributes:
+        dapi: (Y, X), as the camera gave it; ``grey``: its levels.
+        planes: (Y, X) by channel of the assay, uint8 or uint16.
+        zones, quality: computed in the pool while the next stage runs: where nuclei may overlap, and the planes' quality.
+        shifts, cameras: by channel.
+        crosstalk: of all pairs of channels.
+    """
+
+    dapi: Array
+    grey: Levels
+    planes: dict[str, Array]
+    zones: Future[list[OverlapZone]]
+    quality: Future[FrameQuality]
+    shifts: dict[str, Shift]
+    crosstalk: list[Crosstalk]
+    cameras: dict[str, Camera | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedDots:
+    """Candidate dots by channel, and the fits of close ones by one Gaussian and by two."""
+
+    candidates: dict[str, Signals]
+    pairs: dict[str, DotPairs]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFrame:
+    """The evidence of a frame's calls; ``exclusions``: N reasons why a nucleus is not evaluable, None for one that is."""
+
+    evidence: Evidence
+    exclusions: list[str | None]
+    quality: FrameQuality
+
+
+@dataclass(frozen=True, slots=True)
 class CountedFrame:
-    """What counting gives for one frame, before it is stored. Places are DAPI's: a channel's chromatic shift is taken back."""
+    """The result of a frame, before it is stored. Positions are in DAPI's coordinates, the channels' chromatic shifts being removed."""
 
     cell_ids: tuple[int, ...]
-    spots: dict[str, Spots]
+    spots: Mapping[str, Spots]
     counts: Array
     calls: list[Call]
     exclusions: list[str | None]
@@ -63,72 +110,59 @@ class CountedFrame:
     cameras: dict[str, Camera | None]
 
 
-def count_frame(detect: Detect, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask) -> CountedFrame:
-    """Signals, counts and calls of a frame's nuclei.
+def count_frame(detector: Detect, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask) -> CountedFrame:
+    """Count the signals of a frame's nuclei and call the cells.
 
     Args:
-        detect: finds the dots of a plane, (Y, X), in the nuclei; the pixel size is in µm or None.
         pixels: (Y, X) uint8 or uint16 by channel, DAPI and the assay's, as the camera gave them.
     """
-    pixel, dapi = pixel_size_um, pixels[DAPI]
-    planes = {c: pixels[c] for c in assay.channels}
     with pool_of_channels() as pool:
-        grey = levels(dapi)
-        zoning = pool.submit(lambda: find_overlap_zones(dapi, task.nuclei, grey.background, find_unsegmented(dapi, task.nuclei, grey)))
-        cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
-        outlines = soft_outlines(task.nuclei)
-        origin = measure_shift(dapi, outlines)
-        shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
-        planes = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
-        measuring = pool.submit(measure_frame, pixels, task.nuclei, task.focus, task.shapes, pixel, assay)
-        planes, crosstalk = without_crosstalk(planes, task.nuclei, pixel, assay)
-        found = list(pool.map(lambda c: detect(planes[c], task.nuclei, pixel), assay.channels))
-        candidates = dict(zip(assay.channels, found, strict=True))
-        reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel)
-        pairs = {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels}
-    spots = judge_spots(candidates, task.nuclei, pixel, assay, zoning.result(), pairs)
-    n = len(task.nuclei)
-    counts = count_signals(spots, n, assay)
-    saturated, shared = measuring.result().saturated, nuclei_with_signals_in_overlaps(spots, n)
-    judge = partial(judge_nuclei, task.shapes, task.focus, assay, shared=shared, saturated=saturated, counts=counts)
-    gates = judge()
-    single = np.array([gate is None for gate in gates], bool) & ~is_cac(counts, assay)
-    usual = seam_threshold(dapi, grey.background, task.nuclei, single)
-    heaps = np.array([gate == AGGREGATE for gate in gates], bool)
-    if heaps.any():
-        gates = judge(undivided=without_concavity_or_seam(dapi, grey.background, task.nuclei, heaps, usual))
-    exclusions = [gate or filtered for gate, filtered in zip(gates, task.excluded, strict=True)]
-    sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
-    quality = with_signals(measuring.result(), spots, counts, sound, assay)
-    if failed := failures(quality, assay):
-        exclusions = [reason or f"{FAILED_QC}{failed[0]}" for reason in exclusions]
-    lose, gain = flip_costs(spots, n, assay)
-    evaluable = np.array([reason is None for reason in exclusions], bool)
-    fewest, most = count_range(spots, n, assay)
-    two = may_be_two(dapi, grey.background, task.nuclei, spots, counts, evaluable, assay, usual)
-    calls = call_cells(
-        counts,
-        evaluable,
-        assay,
-        lose=lose,
-        gain=gain,
-        fewest=fewest,
-        most=most,
-        two_nuclei=two,
-        part=may_be_part(task.nuclei, evaluable),
+        prepared = prepare(pool, assay, pixels, pixel_size_um, task)
+        dots = detect(pool, detector, assay, prepared.planes, pixel_size_um, task.nuclei)
+    judged = judge(assay, prepared, dots, pixel_size_um, task)
+    return CountedFrame(
+        cell_ids=task.cell_ids,
+        spots=judged.evidence.spots,
+        counts=judged.evidence.counts,
+        calls=call_cells(judged.evidence, DOUBTS),
+        exclusions=judged.exclusions,
+        shifts=prepared.shifts,
+        crosstalk=prepared.crosstalk,
+        quality=judged.quality,
+        cameras=prepared.cameras,
     )
-    return CountedFrame(task.cell_ids, spots, counts, calls, exclusions, shifts, crosstalk, quality, cameras)
 
 
 def pool_of_channels() -> ThreadPoolExecutor:
-    # channels two at a time: half of the work is in numpy, which uses one core; a worker that is to use one thread does so here too
+    """Return a pool that works on two channels at a time: half of the work is in numpy, which uses one core.
+
+    A worker process that may use one thread only gets a pool of one.
+    """
     return ThreadPoolExecutor(max(1, min(2, cv2.getNumThreads())))
+
+
+def prepare(
+    pool: ThreadPoolExecutor, assay: Assay, pixels: Mapping[str, Array], pixel_size_um: float | None, task: CountTask
+) -> PreparedFrame:
+    """Align the probe planes with DAPI, remove cross-talk, and start measuring overlap zones and quality."""
+    dapi, nuclei = pixels[DAPI], task.nuclei
+    planes = {c: pixels[c] for c in assay.channels}
+    grey = levels(dapi)
+    zones = pool.submit(lambda: find_overlap_zones(dapi, nuclei, grey.background, find_unsegmented(dapi, nuclei, grey)))
+    cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
+    outlines = soft_outlines(nuclei)
+    origin = measure_shift(dapi, outlines)
+    shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
+    on_dapi = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
+    quality = pool.submit(measure_frame, pixels, nuclei, task.focus, task.shapes, pixel_size_um, assay)
+    clean, crosstalk = without_crosstalk(on_dapi, nuclei, pixel_size_um, assay)
+    return PreparedFrame(dapi, grey, clean, zones, quality, shifts, crosstalk, cameras)
 
 
 def without_crosstalk(
     planes: Mapping[str, Array], nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay
 ) -> tuple[dict[str, Array], list[Crosstalk]]:
-    """The probe planes without the neighbouring dyes' light, and the shares that were taken off, learnt from the frame.
+    """Return the probe planes without the neighbouring dyes' light, and the shares of light between dyes, estimated from the frame.
 
     Args:
         planes: (Y, X) uint8 or uint16 by channel of the assay.
@@ -136,8 +170,59 @@ def without_crosstalk(
     rules = assay.signals.bleed_through
     pairs = [(p.donor, p.acceptor, p.max_share) for p in rules.pairs]
     known = {pair[:2] for pair in pairs}
-    # between dyes that are no neighbours it is measured too: it tells that channels are swapped
-    strangers = [(d, a, UNEXPECTED_MAX_SHARE) for d, a in permutations(assay.channels, 2) if (d, a) not in known]
+    # measured between dyes that are no neighbours too: there it shows that channels are swapped
+    others = [(d, a, UNEXPECTED_MAX_SHARE) for d, a in permutations(assay.channels, 2) if (d, a) not in known]
     sigma_px = assay.signals.signal_diameter_px(pixel_size_um) / DIAMETER_IN_SIGMAS
-    found = estimate_crosstalk(planes, nuclei, [*pairs, *strangers], sigma_px, rules.min_donor_spots)
+    found = estimate_crosstalk(planes, nuclei, [*pairs, *others], sigma_px, rules.min_donor_spots)
     return unmix(planes, found[: len(pairs)]), found
+
+
+def detect(
+    pool: ThreadPoolExecutor,
+    detector: Detect,
+    assay: Assay,
+    planes: Mapping[str, Array],
+    pixel_size_um: float | None,
+    nuclei: Sequence[Instance],
+) -> DetectedDots:
+    """Find the candidate dots of each probe plane, and fit those that lie close together."""
+    found = list(pool.map(lambda c: detector(planes[c], nuclei, pixel_size_um), assay.channels))
+    candidates = dict(zip(assay.channels, found, strict=True))
+    reach_px = PAIR_DIAMETERS * assay.signals.signal_diameter_px(pixel_size_um)
+    return DetectedDots(candidates, {c: fit_pairs(planes[c], candidates[c], reach_px) for c in assay.channels})
+
+
+def judge(assay: Assay, prepared: PreparedFrame, dots: DetectedDots, pixel_size_um: float | None, task: CountTask) -> JudgedFrame:
+    """Decide which dots count and which nuclei are evaluable, and collect the evidence of the calls."""
+    dapi, background, nuclei = prepared.dapi, prepared.grey.background, task.nuclei
+    spots = judge_spots(dots.candidates, nuclei, pixel_size_um, assay, prepared.zones.result(), dots.pairs)
+    n = len(nuclei)
+    counts, measured = count_signals(spots, n, assay), prepared.quality.result()
+    in_overlap = nuclei_with_signals_in_overlaps(spots, n)
+    gates = partial(judge_nuclei, task.shapes, task.focus, assay, in_overlap=in_overlap, saturated=measured.saturated, counts=counts)
+    failed = gates()
+    single = np.array([reason is None for reason in failed], bool) & ~assay.is_cac(counts)
+    threshold = seam_threshold(dapi, background, nuclei, single)
+    aggregates = np.array([reason == AGGREGATE for reason in failed], bool)
+    if aggregates.any():
+        failed = gates(undivided=without_concavity_or_seam(dapi, background, nuclei, aggregates, threshold))
+    exclusions = [gate or filtered for gate, filtered in zip(failed, task.excluded, strict=True)]
+    sound = np.array([reason is None or reason in OF_CHANNELS for reason in exclusions], bool)
+    quality = with_signals(measured, spots, counts, sound, assay)
+    if bad := failures(quality, assay):
+        exclusions = [reason or f"{FAILED_QC}{bad[0]}" for reason in exclusions]
+    fewest, most = count_range(spots, n, assay)
+    evidence = Evidence(
+        assay=assay,
+        nuclei=nuclei,
+        dapi=dapi,
+        background=background,
+        seam_threshold=threshold,
+        spots=spots,
+        counts=counts,
+        fewest=fewest,
+        most=most,
+        margin=cac_margin(counts, *flip_costs(spots, n, assay), assay),
+        evaluable=np.array([reason is None for reason in exclusions], bool),
+    )
+    return JudgedFrame(evidence, exclusions, quality)

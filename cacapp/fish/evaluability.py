@@ -71,7 +71,7 @@ def judge_nuclei(
     focus: Array | None,
     assay: Assay,
     *,
-    shared: Array | None = None,
+    in_overlap: Array | None = None,
     saturated: Array | None = None,
     counts: Array | None = None,
     undivided: Array | None = None,
@@ -95,7 +95,7 @@ def judge_nuclei(
     Args:
         shapes: features of N instances of one frame.
         focus: (N,) sharpness, higher is sharper; NaN is unknown and passes. None: not measured, no gate.
-        shared: (N,) bool, None: not known, no gate.
+        in_overlap: (N,) bool, a counted signal lies in the overlap with another nucleus; None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
         undivided: (N,) bool, neither the outline nor the light shows where two nuclei would meet (see
@@ -104,10 +104,16 @@ def judge_nuclei(
             relative to it are off.
 
     Raises:
-        ValueError: focus, shared, saturated, counts or undivided is of another length than shapes.
+        ValueError: focus, in_overlap, saturated, counts or undivided is of another length than shapes.
     """
     n, gate = len(shapes), assay.nuclei
-    for name, values in (("focus", focus), ("shared", shared), ("saturated", saturated), ("counts", counts), ("undivided", undivided)):
+    for name, values in (
+        ("focus", focus),
+        ("in_overlap", in_overlap),
+        ("saturated", saturated),
+        ("counts", counts),
+        ("undivided", undivided),
+    ):
         if values is not None and len(values) != n:
             raise ValueError(f"{name} has {len(values)} values for {n} nuclei")
     population = single_nuclei(shapes, focus, assay) if population is None else population
@@ -122,8 +128,8 @@ def judge_nuclei(
     fails[SOLIDITY] = shapes.solidity < gate.min_solidity
     if focus is not None and known and np.isfinite(population.focus):
         fails[FOCUS] = np.asarray(focus) < gate.min_focus_medians * population.focus
-    if shared is not None:
-        fails[SHARED_SIGNAL] = shared
+    if in_overlap is not None:
+        fails[SHARED_SIGNAL] = in_overlap
     if saturated is not None:
         fails[SATURATED] = np.asarray(saturated) > gate.max_saturated_share
     if counts is not None:

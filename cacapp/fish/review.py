@@ -10,7 +10,7 @@ import numpy as np
 
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import call_cells
+from cacapp.fish.calls import call_by_counts
 from cacapp.fish.patient import SlideTally
 
 REASONS = ("aggregate", "overlapping nuclei", "out of focus", "damaged nucleus", "debris or artefact", "probe failed")
@@ -111,7 +111,7 @@ def recounted(state: State, assay: Assay) -> State:
     if not state.evaluable:
         return replace(state, class_=None, subtype=None, is_cac=False, needs_review=False, decided=True)
     counts = np.array([[state.counts.get(c, 0) for c in assay.channels]])
-    (call,) = call_cells(counts, np.array([True]), assay)
+    (call,) = call_by_counts(counts, np.array([True]), assay)
     return replace(state, class_=call.cell_class, subtype=call.subtype, is_cac=call.is_cac, needs_review=False, decided=True)
 
 

@@ -196,7 +196,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
         s = result.spots[channel]
         owners = [result.cell_ids[i] if i >= 0 else None for i in s.cell.tolist()]
         rivals = {
-            i: result.cell_ids[j] if (j := int(s.other[i])) >= 0 else None for i in np.flatnonzero(s.contested & (s.cell >= 0)).tolist()
+            i: result.cell_ids[j] if (j := int(s.other[i])) >= 0 else None for i in np.flatnonzero(s.ambiguous & (s.cell >= 0)).tolist()
         }
         dots = (s.yx, s.snr, s.amplitude, s.sigma_px)
         write_signals(session, run_id, frame_id, names.index(channel), *dots, owners, list(s.reason), rivals)

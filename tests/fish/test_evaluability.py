@@ -106,7 +106,7 @@ def test_a_shared_signal_excludes_what_nothing_else_does() -> None:
     s = shapes((1, 0.97, 1.1), (1, 0.97, 1.1), edge=[True, False])
     shared = np.zeros(len(s), bool)
     shared[:2] = True
-    assert judge_nuclei(s, None, KATZ, shared=shared)[:3] == ["edge", "shared_signal", None]
+    assert judge_nuclei(s, None, KATZ, in_overlap=shared)[:3] == ["edge", "shared_signal", None]
 
 
 def test_aggregates_and_fragments_do_not_shift_the_population() -> None:
@@ -129,7 +129,7 @@ def test_a_population_too_small_gates_nothing_relative_to_it() -> None:
 
 
 def test_no_nuclei_no_reasons() -> None:
-    assert judge_nuclei(shapes(n_single=0), np.zeros(0), KATZ, shared=np.zeros(0, bool)) == []
+    assert judge_nuclei(shapes(n_single=0), np.zeros(0), KATZ, in_overlap=np.zeros(0, bool)) == []
 
 
 def test_a_focus_of_another_length_is_refused() -> None:

@@ -20,7 +20,7 @@ from cacapp.db.cells.states import Called, called_cells, machine_states
 from cacapp.db.engine.session import Database, open_database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import Patient, Run, Slide
-from cacapp.fish.calls import call_cells
+from cacapp.fish.calls import call_by_counts
 from cacapp.results.patient import refresh_results
 from cacapp.results.reviewed import assay_of
 from cacapp.review.app import create_app
@@ -60,7 +60,7 @@ def settle(db: Database) -> None:
         cells = called_cells(session, run.id)
         states = machine_states(session, run.id, [c.cell_id for c in cells])
         counts = np.array([[states[c.cell_id].counts[name] for name in assay.channels] for c in cells])
-        calls = call_cells(counts, np.array([c.evaluable for c in cells]), assay)
+        calls = call_by_counts(counts, np.array([c.evaluable for c in cells]), assay)
         stored = [
             CalledRow(replace(call, margin=c.margin), states[c.cell_id].exclusion_reason) for call, c in zip(calls, cells, strict=True)
         ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, PrivateAttr, StringConstraints
 
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.quality import Quality
 from cacapp.fish.assay.ratio import Ratio
-from cacapp.fish.assay.rules import OTHER, CellClass, Name, Strict, Subtype
+from cacapp.fish.assay.rules import OTHER, CellClass, Name, Strict, Subtype, classify
+from cacapp.types import Array
 
 __all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
 
@@ -152,6 +154,11 @@ class Assay(Strict):
     def class_names(self) -> tuple[str, ...]:
         """All classes a cell can get, in the order of evaluation, "other" last."""
         return (*(c.name for c in self.classes), OTHER)
+
+    def is_cac(self, counts: Array) -> Array:
+        """Return (N,) bool: the class of counts, (N, P) int, is one of ``cac_classes``."""
+        cac = np.array([name in self.cac_classes for name in self.class_names])
+        return np.asarray(cac[classify(counts, self.classes, self.channels)])
 
     def toml(self) -> str:
         """The exact text the assay was read from. Raises UsageError for one built or changed in memory, which has none."""

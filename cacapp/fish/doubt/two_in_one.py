@@ -1,4 +1,4 @@
-"""Would-be CACs that may be two nuclei in one outline: their DAPI has a seam, and the seam parts their signals into two calm nuclei."""
+"""CACs that may be two nuclei in one outline, or part of one: two normal nuclei taken together have the counts of a CAC."""
 
 from __future__ import annotations
 
@@ -7,96 +7,89 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import is_cac
-from cacapp.fish.doubt.concavities import necks
+from cacapp.fish.doubt.concavities import concave_cuts
 from cacapp.fish.doubt.intensity_seams import Seams, seams
 from cacapp.fish.doubt.partition import more_than_tetraploid, splits_into_two_non_cac, splits_off_a_normal_nucleus
+from cacapp.fish.evidence import Evidence
 from cacapp.fish.signals.judge import Spots
 from cacapp.types import Array, Instance
 
-MAX_SINGLE = 60  # nuclei of the frame that show what seams single nuclei have
-MIN_SINGLE = 20  # fewer: what a seam is cannot be told
-USUAL = 93  # percentile of the strongest seams of single nuclei: a stronger one is unusual
-PAIR = 0.8  # of the median area: two nuclei in one outline with a neck are seldom smaller
-PART = 0.33  # of the median area: what is smaller may be a part of a nucleus
-LEAST = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
+TWO_NUCLEI = "may be two nuclei"
+PART = "may be part of a nucleus"
+MAX_SINGLE = 60  # single nuclei of the frame whose seams are measured
+MIN_SINGLE = 20  # fewer: the frame has no threshold for seams
+SEAM_PERCENTILE = 93  # of the strongest seams of single nuclei: a stronger one is unusual
+MIN_PAIR_AREA = 0.8  # of the median area: two nuclei in one outline with a concavity are seldom smaller
+PART_AREA = 0.33  # of the median area: a smaller outline may be a part of a nucleus
+MIN_SEAM = 0.05  # of a nucleus' light: a weaker step is no seam, however even the frame's nuclei are
+
+
+def two_nuclei(evidence: Evidence) -> tuple[Array, str]:
+    """Doubt CACs that several nuclei explain.
+
+    A line divides the signals into two nuclei that are no CACs, where the outline has two concavities; or into a normal nucleus and the
+    rest of another, where the outline has one deep concavity or DAPI an unusually strong step or dip; or the cell has more copies than a
+    tetraploid nucleus.
+    """
+    e = evidence
+    cac = e.evaluable & e.assay.is_cac(e.counts)
+    doubted = cac & more_than_tetraploid(e.counts, e.assay)
+    for i in np.flatnonzero(cac & ~doubted & ~_smaller(MIN_PAIR_AREA, e.nuclei, e.evaluable)).tolist():
+        cuts = concave_cuts(e.nuclei[i])
+        across, onward = (_counts_by_side(lines, e.spots, i, e.assay) for lines in (cuts.across, cuts.onward))
+        doubted[i] = splits_into_two_non_cac(across, e.assay).any() or splits_off_a_normal_nucleus(onward, e.assay).any()
+    for i in np.flatnonzero(cac & ~doubted).tolist():
+        found = seams(e.dapi, e.nuclei[i], e.background)
+        strong = found.strength > e.seam_threshold
+        if strong.any():
+            unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
+            doubted[i] = splits_off_a_normal_nucleus(_counts_by_side(unusual, e.spots, i, e.assay), e.assay).any()
+    return doubted, TWO_NUCLEI
+
+
+def part_of_a_nucleus(evidence: Evidence) -> tuple[Array, str]:
+    """Doubt CACs much smaller than the frame's nuclei: a third of a nucleus is not expected to hold more copies of a locus."""
+    e = evidence
+    if np.count_nonzero(e.evaluable) < MIN_SINGLE:
+        return np.zeros(len(e.nuclei), bool), PART
+    return e.assay.is_cac(e.counts) & _smaller(PART_AREA, e.nuclei, e.evaluable), PART
 
 
 def seam_threshold(dapi: Array, background: float, nuclei: Sequence[Instance], single: Array) -> float:
-    """How strong a seam single nuclei of the frame have at most, but for a few; infinite where they are too few to tell.
+    """Return how strong the seams of the frame's single nuclei are at most, but for a few; infinite where they are too few to tell.
 
     Args:
-        dapi: (Y, X). background: its grey value without a nucleus.
+        dapi: (Y, X) of any numeric dtype.
+        background: its grey value without a nucleus.
         single: (N,) bool, nuclei that are taken for single ones.
     """
     ordinary = np.flatnonzero(single)
     ordinary = ordinary[:: max(1, -(-len(ordinary) // MAX_SINGLE))]
     if len(ordinary) < MIN_SINGLE:
         return float("inf")
-    return max(LEAST, float(np.percentile([seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()], USUAL)))
+    strongest = [seams(dapi, nuclei[i], background).strongest() for i in ordinary.tolist()]
+    return max(MIN_SEAM, float(np.percentile(strongest, SEAM_PERCENTILE)))
 
 
-def without_concavity_or_seam(dapi: Array, background: float, nuclei: Sequence[Instance], which: Array, usual: float) -> Array:
-    """(N,) bool: of those looked at (``which``), the outline has no neck and no deep bend, and no seam is stronger than usual."""
+def without_concavity_or_seam(dapi: Array, background: float, nuclei: Sequence[Instance], which: Array, threshold: float) -> Array:
+    """Return (N,) bool: the nucleus is among ``which``, (N,) bool, its outline has no concavity, and its seams are within the threshold."""
     result = np.zeros(len(nuclei), bool)
-    if np.isfinite(usual):
+    if np.isfinite(threshold):
         for i in np.flatnonzero(which).tolist():
-            neck = necks(nuclei[i])
-            bent = len(neck.across.angle) or len(neck.onward.angle)
-            result[i] = not bent and seams(dapi, nuclei[i], background).strongest() <= usual
+            cuts = concave_cuts(nuclei[i])
+            concave = len(cuts.across.angle) or len(cuts.onward.angle)
+            result[i] = not concave and seams(dapi, nuclei[i], background).strongest() <= threshold
     return result
 
 
-def may_be_two(
-    dapi: Array,
-    background: float,
-    nuclei: Sequence[Instance],
-    spots: Mapping[str, Spots],
-    counts: Array,
-    evaluable: Array,
-    assay: Assay,
-    usual: float,
-) -> Array:
-    """(N,) bool: the cell would be a CAC, but is explained as several nuclei.
-
-    A line parts its signals into two calm nuclei, where the outline has a neck, or into a calm one and a normal one, where DAPI has an
-    unusually strong step or dip or the outline one deep bend; or it has more copies than a tetraploid nucleus.
-
-    Args:
-        dapi: (Y, X). background: its grey value without a nucleus.
-        nuclei: N of the frame. spots: as judged. counts: (N, P) int, their signals. evaluable: (N,) bool.
-        usual: as ``seam_threshold`` gives it.
-    """
-    would_be = evaluable & is_cac(counts, assay)
-    doubt = would_be & more_than_tetraploid(counts, assay)
-    for i in np.flatnonzero(would_be & ~doubt & ~_smaller(PAIR, nuclei, evaluable)).tolist():
-        neck = necks(nuclei[i])
-        across, onward = (_counts_by_side(lines, spots, i, assay) for lines in (neck.across, neck.onward))
-        doubt[i] = splits_into_two_non_cac(across, assay).any() or splits_off_a_normal_nucleus(onward, assay).any()
-    for i in np.flatnonzero(would_be & ~doubt).tolist():
-        found = seams(dapi, nuclei[i], background)
-        strong = found.strength > usual
-        if strong.any():
-            unusual = Seams(found.angle[strong], found.offset_px[strong], found.strength[strong])
-            doubt[i] = splits_off_a_normal_nucleus(_counts_by_side(unusual, spots, i, assay), assay).any()
-    return doubt
-
-
-def may_be_part(nuclei: Sequence[Instance], evaluable: Array) -> Array:
-    """(N,) bool: much smaller than the frame's nuclei are; more copies of a locus in a third of a nucleus are not to be expected."""
-    if np.count_nonzero(evaluable) < MIN_SINGLE:
-        return np.zeros(len(nuclei), bool)
-    return _smaller(PART, nuclei, evaluable)
-
-
 def _smaller(share: float, nuclei: Sequence[Instance], evaluable: Array) -> Array:
-    """(N,) bool: the area is less than this share of the evaluable nuclei's median; none where none is evaluable."""
+    """Return (N,) bool: the area is less than this share of the evaluable nuclei's median; none where none is evaluable."""
     area = np.array([np.count_nonzero(n.mask) for n in nuclei])
     return np.asarray(area < share * np.median(area[evaluable])) if evaluable.any() else np.zeros(len(nuclei), bool)
 
 
 def _counts_by_side(lines: Seams, spots: Mapping[str, Spots], cell: int, assay: Assay) -> Array:
-    """(K, 2, P) int, the counted signals of a cell on either side of each line."""
+    """Return (K, 2, P) int, the counted signals of a cell on either side of each line."""
     counts = np.zeros((len(lines.angle), 2, len(assay.probes)), np.int64)
     for column, channel in enumerate(assay.channels):
         s = spots[channel]

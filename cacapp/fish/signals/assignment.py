@@ -1,4 +1,4 @@
-"""Which nucleus a dot belongs to: by the nuclei's masks, with a tolerance at the rim."""
+"""Assignment of dots to nuclei by the nuclei's masks, with a tolerance at the rim."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class Assignment:
 
     Attributes:
         cell: (N,) int32, index into the nuclei, -1 for a dot outside all of them.
-        other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is contested.
+        other: (N,) int32, the second nearest nucleus, where an outline drawn a little otherwise would give it the dot: it is ambiguous.
             -1 where there is none, ``UNSEGMENTED`` where it is no nucleus of the frame.
-        shared: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
+        in_overlap: (N,) bool, the dot lies inside the masks of two nuclei: they overlap there.
         off: (N,) bool, the dot lies beside the mask of its nucleus.
     """
 
     cell: Array
     other: Array
-    shared: Array
+    in_overlap: Array
     off: Array
 
     def take(self, part: slice) -> Assignment:
-        """That of some of the dots."""
-        return Assignment(self.cell[part], self.other[part], self.shared[part], self.off[part])
+        """Return the assignment of some of the dots."""
+        return Assignment(self.cell[part], self.other[part], self.in_overlap[part], self.off[part])
 
 
 def assign(
     yx: Array, nuclei: Sequence[Instance], tolerance_px: float, ambiguous_px: float | None = None, zones: Sequence[OverlapZone] = ()
 ) -> Assignment:
-    """Each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which lies on top.
+    """Assign each dot to the nearest nucleus within the tolerance; of two equally near (inside both), to the smaller one, which is on top.
 
     The distance of a dot to a mask is 0 inside it, else that to the centre of the mask's nearest pixel, px.
 
@@ -45,15 +45,15 @@ def assign(
         yx: (N, 2) px, sub-pixel, in the frame's coordinates.
         nuclei: M instances; they may overlap.
         tolerance_px: largest distance to the mask.
-        ambiguous_px: a dot is contested where its distance to a second mask plus its depth in the first (its distance to the nearest
+        ambiguous_px: a dot is ambiguous where its distance to a second mask plus its depth in the first (its distance to the nearest
             pixel that is not on it) is at most this; ``tolerance_px`` by default. A dot inside two masks always is.
-        zones: where nuclei may lie over each other; a dot of the owner in such a zone is contested too.
+        zones: where nuclei may lie over each other; a dot of the owner in such a zone is ambiguous too.
     """
     n = len(yx)
     cell, other = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
-    shared, off = np.zeros(n, bool), np.zeros(n, bool)
+    in_overlap, off = np.zeros(n, bool), np.zeros(n, bool)
     if n == 0 or not nuclei:
-        return Assignment(cell, other, shared, off)
+        return Assignment(cell, other, in_overlap, off)
     reach_px = tolerance_px if ambiguous_px is None else ambiguous_px
     masks = _PaddedMasks(nuclei, max(tolerance_px, reach_px))
     for start in range(0, n, DOTS_AT_ONCE):
@@ -70,13 +70,13 @@ def assign(
         depth = np.array([_depth(nuclei[i], yx[start + d]) for i, d in zip(nucleus[second - 1], dot[second], strict=True)], float)
         second = second[(distance[second] == 0) | (distance[second] + depth <= reach_px)]
         other[start + dot[second]] = nucleus[second]
-        shared[start + dot[second]] = distance[second] == 0
-    _contest(yx, cell, other, zones)
-    return Assignment(cell, other, shared, off)
+        in_overlap[start + dot[second]] = distance[second] == 0
+    _apply_zones(yx, cell, other, zones)
+    return Assignment(cell, other, in_overlap, off)
 
 
-def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[OverlapZone]) -> None:
-    """Names the neighbour for dots that have none and lie in a zone of their nucleus."""
+def _apply_zones(yx: Array, cell: Array, other: Array, zones: Sequence[OverlapZone]) -> None:
+    """Set the neighbour of dots that have none and lie in a zone of their nucleus."""
     if not zones:
         return
     pixel = np.floor(np.asarray(yx, float) + 0.5).astype(np.int64)
@@ -93,12 +93,12 @@ def _contest(yx: Array, cell: Array, other: Array, zones: Sequence[OverlapZone])
 
 
 def _depth(nucleus: Instance, yx: Array) -> float:
-    """Distance (px) of a dot to the nearest pixel centre off the nucleus, 0 for a dot that is not on it."""
+    """Return the distance (px) of a dot to the nearest pixel centre off the nucleus, 0 for a dot that is not on it."""
     x, y, w, h = nucleus.bbox_xywh
     row, col = (int(v) for v in np.floor(np.asarray(yx, float) + 0.5) - (y, x))
     if not (0 <= row < h and 0 <= col < w and nucleus.mask[row, col]):
         return 0.0
-    # further than the box's rim no pixel needs looking at
+    # pixels beyond the box's rim cannot be nearer
     reach = min(row + 1, h - row, col + 1, w - col)
     top, left = max(0, row - reach), max(0, col - reach)
     rows, cols = np.nonzero(~nucleus.mask[top : row + reach + 1, left : col + reach + 1])
@@ -126,7 +126,7 @@ class _PaddedMasks:
             plane[margin : margin + box[i, 3], margin : margin + box[i, 2]] = nucleus.mask
 
     def near(self, yx: Array) -> tuple[Array, Array, Array]:
-        """All (dot, nucleus, distance px) within the tolerance."""
+        """Return all (dot, nucleus, distance px) within the tolerance."""
         pixel = np.floor(yx + 0.5).astype(np.int64)  # half-up: np.rint would send every other tie to the other side
         dot, nucleus = self._in_reach(pixel)
         at = self.start[nucleus] + (pixel[dot, 0] - self.top[nucleus]) * self.width[nucleus] + pixel[dot, 1] - self.left[nucleus]
@@ -142,7 +142,7 @@ class _PaddedMasks:
         return dot[keep], nucleus[keep], distance[keep]
 
     def _in_reach(self, pixel: Array) -> tuple[Array, Array]:
-        """All (dot, nucleus) where the dot's pixel lies within reach of the nucleus' box: a band of rows first, then the columns."""
+        """Return all (dot, nucleus) where the dot's pixel lies within reach of the nucleus' box: a band of rows first, then the columns."""
         r = self.reach_px
         by_row = np.argsort(pixel[:, 0], kind="stable")
         rows = pixel[by_row, 0]

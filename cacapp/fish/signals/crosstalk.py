@@ -1,4 +1,4 @@
-"""Cross-talk between dyes: how much of one channel's light shows in another, learnt from the frame, and its removal."""
+"""Cross-talk between dyes: how much of one channel's light shows in another, estimated from the frame, and its removal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from cacapp.arrays.mosaic import Mosaic, pack
 from cacapp.arrays.robust import MAD_TO_SD, robust_sd
-from cacapp.types import Array, Instance
+from cacapp.fish.assay.model import BleedPair
+from cacapp.types import Array, Instance, Signals
 
 MAX_NUCLEI = 200  # looked at for the estimate
 PATCH_SIGMAS = 2.5
-PEAK_NOISE = 10.0  # a donor dot stands this many standard deviations of its nucleus' texture out
-THIN = 8  # every so many of the nuclei's pixels tell the texture
+PEAK_NOISE = 10.0  # a donor dot is at least this many standard deviations of its nucleus' texture high
+THIN = 8  # every eighth of the nuclei's pixels gives the texture
 SIGNIFICANT = 3.0  # standard errors a share must differ from none
+BLEED_SDS = 3.0  # standard deviations above the predicted bleed that a signal of its own must reach
+BLEED_FLOOR_PERCENTILE = 5.0  # of the acceptor's amplitudes: what its detector just sees
+INFORMATIVE_FLOORS = 2.0  # a donor counts for the estimate where max_share of it is this many times the floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Crosstalk:
         donor, acceptor: channel names.
         share: of the donor's height above its background, 0 where none can be told from noise.
         error: its standard error.
-        n_dots: dots behind the estimate, 0 where they were too few and the share is taken for none.
+        n_dots: dots that the estimate rests on, 0 where they were too few and the share is set to 0.
     """
 
     donor: str
@@ -40,7 +45,7 @@ class Crosstalk:
 def estimate_crosstalk(
     planes: Mapping[str, Array], nuclei: Sequence[Instance], pairs: Sequence[tuple[str, str, float]], sigma_px: float, min_dots: int
 ) -> list[Crosstalk]:
-    """The cross-talk of each pair of channels, from the acceptor's light under the donor's brightest dots.
+    """Estimate the cross-talk of each pair of channels, from the acceptor's light under the donor's brightest dots.
 
     Under each dot the acceptor's pixels are regressed on the donor's, both less a plane fitted to the patch; the share is the median of
     the slopes over the half of the patches that such a line explains best: in the others the acceptor has dots of its own.
@@ -48,7 +53,7 @@ def estimate_crosstalk(
     Args:
         planes: (Y, X) uint8 or uint16 by channel.
         nuclei: of the frame; dots are looked for inside them.
-        pairs: (donor, acceptor, largest share that is believed).
+        pairs: (donor, acceptor, largest share that is accepted).
         sigma_px: standard deviation of a dot, px.
         min_dots: with fewer, nothing is estimated.
     """
@@ -61,7 +66,7 @@ def estimate_crosstalk(
 
 
 def unmix(planes: Mapping[str, Array], crosstalk: Sequence[Crosstalk]) -> dict[str, Array]:
-    """The planes without the other dyes' light: measured = M true, with M = 1 + shares, is solved for true.
+    """Return the planes without the other dyes' light: measured = M true, with M = 1 + shares, is solved for true.
 
     A constant is left as it is: what is taken from a pixel is the donor's height above its darkest percent. Planes that get nothing from
     others are returned as they are; dtypes are kept, and values clipped to them.
@@ -88,7 +93,7 @@ def _dark(plane: Array) -> float:
 
 
 def _bright_dots(plane: Array, crops: Mosaic | None, sigma_px: float, radius: int) -> Array:
-    """(N, 2) int, (y, x): the brighter half of the clear, unsaturated dots inside nuclei, far enough from the frame's edge for a patch."""
+    """Return (N, 2) int, (y, x): the brighter half of the clear, unsaturated dots inside nuclei whose patch lies in the frame."""
     if crops is None:
         return np.zeros((0, 2), int)
     mosaic = crops.of(plane)
@@ -129,9 +134,56 @@ def _share(planes: Mapping[str, Array], pair: tuple[str, str, float], yx: Array,
 
 
 def _flat_patches(plane: Array, yx: Array, radius: int) -> Array:
-    """(N, (2 radius + 1)²) float64, the patch around each position less the plane that fits it best."""
+    """Return (N, (2 radius + 1)²) float64, the patch around each position less the plane that fits it best."""
     oy, ox = (o.ravel() for o in np.mgrid[-radius : radius + 1, -radius : radius + 1])
     patches = plane[yx[:, :1] + oy, yx[:, 1:] + ox].astype(np.float64)
     basis = np.linalg.qr(np.stack([np.ones(len(oy)), oy, ox], axis=1).astype(float))[0]
     result: Array = patches - (patches @ basis) @ basis.T
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class BleedShare:
+    """The part of a donor's amplitude that shows in the acceptor's channel.
+
+    Attributes:
+        typical: median over the frame's donor dots (or the assay's ``max_share`` where they are too few).
+        highest: a dot up to this part of its donor may be bleed-through; never above ``max_share``.
+        n_donors: bright donor dots that the estimate rests on, 0 where the assay's value is used.
+    """
+
+    typical: float
+    highest: float
+    n_donors: int
+
+
+def estimate_share(donor: Signals, acceptor: Signals, pair: BleedPair, radius_px: float, min_donor_spots: int) -> BleedShare:
+    """Estimate the share of a (donor, acceptor) pair from a frame's own dots.
+
+    Used are donors bright enough that ``max_share`` of them would be seen in the acceptor, without a strong acceptor dot of
+    their own (above ``max_share``). A donor over which nothing is seen bleeds at most the detector's floor, and is entered with that.
+    ``highest`` is the median plus three robust standard deviations of these ratios.
+
+    Args:
+        donor, acceptor: candidate dots of the two channels, donors already at the assay's minimum SNR.
+        radius_px: same place, px.
+        min_donor_spots: fewer: the assay's ``max_share`` is returned.
+    """
+    unknown = BleedShare(pair.max_share, pair.max_share, 0)
+    if not len(donor) or not len(acceptor):
+        return unknown
+    floor = float(np.percentile(acceptor.amplitude, BLEED_FLOOR_PERCENTILE))
+    bright = donor.take(donor.amplitude * pair.max_share >= INFORMATIVE_FLOORS * floor)
+    if len(bright) < min_donor_spots:
+        return unknown
+    over, index = cKDTree(acceptor.yx).query(bright.yx, distance_upper_bound=radius_px)
+    seen = np.isfinite(over)
+    level = np.full(len(bright), floor, np.float64)
+    level[seen] = acceptor.amplitude[index[seen]]
+    ratio = level / bright.amplitude
+    ratio = ratio[ratio <= pair.max_share]
+    if len(ratio) < min_donor_spots:
+        return unknown
+    typical = float(np.median(ratio))
+    spread = robust_sd(ratio, typical)
+    return BleedShare(typical, min(pair.max_share, typical + BLEED_SDS * spread), len(ratio))

@@ -11,7 +11,7 @@ import pytest
 
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.read import builtin_assays, load_assay, parse_assay
-from cacapp.fish.calls import call_cells
+from cacapp.fish.calls import call_by_counts
 
 Pattern = tuple[int, ...]
 
@@ -43,7 +43,7 @@ def test_a_shipped_assay_flags_the_patterns_its_words_say(name: str) -> None:
     assert assay.name == name
     assert "Research use only" in assay.description
     patterns = list(product(range(9 if len(assay.probes) == 2 else 6), repeat=len(assay.probes)))
-    calls = call_cells(np.array(patterns), np.ones(len(patterns), bool), assay)
+    calls = call_by_counts(np.array(patterns), np.ones(len(patterns), bool), assay)
     for pattern, call in zip(patterns, calls, strict=True):
         assert call.is_cac == FLAGGED[name](pattern), pattern
     assert {c.cell_class for c in calls} == set(assay.class_names) - {"other"}
@@ -52,14 +52,14 @@ def test_a_shipped_assay_flags_the_patterns_its_words_say(name: str) -> None:
 @pytest.mark.parametrize("name", FLAGGED)
 def test_a_normal_cell_is_normal_in_every_assay(name: str) -> None:
     assay = load_assay(name)
-    (call,) = call_cells(np.array([[2] * len(assay.probes)]), np.array([True]), assay)
+    (call,) = call_by_counts(np.array([[2] * len(assay.probes)]), np.array([True]), assay)
     assert (call.cell_class, call.is_cac, call.needs_review) == ("normal", False, False)
 
 
 def test_deletions_are_told_from_gains_and_from_both() -> None:
     assay = load_assay("gain-or-loss")
     patterns = {(3, 3, 1, 2): "gains", (1, 1, 2, 2): "losses", (3, 1, 2, 2): "mixed", (3, 2, 2, 2): "gain", (1, 2, 2, 2): "loss"}
-    calls = call_cells(np.array(list(patterns)), np.ones(len(patterns), bool), assay)
+    calls = call_by_counts(np.array(list(patterns)), np.ones(len(patterns), bool), assay)
     assert [c.cell_class for c in calls] == list(patterns.values())
 
 

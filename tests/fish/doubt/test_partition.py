@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import PART, TWO_NUCLEI, call_cells
 from cacapp.fish.doubt.partition import more_than_tetraploid, splits_into_two_non_cac, splits_off_a_normal_nucleus
 
 KATZ = load_assay("katz-4color")
@@ -31,16 +30,6 @@ def test_no_cuts_explain_nothing() -> None:
     assert splits_off_a_normal_nucleus(np.zeros((0, 2, 4), int), KATZ).tolist() == []
 
 
-def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> None:
-    counts = np.array([[4, 4, 4, 4], [4, 4, 4, 4], [2, 2, 2, 2]])
-    calls = call_cells(counts, np.ones(3, bool), KATZ, two_nuclei=np.array([True, False, True]))
-    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
-        ("uncertain", False, TWO_NUCLEI),
-        ("cac", True, None),
-        ("normal", False, None),
-    ]
-
-
 @pytest.mark.parametrize(
     ("one", "other", "two"),
     [
@@ -51,20 +40,10 @@ def test_a_cac_that_may_be_two_nuclei_is_uncertain_and_other_classes_stay() -> N
         ((3, 3, 2, 2), (2, 2, 2, 2), False),  # a CAC all the same
     ],
 )
-def test_at_a_neck_two_calm_parts_with_signals_of_their_own_are_two_nuclei(one, other, two: bool) -> None:
+def test_between_two_concavities_two_parts_that_are_no_cacs_with_signals_of_their_own_are_two_nuclei(one, other, two: bool) -> None:
     assert splits_into_two_non_cac(np.array([[one, other], [other, one]]), KATZ).tolist() == [two, two]
 
 
 def test_more_copies_than_a_tetraploid_nucleus_has() -> None:
     counts = np.array([[4, 4, 4, 4], [5, 4, 4, 4], [6, 6, 6, 7], [5, 5, 5, 2], [8, 3, 4, 4]])
     assert more_than_tetraploid(counts, KATZ).tolist() == [False, True, True, False, False]
-
-
-def test_a_cac_in_a_third_of_a_nucleus_is_uncertain() -> None:
-    counts = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]])
-    calls = call_cells(counts, np.ones(3, bool), KATZ, part=np.array([True, False, True]))
-    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
-        ("uncertain", False, PART),
-        ("cac", True, None),
-        ("normal", False, None),
-    ]

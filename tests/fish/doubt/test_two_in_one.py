@@ -5,9 +5,12 @@ import numpy as np
 
 from cacapp.arrays.background import levels
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.doubt.two_in_one import may_be_part, may_be_two, seam_threshold, without_concavity_or_seam
-from cacapp.fish.signals.judge import count_signals, judge_spots
+from cacapp.fish.calls import call_cells
+from cacapp.fish.doubt.two_in_one import part_of_a_nucleus, seam_threshold, two_nuclei, without_concavity_or_seam
+from cacapp.fish.signals.counts import count_signals
+from cacapp.fish.signals.judge import judge_spots
 from cacapp.types import Instance, Signals
+from tests.fish.evidence import evidence_of
 
 KATZ = load_assay("katz-4color")
 SIDE = 120
@@ -17,6 +20,10 @@ PLACES = [(45, 35), (75, 35), (45, 85), (75, 85)]  # two left, two right
 
 def disk(x: float, radius: float) -> np.ndarray:
     return (ROWS - 60) ** 2 + (COLS - x) ** 2 <= radius**2
+
+
+def doubted(*scene_of, **given) -> list[int]:
+    return np.flatnonzero(two_nuclei(scene(*scene_of, **given))[0]).tolist()
 
 
 def scene(last: np.ndarray, mask: np.ndarray, copies: int, usual_px: int = 30):
@@ -37,38 +44,48 @@ def scene(last: np.ndarray, mask: np.ndarray, copies: int, usual_px: int = 30):
     counts = count_signals(spots, 31, KATZ)
     assert counts[30].tolist() == [copies] * 4
     background = levels(dapi).background
-    usual = seam_threshold(dapi, background, nuclei, np.arange(31) < 30)
-    return may_be_two(dapi, background, nuclei, spots, counts, np.ones(31, bool), KATZ, usual)
+    threshold = seam_threshold(dapi, background, nuclei, np.arange(31) < 30)
+    picture = {"nuclei": nuclei, "dapi": dapi, "background": background, "seam_threshold": threshold, "spots": spots}
+    return evidence_of(counts, KATZ, **picture)
 
 
 def test_two_normal_nuclei_that_overlap_are_doubted() -> None:
     left, right = disk(38, 32), disk(82, 32)
-    assert np.flatnonzero(scene(4000.0 * left + 4000.0 * right, left | right, 4)).tolist() == [30]
+    assert doubted(4000.0 * left + 4000.0 * right, left | right, 4) == [30]
 
 
 def test_a_tetraploid_nucleus_of_one_light_is_not() -> None:
-    assert not scene(5000.0 * disk(60, 45), disk(60, 45), 4).any()
+    assert not doubted(5000.0 * disk(60, 45), disk(60, 45), 4)
 
 
 def test_a_normal_nucleus_with_a_seam_is_no_matter() -> None:
     left, right = disk(38, 32), disk(82, 32)
-    assert not scene(4000.0 * left + 4000.0 * right, left | right, 2).any()
+    assert not doubted(4000.0 * left + 4000.0 * right, left | right, 2)
 
 
 def test_less_than_a_third_of_the_frames_nuclei_may_be_a_part_of_one() -> None:
     nuclei = [Instance((0, 0, n, n), np.ones((n, n), bool)) for n in [40] * 25 + [24, 20]]
-    evaluable = np.ones(27, bool)
-    assert np.flatnonzero(may_be_part(nuclei, evaluable)).tolist() == [26]
-    assert not may_be_part(nuclei[-5:], evaluable[-5:]).any(), "too few to tell what is usual"
+    counts = [[3, 3, 2, 2]] * 27
+    assert np.flatnonzero(part_of_a_nucleus(evidence_of(counts, KATZ, nuclei=nuclei))[0]).tolist() == [26]
+    assert not part_of_a_nucleus(evidence_of(counts[-5:], KATZ, nuclei=nuclei[-5:]))[0].any(), "too few to tell what is usual"
+    normal = evidence_of([[2, 2, 2, 2]] * 27, KATZ, nuclei=nuclei)
+    assert not part_of_a_nucleus(normal)[0].any(), "only a CAC's extra copies are in doubt"
 
 
-def test_a_small_nucleus_with_a_neck_is_hardly_two() -> None:
+def test_a_cac_that_may_be_two_nuclei_is_uncertain_with_that_reason() -> None:
+    left, right = disk(38, 32), disk(82, 32)
+    evidence = scene(4000.0 * left + 4000.0 * right, left | right, 4)
+    call = call_cells(evidence, (two_nuclei,))[30]
+    assert (call.cell_class, call.is_cac, call.review_reason) == ("uncertain", False, "may be two nuclei")
+
+
+def test_a_small_nucleus_with_two_concavities_is_hardly_two() -> None:
     pair = disk(33, 27) | disk(87, 27) | ((abs(ROWS - 60) < 18) & (abs(COLS - 60) < 22))
-    assert np.flatnonzero(scene(5000.0 * pair, pair, 4)).tolist() == [30]
-    assert not scene(5000.0 * pair, pair, 4, usual_px=50).any()
+    assert doubted(5000.0 * pair, pair, 4) == [30]
+    assert not doubted(5000.0 * pair, pair, 4, usual_px=50)
 
 
-def test_an_ellipse_is_of_one_piece_and_touching_disks_or_two_lights_are_not() -> None:
+def test_an_ellipse_has_no_concavity_or_seam_and_touching_disks_or_two_lights_have() -> None:
     ellipse = ((ROWS - 60) / 25) ** 2 + ((COLS - 60) / 50) ** 2 <= 1
     disks = disk(33, 27) | disk(87, 27)
     masks = [ellipse, disks, ellipse]

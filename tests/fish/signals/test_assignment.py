@@ -45,7 +45,7 @@ def test_between_two_nuclei_the_nearer_one_wins_and_the_dot_is_contested() -> No
     a = assign(yx((5, 10.6), (5, 11.4), (5, 3)), [left, right], 3)
     assert a.cell.tolist() == [0, 1, 0]
     assert a.other.tolist() == [1, 0, -1]
-    assert not a.shared.any()
+    assert not a.in_overlap.any()
 
 
 @pytest.mark.parametrize(("x", "other"), [(18.6, 1), (17.0, 1), (16.0, -1), (10.0, -1)])
@@ -60,7 +60,7 @@ def test_in_an_overlap_the_smaller_nucleus_lies_on_top_and_the_dot_is_shared() -
     a = assign(yx((50, 72), (50, 40), (50, 90)), [big, small], 1)
     assert a.cell.tolist() == [1, 0, 1]
     assert a.other.tolist() == [0, -1, -1]
-    assert a.shared.tolist() == [True, False, False]
+    assert a.in_overlap.tolist() == [True, False, False]
 
 
 def test_a_hole_of_a_mask_is_outside() -> None:
@@ -96,7 +96,7 @@ def test_assignment_agrees_with_a_search_over_every_pixel(seed: int, tolerance: 
             depths.append(float(np.hypot(off_rows + top - 1 - y, off_cols + left - 1 - x).min()) if inside else 0.0)
         near = [d for d in distances if d <= tolerance]
         assert (a.cell[i] >= 0) == bool(near)
-        assert a.shared[i] == (near.count(0.0) > 1)
+        assert a.in_overlap[i] == (near.count(0.0) > 1)
         contested = len(near) > 1 and (near.count(0.0) > 1 or sorted(near)[1] + depths[a.cell[i]] <= tolerance)
         assert (a.other[i] >= 0) == contested
         if near:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.signals.bleed import estimate_share
-from cacapp.fish.signals.judge import count_signals, flip_costs, judge_spots, nuclei_with_signals_in_overlaps
+from cacapp.fish.signals.counts import count_signals, flip_costs, nuclei_with_signals_in_overlaps
+from cacapp.fish.signals.crosstalk import estimate_share
+from cacapp.fish.signals.judge import judge_spots
 from cacapp.types import Instance, Signals
 
 KATZ = load_assay("katz-4color")
@@ -69,7 +70,7 @@ def test_in_a_chain_of_dots_the_strongest_settle_first() -> None:
 def test_near_dots_of_two_nuclei_are_two_signals() -> None:
     spots = judge([nucleus(0), nucleus(100)], aqua=dots((50, 98, 900), (50, 101, 900)))
     assert count_signals(spots, 2, KATZ)[:, 0].tolist() == [1, 1]
-    assert spots["aqua"].contested.tolist() == [True, True]
+    assert spots["aqua"].ambiguous.tolist() == [True, True]
 
 
 def test_a_dot_outside_all_nuclei_counts_nowhere() -> None:

@@ -15,7 +15,7 @@ from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import Call, call_cells
+from cacapp.fish.calls import Call, call_by_counts
 from cacapp.results.patient import refresh_results
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
@@ -88,7 +88,7 @@ def put(
             **same,
         ).id
         calls.write_counts(session, count, ids, counts, [CHANNELS.index(c) for c in definition.channels])
-        made = call_cells(counts, there, definition)
+        made = call_by_counts(counts, there, definition)
         calls.write_calls(session, count, ids, [Stored(c, None if ok else "edge") for c, ok in zip(made, there, strict=True)])
         runs.record_frame(session, count, frame.id, "done")
         runs.finish_run(session, count)

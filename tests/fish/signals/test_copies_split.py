@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacapp.fish.signals.split import split_signals
+from cacapp.fish.signals.copies import split_signals
 from cacapp.types import DotPairs, Signals
 
 DIAMETER = 6.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cacapp.fish.signals.dot_pair import fit_pairs
+from cacapp.fish.signals.copies import fit_pairs
 from cacapp.types import Array, Signals
 
 YY, XX = np.mgrid[:60, :80]

@@ -1,0 +1,44 @@
+"""The evidence that a frame's calls rest on, and the type of a doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cacapp.fish.assay.model import Assay
+from cacapp.fish.signals.judge import Spots
+from cacapp.types import Array, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence of the N nuclei of a frame, for P probes in the assay's order.
+
+    Attributes:
+        assay: the criteria.
+        nuclei: N outlines.
+        dapi: (Y, X) of any numeric dtype, grey values.
+        background: grey value of DAPI without a nucleus.
+        seam_threshold: seams of single nuclei of the frame are at most this strong, but for a few; infinite where unknown.
+        spots: judged dots by channel.
+        counts: (N, P) int64, counted signals.
+        fewest, most: (N, P) int64, the counts without and with every signal that a neighbour could own.
+        margin: (N,) float64, SNR, see ``cacapp.fish.doubt.margin.cac_margin``; inf where nothing near flips the call.
+        evaluable: (N,) bool.
+    """
+
+    assay: Assay
+    nuclei: Sequence[Instance]
+    dapi: Array
+    background: float
+    seam_threshold: float
+    spots: Mapping[str, Spots]
+    counts: Array
+    fewest: Array
+    most: Array
+    margin: Array
+    evaluable: Array
+
+
+Doubt = Callable[[Evidence], tuple[Array, str]]
+"""Returns (N,) bool, the cells that are not to be called without a person's decision, and the reason that is stored with them."""
