@@ -18,21 +18,11 @@ from cacapp.db.review.tables import Account
 from cacapp.db.tables import now
 from cacapp.exceptions import CacappError
 from cacapp.review.settings import Settings
-from cacapp.steps.review.accounts import OWNER
+from cacapp.steps.review.roles import AUDIT, DECIDE, OWNER, PERMISSIONS, READ, SIGN
 
 SESSION_COOKIE, FORM_COOKIE = "cacapp_session", "cacapp_form"
 SAFE = ("GET", "HEAD", "OPTIONS")
 TOUCH_EVERY = timedelta(seconds=60)
-
-READ, DECIDE, SIGN, AUDIT = "read", "decide", "sign", "audit"
-MAY = {
-    "viewer": {READ},
-    "reviewer": {READ, DECIDE},
-    "pathologist": {READ, DECIDE, SIGN},
-    "admin": {READ, AUDIT},
-    "owner": {READ, DECIDE, SIGN, AUDIT},
-}
-"""Permissions of each role. An admin manages accounts and reads the audit trail, but does not decide on cells."""
 
 
 class NotLoggedIn(CacappError):  # noqa: N818 - an answer to a request, not a failure
@@ -56,7 +46,7 @@ class Visitor:
 
     def may(self, what: str) -> bool:
         """Return whether the role, and the token, allow it."""
-        return what in MAY[self.role] and (self.can_write or what in (READ, AUDIT))
+        return what in PERMISSIONS[self.role] and (self.can_write or what in (READ, AUDIT))
 
 
 class Needs:

@@ -12,7 +12,8 @@ from cacapp.db.engine.session import Database
 from cacapp.db.review.accounts import account_named, new_secret
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.review.settings import Settings
-from cacapp.steps.review.accounts import OWNER, add_account
+from cacapp.steps.review.accounts import add_account
+from cacapp.steps.review.roles import OWNER
 
 STOP_S = 3
 KEEP_ALIVE_S = 75

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -49,6 +51,19 @@ def test_a_patients_cac_counts_automatic_and_reviewed(api: TestClient, staffed: 
     assert (answer["reviewed"]["class"], answer["repeated"]) == ("normal", False)
     patient = api.get(f"/patients/{staffed.patient_id}").json()
     assert (patient["automatic"]["cacs"], patient["reviewed"]["cacs"], patient["reviewed"]["cacs_per_100ul"]) == (2, 1, 1.0)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "review.md"
+
+
+def test_the_decision_in_the_docs_is_taken_and_answered_as_written(api: TestClient, staffed: Record) -> None:
+    sent, expected = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S))
+    cell = api.get(f"/cells/{expected['review']['cell_id']}").json()
+    assert (sent["run_id"], sent["seen"]) == (cell["count_run"], cell["seen"])
+    given = api.post(f"/cells/{cell['id']}/reviews", json=sent).json()
+    expected["review"] |= {name: given["review"][name] for name in ("created_at", "reviewer")}
+    assert given == expected
+    assert api.get(f"/cells/{cell['id']}").json()["reviews"] == [expected["review"]]
 
 
 def test_lists_come_in_pages(api: TestClient, staffed: Record) -> None:

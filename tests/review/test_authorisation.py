@@ -18,12 +18,13 @@ from cacapp.db.review.tables import WebSession
 from cacapp.db.tables import Patient, Slide, now
 from cacapp.review import api
 from cacapp.review.app import PAGES, create_app
-from cacapp.review.authorisation import AUDIT, DECIDE, READ, SESSION_COOKIE, SIGN, Needs
+from cacapp.review.authorisation import SESSION_COOKIE, Needs
 from cacapp.review.pages.login import local_path
 from cacapp.review.security import MAX_BODY_BYTES
 from cacapp.review.serve import owner_account
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import MAX_FAILURES_OF_NAME, set_active, set_password
+from cacapp.steps.review.roles import AUDIT, DECIDE, READ, SIGN
 from tests.review.conftest import BASE, PASSWORDS, Browser, Record
 
 pytestmark = pytest.mark.sqlite_only

@@ -136,6 +136,6 @@ def revoke_token(session: Session, account_id: int, token_id: int) -> None:
     """Take back a token of this account. Raises UsageError where it has no such token."""
     token = session.get(ApiToken, token_id)
     if token is None or token.account_id != account_id:
-        raise UsageError("you have no such token")
+        raise UsageError(f"this account has no token {token_id}")
     token.revoked_at = token.revoked_at or now()
     session.flush()

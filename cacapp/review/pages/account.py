@@ -8,14 +8,15 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cacapp.db.engine.session import Database
-from cacapp.db.review.accounts import accounts, make_token, revoke_token, tokens_of
-from cacapp.db.review.readings import events, write_event
+from cacapp.db.review.accounts import accounts, tokens_of
+from cacapp.db.review.readings import events
 from cacapp.db.tables import now
 from cacapp.exceptions import UsageError
-from cacapp.review.authorisation import DECIDE, SESSION_COOKIE, Auditor, Viewer
+from cacapp.review.authorisation import SESSION_COOKIE, Auditor, Viewer
 from cacapp.review.forms import MAX_ID, Word
 from cacapp.review.render import page
-from cacapp.steps.review.accounts import set_password, verify_password
+from cacapp.steps.review.accounts import MAX_TOKEN_DAYS, TOKEN_DAYS, add_token, end_token, set_password, verify_password
+from cacapp.steps.review.roles import DECIDE
 
 router = APIRouter(include_in_schema=False)
 Password = Annotated[str, Form(max_length=1000)]
@@ -65,14 +66,13 @@ def new_token(
     request: Request,
     visitor: Viewer,
     label: Annotated[Word, Form(min_length=1)],
-    days: Annotated[int, Form(ge=1, le=366)] = 90,
+    days: Annotated[int, Form(ge=1, le=MAX_TOKEN_DAYS)] = TOKEN_DAYS,
     can_write: Annotated[bool, Form()] = False,
 ) -> Response:
     """Create an API token and show it once."""
     db: Database = request.app.state.db
-    with db.session() as session:
-        token, secret = make_token(session, visitor.account_id, label.strip(), days, can_write and visitor.may(DECIDE))
-        write_event(session, visitor.name, "token made", f"token {token.id}", visitor.address, label=label, can_write=token.can_write)
+    can_write = can_write and visitor.may(DECIDE)
+    _, secret = add_token(db, visitor.name, label, visitor.name, days=days, can_write=can_write, address=visitor.address)
     return _page(request, visitor, None, secret)
 
 
@@ -80,9 +80,7 @@ def new_token(
 def revoke(request: Request, visitor: Viewer, token_id: Annotated[int, Form(ge=1, le=MAX_ID)]) -> Response:
     """Revoke one of the visitor's tokens."""
     db: Database = request.app.state.db
-    with db.session() as session:
-        revoke_token(session, visitor.account_id, token_id)
-        write_event(session, visitor.name, "token revoked", f"token {token_id}", visitor.address)
+    end_token(db, visitor.name, token_id, visitor.name, visitor.address)
     return RedirectResponse("/account", 303)
 
 

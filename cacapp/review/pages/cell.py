@@ -13,12 +13,13 @@ from cacapp.db.cells.nuclei import read_verdicts
 from cacapp.db.cells.states import duplicate_of
 from cacapp.db.review.readings import latest_sign_offs, reviews_of_cell
 from cacapp.db.tables import Table
-from cacapp.review.authorisation import DECIDE, Reviewer, Viewer, Visitor
+from cacapp.review.authorisation import Reviewer, Viewer, Visitor
 from cacapp.review.cards import Card, cards
 from cacapp.review.context import ReviewContext, SlideView, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import CellId, Group, ReviewIn
 from cacapp.review.render import page
 from cacapp.steps.review.decide import decide
+from cacapp.steps.review.roles import DECIDE
 
 router = APIRouter(include_in_schema=False)
 CALL = Table.metadata.tables["cell_call"]

@@ -12,13 +12,14 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from cacapp.db.review.readings import readings
 from cacapp.exceptions import CacappError
 from cacapp.results.agreement import agreement
-from cacapp.review.authorisation import SIGN, Viewer
+from cacapp.review.authorisation import Viewer
 from cacapp.review.cards import cards
 from cacapp.review.cell_cache import CachedCell
 from cacapp.review.context import ReviewContext, RunIndex, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.render import page
 from cacapp.steps.review.carry_over import plan_carry_over
+from cacapp.steps.review.roles import SIGN
 
 router = APIRouter(include_in_schema=False)
 FIRST_CELLS, MORE_CELLS = 60, 40

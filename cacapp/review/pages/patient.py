@@ -14,7 +14,7 @@ from cacapp.db.tables import FrameRow, Patient, PatientResult, Slide
 from cacapp.report.html import render_html
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import assay_of
-from cacapp.review.authorisation import SIGN, Signer, Viewer
+from cacapp.review.authorisation import Signer, Viewer
 from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
@@ -24,6 +24,7 @@ from cacapp.runs.progress import Silent
 from cacapp.steps.report.write import build_report
 from cacapp.steps.review.accounts import verify_password
 from cacapp.steps.review.decide import ConflictError
+from cacapp.steps.review.roles import SIGN
 from cacapp.steps.review.sign import amend, intact, latest_result, open_points, sign
 
 router = APIRouter(include_in_schema=False)

@@ -13,13 +13,14 @@ from sqlmodel import Session
 from cacapp.db.review.readings import POSITIONS, readings
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import state_of
-from cacapp.review.authorisation import DECIDE, SIGN, Reviewer, Signer, Viewer
+from cacapp.review.authorisation import Reviewer, Signer, Viewer
 from cacapp.review.cards import Card, cards
 from cacapp.review.context import ReviewContext, SlideView, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
 from cacapp.steps.review.carry_over import Match, carry_over, leave_behind, plan_carry_over
+from cacapp.steps.review.roles import DECIDE, SIGN
 from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
 
 router = APIRouter(include_in_schema=False)

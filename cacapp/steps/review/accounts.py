@@ -13,23 +13,23 @@ from cacapp.db.review.accounts import (
     attempt_succeeded,
     end_sessions,
     failures_since,
+    make_token,
     new_secret,
     note_attempt,
     require_account,
+    revoke_token,
 )
 from cacapp.db.review.readings import write_event
-from cacapp.db.review.tables import Account
+from cacapp.db.review.tables import Account, ApiToken
 from cacapp.db.tables import now
 from cacapp.exceptions import CacappError, UsageError
+from cacapp.steps.review.roles import DECIDE, OWNER, PERMISSIONS, ROLES
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-ROLES = ("viewer", "reviewer", "pathologist", "admin")
-OWNER = "owner"
-"""Role of the only user of a computer, with all permissions; only ``cacapp review --single-user`` creates it."""
-
 MIN_PASSWORD, MAX_PASSWORD = 10, 200
+MAX_LABEL, MAX_TOKEN_DAYS, TOKEN_DAYS = 100, 366, 90
 THROTTLE_WINDOW = timedelta(minutes=15)
 MAX_FAILURES_OF_NAME, MAX_FAILURES_OF_ADDRESS = 5, 25
 INSTALL = "pip install 'cacapp[review]'"
@@ -77,6 +77,50 @@ def set_active(db: Database, name: str, active: bool, by: str) -> None:
         if not active:
             end_sessions(session, account.id)
         write_event(session, by, "account enabled" if active else "account disabled", f"account {name}")
+
+
+def add_token(
+    db: Database, name: str, label: str, by: str, *, days: int = TOKEN_DAYS, can_write: bool = False, address: str = ""
+) -> tuple[ApiToken, str]:
+    """Create an API token of an account; return it and its secret, of which only a digest is stored.
+
+    Args:
+        label: what the token is for, 1 to MAX_LABEL characters.
+        by: the person at work, for the audit trail.
+        days: the token is valid for this time, 1 to MAX_TOKEN_DAYS.
+        can_write: the token may also decide on cells.
+
+    Raises:
+        UsageError: there is no such account, it is disabled, its role may not decide on cells, or a value is out of range.
+    """
+    label = label.strip()
+    if not 1 <= len(label) <= MAX_LABEL or not label.isprintable():
+        raise UsageError(f"label {label!r}: use 1 to {MAX_LABEL} printable characters")
+    if not 1 <= days <= MAX_TOKEN_DAYS:
+        raise UsageError(f"{days} days: a token is valid for 1 to {MAX_TOKEN_DAYS} days")
+    with db.session() as session:
+        account = require_account(session, name)
+        if not account.active:
+            raise UsageError(f"account {name} is disabled; `cacapp users enable {name}` enables it")
+        if can_write and DECIDE not in PERMISSIONS[account.role]:
+            raise UsageError(f"account {name} is a {account.role}'s, which may not decide on cells; its tokens only read")
+        token, secret = make_token(session, account.id, label, days, can_write)
+        write_event(session, by, "token made", f"token {token.id}", address, label=label, can_write=token.can_write)
+        return token, secret
+
+
+def end_token(db: Database, name: str, token_id: int, by: str, address: str = "") -> None:
+    """Revoke an API token of an account. Raises UsageError if the account does not have this token."""
+    with db.session() as session:
+        revoke_token(session, require_account(session, name).id, token_id)
+        write_event(session, by, "token revoked", f"token {token_id}", address)
+
+
+def token_state(token: ApiToken) -> str:
+    """Return "active", "revoked" or "expired"."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "expired" if token.expires_at <= now() else "active"
 
 
 def verify_password(db: Database, name: str, password: str, address: str) -> Account | None:

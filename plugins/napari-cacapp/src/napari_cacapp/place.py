@@ -13,10 +13,9 @@ from cacapp.db.engine.session import Database, Session, open_database
 from cacapp.db.queries import latest_run_ids, slides
 from cacapp.db.review.accounts import account_named, accounts
 from cacapp.exceptions import CacappError, UsageError
+from cacapp.steps.review.roles import DECIDE, PERMISSIONS
 
 REVIEWER = "CACAPP_REVIEWER"
-DECIDES = ("reviewer", "pathologist", "owner")
-"""Roles whose decisions count, as in the review application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def require_reviewer(session: Session, name: str) -> None:
     account = account_named(session, name)
     if account is None and not accounts(session):
         return
-    if account is None or not account.active or account.role not in DECIDES:
+    if account is None or not account.active or DECIDE not in PERMISSIONS[account.role]:
         have = "there is no such account" if account is None else f"it is a {account.role}'s{'' if account.active else ' and disabled'}"
         raise UsageError(f"reviewer {name}: {have}; name one that may decide on cells with {REVIEWER} or in the Save reviews panel")
 
