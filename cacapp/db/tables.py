@@ -27,6 +27,7 @@ from sqlmodel import Field
 from cacapp.db.engine.base import Table as Table
 from cacapp.db.engine.base import now as now
 from cacapp.db.engine.columns import BigId, Scaled, UtcDateTime
+from cacapp.db.review import tables as _review_tables  # noqa: F401  registers the tables of the review in the same metadata
 
 NOT_NORMAL = "class <> 'normal'"
 
