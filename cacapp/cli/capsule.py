@@ -39,6 +39,7 @@ def capsule(
 ) -> None:
     """A run as one file that can be replayed elsewhere: inputs' hashes, parameters, versions, weights' hashes, assay and results."""
     from cacapp.db.engine.session import open_database
+    from cacapp.report.wording import plural
     from cacapp.steps.capsule.archive import write_capsule
 
     chain, sha256 = write_capsule(open_database(db, create=False), run, out)
@@ -48,7 +49,11 @@ def capsule(
         print_json({"file": str(out), "sha256": sha256, "slide": chain.slide, "runs": runs, "frames": len(chain.frames), "cells": cells})
         return
     kept = " and ".join(f"{one['step']} run {one['run']}" for one in runs)
-    say(f"{kept} of slide {chain.slide}: {_n(len(chain.frames), 'frame')}, {_n(cells, 'cell')}; SHA-256 {sha256}", quiet, lead=f"{out}:")
+    say(
+        f"{kept} of slide {chain.slide}: {plural(len(chain.frames), 'frame')}, {plural(cells, 'cell')}; SHA-256 {sha256}",
+        quiet,
+        lead=f"{out}:",
+    )
 
 
 def replay(
@@ -141,14 +146,16 @@ def _print_settings(settings: Sequence[Setting], title: str, a: str, b: str) -> 
 
 
 def _print(found: RunComparison, limit: int, a: str, b: str) -> None:
+    from cacapp.report.wording import plural
+
     outcome = f"{len(found.nuclei)} differ" if found.nuclei else "none differs"
     say(
-        f"{found.step} of slide {found.slide}, {_n(found.frames, 'frame')}: "
-        f"{found.nuclei_a} nuclei in {a} (A), {found.nuclei_b} in {b} (B); {outcome}",
+        f"{found.step} of slide {found.slide}, {plural(found.frames, 'frame')}: "
+        f"{plural(found.nuclei_a, 'nucleus', 'nuclei')} in {a} (A), {found.nuclei_b} in {b} (B); {outcome}",
         lead="Same:" if found.same else "Different:",
     )
     if found.unfinished:
-        say(f"{_n(len(found.unfinished), 'frame')} without results in either: {', '.join(found.unfinished[:10])}")
+        say(f"{plural(len(found.unfinished), 'frame')} without results in either: {', '.join(found.unfinished[:10])}")
     if found.frame_differences:
         lost: list[list[Value]] = [[f.frame, f.step, f.a, f.b, f.error] for f in found.frame_differences[: limit or None]]
         print_table(["frame", "step", "in A", "in B", "error"], lost, title="Frames with results in one only", airy=False)
@@ -184,10 +191,6 @@ def _kind(kind: str, a: Any, b: Any) -> str:
 
 def _rival(contested: dict[str, Any], signal: str) -> str:
     return _short(contested[signal] or "left-out matter") if signal in contested else "uncontested"
-
-
-def _n(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _short(value: Any) -> str:

@@ -44,12 +44,13 @@ def compare(
 
 def _print(found: Comparison) -> None:
     from cacapp.fish.confusion import BINS, NOT_EVALUABLE
+    from cacapp.report.wording import plural
 
     a = found.agreement
     evaluable = sum(m.pair.evaluable for m in found.matched)
     say(
-        f"{len(found.matched)} nuclei of the truth found by {found.match}, {evaluable} of them evaluable; "
-        f"{len(found.missed)} not found; {found.extra} cells are not in the truth",
+        f"{plural(len(found.matched), 'nucleus', 'nuclei')} of the truth found by {found.match}, {evaluable} of them evaluable; "
+        f"{len(found.missed)} not found; {plural(found.extra, 'cell')} not in the truth",
         lead=f"Run {found.run_id}, slide {found.slide}:",
     )
     bins: list[Column] = [(b, "right") for b in BINS]

@@ -54,6 +54,7 @@ def check(
     """Look for rows that contradict each other or the ledger, masks that do not decode, image files that changed; exit code 1 where any."""
     from cacapp.db.engine.session import open_database
     from cacapp.exceptions import UsageError
+    from cacapp.report.wording import plural
     from cacapp.steps.record.check import check as work
 
     if files not in ("all", "sample", "none"):
@@ -64,9 +65,9 @@ def check(
         print_json({**asdict(found), "problems": [asdict(p) for p in found.problems]})
     for problem in found.problems if not json else ():
         say_error(f"{problem.kind}: {problem.what}")
-    seen = f"{found.cells:,} cells; {found.files_read:,} of {found.files:,} files read"
+    seen = f"{plural(found.cells, 'cell')}; {found.files_read:,} of {plural(found.files, 'file')} read"
     n = len(found.problems)
-    say(f"{'nothing wrong' if not n else f'{n} problem' + 's' * (n > 1)} ({seen}, {found.seconds:.1f} s)", quiet or json)
+    say(f"{plural(n, 'problem') if n else 'nothing wrong'} ({seen}, {found.seconds:.1f} s)", quiet or json)
     if found.problems:
         raise typer.Exit(1)
 
@@ -98,6 +99,7 @@ def copy(
 ) -> None:
     """Copy everything into another database, SQLite or PostgreSQL, and compare counts and hashes."""
     from cacapp.db.engine.session import open_database
+    from cacapp.report.wording import plural
     from cacapp.steps.record.copy import copy as work
 
     with progress(quiet or json) as bar:
@@ -106,7 +108,10 @@ def copy(
         tables = {name: asdict(content) for name, content in done.tables.items()}
         print_json({"target": done.target, "rows": done.rows, "tables": tables, "seconds": round(done.seconds, 3)})
     filled = sum(content.rows > 0 for content in done.tables.values())
-    say(f"{done.target}: {done.rows:,} rows of {filled} tables, read again and the same, in {done.seconds:.1f} s", quiet or json)
+    say(
+        f"{done.target}: {plural(done.rows, 'row')} of {plural(filled, 'table')}, read again and the same, in {done.seconds:.1f} s",
+        quiet or json,
+    )
 
 
 @app.command("prune")
@@ -131,11 +136,14 @@ def prune(
 
 
 def _pruned(done: PruneReport) -> str:
+    from cacapp.report.wording import plural
+
     freed = f"freed {_size(max(done.bytes_before - done.bytes_after, 0))} of {_size(done.bytes_before)}"
     if not done.runs:
         return "nothing to prune: no run is superseded" + (f"; {freed} by compacting" if done.done else "")
     numbers = ", ".join(str(run.run_id) for run in reversed(done.runs))
-    rows = f"{sum(done.rows.values()):,} rows ({done.rows.get('cell', 0):,} cells, {done.rows.get('signal', 0):,} signals)"
+    of_cells, of_signals = (plural(done.rows.get(table, 0), table) for table in ("cell", "signal"))
+    rows = f"{plural(sum(done.rows.values()), 'row')} ({of_cells}, {of_signals})"
     what = f"run{'s' * (len(done.runs) > 1)} {numbers} with {rows}"
     if not done.done:
         return f"would delete {what}; cacapp db prune --yes does it, cacapp db backup FILE keeps a copy"

@@ -11,21 +11,25 @@ from cacapp import defaults
 from cacapp.cli import options as o
 from cacapp.cli.console import print_json, progress, say
 from cacapp.cli.tables import print_table
+from cacapp.exceptions import UsageError
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
+    out: Annotated[Path | None, typer.Argument(metavar="OUT", help="Folder to write into.", show_default=False)] = None,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of the slide.")] = 2,
     nuclei: Annotated[int, typer.Option("--nuclei", min=0, help="Nuclei per frame.")] = 60,
     height_px: Annotated[int, typer.Option("--height", min=128, max=16384, metavar="PX", help="Height of a frame, px.")] = 1024,
     width_px: Annotated[int, typer.Option("--width", min=128, max=16384, metavar="PX", help="Width of a frame, px.")] = 1024,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same slide.")] = 0,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the slide model.")] = None,
-    parameters: Annotated[bool, typer.Option("--parameters", help="List the slide model's parameters and leave.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the slide model, such as cac_share=0.")
+    ] = None,
+    parameters: Annotated[bool, typer.Option("--parameters", help="List the parameters of the slide model; write nothing.")] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Write simulated 4-colour FISH frames with their exact truth beside them."""
+    from cacapp.report.wording import plural
     from cacapp.steps.simulate import model_parameters, simulate_slide
 
     if parameters:
@@ -34,11 +38,13 @@ def simulate(
         elif not quiet:
             print_table(["parameter", "default", "what it is"], model_parameters())
         return
+    if out is None:
+        raise UsageError("OUT is missing: name a folder to write into, or list the parameters of the slide model with --parameters")
     with progress(quiet) as bar:
         paths = simulate_slide(out, frames, nuclei, height_px, width_px, seed, settings or (), bar)
     if json:
         print_json([str(p) for p in paths])
-    say(f"{frames} frames with labels and truth.csv written to {out}", quiet or json)
+    say(f"{plural(frames, 'frame')} with labels and truth.csv written to {out}", quiet or json)
 
 
 def demo(
@@ -49,7 +55,7 @@ def demo(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Five simulated patients from slides to reports."""
+    """Analyse five simulated patients, from slides to reports."""
     from cacapp.cli.execute import execute, leave, load_plugins
     from cacapp.cli.results import print_patients
     from cacapp.fish.assay.read import load_assay

@@ -122,6 +122,7 @@ def benchmark(
 
 def _print(found: Evaluation) -> None:
     from cacapp.arrays.metrics import THRESHOLDS
+    from cacapp.report.wording import plural
 
     figures = found.figures
     names = {choice.kind: choice.name for choice in found.choices}
@@ -139,7 +140,9 @@ def _print(found: Evaluation) -> None:
     rows.append(["seconds an image", f"{found.seconds_per_image:.3f}", f"{found.megapixels:.2f} megapixels on {found.device}{first}"])
     if figures["missing"]:
         rows.append(["without prediction", f"{figures['missing']:.0f}", "images; their nuclei count as missed"])
-    counts = f"{figures['images']:.0f} images, {figures['nuclei_true']:.0f} true and {figures['nuclei_pred']:.0f} predicted nuclei"
+    counts = (
+        f"{plural(int(figures['images']), 'image')}, {figures['nuclei_true']:.0f} true and {figures['nuclei_pred']:.0f} predicted nuclei"
+    )
     print_table(
         ["figure", ("value", "right"), "what it is"], rows, title=title + (f", {', '.join(filters)}" if filters else ""), airy=False
     )

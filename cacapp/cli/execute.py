@@ -82,12 +82,14 @@ def leave(result: PipelineResult, quiet: bool) -> None:
 
 def describe_run(report: RunReport) -> str:
     """Return what a run did, in a line."""
+    from cacapp.report.wording import plural
+
     if report.repeated:
         missing = f", {_quarantined(report)}" if report.failed else ""
         return f"{report.step} {report.slide}: already done as run {report.run_id}, nothing repeated (--force does it again){missing}"
     before = f" ({report.before} done before)" if report.before else ""
     noun = {"segment": "cell", "count": "dot"}.get(report.step, "mask")
-    parts = [f"{report.done} of {report.frames} frame{_s(report.frames)}{before}", f"{report.items} {noun}{_s(report.items)}"]
+    parts = [f"{report.done} of {plural(report.frames, 'frame')}{before}", plural(report.items, noun)]
     if report.failed:
         parts.append(_quarantined(report))
     return f"{report.step} {report.slide}: run {report.run_id}, {', '.join(parts)}, {report.seconds:.1f} s"
@@ -100,7 +102,3 @@ def run_record(report: RunReport) -> dict[str, Any]:
 
 def _quarantined(report: RunReport) -> str:
     return f"{len(report.failed)} quarantined (cacapp runs retry --failed {report.run_id})"
-
-
-def _s(number: int) -> str:
-    return "" if number == 1 else "s"

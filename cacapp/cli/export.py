@@ -22,6 +22,7 @@ def export(
     """Cells for other programs: label images with cells.csv, OME-Zarr for napari, GeoJSON for QuPath, ROI sets for ImageJ, or COCO."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.queries import missing_frames
+    from cacapp.report.wording import plural
     from cacapp.steps.export import export as step
 
     record = open_database(db, create=False)
@@ -32,4 +33,4 @@ def export(
             say_warning(str(one), quiet)
     if json:
         print_json([str(p) for p in paths])
-    say(f"{len(paths)} files written to {out}", quiet or json)
+    say(f"{plural(len(paths), 'file')} written to {out}", quiet or json)

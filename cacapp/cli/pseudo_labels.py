@@ -73,6 +73,7 @@ def pseudo_label(
     background there.
     """
     from cacapp.db.engine.session import open_database
+    from cacapp.report.wording import plural
 
     database = open_database(db, create=False)
     if stats:
@@ -102,7 +103,8 @@ def pseudo_label(
     if json:
         print_json({"runs": judged, "data_set": data_set.record() if data_set else None})
     elif data_set is not None:
-        what = f"{data_set.labels} labels on {data_set.images} images, {data_set.rejected} nuclei filled with background"
+        what = f"{plural(data_set.labels, 'label')} on {plural(data_set.images, 'image')}"
+        what += f", {plural(data_set.rejected, 'nucleus', 'nuclei')} filled with background"
         say(f"{data_set.folder}: {what}; look at overlay.png", quiet, lead="COCO data set:")
     leave(result, quiet)
 
@@ -128,12 +130,14 @@ def _record(database: Database, report: RunReport) -> dict[str, Any]:
 
 def _described(run: dict[str, Any]) -> str:
     """What a run did, in a line."""
-    accepted = f"{run['accepted']} of {run['masks']} masks accepted"
+    from cacapp.report.wording import plural
+
+    accepted = f"{run['accepted']} of {plural(run['masks'], 'mask')} accepted"
     if run["repeated"]:
         done = f"already done as run {run['run_id']}, {accepted}, nothing repeated (--force does it again)"
     else:
         failed = f", {len(run['failed'])} failed" if run["failed"] else ""
-        done = f"run {run['run_id']}, {run['done']} of {run['frames']} frames, {accepted}{failed}, {run['seconds']:.1f} s"
+        done = f"run {run['run_id']}, {run['done']} of {plural(run['frames'], 'frame')}, {accepted}{failed}, {run['seconds']:.1f} s"
     return f"{run['step']} {run['slide']}: {done}"
 
 
@@ -170,6 +174,8 @@ def _stats_record(stats: PseudoLabelStats) -> dict[str, Any]:
 
 
 def _print(each: Sequence[RunStats], total: PseudoLabelStats) -> None:
+    from cacapp.report.wording import plural
+
     def share(n: int) -> str:
         return f"{100 * n / total.cells:.1f}" if total.cells else ""
 
@@ -189,7 +195,10 @@ def _print(each: Sequence[RunStats], total: PseudoLabelStats) -> None:
         print_table(of_runs, runs, title="Pseudo-labels", airy=False)
         say("")
         title = f"All {len(each)} slides together"
-    say(f"{total.cells} masks: {total.accepted} accepted, {total.rejected} rejected ({share(total.rejected) or 0} %)", lead=f"{title}.")
+    say(
+        f"{plural(total.cells, 'mask')}: {total.accepted} accepted, {total.rejected} rejected ({share(total.rejected) or 0} %)",
+        lead=f"{title}.",
+    )
     if total.reasons:
         reasons: list[list[Value]] = [[reason, n, share(n)] for reason, n in total.reasons.items()]
         several = "a mask with several reasons counts in each" if sum(total.reasons.values()) > total.rejected else ""

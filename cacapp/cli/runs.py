@@ -210,15 +210,17 @@ def _status(run: Any) -> str:
 
 def _way_on(summary: RunSummary) -> str | None:
     """What can be done about what is missing, in a line."""
+    from cacapp.report.wording import plural
+
     missing, number = sum(n for state, n in summary.frames.items() if state != "done"), summary.run.id
     if not missing and summary.run.status != "running":
         return None
     if summary.run.status == "running":
-        return f"{missing} frames are still to be done; if it was stopped: cacapp runs resume {number}"
+        return f"{plural(missing, 'frame')} still to be done; if it was stopped: cacapp runs resume {number}"
     if summary.run.status == "cancelled":
         return None
     of = sum(summary.frames.values())
-    return f"{missing} of {of} frames are missing from the results; try them again: cacapp runs retry --failed {number}"
+    return f"{missing} of {plural(of, 'frame')} missing from the results; try them again: cacapp runs retry --failed {number}"
 
 
 def _frames(states: dict[str, int]) -> str:

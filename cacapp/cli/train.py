@@ -96,8 +96,9 @@ def _device(found: Registered, device: str | None) -> dict[str, Any]:
 def _described(done: Trained) -> str:
     """What a training gave, in a line."""
     from cacapp.db.models import FIGURES
+    from cacapp.report.wording import plural
 
-    taught = f"{done.labels} nuclei of {'run' if len(done.runs) == 1 else 'runs'} {', '.join(map(str, done.runs))}"
+    taught = f"{plural(done.labels, 'nucleus', 'nuclei')} of {'run' if len(done.runs) == 1 else 'runs'} {', '.join(map(str, done.runs))}"
     if done.repeated:
         return f"model {done.model.name}: already trained on {taught}, nothing repeated"
     figures = ", ".join(f"{name} {_number(value)}" for name, value in done.model.metrics[FIGURES].items() if value is not None)

@@ -10,11 +10,10 @@ from cacapp.exceptions import UsageError
 from cacapp.types import PROBE_CHANNELS
 
 KINDS = ("normal", "loss", "gain", "triploid", "tetraploid", "cac", "failed")
-DEFAULT_KINDS: Mapping[str, float] = {"normal": 0.80, "loss": 0.06, "gain": 0.06, "tetraploid": 0.02, "cac": 0.06}
 
 
 def draw_copies(rng: np.random.Generator, kind: str) -> tuple[int, ...]:
-    """Copies of the four probes of one cell, in PROBE_CHANNELS order.
+    """Draw the copies of the four probes of one cell, in PROBE_CHANNELS order.
 
     normal 2,2,2,2; loss one probe with 1; gain one probe with 3 or 4; triploid 3,3,3,3; tetraploid 4,4,4,4;
     cac two or three probes with 3 to 5; failed one probe with 0 (no hybridisation).
@@ -38,7 +37,7 @@ def draw_copies(rng: np.random.Generator, kind: str) -> tuple[int, ...]:
 
 
 def draw_kinds(rng: np.random.Generator, nuclei: int, kinds: Mapping[str, float]) -> list[str]:
-    """The kind of each nucleus, shuffled.
+    """Draw the kind of each nucleus.
 
     Args:
         kinds: whole numbers are exact counts and must sum to ``nuclei``; fractions are probabilities and must sum to 1.

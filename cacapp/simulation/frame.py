@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from cacapp.exceptions import UsageError
-from cacapp.simulation.copies import DEFAULT_KINDS, draw_kinds
+from cacapp.simulation.copies import draw_kinds
 from cacapp.simulation.layout import Layout, PlacedNucleus
 from cacapp.simulation.model import SlideModel
 from cacapp.simulation.optics import add_crop, add_spot, bleed, blur, expose, shading
@@ -25,7 +25,7 @@ class TruthRow:
         label: its value in the label image.
         y, x: centroid of its visible part, px.
         area_px: its visible pixels.
-        kind: one of simulation.KINDS, or ``cut``: a normal one that the frame's edge cuts.
+        kind: one of simulation.KINDS, or ``cut``: a normal nucleus that the frame's edge cuts.
         copies: visible copies of the four probes, in PROBE_CHANNELS order.
     """
 
@@ -60,14 +60,15 @@ def simulate_frame(
     height_px: int,
     width_px: int,
     nuclei: int,
-    kinds: Mapping[str, float] = DEFAULT_KINDS,
+    kinds: Mapping[str, float] | None = None,
 ) -> SimulatedFrame:
-    """Simulates one frame.
+    """Simulate one frame.
 
     Args:
         rng: the only source of randomness; the same state gives the same frame.
         nuclei: number of whole nuclei; ``model.edge_share`` adds cut ones.
         kinds: whole numbers: exact counts, summing to ``nuclei``; fractions: probabilities, summing to 1. Keys: simulation.KINDS.
+            None: the shares of ``model``.
 
     Raises:
         UsageError: a frame below 32 px, a negative number of nuclei or wrong ``kinds``.
@@ -77,7 +78,7 @@ def simulate_frame(
         raise UsageError(f"simulation: a frame of {height_px} x {width_px} px is too small; 32 px a side is the least")
     if nuclei < 0:
         raise UsageError(f"simulation: nuclei is {nuclei}; it cannot be negative")
-    order = draw_kinds(rng, nuclei, kinds)
+    order = draw_kinds(rng, nuclei, model.kinds() if kinds is None else kinds)
     if model.missing_hybridisation:
         order = ["failed" if kind == "normal" and rng.random() < model.missing_hybridisation else kind for kind in order]
     layout = Layout(model, height_px, width_px)
@@ -109,14 +110,14 @@ def _render_nucleus(rng: np.random.Generator, model: SlideModel, light: Array, n
     dapi = chromatin(rng, model, mask) * np.float32(brightness)
     add_crop(light[0], blur(dapi, float(np.hypot(sigma, model.px(model.border_um)))), top, left)
 
-    # Cytoplasm glows too: the mask widened by about a µm, with its own texture.
+    # Cytoplasm is fluorescent too: the mask widened by about a µm, with its own texture.
     if model.autofluorescence_gv > 0:
-        glow = blur(mask.astype(np.float32), max(sigma, model.px(0.6)))
-        glow *= np.maximum(1 + 0.25 * smooth_noise(rng, mask.shape[0], mask.shape[1], model.px(1.5)), 0)
-        glow += 0.25 * blur(cv2.dilate(mask.astype(np.float32), np.ones((3, 3)), iterations=int(model.px(0.7))), model.px(0.4))
+        cytoplasm = blur(mask.astype(np.float32), max(sigma, model.px(0.6)))
+        cytoplasm *= np.maximum(1 + 0.25 * smooth_noise(rng, mask.shape[0], mask.shape[1], model.px(1.5)), 0)
+        cytoplasm += 0.25 * blur(cv2.dilate(mask.astype(np.float32), np.ones((3, 3)), iterations=int(model.px(0.7))), model.px(0.4))
     for channel, positions in enumerate(nucleus.signals_yx, 1):
         if model.autofluorescence_gv > 0:
-            add_crop(light[channel], glow * np.float32(rng.uniform(0.25, 1) * model.autofluorescence_gv * 0.8), top, left)
+            add_crop(light[channel], cytoplasm * np.float32(rng.uniform(0.25, 1) * model.autofluorescence_gv * 0.8), top, left)
         height = rng.uniform(*model.signal_gv)
         for y, x in positions:
             _render_copy(rng, model, light[channel], (float(y), float(x)), height * rng.lognormal(0, model.signal_jitter), sigma)
@@ -138,7 +139,7 @@ def _render_copy(
 
 
 def _render_dirt(rng: np.random.Generator, model: SlideModel, light: Array, labels: Array) -> None:
-    """Specks in single probe channels, specks in all channels, dim haze of things far out of focus."""
+    """Add specks in single probe channels, specks in all channels, and dim blobs of light from far out of focus."""
     height, width = labels.shape
     area_mm2 = labels.size * (model.pixel_size_um / 1000) ** 2
     reach = max(1, int(model.px(model.debris_clearance_um)))

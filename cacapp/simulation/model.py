@@ -1,4 +1,4 @@
-"""The parameters of a simulated slide, with units and bounds, declared once."""
+"""Parameters of a simulated slide, with units and bounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEIGHBOUR_BLEED: Matrix = (
 
 
 class SlideModel(BaseModel):
-    """How nuclei, probes, optics, dirt and camera of a 4-colour FISH slide behave. Lengths in µm, brightness in grey values (gv).
+    """Cells, nuclei, probes, optics, dirt and camera of a simulated 4-colour FISH slide. Lengths in µm, brightness in grey values (gv).
 
     Ranges are (min, max) pairs of a uniform distribution. Shares and chances lie in [0, 1].
     """
@@ -33,6 +33,13 @@ class SlideModel(BaseModel):
     full_scale_gv: float = Field(
         65535.0, gt=0, le=65535, description="grey value at which the camera saturates; 8-bit output maps it to 255, gv"
     )
+
+    # cells: what remains to 1 are normal ones, with 2 copies of every probe
+    cac_share: float = Field(0.06, ge=0, le=1, description="share of cells with 3 to 5 copies of two or three probes")
+    gain_share: float = Field(0.06, ge=0, le=1, description="share of cells with 3 or 4 copies of one probe")
+    loss_share: float = Field(0.06, ge=0, le=1, description="share of cells with 1 copy of one probe")
+    triploid_share: float = Field(0.0, ge=0, le=1, description="share of cells with 3 copies of every probe")
+    tetraploid_share: float = Field(0.02, ge=0, le=1, description="share of cells with 4 copies of every probe")
 
     # nuclei
     diameter_um: float = Field(8.6, gt=1, le=60, description="mean diameter (of the disk of the same area) of a nucleus, µm")
@@ -53,9 +60,9 @@ class SlideModel(BaseModel):
     dapi_gv: tuple[float, float] = Field((2500.0, 9000.0), description="range of a nucleus' mean DAPI brightness, gv")
     texture_contrast: float = Field(0.16, ge=0, le=1.5, description="chromatin texture: spread of the logarithm of brightness")
     texture_um: tuple[float, float] = Field((0.4, 3.0), description="finest and coarsest scale of the chromatin, µm")
-    dome: float = Field(0.45, ge=0, le=1, description="how far brightness falls towards the thin border of a nucleus")
+    dome: float = Field(0.45, ge=0, le=1, description="loss of brightness towards the thin border of a nucleus, share")
     border_um: float = Field(0.1, ge=0, le=5, description="softness of nuclei (out-of-plane light): a Gaussian's standard deviation, µm")
-    rim_sd: float = Field(0.12, ge=0, le=1, description="spread of the rim's extra brightness (positive brighter, negative darker)")
+    rim_sd: float = Field(0.12, ge=0, le=1, description="standard deviation of the rim's additional brightness, share")
     nucleoli: float = Field(1.2, ge=0, le=20, description="mean number of nucleoli (dark in DAPI) of a nucleus")
     nucleolus_um: tuple[float, float] = Field((0.7, 1.5), description="range of a nucleolus' diameter, µm")
 
@@ -81,19 +88,19 @@ class SlideModel(BaseModel):
     debris_on_nuclei: float = Field(0.0, ge=0, le=1, description="chance that a speck ignores debris_clearance_um")
     debris_gv: tuple[float, float] = Field((800.0, 6000.0), description="range of a speck's height, gv")
     debris_sigma_um: tuple[float, float] = Field((0.12, 0.7), description="range of a speck's standard deviation, µm")
-    debris_clearance_um: float = Field(1.4, ge=0, le=20, description="distance that debris keeps from nuclei, µm")
+    debris_clearance_um: float = Field(1.4, ge=0, le=20, description="smallest distance of debris from nuclei, µm")
     haze_per_mm2: float = Field(60.0, ge=0, le=1e5, description="dim out-of-focus blobs per mm²")
     haze_gv: tuple[float, float] = Field((60.0, 400.0), description="range of a haze blob's height, gv")
     haze_sigma_um: tuple[float, float] = Field((3.0, 9.0), description="range of a haze blob's standard deviation, µm")
 
     # optics
-    blur_um: float = Field(0.085, ge=0, le=5, description="standard deviation of the microscope's blur, everywhere, µm")
+    blur_um: float = Field(0.085, ge=0, le=5, description="standard deviation of the microscope's blur, in the whole frame, µm")
     defocus: float = Field(0.08, ge=0, le=1, description="share of nuclei out of focus")
-    defocus_um: tuple[float, float] = Field((0.2, 0.6), description="range of the extra blur's standard deviation of those, µm")
+    defocus_um: tuple[float, float] = Field((0.2, 0.6), description="range of the additional blur of nuclei out of focus, µm")
     bleed_through: Matrix = Field(
         NEIGHBOUR_BLEED, description="5 x 5 shares, CHANNELS order: light of the row's dye in the column's channel"
     )
-    bleed_scale: float = Field(1.0, ge=0, le=10, description="scales all bleed-through")
+    bleed_scale: float = Field(1.0, ge=0, le=10, description="factor on all shares of bleed_through")
     vignette: float = Field(0.25, ge=0, le=1, description="loss of light in the corners, share")
     tilt: float = Field(0.05, ge=0, le=0.5, description="largest loss or gain of light across the frame, share")
 
@@ -115,14 +122,26 @@ class SlideModel(BaseModel):
             raise ValueError("bleed_through: shares must lie in 0..0.9 and the diagonal must be 0")
         if not self.round_weight + self.oval_weight + self.kidney_weight + self.lobed_weight > 0:
             raise ValueError("at least one of round_weight, oval_weight, kidney_weight, lobed_weight must be positive")
+        if (abnormal := sum(self._abnormal().values())) > 1 + 1e-9:
+            raise ValueError(f"the shares of cells other than normal ones sum to {abnormal:g}, more than 1")
         return self
 
+    def _abnormal(self) -> dict[str, float]:
+        kinds = ("loss", "gain", "triploid", "tetraploid", "cac")
+        return {kind: getattr(self, f"{kind}_share") for kind in kinds}
+
+    def kinds(self) -> dict[str, float]:
+        """Return the probability of each kind of cell that occurs; they sum to 1."""
+        abnormal = self._abnormal()
+        shares = {"normal": max(0.0, round(1 - sum(abnormal.values()), 12))} | abnormal
+        return {kind: share for kind, share in shares.items() if share}
+
     def px(self, length_um: float) -> float:
-        """A length in pixels."""
+        """Convert a length in µm to pixels."""
         return length_um / self.pixel_size_um
 
     def without_light_effects(self) -> SlideModel:
-        """The same slide with no noise, blur, bleed-through, uneven light, background or dirt: what an ideal microscope would record."""
+        """Return the same slide as an ideal microscope records it: no noise, blur, bleed-through, uneven light, background or dirt."""
         return self.model_copy(
             update={
                 "autofluorescence_gv": 0.0,

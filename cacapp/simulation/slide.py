@@ -12,7 +12,6 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.simulation.copies import DEFAULT_KINDS
 from cacapp.simulation.frame import SimulatedFrame, simulate_frame
 from cacapp.simulation.model import SlideModel
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array
@@ -24,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 
 def frame_rng(seed: int, index: int) -> np.random.Generator:
-    """The generator of frame ``index`` of a slide: frame i is the same however many frames are made."""
+    """Return the random generator of frame ``index``: a frame does not depend on the number of frames."""
     return np.random.default_rng([seed, index])
 
 
@@ -37,11 +36,11 @@ def write_slide(
     height_px: int,
     width_px: int,
     nuclei: int | Sequence[int],
-    kinds: Mapping[str, float] | Sequence[Mapping[str, float]] = DEFAULT_KINDS,
+    kinds: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
     compression: str = "deflate",
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Writes frameNN.ome.tif (CYX), frameNN_labels.tif (int32) and truth.csv into ``out``; the same arguments give the same bytes.
+    """Write frameNN.ome.tif (CYX), frameNN_labels.tif (int32) and truth.csv into ``out``; the same arguments give the same bytes.
 
     Args:
         nuclei, kinds: as for simulate_frame, for all frames or one of each per frame.
@@ -52,7 +51,8 @@ def write_slide(
         The paths of the frames.
 
     Raises:
-        UsageError: parameters that make no slide. CacappError: the folder cannot be written, or nuclei do not fit.
+        UsageError: parameters that are out of range or contradict each other.
+        CacappError: the folder cannot be written, or nuclei do not fit.
     """
     if compression not in COMPRESSIONS:
         raise UsageError(f"compression: {compression!r} is unknown; there are {', '.join(COMPRESSIONS)}")
@@ -61,7 +61,7 @@ def write_slide(
     if seed < 0:
         raise UsageError(f"seed: {seed} is negative")
     per_frame_nuclei = [nuclei] * frames if isinstance(nuclei, int) else list(nuclei)
-    per_frame_kinds = [kinds] * frames if isinstance(kinds, Mapping) else list(kinds)
+    per_frame_kinds = [kinds] * frames if kinds is None or isinstance(kinds, Mapping) else list(kinds)
     if len(per_frame_nuclei) != frames or len(per_frame_kinds) != frames:
         raise UsageError(f"nuclei and kinds: give one value, or one for each of the {frames} frames")
     digits = max(2, len(str(frames - 1)))
@@ -88,14 +88,14 @@ def write_slide(
 
 
 def write_frame(path: Path, labels_path: Path, model: SlideModel, frame: SimulatedFrame, compression: str) -> None:
-    """Writes one frame and its labels, each in one step (a temporary file, then a rename)."""
+    """Write one frame and its labels, each in one step (a temporary file, then a rename)."""
     packed = None if compression == "none" else "zlib"
     _replace_tiff(path, frame.planes, ome_xml(frame.planes, model.pixel_size_um), packed)
     _replace_tiff(labels_path, frame.labels, None, "zlib")
 
 
 def ome_xml(planes: Array, pixel_size_um: float) -> str:
-    """OME-XML 2016-06 of a (5, Y, X) frame, without UUID or dates, so that equal pixels are equal files."""
+    """Return the OME-XML 2016-06 of a (5, Y, X) frame, without UUID or dates, so that equal pixels give equal files."""
     channels, height, width = planes.shape
     named = "".join(f'<Channel ID="Channel:0:{i}" Name={quoteattr(name)} SamplesPerPixel="1"/>' for i, name in enumerate(CHANNELS))
     data = "".join(f'<TiffData FirstC="{i}" FirstT="0" FirstZ="0" IFD="{i}" PlaneCount="1"/>' for i in range(channels))
@@ -111,7 +111,7 @@ def ome_xml(planes: Array, pixel_size_um: float) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text in one step; an interrupted run leaves the old file or none."""
+    """Write UTF-8 text in one step; an interrupted run leaves the old file or none."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text, encoding="utf-8", newline="\n")

@@ -11,6 +11,7 @@ from cacapp.engine import cores
 from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, discover, parse_channels, with_aliases
 from cacapp.pseudonyms import resembles
+from cacapp.report.wording import plural
 from cacapp.runs.plan import SlideRequest
 from cacapp.runs.progress import Progress, Silent
 from cacapp.types import CHANNELS, FrameSource
@@ -131,7 +132,7 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
             progress.advance(f"{request.slide} {item.name}")
     places = ", ".join(request.paths)
     if not found:
-        why = f"none of {len(refused)} files could be used" if refused else "no image files there"
+        why = f"none of {plural(len(refused), 'file')} could be used" if refused else "no image files there"
         raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: {why}")
     with db.session() as session:
         slide = register_slide(session, request.patient, request.slide, request.blood_volume_ul, request.notes)

@@ -24,37 +24,36 @@ def simulate_slide(
     settings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Writes frames, label images and truth.csv into ``out``. Raises UsageError for an unknown or out-of-range ``name=value``."""
+    """Write frames, label images and truth.csv into ``out``. Raises UsageError for an unknown or out-of-range ``name=value``."""
     progress = progress or Silent()
     model = slide_model(settings)
     progress.start("simulate", frames)
 
-    def tell(done: int, total: int) -> None:
+    def advance(done: int, total: int) -> None:
         progress.advance()
 
-    return write_slide(out, model, frames=frames, seed=seed, height_px=height_px, width_px=width_px, nuclei=nuclei, progress=tell)
+    return write_slide(out, model, frames=frames, seed=seed, height_px=height_px, width_px=width_px, nuclei=nuclei, progress=advance)
 
 
 def sample_slides(out: Path, progress: Progress | None = None) -> Path:
-    """The five sample patients' slides in ``out``, made where they are not there yet; returns the folder with slides.csv."""
+    """Write the slides of the five sample patients into ``out``, unless they are there; return the folder with slides.csv."""
     progress = progress or Silent()
     if (out / "slides.csv").exists():
         return out
     progress.start("simulate slides", sum(len(p.frames) for p in SAMPLE_PATIENTS))
-    seen = 0
+    before = 0
 
-    def tell(done: int, total: int) -> None:
-        nonlocal seen
-        for _ in range(done - seen):
-            progress.advance()
-        seen = done
+    def advance(done: int, total: int) -> None:
+        nonlocal before
+        progress.advance(by=done - before)
+        before = done
 
-    write_samples(out, tell)
+    write_samples(out, advance)
     return out
 
 
 def slide_model(settings: Sequence[str]) -> SlideModel:
-    """The slide model with ``name=value`` settings; values are JSON where they parse as such."""
+    """Return the slide model with ``name=value`` settings; values are JSON where they parse as such."""
     values = {}
     for text in settings:
         name, equals, value = text.partition("=")
@@ -63,7 +62,7 @@ def slide_model(settings: Sequence[str]) -> SlideModel:
         if name not in SlideModel.model_fields:
             near = difflib.get_close_matches(name, SlideModel.model_fields, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"--set {text!r}: no such parameter; {hint}see: cacapp simulate OUT --parameters")
+            raise UsageError(f"--set {text!r}: no such parameter; {hint}see: cacapp simulate --parameters")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:
@@ -72,11 +71,13 @@ def slide_model(settings: Sequence[str]) -> SlideModel:
         return SlideModel(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"]) or "slide model"
-        raise UsageError(f"--set {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # several parameters together
+            raise UsageError(f"--set: {message}") from error
+        raise UsageError(f"--set {first['loc'][0]}: {message[0].lower()}{message[1:]}, got {first['input']!r}") from error
 
 
 def model_parameters() -> list[tuple[str, str, str]]:
-    """Name, default and description of every parameter of the slide model."""
+    """Return name, default and description of every parameter of the slide model."""
     fields = SlideModel.model_fields.items()
     return [(name, str(field.get_default(call_default_factory=True)), field.description or "") for name, field in fields]

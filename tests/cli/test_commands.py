@@ -102,7 +102,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("export", "out", "--json"),
         ("report", "--format", "html", "--json"),
         ("simulate", "made", "--frames", "1", "--nuclei", "0", "--width", "128", "--height", "128", "--json"),
-        ("simulate", "made", "--parameters", "--json"),
+        ("simulate", "--parameters", "--json"),
     ],
     ids=" ".join,
 )

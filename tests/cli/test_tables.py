@@ -123,7 +123,7 @@ def test_every_table_of_a_real_record_keeps_its_words(cacapp: Callable[..., Any]
         ("plugins", "show", "single-cell"): ["min_area_um2", "roundness"],
         ("cells",): ["S-2026-0001", "frame01", "normal"],
         ("cells", "--class", "cac"): ["S-2026-0001", "frame01", "cac"],
-        ("simulate", "out", "--parameters"): ["dapi_gv", "overlap_max"],
+        ("simulate", "--parameters"): ["dapi_gv", "overlap_max", "cac_share"],
     }
     for terminal in (80, 160):
         width(terminal)

@@ -123,7 +123,7 @@ def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_fo
     interrupted(cacapp, frames, record_url, *options)
     shown = cacapp("runs", "list").out
     assert "interrupted" in shown
-    assert "1 frames are still to be done" in cacapp("runs", "show", 1).out
+    assert "1 frame still to be done" in cacapp("runs", "show", 1).out
     ended = cacapp("runs", "resume", 1)
     assert ended.code == 0
     assert "segment S1: run 1, 2 of 2 frames (1 done before)" in ended.out

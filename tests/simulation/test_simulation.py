@@ -86,6 +86,17 @@ def test_exact_kinds_are_exact_and_their_copies_are_those_of_the_kind():
         assert is_right[row.kind], row
 
 
+def test_the_mix_of_cells_is_the_models_and_a_healthy_donor_has_no_cac():
+    donor = SlideModel(cac_share=0, tetraploid_share=0, gain_share=0.02, loss_share=0.02)
+    assert donor.kinds() == {"normal": 0.96, "loss": 0.02, "gain": 0.02}
+    assert {row.kind for row in simulate_frame(donor, rng(1), 640, 640, 25).truth} <= {"normal", "loss", "gain"}
+    only_cacs = SlideModel(cac_share=1, gain_share=0, loss_share=0, tetraploid_share=0)
+    assert {row.kind for row in simulate_frame(only_cacs, rng(1), 320, 320, 4).truth} == {"cac"}
+    assert SlideModel().kinds() == {"normal": 0.8, "loss": 0.06, "gain": 0.06, "tetraploid": 0.02, "cac": 0.06}
+    with pytest.raises(ValidationError, match=r"the shares of cells other than normal ones sum to 1.14, more than 1"):
+        SlideModel(cac_share=1)
+
+
 def test_only_cac_and_polyploid_kinds_gain_two_probes():
     for kind in KINDS:
         gains = {sum(c >= 3 for c in draw_copies(rng(i), kind)) for i in range(40)}
