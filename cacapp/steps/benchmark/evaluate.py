@@ -34,12 +34,11 @@ from cacapp.runs.files import write_atomically
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress, Silent
 from cacapp.runs.segment_frame import Algorithms, build_algorithms
+from cacapp.steps.benchmark.size_check import nucleus_px, size_warning
 from cacapp.types import Array, Instance, Prompts, label_image
 
 METRICS_CSV, EXAMPLES_PNG = "metrics.csv", "examples.png"
 DIGITS = 4  # of figures, as the field's tables print them
-
-
 SAME_FAILURES = 3
 
 
@@ -52,6 +51,7 @@ class ImageScore:
         megapixels: size of the image, 10⁶ px.
         seconds: time of prompter, segmenter and filters, s; None where there is no prediction.
         error: why there is none, in one line.
+        sizes_px: typical diameter of labelled and of found nuclei, px; None where the image states its pixel size.
     """
 
     file: LabelledFile
@@ -59,6 +59,7 @@ class ImageScore:
     megapixels: float
     seconds: float | None = None
     error: str | None = None
+    sizes_px: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ def measure(
         _give_up(measured)
     if all(image.error is not None for image in measured):
         raise CacappError(next((image.error for image in measured if image.error), failed[0][1]))
+    if (far := size_warning([image.sizes_px for image in measured if image.sizes_px], choices)) is not None:
+        progress.warn(far)
     return Evaluation(tuple(measured), tuple(choices), _device(algorithms.segmenter), tuple(failed))
 
 
@@ -209,7 +212,8 @@ def _measured(
         return lost, f"{line}; its {lost.match.n_true} nuclei count as missed"
     if target is not None:
         write_atomically(target, _tiff(labels))
-    return ImageScore(file, match(truth, labels), truth.size / 1e6, seconds), None
+    sizes_px = (nucleus_px(truth), nucleus_px(labels)) if pixels.pixel_size_um is None else None
+    return ImageScore(file, match(truth, labels), truth.size / 1e6, seconds, sizes_px=sizes_px), None
 
 
 def _give_up(measured: Sequence[ImageScore]) -> None:

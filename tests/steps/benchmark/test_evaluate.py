@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from cacapp.api import Field
 from cacapp.arrays.metrics import match, scores
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.exchange.labelled_images import read_dapi, read_labels
 from cacapp.host import Host
 from cacapp.runs.plan import SegmentPlan
 from cacapp.steps.benchmark.evaluate import evaluate
-from cacapp.types import Array
+from cacapp.types import Array, Instance, Prompts
 from tests.steps.bright import CALLS, Bright, Broken, Told, host_with, save, squares
 
 BRIGHT = SegmentPlan(segmenter="bright", filters=())
@@ -250,3 +251,26 @@ def test_folders_without_pairs_are_refused(host: Host, data: Path, tmp_path: Pat
         evaluate(host, BRIGHT, data / "images", tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no segmenter named 'brigt': did you mean 'bright'"):
         run(host, data, SegmentPlan(segmenter="brigt"))
+
+
+class Guess(Bright):
+    """Finds nothing smaller than it assumes where the pixel size is unknown."""
+
+    min_diameter_um: float = Field(4.0, gt=0, description="smallest nucleus, µm")
+    usual_pixel_um: float = Field(0.2, gt=0, description="pixel size where the frame does not say, µm")
+
+    def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
+        smallest_px = self.min_diameter_um / (pixel_size_um or self.usual_pixel_um)
+        return [i for i in super().segment(dapi, prompts, pixel_size_um) if i.bbox_xywh[2] >= smallest_px]
+
+
+def test_a_wrong_assumption_about_the_size_of_nuclei_is_said_with_both_sizes(data: Path) -> None:
+    progress, plan = Told(), SegmentPlan(segmenter="bright", filters=())
+    assert run(host_with(Guess), data, plan, progress=progress).figures["nuclei_pred"] == 0
+    assert progress.warnings == [
+        "2 images without pixel size: the typical labelled nucleus is 9 px across, bright finds no nucleus; "
+        "assumed: bright min_diameter_um 4, 20 px of 0.2 µm; set the sizes with --set, or save the images with their pixel size"
+    ]
+    progress = Told()
+    run(host_with(Bright), data, plan, progress=progress)
+    assert progress.warnings == []
