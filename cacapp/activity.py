@@ -1,4 +1,4 @@
-"""Which algorithm is at work in this process, told to who listens: a process that dies cannot tell it afterwards."""
+"""The active algorithm of this process, reported to listeners for crash diagnostics: a process that dies cannot report it afterwards."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _listeners: list[Callable[[str], None]] = []
 
 
 def listen(listener: Callable[[str], None]) -> None:
-    """``listener`` is told who begins, and "" when it has ended; from any thread."""
+    """Call ``listener`` with the name of each algorithm that begins, and with "" when it has ended; from any thread."""
     _listeners.append(listener)
 
 
 @contextmanager
-def at_work(who: str) -> Iterator[None]:
-    """While the body runs, ``who`` is at work."""
+def active(algorithm: str) -> Iterator[None]:
+    """Report ``algorithm`` as active while the body runs."""
     for listener in _listeners:
-        listener(who)
+        listener(algorithm)
     try:
         yield
     finally:

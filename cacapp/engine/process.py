@@ -7,18 +7,20 @@ standard library ends as a whole with one of its processes; one with a shared qu
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
+import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+
+import numpy as np
 
 from cacapp.engine.outcome import Outcome
-from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
+from cacapp.engine.worker import ACTIVE, BEGUN, IDLE_EXIT, ITEM, RESULT, WORK
+from cacapp.processes.parent import START_S, Child, EndedError, import_paths
+from cacapp.types import Array
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """Threads of several workers that wait for each other on the same cores cost tens of times the work."""
@@ -29,9 +31,6 @@ KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 By default the larger planes are given back to the system at once, and each page of the next is asked for anew: a tenth of the time of
 counting a frame. Under the setting that Dask gives its workers it was two fifths.
 """
-
-START_S = 120.0
-"""What a process may take, beyond an item's time, to start and to load the work: it counts for no item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,93 +49,57 @@ class Task:
     timeout_s: float | None
 
 
-def _environment() -> dict[str, str]:
-    return os.environ | ONE_THREAD | KEPT_MEMORY | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-
-
 class WorkerProcess:
-    """A process with one item at most under way; it imports ``modules`` before the first."""
+    """A worker process with at most one item at a time; it imports ``modules`` before the first."""
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
-        own_group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x00000200}
         # -P: what lies in the user's folder is data, and never imported
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(),
-            **own_group,
-        )
-        self._expired = False
-        self._at_work = ""
+        command = [sys.executable, "-P", "-m", "cacapp.engine.worker", *modules]
+        self._child = Child(command, os.environ | ONE_THREAD | KEPT_MEMORY | import_paths(), keep_stderr=False)
+        self.kill = self._child.kill
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return self._child.alive
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     def ask(self, task: Task) -> tuple[Any, str | None, float, str | None] | None:
-        """Result, error, seconds and trace; None where the process ended before it began."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        start, self._at_work = time.perf_counter(), ""
-        limit = None if task.timeout_s is None else _Limit(self._expire, task.timeout_s + START_S)
+        """Return result, error, seconds and traceback; None where the process ended before it began."""
+        active, start, limit_s = "", time.perf_counter(), task.timeout_s
         try:
-            with suppress(OSError):
-                send(cast(Any, self._process.stdin), (task.payload, task.item))
-            answer = receive(cast(Any, self._process.stdout))
-            if answer == BEGUN:
+            # starting and loading the work counts for no item
+            with self._child.limit(None if limit_s is None else limit_s + START_S):
+                self._child.send({}, {WORK: _bytes(task.payload), ITEM: _bytes(task.item)})
+                header, arrays = self._child.receive()
+            if BEGUN in header:
                 start = time.perf_counter()
-                if limit is not None and task.timeout_s is not None:
-                    limit.stop()
-                    limit = _Limit(self._expire, task.timeout_s)
-                answer = receive(cast(Any, self._process.stdout))
-            while isinstance(answer, AtWork):
-                self._at_work = answer.who
-                answer = receive(cast(Any, self._process.stdout))
-            return cast(tuple[Any, str | None, float, str | None], answer)
-        except (EOFError, ValueError):  # ended, or stopped by ``kill`` in another thread, which closes the pipes
-            code = self._process.wait()
-            if code == IDLE_EXIT:
+                with self._child.limit(limit_s):
+                    header, arrays = self._child.receive()
+                    while ACTIVE in header:
+                        active = header[ACTIVE]
+                        header, arrays = self._child.receive()
+        except EndedError as ended:
+            if ended.code == IDLE_EXIT:
                 return None
-            return None, self._why(code, task), time.perf_counter() - start, None
-        finally:
-            if limit is not None:
-                limit.stop()
-
-    def kill(self) -> None:
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                cast(Any, pipe).close()
-        self._process.wait()
-
-    def _expire(self) -> None:
-        self._expired = True
-        self._process.kill()
-
-    def _why(self, code: int, task: Task) -> str:
-        blamed = f", in {self._at_work}" if self._at_work else ""
-        if self._expired:
-            return f"took longer than --frame-timeout {task.timeout_s:g} s and was stopped{blamed}"
-        if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            often = "; out of memory, most often: give a smaller --workers" if -code == getattr(signal, "SIGKILL", 9) else ""
-            return f"the process working on it was killed or crashed ({name}{often}){blamed}"
-        return f"the process working on it was killed or crashed (exit code {code}){blamed}"
+            return None, _why(ended, active, limit_s), time.perf_counter() - start, None
+        result = pickle.loads(arrays[RESULT].data) if RESULT in arrays else None  # noqa: S301 from a process this program started
+        return result, header["error"], header["seconds"], header["trace"]
 
 
-class _Limit:
-    """Calls ``expire`` after ``seconds``, unless stopped before."""
+def _bytes(pickled: bytes) -> Array:
+    return np.frombuffer(pickled, np.uint8)
 
-    def __init__(self, expire: Callable[[], None], seconds: float) -> None:
-        self._timer = threading.Timer(seconds, expire)
-        self._timer.daemon = True
-        self._timer.start()
-        self.stop = self._timer.cancel
+
+def _why(ended: EndedError, active: str, timeout_s: float | None) -> str:
+    """Describe why a process ended, and which algorithm was active in it."""
+    during = f", in {active}" if active else ""
+    if ended.expired:
+        return f"took longer than --frame-timeout {timeout_s:g} s and was stopped{during}"
+    often = "; out of memory, most often: give a smaller --workers" if str(ended) == "SIGKILL" else ""
+    return f"the process working on it was killed or crashed ({ended}{often}){during}"
 
 
 _lock = threading.Lock()

@@ -1,74 +1,77 @@
-"""A worker process: reads (work, item) from its standard input, writes results, and ends when the coordinator does."""
+"""A worker process: reads work and item from its standard input, writes results, and ends when the coordinator does.
+
+Its messages are those of ``cacapp.processes.child``, with pickles as arrays of bytes: both ends are processes of this program.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
 import queue
-import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import numpy as np
 
 from cacapp.activity import listen
 from cacapp.engine.outcome import timed
-from cacapp.engine.wire import BEGUN, IDLE_EXIT, AtWork, receive, send
 from cacapp.exceptions import CacappError
+from cacapp.processes.child import Requests, take_pipes, write_message
+from cacapp.types import Array
+
+WORK, ITEM, RESULT = "work", "item", "result"
+"""Arrays of bytes: pickles."""
+
+BEGUN = "begun"
+"""In a header: the work is loaded and the item begins."""
+
+ACTIVE = "active"
+"""In a header: the algorithm that begins, or "" when it has ended."""
+
+IDLE_EXIT = 75
+"""Exit code of a worker that had nothing to do for a while: a request sent to it meanwhile was not begun."""
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""
 
 
 def main(modules: Sequence[str] = ()) -> None:
-    """Imports ``modules``, which work will need, and serves requests until standard input ends."""
-    # Ctrl-C is the coordinator's to hear; what libraries print must not get among the results
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    given, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
+    """Import ``modules``, which work will need, and serve requests until standard input ends."""
+    stream, answers = take_pipes()
     with suppress(OSError):  # where memory runs out, this process is to be killed rather than the coordinator
         Path("/proc/self/oom_score_adj").write_text("500")
     lock = threading.Lock()
 
-    def tell(who: str) -> None:
+    def say(header: dict[str, Any], arrays: Mapping[str, Array] | None = None) -> None:
         with lock:
-            send(results, AtWork(who))
+            write_message(answers, header, arrays)
 
-    listen(tell)
-    requests: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
-    threading.Thread(target=_listen, args=(given, requests), daemon=True).start()
+    def perform(arrays: Mapping[str, Array]) -> Array:
+        work = load_work(arrays[WORK].tobytes())
+        say({BEGUN: True})
+        result = work(pickle.loads(arrays[ITEM].data))  # noqa: S301 from the coordinator
+        return np.frombuffer(pickle.dumps(result, pickle.HIGHEST_PROTOCOL), np.uint8)
+
+    listen(lambda who: say({ACTIVE: who}))
+    requests = Requests(stream)
     for name in modules:
         with suppress(Exception):  # what is wrong with a module is said by the item that needs it
             import_module(name)
     while True:
         try:
-            payload, item = requests.get(timeout=IDLE_S)
+            _, arrays = requests.get(IDLE_S)
         except queue.Empty:
             os._exit(IDLE_EXIT)
-        outcome = timed(partial(_perform, results), (payload, item))
-        with suppress(OSError):  # the coordinator is gone, and _listen ends this process
-            send(results, (outcome.result, outcome.error, outcome.seconds, outcome.trace))
-
-
-def _listen(given: BinaryIO, requests: queue.Queue[tuple[bytes, bytes]]) -> None:
-    """Reads ahead, so that the end of the coordinator is noticed in the middle of work too."""
-    try:
-        while True:
-            requests.put(receive(given))
-    finally:
-        os._exit(0)
-
-
-def _perform(results: BinaryIO, request: tuple[bytes, bytes]) -> Any:
-    payload, item = request
-    work = load_work(payload)
-    send(results, BEGUN)
-    return work(pickle.loads(item))  # noqa: S301 from the coordinator
+        outcome = timed(perform, arrays)
+        with suppress(OSError):  # the coordinator is gone, and the thread that reads ends this process
+            header = {"error": outcome.error, "seconds": outcome.seconds, "trace": outcome.trace}
+            say(header, {} if outcome.result is None else {RESULT: outcome.result})
 
 
 @lru_cache(maxsize=2)

@@ -1,8 +1,9 @@
-"""The plugin host: discover plugins, refuse what is broken by name, build algorithms with a user's parameters, guard their results."""
+"""The plugin host: discover plugins, refuse broken ones by name, build algorithms with a user's parameters, check their results."""
 
-from cacapp.host.discover import KINDS, Host, Problem, Registered, same_name
+from cacapp.host.discover import Host
 from cacapp.host.guard import detect, judge, prompt, segment
 from cacapp.host.parameters import Parameter, assign, parameters
+from cacapp.host.registered import KINDS, Problem, Registered, same_name
 from cacapp.host.settings import PluginSettings, read_settings
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What the process of an isolated plugin serves: its algorithms, described, built and run. Started by ``cacapp.isolation.child``."""
+"""The operations that the process of an isolated plugin serves: describe, build and run its algorithms."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from cacapp.api import Algorithm, Segmenter, TrainableSegmenter
 from cacapp.exceptions import CacappError
 from cacapp.host import guard
-from cacapp.host.discover import Host, Registered
+from cacapp.host.discover import Host
 from cacapp.host.parameters import schemas
+from cacapp.host.registered import Registered
 from cacapp.isolation import values
 from cacapp.types import Array
 
@@ -20,7 +21,7 @@ Answer = tuple[dict[str, Any], dict[str, Array]]
 
 
 def handlers(arguments: Sequence[str]) -> dict[str, Callable[[dict[str, Any], Arrays], Answer]]:
-    """The operations for the plugins that ``arguments`` names: one name, of a plugin or of a distribution."""
+    """Return the operations for the plugins of one name, a plugin's or a distribution's: the only argument."""
     (name,) = arguments
     host = Host.of(name)
 
@@ -79,8 +80,8 @@ def _described(found: Registered) -> dict[str, Any]:
 
 
 def _called(algorithm: Algorithm, work: Callable[[], Any]) -> Any:
-    """The result; a complaint without the name it starts with: the parent puts that there itself."""
+    """Return the result. An error is raised without the name it begins with: the parent adds it."""
     try:
         return work()
     except CacappError as error:
-        raise type(error)(str(error).removeprefix(guard.told(algorithm, ""))) from error
+        raise type(error)(str(error).removeprefix(f"{guard.described(algorithm)}: ")) from error

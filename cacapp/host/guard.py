@@ -1,6 +1,7 @@
-"""Calls an algorithm and checks what it gives: shape, dtype, bounds, and that its input came back untouched.
+"""Call an algorithm and check its result: types, shapes, dtypes, bounds, and that its input is unchanged.
 
-Every complaint is a CacappError of one line that names the algorithm, its plugin and its distribution.
+Every error is a CacappError of one line that names the algorithm, its plugin and its distribution; of an exception inside the plugin, also
+the last line of the plugin's own code.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cacapp.activity import at_work
+from cacapp.activity import active
 from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host.origin import origin_of
-from cacapp.host.tampering import put_back, snapshot
+from cacapp.host.tampering import restore_patched, snapshot
+from cacapp.processes.child import failure
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 T = TypeVar("T")
 
 
 def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Prompts:
-    """Runs a prompter on (Y, X) ``dapi`` and checks its Prompts."""
+    """Run a prompter on (Y, X) ``dapi`` and check its Prompts."""
     with _untouched(algorithm, dapi) as image:
         result = _call(algorithm, lambda: algorithm.prompt(image, pixel_size_um))
     if not isinstance(result, Prompts):
@@ -53,7 +55,7 @@ def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Pro
 
 
 def segment(algorithm: Segmenter, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
-    """Runs a segmenter on (Y, X) ``dapi`` and checks its Instances."""
+    """Run a segmenter on (Y, X) ``dapi`` and check its Instances."""
     with _untouched(algorithm, (dapi, prompts)) as (image, given):
         result = _call(algorithm, lambda: algorithm.segment(image, given, pixel_size_um))
     if not isinstance(result, list):
@@ -63,7 +65,7 @@ def segment(algorithm: Segmenter, dapi: Array, prompts: Prompts, pixel_size_um: 
 
 
 def judge(algorithm: InstanceFilter, shapes: Shapes) -> tuple[list[str | None], dict[str, float]]:
-    """Runs a filter on N shapes: N reasons (None accepts) and the limits it held them against."""
+    """Run a filter on N shapes; return N reasons (None accepts) and the limits that it compared them with."""
     with _untouched(algorithm, shapes) as given:
         reasons = _call(algorithm, lambda: algorithm.judge(given))
         limits = _call(algorithm, lambda: algorithm.limits(given))
@@ -83,7 +85,7 @@ def judge(algorithm: InstanceFilter, shapes: Shapes) -> tuple[list[str | None], 
 
 
 def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
-    """Runs a signal detector on a (Y, X) probe plane and checks its Signals."""
+    """Run a signal detector on a (Y, X) probe plane and check its Signals."""
     with _untouched(algorithm, (plane, tuple(nuclei))) as (image, given):
         result = _call(algorithm, lambda: algorithm.detect(image, given, pixel_size_um))
     if not isinstance(result, Signals):
@@ -98,29 +100,27 @@ def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], 
 def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
     before = snapshot()
     try:
-        with at_work(told(algorithm, "").removesuffix(": ")):
+        with active(described(algorithm)):
             result = work()
     except UsageError as error:
-        raise UsageError(told(algorithm, str(error))) from error
+        raise UsageError(f"{described(algorithm)}: {error}") from error
     except CacappError as error:
         raise _wrong(algorithm, str(error)) from error
-    except MemoryError as error:
-        raise _wrong(algorithm, "ran out of memory") from error
     except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        if isinstance(error, ValueError) and "read-only" in text:
-            raise _wrong(algorithm, f"tried to change its input ({text}); it must work on a copy") from error
-        raise _wrong(algorithm, f"failed: {type(error).__name__}{f': {text}' if text else ''}") from error
+        what = failure(error, type(algorithm).__module__)
+        if isinstance(error, ValueError) and "read-only" in str(error):
+            raise _wrong(algorithm, f"tried to change its input ({what}); it must work on a copy") from error
+        raise _wrong(algorithm, what if isinstance(error, MemoryError) else f"failed: {what}") from error
     finally:
-        changed = put_back(before)
+        changed = restore_patched(before)
     if changed:
-        raise _wrong(algorithm, f"replaced {changed[0]} for all in its process, which is put back; it must not")
+        raise _wrong(algorithm, f"replaced {changed[0]} for all code in its process; cacapp restored it; a plugin must not do that")
     return result
 
 
 @contextmanager
 def _untouched(algorithm: Algorithm, given: Any) -> Iterator[Any]:
-    """The input with read-only arrays, and a complaint when their values changed all the same."""
+    """Give the input with read-only arrays. Raises CacappError where their values changed nevertheless."""
     sealed = _sealed(given)
     arrays = list(_arrays(sealed))
     before = [zlib.crc32(array.data) for array in arrays]
@@ -130,7 +130,7 @@ def _untouched(algorithm: Algorithm, given: Any) -> Iterator[Any]:
 
 
 def _sealed(value: Any) -> Any:
-    """The same value with its arrays as contiguous read-only views, through tuples and the value types."""
+    """Return the same value with contiguous read-only views of its arrays, also inside tuples and the value types."""
     if isinstance(value, np.ndarray):
         view = np.ascontiguousarray(value).view()
         view.flags.writeable = False
@@ -175,7 +175,7 @@ def _instances(algorithm: Algorithm, what: str, instances: Sequence[Instance], w
 
 
 def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> Array:
-    """The value as an array of this dtype and shape (None: any length), finite; else a complaint."""
+    """Return the value if it is a finite array of this dtype and shape (None: any length), else raise CacappError."""
     if (
         not isinstance(value, np.ndarray)
         or value.dtype != dtype
@@ -190,7 +190,7 @@ def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: t
 
 
 def _inside(algorithm: Algorithm, name: str, xy: Array, width: int, height: int, slack_px: float = 0.5) -> None:
-    """Complains of points further than ``slack_px`` beyond the centres of the outermost pixels."""
+    """Raise CacappError for points further than ``slack_px`` beyond the centres of the outermost pixels."""
     if ((xy < -slack_px) | (xy > np.array([width, height]) - 1 + slack_px)).any():
         raise _wrong(algorithm, f"{name} lies outside the frame of {width} x {height} px")
 
@@ -199,10 +199,10 @@ def _describe(value: object) -> str:
     return f"{value.dtype.name} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def told(algorithm: Algorithm, what: str) -> str:
-    """What is to be said of an algorithm, after its name, plugin and distribution."""
-    return f"{type(algorithm).name!r} ({origin_of(algorithm)}): {what}"
+def described(algorithm: Algorithm) -> str:
+    """Return name, plugin and distribution of an algorithm, as every error about it begins."""
+    return f"{type(algorithm).name!r} ({origin_of(algorithm)})"
 
 
 def _wrong(algorithm: Algorithm, what: str) -> CacappError:
-    return CacappError(told(algorithm, what))
+    return CacappError(f"{described(algorithm)}: {what}")

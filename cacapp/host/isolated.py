@@ -1,7 +1,7 @@
-"""Stand-ins for algorithms that are loaded and run in a process of their own: described here, and asked over the wire.
+"""Stand-ins for algorithms that are loaded and run in a process of their own: each call is a question to that process.
 
-Nothing of the plugin is imported here. A stand-in has the algorithm's name, kind, text and parameters, so that commands, records and
-fingerprints are those of the algorithm itself.
+Nothing of the plugin is imported here. A stand-in has the algorithm's name, kind, docstring and parameters, so that commands, records and
+fingerprints are the same as for the algorithm itself.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 MARGIN_BYTES = 2**26
 ANSWER_PER_PIXEL = 16
-"""Bytes: masks may overlap many times over before an answer is refused."""
+"""Bytes an answer may have for each pixel: masks may overlap many times before it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """Where an isolated plugin lives: its name (or its distribution's) and the limits of its process."""
+class PluginProcessConfig:
+    """The process of an isolated plugin: the plugin's name (or its distribution's) and the limits of the process."""
 
     name: str
     limits: Limits
 
 
 _lock = threading.Lock()
-_children: dict[Home, ChildProcess] = {}
+_children: dict[PluginProcessConfig, ChildProcess] = {}
 
 
-def child_of(home: Home) -> ChildProcess:
-    """The process of a plugin, one for each process that asks."""
+def child_of(config: PluginProcessConfig) -> ChildProcess:
+    """Return the process of a plugin; each process of cacapp has one of its own."""
     with _lock:
-        if home not in _children:
-            _children[home] = ChildProcess("cacapp.host.child", [home.name], home.limits)
-        return _children[home]
+        if config not in _children:
+            _children[config] = ChildProcess("cacapp.host.child", [config.name], config.limits)
+        return _children[config]
 
 
 @atexit.register
@@ -64,9 +64,9 @@ def _close_all() -> None:
 
 
 class Isolated(Algorithm):
-    """What the stand-ins share."""
+    """Common base of the stand-ins."""
 
-    home: ClassVar[Home]
+    process_config: ClassVar[PluginProcessConfig]
     kind: ClassVar[str]
     described: ClassVar[str]
 
@@ -76,8 +76,8 @@ class Isolated(Algorithm):
 
     @classmethod
     def checked(cls, params: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, as the algorithm itself takes them. Raises UsageError with its words where it does not."""
-        meta, _ = child_of(cls.home).ask("build", {"kind": cls.kind, "name": cls.name, "params": dict(params)})
+        """Return all parameters as the algorithm itself reads them. Raises its UsageError where it refuses one."""
+        meta, _ = child_of(cls.process_config).ask("build", {"kind": cls.kind, "name": cls.name, "params": dict(params)})
         found = meta.get("params")
         if not isinstance(found, dict) or set(found) != set(cls.model_fields):
             raise CacappError(f"{cls.kind} {cls.name!r}: its process answered with other parameters than it described")
@@ -87,12 +87,12 @@ class Isolated(Algorithm):
         self, op: str, arrays: Mapping[str, Array] | None = None, pixel_size_um: float | None = None, at_most: int = MARGIN_BYTES
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         meta = {"kind": self.kind, "name": self.name, "params": self.model_dump(mode="json"), "pixel_size_um": pixel_size_um}
-        return child_of(self.home).ask(op, meta, arrays, at_most)
+        return child_of(self.process_config).ask(op, meta, arrays, at_most)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # the class is made here, and made again where it is sent
-        kept = {name: value for name, value in self.__dict__.items() if name not in type(self).model_fields}
-        return _again, (self.home, self.described, self.model_dump(mode="json"), kept)
+        # the class is made in this process, and made again where the stand-in is sent
+        extra = {name: value for name, value in self.__dict__.items() if name not in type(self).model_fields}
+        return _remade, (self.process_config, self.described, self.model_dump(mode="json"), extra)
 
 
 class IsolatedPrompter(Isolated, Prompter):
@@ -141,33 +141,39 @@ STAND_INS: Mapping[str, type[Isolated]] = {
 }
 
 
-def stand_in(home: Home, described: Mapping[str, Any]) -> type[Isolated]:
-    """The class that stands for a described algorithm. Raises for a description that is none."""
-    return _made(home, json.dumps(described))
+def stand_in(config: PluginProcessConfig, described: Mapping[str, Any]) -> type[Isolated]:
+    """Return the class that stands for a described algorithm. Raises an exception where the description is incomplete."""
+    return _made(config, json.dumps(described))
 
 
 @lru_cache(maxsize=256)
-def _made(home: Home, described: str) -> type[Isolated]:
-    told: dict[str, Any] = json.loads(described)
-    base = IsolatedTrainable if told["trainable"] and told["kind"] == "segmenter" else STAND_INS[told["kind"]]
+def _made(config: PluginProcessConfig, described: str) -> type[Isolated]:
+    about: dict[str, Any] = json.loads(described)
+    base = IsolatedTrainable if about["trainable"] and about["kind"] == "segmenter" else STAND_INS[about["kind"]]
     fields: dict[str, Any] = {
         str(name): (
             Any,
             Field(default=_as_declared(p["default"]), description=str(p["description"]), json_schema_extra=_checked_schema(p["schema"])),
         )
-        for name, p in told["parameters"].items()
+        for name, p in about["parameters"].items()
     }
-    made: type[Algorithm] = create_model(str(told["class"]), __base__=base, __doc__=str(told["about"]), **fields)
-    own = {"name": str(told["name"]), "api_version": API_VERSION, "kind": str(told["kind"]), "home": home, "described": described}
+    made: type[Algorithm] = create_model(str(about["class"]), __base__=base, __doc__=str(about["about"]), **fields)
+    own = {
+        "name": str(about["name"]),
+        "api_version": API_VERSION,
+        "kind": str(about["kind"]),
+        "process_config": config,
+        "described": described,
+    }
     if issubclass(made, Segmenter):
-        own["needs_prompts"] = bool(told["needs_prompts"])
+        own["needs_prompts"] = bool(about["needs_prompts"])
     for attribute, value in own.items():
         setattr(made, attribute, value)
     return cast(type[Isolated], made)
 
 
 def _as_declared(default: Any) -> Any:
-    """A default as an algorithm would declare it: JSON has lists where a parameter has a tuple, which nobody can change."""
+    """Return a default as an algorithm declares it: JSON has lists in place of tuples."""
     return tuple(default) if isinstance(default, list) else default
 
 
@@ -177,9 +183,9 @@ def _checked_schema(schema: Any) -> dict[str, Any]:
     return schema
 
 
-def _again(home: Home, described: str, params: Mapping[str, Any], kept: Mapping[str, Any]) -> Isolated:
-    built = _made(home, described)(**params)
-    built.__dict__.update(kept)
+def _remade(config: PluginProcessConfig, described: str, params: Mapping[str, Any], extra: Mapping[str, Any]) -> Isolated:
+    built = _made(config, described)(**params)
+    built.__dict__.update(extra)
     return built
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cacapp.api import Algorithm
 from cacapp.exceptions import UsageError
-from cacapp.host.discover import Registered
+from cacapp.host.registered import Registered
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Hands an algorithm the algorithms it is made of, guarded."""
+"""The algorithms that another algorithm is made of: each call goes through the guard."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cacapp.host import guard
 from cacapp.host.origin import origin_of
 
 
-def hand_over(whole: Algorithm, parts: Sequence[Algorithm]) -> None:
-    """Writes the calls of built parts on the algorithm, where its origin is kept: they travel with it to worker processes."""
+def attach_parts(whole: Algorithm, parts: Sequence[Algorithm]) -> None:
+    """Store the guarded calls of built parts on the algorithm, beside its origin: they are sent with it to worker processes."""
     whole.__dict__[PARTS] = tuple(Part(type(p).name, origin_of(p), p.weights_sha256(), partial(_call_of(p), p)) for p in parts)
 
 

@@ -1,4 +1,4 @@
-"""Whether code replaced what all share: functions of numpy in this process. What it replaced is put back."""
+"""Detect whether a plugin replaced functions of numpy, which all code of the process shares, and restore them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Snapshot = list[Mapping[str, Any]]
 
 
 def snapshot() -> Snapshot:
-    """The public names of numpy and what they are."""
+    """Return the public names of numpy with their values."""
     return [{name: value for name, value in vars(module).items() if not name.startswith("_")} for module in SHARED]
 
 
-def put_back(before: Snapshot) -> list[str]:
-    """Names that are no longer what they were, which they are again after this; names that were added stay, they harm nobody."""
+def restore_patched(before: Snapshot) -> list[str]:
+    """Restore names whose value changed since ``before``, and return them. Added names stay: no other code uses them."""
     changed = []
     for module, names in zip(SHARED, before, strict=True):
         now = vars(module)

@@ -8,6 +8,7 @@ from typing import Any
 from cacapp.api import TrainableSegmenter, TrainingSamples
 from cacapp.exceptions import CacappError
 from cacapp.host import Registered
+from cacapp.processes.child import failure
 from cacapp.runs.progress import Progress
 
 WEIGHTS = "weights"
@@ -27,7 +28,7 @@ def learn(found: Registered, trainer: TrainableSegmenter, samples: TrainingSampl
     except CacappError:
         raise
     except (Exception, SystemExit) as error:
-        raise CacappError(f"{who}: training failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise CacappError(f"{who}: training failed: {failure(error, type(trainer).__module__)}") from error
     if not path.is_file():
         raise CacappError(f"{who}: train() returned {path}, which is no file")
     return path.resolve()

@@ -10,6 +10,7 @@ from functools import partial
 from cacapp.api import Algorithm
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError
+from cacapp.processes.child import failure
 from cacapp.testing.claims import ClaimError, Contract
 from cacapp.testing.instance_filter import FilterContract
 from cacapp.testing.prompter import PrompterContract
@@ -69,5 +70,5 @@ def hold(kind: str, algorithm: Algorithm, memory_mb: int, claim: str) -> str | N
     except (ClaimError, CacappError) as error:
         return str(error)
     except (Exception, SystemExit) as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return failure(error, type(algorithm).__module__)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -161,7 +162,8 @@ def test_a_hook_that_raises_costs_its_own_kind_only(error: BaseException) -> Non
         raise error
 
     host = registered(plugin(prompters=raising, filters=[algorithm("strict", InstanceFilter)]))
-    assert only_problem(host) == f"plugin 'mine' of acme-fish 1.2: cacapp_prompters failed: {type(error).__name__}: no licence"
+    place = f"at tests/host/test_discover.py:{raising.__code__.co_firstlineno + 1} in raising"
+    assert only_problem(host) == f"plugin 'mine' of acme-fish 1.2: cacapp_prompters failed: {type(error).__name__}: no licence, {place}"
     assert names(host) == ["strict"]
 
 
@@ -246,6 +248,7 @@ def test_a_distribution_that_cannot_be_imported_is_one_line_and_the_others_work(
     host = Host.discover()
     line = only_problem(host)
     assert line.startswith(f"plugin 'broken' of acme-broken 1.2: cannot be loaded: {error}")
+    assert ("SyntaxError" in error and re.search(r"acme_broken\w*\.py, line 1\)$", line)) or re.search(r", at acme_broken\w*\.py:1$", line)
     assert host.find("prompter", "fine-seeds").origin == "plugin 'fine' of acme-fine 1.2"
     assert host.find("prompter", "watershed").distribution == "cacapp"
 

@@ -252,7 +252,7 @@ def test_an_image_that_is_not_contiguous_is_given_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (RuntimeError("CUDA\n  is gone"), "failed: RuntimeError: CUDA is gone"),
         (NotImplementedError(), "failed: NotImplementedError"),
@@ -262,15 +262,17 @@ def test_an_image_that_is_not_contiguous_is_given_as_it_is() -> None:
         (CacappError("weights are missing; run: acme fetch"), "weights are missing; run: acme fetch"),
     ],
 )
-def test_an_algorithm_that_raises_is_named_whatever_it_was_asked(error: BaseException, told: str) -> None:
+def test_an_algorithm_that_raises_is_named_and_the_line_of_its_own_code(error: BaseException, expected: str) -> None:
     def give(*given: Any) -> Any:
         raise error
 
-    assert line_of(lambda: guard.prompt(built(give), DAPI, None)) == told
-    assert line_of(lambda: guard.segment(built(give), DAPI, ONE, None)) == told
-    assert line_of(lambda: guard.judge(built(give), SHAPES)) == told
-    assert line_of(lambda: guard.judge(built(lambda shapes: [None, None], give), SHAPES)) == told
-    assert line_of(lambda: guard.detect(built(give), DAPI, [SQUARE], None)) == told
+    if not isinstance(error, CacappError):
+        expected += f", at tests/host/test_guard.py:{give.__code__.co_firstlineno + 1} in give"
+    assert line_of(lambda: guard.prompt(built(give), DAPI, None)) == expected
+    assert line_of(lambda: guard.segment(built(give), DAPI, ONE, None)) == expected
+    assert line_of(lambda: guard.judge(built(give), SHAPES)) == expected
+    assert line_of(lambda: guard.judge(built(lambda shapes: [None, None], give), SHAPES)) == expected
+    assert line_of(lambda: guard.detect(built(give), DAPI, [SQUARE], None)) == expected
 
 
 def test_a_usage_error_stays_one() -> None:

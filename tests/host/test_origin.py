@@ -30,6 +30,9 @@ class Raising(Prompter):
         raise RuntimeError("no luck")
 
 
+FAILED = f"failed: RuntimeError: no luck, at tests/host/test_origin.py:{Raising.prompt.__code__.co_firstlineno + 1} in prompt"
+
+
 def complaint(algorithm: Prompter) -> str:
     with pytest.raises(CacappError) as caught:
         guard.prompt(algorithm, np.zeros((8, 8), np.uint8), None)
@@ -46,11 +49,11 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Prompter:
 
 
 def test_an_error_names_algorithm_plugin_distribution_and_version(built: Prompter) -> None:
-    assert complaint(built) == "'raising' (plugin 'luckless' of acme-fish 1.2): failed: RuntimeError: no luck"
+    assert complaint(built) == f"'raising' (plugin 'luckless' of acme-fish 1.2): {FAILED}"
 
 
 def test_one_built_by_hand_is_named_by_its_module() -> None:
-    assert complaint(Raising()) == f"'raising' (module {__name__}): failed: RuntimeError: no luck"
+    assert complaint(Raising()) == f"'raising' (module {__name__}): {FAILED}"
 
 
 def test_the_origin_survives_copies_and_pickles(built: Prompter) -> None:

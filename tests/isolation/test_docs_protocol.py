@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import cacapp.isolation.child as wire
+import cacapp.processes.child as wire
 from cacapp.exceptions import CacappError
 from cacapp.host import read_settings
 from cacapp.isolation import ChildProcess, Limits

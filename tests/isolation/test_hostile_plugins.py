@@ -5,6 +5,7 @@ It misbehaves on the first of two frames. Run once in the run's own worker proce
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -48,9 +49,12 @@ LIMIT_GIB = 6
 TIMEOUT_S = 25
 """More than a busy machine takes to load what reads a frame."""
 
+LINE = PLUGIN.partition("{misdeed}")[0].count("\n") + 1
+FAILED = f"failed: ZeroDivisionError: no luck, at acme_hostile_{{module}}.py:{LINE} in segment"
+
 MISDEEDS: dict[str, tuple[str, str, str]] = {
     # misdeed: what it does, what is said of it in a worker, what is said of it isolated
-    "raises": ("raise ZeroDivisionError('no luck')", "failed: ZeroDivisionError: no luck", "failed: ZeroDivisionError: no luck"),
+    "raises": ("raise ZeroDivisionError('no luck')", FAILED, FAILED),
     "returns garbage": ("return {'nuclei': 42}", "must return a list of Instance, got dict", "must return a list of Instance, got dict"),
     "mutates its input": ("dapi.flags.writeable = True; dapi[:] = 0", "changed its input", "changed its input"),
     "allocates 50 GB": ("list(map(float, np.ones(50 * 2**27)))", "ran out of memory", "ran out of memory"),
@@ -150,8 +154,11 @@ def test_a_hostile_plugin_costs_its_own_result_and_nothing_else(
     assert "Traceback" not in hostile.stderr
     (line,) = {line for line in hostile.stderr.splitlines() if line.startswith("error:")}
     assert "frame00" in line
-    assert (alone if isolated else in_worker) in line
+    expected = (alone if isolated else in_worker).format(module=tmp_path.name.replace("-", "_"))
+    assert expected in line
     assert "'hostile' (plugin 'hostile' of acme-hostile 1.2)" in line
+    shown = run("runs", "show", 1, "--json")
+    assert expected in json.dumps(json.loads(shown.stdout), ensure_ascii=False), shown.stderr
     # the other frame, worked on after it, is what it would have been without it
     assert cells_of(tmp_path / "cacapp.db") == {"frame01": untouched}
 

@@ -76,7 +76,7 @@ def new_plugin(host: Host, name: str, kinds: Sequence[str], into: Path) -> list[
 
 
 def _described(host: Host, name: str, kinds: Sequence[str]) -> list[Described]:
-    from cacapp.host.discover import NAME
+    from cacapp.host.requirements import NAME
 
     module = name.replace("-", "_")
     if not NAME.match(name):

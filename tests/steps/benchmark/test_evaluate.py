@@ -219,7 +219,10 @@ def test_one_bad_file_costs_one_line_and_the_others_go_on(
 def test_the_same_failure_on_the_first_three_images_ends_it(data: Path) -> None:
     for name in "abcdef":
         save(data, name, (200,))
-    with pytest.raises(CacappError, match=r"^'broken' \(plugin 'mine' of acme-cells 2\.0\): failed: ValueError: no weights$"):
+    with pytest.raises(
+        CacappError,
+        match=r"^'broken' \(plugin 'mine' of acme-cells 2\.0\): failed: ValueError: no weights, at tests/.*\.py:\d+ in segment$",
+    ):
         run(host_with(Broken), data, SegmentPlan(segmenter="broken", filters=()))
     assert len(CALLS) == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_misbehaviour_breaks_the_claim_that_meets_it_and_no_other(
     (broken,) = [c for c in ended.json["algorithms"][0]["claims"] if not c["holds"]]
     assert broken["claim"].startswith("Images of a pixel")
     assert why in broken["why"]
+    assert ("KeyError" in why) == bool(re.search(r", at acme_odd_\w+\.py:\d+ in segment$", broken["why"]))
     assert ended.lines("error") == [
         f"error: segmenter 'odd', plugin 'odd' of acme-odd 1.2: 1 of {len(ended.json['algorithms'][0]['claims'])} claims are broken"
     ]
@@ -128,4 +130,5 @@ def test_a_training_that_fails_is_named(cacapp: Callable[..., Any], install: Cal
     ended = cacapp("plugins", "check", "acme-level", "--train")
     assert ended.code == 1
     (line,) = ended.lines("error")
-    assert "segmenter 'level' (plugin 'level' of acme-level 1.2): training failed: KeyError: 'lessons'" in line
+    assert "segmenter 'level' (plugin 'level' of acme-level 1.2): training failed: KeyError: 'lessons', at acme_level_" in line
+    assert line.endswith(" in train")

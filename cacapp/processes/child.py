@@ -1,4 +1,4 @@
-"""The child's side of the wire protocol (docs/plugin-protocol.md). Needs Python 3.8 and numpy, and imports nothing of cacapp.
+"""The child's end of the pipes, and the messages on them (docs/plugin-protocol.md). Needs Python 3.8 and numpy, imports nothing of cacapp.
 
 Run as a file, by any Python::
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import queue
 import runpy
+import signal
 import struct
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -32,13 +33,16 @@ DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 MAX_HEADER = 2**26
 """Bytes of JSON a message may have."""
 
+FILE_MODULE = "<file>"
+"""Name that a target which is a file is run under."""
+
 
 class ProtocolError(Exception):
-    """What came is no message of this protocol."""
+    """What was read is no message of this protocol."""
 
 
 def write_message(stream: BinaryIO, header: dict[str, Any], arrays: Mapping[str, Any] | None = None) -> None:
-    """Writes a message. ``header``: a dict of JSON values; ``arrays``: {name: array}, sent in C order, little-endian."""
+    """Write a message. ``header``: a dict of JSON values; ``arrays``: {name: array}, sent in C order, little-endian."""
     import numpy as np
 
     plain = {}
@@ -56,13 +60,13 @@ def write_message(stream: BinaryIO, header: dict[str, Any], arrays: Mapping[str,
 
 
 def read_message(stream: BinaryIO, at_most: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and arrays of a message.
+    """Read a message: its header and its arrays.
 
     Args:
         at_most: bytes that all its arrays may have; None: any number.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the other process ended.
         ProtocolError: it is no message, or too large.
     """
     import numpy as np
@@ -98,67 +102,113 @@ def read_message(stream: BinaryIO, at_most: int | None = None) -> tuple[dict[str
     return header, arrays
 
 
-def serve(given: BinaryIO, results: BinaryIO, handlers: Mapping[str, Handler]) -> None:
-    """Answers requests until the other side is gone."""
-    while True:
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Return standard input and output for messages alone: what libraries print goes to standard error. Ctrl-C is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+class Requests:
+    """Messages of the parent. A thread reads ahead, so that this process ends with its parent in the middle of work too."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        import numpy  # noqa: F401 before the thread needs it
+
+        self._read: queue.Queue[Any] = queue.Queue()
+        threading.Thread(target=self._read_all, args=(stream,), daemon=True).start()
+
+    def get(self, timeout_s: float | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the next message. Raises queue.Empty after ``timeout_s``, ProtocolError and MemoryError where it cannot be read."""
+        message = self._read.get(timeout=timeout_s)
+        if isinstance(message, BaseException):
+            raise message
+        return message  # type: ignore[no-any-return]
+
+    def _read_all(self, stream: BinaryIO) -> None:
         try:
-            header, arrays = read_message(given)
+            while True:
+                self._read.put(read_message(stream))
         except EOFError:
-            return
+            os._exit(0)
+        except BaseException as error:
+            self._read.put(error)
+
+
+def serve(requests: Requests, answers: BinaryIO, handlers: Mapping[str, Handler], target: str) -> None:
+    """Answer requests until the parent ends. ``target``: the module that the handlers are of."""
+    while True:
+        header, arrays = requests.get()
         try:
             handler = handlers.get(str(header.get("op")))
             if handler is None:
                 raise LookupError(f"there is no operation {header.get('op')!r}; there are {', '.join(sorted(handlers))}")
             meta, answer = handler(header.get("meta", {}), arrays)
-            write_message(results, {"ok": True, "meta": meta}, answer)
+            write_message(answers, {"ok": True, "meta": meta}, answer)
         except BrokenPipeError:
             return
         except (Exception, SystemExit) as error:
-            write_message(results, refusal(error))
+            write_message(answers, refusal(error, target))
 
 
-def refusal(error: BaseException) -> dict[str, Any]:
-    """The answer that tells of an error: ``line`` of a ``kind``; what is an error of cacapp is told by its words alone."""
-    text = " ".join(str(error).split())[:2000]
+def refusal(error: BaseException, target: str) -> dict[str, Any]:
+    """Return the answer that reports an error: its ``line`` and ``kind``. An error of cacapp is reported by its words alone."""
     kinds = [cls.__name__ for cls in type(error).__mro__]
     if "UsageError" in kinds or "CacappError" in kinds:
-        return {"ok": False, "kind": "usage" if "UsageError" in kinds else "error", "line": text}
-    if isinstance(error, MemoryError):
-        return {"ok": False, "kind": "error", "line": "ran out of memory"}
-    return {"ok": False, "kind": "error", "line": f"failed: {type(error).__name__}" + (f": {text}" if text else "")}
+        return {"ok": False, "kind": "usage" if "UsageError" in kinds else "error", "line": " ".join(str(error).split())[:2000]}
+    line = failure(error, target)[:2000]
+    return {"ok": False, "kind": "error", "line": line if isinstance(error, MemoryError) else f"failed: {line}"}
+
+
+def failure(error: BaseException, module: str = "") -> str:
+    """Describe an error in one line, with the last line of the module's package in its traceback, if there is one.
+
+    For example: "RuntimeError: no luck, at acme_seeds/prompter.py:41 in prompt".
+    """
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    what = "ran out of memory" if isinstance(error, MemoryError) else f"{name}: {text}" if text else name
+    package = module.split(".")[0]
+    found, trace = None, error.__traceback__ if module else None
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == package:
+            found = trace
+        trace = trace.tb_next
+    if found is None:
+        return what
+    code = found.tb_frame.f_code
+    parts = Path(code.co_filename).parts
+    file = "/".join(parts[len(parts) - 1 - parts[::-1].index(package) :]) if package in parts else parts[-1]
+    function = "" if code.co_name.startswith("<") else f" in {code.co_name}"
+    return f"{what}, at {file}:{found.tb_lineno}{function}"
 
 
 def main(arguments: list[str]) -> None:
-    """Keeps the pipes for itself, sets the limit, loads the target, says hello, and serves."""
-    given, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what libraries print must not get among the answers
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    """Take the pipes, set the limit of memory, load the target, send the first message, and serve."""
+    stream, answers = take_pipes()
     here = Path(__file__).resolve().parent
     sys.path[:] = [p for p in sys.path if Path(p).resolve() != here]
+    own = ""
     try:
         if arguments[:1] == ["--memory-mb"]:
             _limit(int(arguments[1]))
             arguments = arguments[2:]
+        requests = Requests(stream)
         target, rest = arguments[0], arguments[1:]
-        module = runpy.run_path(target) if target.endswith(".py") else vars(importlib.import_module(target))
+        own = FILE_MODULE if target.endswith(".py") else target
+        module = runpy.run_path(target, run_name=own) if own == FILE_MODULE else vars(importlib.import_module(target))
         handlers = module["handlers"](rest)
     except (Exception, SystemExit) as error:
-        write_message(results, refusal(error))
+        write_message(answers, refusal(error, own))
         return
-    write_message(results, {"ok": True, "meta": {"protocol": 1, "python": sys.version.split()[0]}})
-    serve(given, results, handlers)
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone, even in the middle of work."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(0)
+    write_message(answers, {"ok": True, "meta": {"protocol": 1, "python": sys.version.split()[0]}})
+    serve(requests, answers, handlers, own)
 
 
 def _limit(megabytes: int) -> None:
-    """Bounds the memory this process may write to; beyond it there is MemoryError. Held on Linux."""
+    """Limit the memory this process may write to: beyond it there is MemoryError. Works on Linux."""
     try:
         import resource
     except ImportError:
@@ -167,7 +217,7 @@ def _limit(megabytes: int) -> None:
 
 
 def _bytes(array: Any) -> memoryview:
-    """The memory of an array in C order, byte by byte."""
+    """Return the memory of an array in C order, byte by byte."""
     return memoryview(array.reshape(-1).view("uint8"))
 
 
