@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 def compare(
     run: Annotated[int, typer.Argument(metavar="RUN", help="A count run (see: cacapp runs list).")],
     truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH.csv", help="A person's counts: frame, y and x in px or label, a column for each probe.")
+        Path,
+        typer.Argument(
+            metavar="TRUTH.csv",
+            help="A person's counts. Columns: frame; y and x (px), or label; one for each channel of the assay (aqua, green, gold, red); "
+            "optionally class. Others are ignored.",
+        ),
     ],
-    by: Annotated[str, typer.Option("--match", metavar="auto|position|label", help="How its nuclei are matched with the run's.")] = "auto",
-    worst: Annotated[int, typer.Option("--worst", min=0, help="How many of the worst cells are listed.")] = 20,
+    by: Annotated[str, typer.Option("--match", metavar="auto|position|label", help="How the nuclei are matched with the run's.")] = "auto",
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Number of cells to list that differ most.")] = 20,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json, cells.csv and worst.png.")] = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """A run beside your own counts: confusion of counts and classes, CAC sensitivity and specificity, the worst cells."""
+    """Compare a count run with a person's counts: tables of counts and classes, CAC sensitivity and specificity, and the worst cells."""
     from cacapp.db.engine.session import open_database
     from cacapp.steps.compare.counts import compare as step
 
@@ -39,7 +44,7 @@ def compare(
     elif not quiet:
         _print(found)
         if out is not None:
-            say(str(out), lead="comparison.json, cells.csv and worst.png:")
+            say(f"comparison.json, cells.csv and worst.png in {out}", lead="Written:")
 
 
 def _print(found: Comparison) -> None:
@@ -48,9 +53,10 @@ def _print(found: Comparison) -> None:
 
     a = found.agreement
     evaluable = sum(m.pair.evaluable for m in found.matched)
+    total = len(found.matched) + len(found.missed)
     say(
-        f"{plural(len(found.matched), 'nucleus', 'nuclei')} of the truth found by {found.match}, {evaluable} of them evaluable; "
-        f"{len(found.missed)} not found; {plural(found.extra, 'cell')} not in the truth",
+        f"{len(found.matched)} of {plural(total, 'true nucleus', 'true nuclei')} matched by {found.match}, {evaluable} of them evaluable; "
+        f"{plural(found.extra, 'cell')} of the run not in the file",
         lead=f"Run {found.run_id}, slide {found.slide}:",
     )
     bins: list[Column] = [(b, "right") for b in BINS]
@@ -62,12 +68,12 @@ def _print(found: Comparison) -> None:
     lines: list[list[Value]] = [[t, *(a.classes.get((t, c), 0) or "·" for c in called)] for t in true]
     print_table(["true \\ called", *((c, "right") for c in called)], lines, title="Classes", airy=False)
     figures: list[list[Value]] = [
-        ["sensitivity", _share(a.sensitivity), "CACs called so, of the evaluable true ones"],
-        ["specificity", _share(a.specificity), "others not called CAC, of the evaluable true ones"],
-        ["found", _share(a.found), "CACs called so, of all in the truth"],
-        ["caught", _share(a.caught), "CACs called so or sent to review, of all in the truth"],
+        ["sensitivity", _share(a.sensitivity), "true CACs called CAC, of the evaluable ones"],
+        ["specificity", _share(a.specificity), "other nuclei not called CAC, of the evaluable ones"],
+        ["found", _share(a.found), "true CACs called CAC, of all in the file"],
+        ["caught", _share(a.caught), "true CACs called CAC or sent to review, of all in the file"],
     ]
-    print_table(["CACs", "share (95 % exact interval)", "what it is"], figures, airy=False)
+    print_table(["CACs", "share (95 % exact interval)", "meaning"], figures, airy=False)
     if found.worst:
         chosen = [found.matched[i] for i in found.worst]
         cells: list[list[Value]] = []

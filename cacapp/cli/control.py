@@ -12,7 +12,7 @@ from cacapp.cli.console import print_json, say
 from cacapp.cli.tables import Value, print_table
 
 if TYPE_CHECKING:
-    from cacapp.steps.control import Normals
+    from cacapp.steps.control import ControlStatistics
 
 app = typer.Typer(help="Slides of healthy donors: the false-CAC rate and the normal cut-offs.", no_args_is_help=True)
 
@@ -23,15 +23,18 @@ Barcodes = Annotated[list[str], typer.Argument(metavar="SLIDE...", help="Barcode
 def add(
     slides: Barcodes,
     note: Annotated[str | None, typer.Option("--note", help="Free text kept with the controls.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Register a slide even where its donor has as many CACs as a patient with increased risk.")
+    ] = False,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Register slides as healthy donors'. What is called a CAC on them is a false one."""
+    """Register slides of healthy donors. Every cell that is called a CAC on them counts as a false one."""
     from cacapp.db.engine.session import open_database
-    from cacapp.steps.control import add as work
+    from cacapp.steps.control import add as step
 
-    new = work(open_database(db, create=False), slides, note)
+    new = step(open_database(db, create=False), slides, note, force=force)
     if json:
         print_json({"added": new, "known": [s for s in dict.fromkeys(slides) if s not in new]})
     for slide in dict.fromkeys(slides):
@@ -40,24 +43,24 @@ def add(
 
 @app.command("remove")
 def remove(slides: Barcodes, db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Take slides off the controls; nothing else of them changes."""
+    """Unregister slides as controls. Their frames, runs and results stay."""
     from cacapp.db.engine.session import open_database
-    from cacapp.steps.control import remove as work
+    from cacapp.steps.control import remove as step
 
-    gone = work(open_database(db, create=False), slides)
+    removed = step(open_database(db, create=False), slides)
     if json:
-        print_json({"removed": gone})
-    for slide in gone:
-        say(f"slide {slide} is no control any more", quiet or json)
+        print_json({"removed": removed})
+    for slide in removed:
+        say(f"slide {slide} is no longer a control", quiet or json)
 
 
 @app.command("list")
 def list_(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """The controls with their evaluable nuclei and CACs."""
+    """List the controls with their evaluable nuclei and CACs."""
     from cacapp.db.engine.session import open_database
-    from cacapp.steps.control import listed
+    from cacapp.steps.control import list_controls
 
-    found = listed(open_database(db, create=False))
+    found = list_controls(open_database(db, create=False))
     if json:
         print_json([asdict(line) for line in found])
     elif not found:
@@ -69,50 +72,62 @@ def list_(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None
 
 @app.command("show")
 def show(
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Nuclei of a patient the cut-off counts are for.")] = 500,
+    cells: Annotated[
+        int, typer.Option("--cells", min=1, help="Evaluable nuclei of a patient: the largest normal count is for them.")
+    ] = 500,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """The false-CAC rate with its exact interval, and the normal cut-offs per class and probe."""
+    """Show the false-CAC rate of the controls with its exact interval, and the normal cut-off of each class and probe."""
     from cacapp.db.engine.session import open_database
-    from cacapp.steps.control import normals
+    from cacapp.steps.control import control_statistics
 
-    found = normals(open_database(db, create=False), cells)
+    found = control_statistics(open_database(db, create=False), cells)
     if json:
-        print_json([_record(n) for n in found])
+        print_json([_record(one) for one in found])
     elif not quiet:
         for one in found:
             _print(one, cells)
 
 
-def _record(n: Normals) -> dict[str, Any]:
+def _record(found: ControlStatistics) -> dict[str, Any]:
     return {
-        "method": n.method,
-        "slides": list(n.slides),
-        "donors": n.pool.donors,
-        "evaluable": n.pool.evaluable,
-        "cacs": n.pool.cacs,
-        "rate": n.rate,
-        "rate_low": n.rate_low,
-        "rate_high": n.rate_high,
-        "cutoffs": [asdict(c) for c in n.cutoffs],
+        "method": found.method,
+        "slides": list(found.slides),
+        "donors": found.pool.donors,
+        "evaluable": found.pool.evaluable,
+        "cacs": found.pool.cacs,
+        "rate": found.rate,
+        "rate_low": found.rate_low,
+        "rate_high": found.rate_high,
+        "cutoffs": [asdict(c) for c in found.cutoffs],
     }
 
 
-def _print(n: Normals, cells: int) -> None:
-    slides, donors = len(n.slides), n.pool.donors
-    say(f"{n.method}: {slides} slide{'s' * (slides != 1)} of {donors} donor{'s' * (donors != 1)}", lead="Controls")
-    per = 10_000
-    rate = "no nuclei" if n.rate is None else f"{per * n.rate:.2f} per 10,000 nuclei"
-    interval = f"95 % exact interval {per * n.rate_low:.2f} to {per * n.rate_high:.2f}"
-    say(f"{n.pool.cacs} of {n.pool.evaluable:,} evaluable nuclei, {rate} ({interval})", lead="False CACs:")
+def _print(found: ControlStatistics, cells: int) -> None:
+    from cacapp.report.wording import plural
+
+    per, pool = 10_000, found.pool
+    say(f"{plural(len(found.slides), 'slide')} of {plural(pool.donors, 'donor')}, counted with {found.method}", lead="Controls:")
+    if found.rate is None:
+        say("unknown, since the controls have no evaluable nuclei", lead="False CACs:")
+    else:
+        interval = f"95 % exact interval {per * found.rate_low:.2f} to {per * found.rate_high:.2f}"
+        rate = f"{per * found.rate:.2f} per 10,000 nuclei ({interval})"
+        say(f"{pool.cacs} of {plural(pool.evaluable, 'evaluable nucleus', 'evaluable nuclei')}, {rate}", lead="False CACs:")
     rows: list[list[Value]] = [
-        [c.finding, c.cells, f"{100 * c.share:.3f} %", f"{100 * c.limit:.3f} %", f"{c.limit_cells}"] for c in n.cutoffs
+        [c.finding, c.cells, f"{100 * c.share:.3f} %", f"{100 * c.limit:.3f} %", f"{c.limit_cells}"] for c in found.cutoffs
     ]
     print_table(
-        ["finding", ("nuclei", "right"), ("share", "right"), ("normal up to", "right"), (f"of {cells} nuclei", "right")],
+        [
+            "finding",
+            ("nuclei", "right"),
+            ("share", "right"),
+            ("normal share\nup to", "right"),
+            (f"normal count of\n{cells} up to", "right"),
+        ],
         rows,
-        caption="Normal up to: one-sided exact 95 % limit (BETAINV). Of so many nuclei: largest normal count at the share (CRITBINOM).",
+        caption="Normal share: one-sided exact 95 % limit (BETAINV). Normal count: largest normal count at the share (CRITBINOM).",
         airy=False,
     )

@@ -28,6 +28,8 @@ WIDE = 110
 """Terminal width in characters from which every count gets a column of its own."""
 
 NEW_LINE = "\n"
+PERCENT = "95 %"
+"""Confidence of the intervals."""
 
 Out = Annotated[Path | None, typer.Option("--out", help="File to write (html: folder); standard output by default.")]
 
@@ -136,7 +138,7 @@ def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extr
     columns += [
         ("CACs", "right"),
         ("blood,\nµL", "right"),
-        ("CACs per 100 µL\n(95 % interval)" if wide else "CACs per\n100 µL\n(95 %)", "right"),
+        (f"CACs per 100 µL\n({PERCENT} interval)" if wide else f"CACs per\n100 µL\n({PERCENT})", "right"),
         "verdict",
     ]
     human = "reviewed:" if wide else "→"
@@ -156,12 +158,14 @@ def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extr
             rate = _rate(r, wide)
             if after is not None:
                 rate = f"{rate}{NEW_LINE}{human} {_rate(after, wide)}"
-        false = "" if extra.false_cacs is None else f"{NEW_LINE}({extra.false_cacs['expected']:.2g} false expected)"
+        false = "" if extra.false_cacs is None else f"{NEW_LINE}{_false_cacs(extra.false_cacs, wide)}"
         reviewed = "" if after is None else f"{NEW_LINE}{human} {after.cacs}"
         cacs = f"{r.cacs}{polyploid if wide else ''}{false}{reviewed}"
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
         rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r, extra)])
     note = "" if wide or all(e.reviewed is None for e in extras) else "→ after review. "
+    if not wide and any(e.false_cacs for e in extras):
+        note += f"False expected: up to the end of the {PERCENT} interval. "
     print_table(columns, rows, caption=f"{note}Research use only.")
 
 
@@ -169,6 +173,12 @@ def _rate(numbers: PatientResult | ResultNumbers, wide: bool) -> str:
     """CACs per 100 µL with their interval."""
     low, high = numbers.cacs_per_100ul_low, numbers.cacs_per_100ul_high
     return f"{numbers.cacs_per_100ul:.2f}{' ' if wide else NEW_LINE}({low:.2f}–{high:.2f})"
+
+
+def _false_cacs(budget: dict[str, Any], wide: bool) -> str:
+    """Return how many false CACs to expect, with the upper end of the interval; a narrow table names the interval in its caption."""
+    by = f" by the {PERCENT} interval" if wide else ""
+    return f"({budget['expected']:.2g} false expected,{NEW_LINE}up to {budget['expected_high']:.3g}{by})"
 
 
 def _toned(verdict: str) -> Text:

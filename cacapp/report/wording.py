@@ -208,8 +208,8 @@ def budget_sentences(budget: ErrorBudget | None, left_out: int) -> list[str]:
         f"({share} % exact interval {low}–{high}).{others}"
     )
     expected = (
-        f"On this patient's {plural(budget.cells, 'evaluable cell')}, {number(budget.expected)} false CACs are to be expected "
-        f"({number(budget.expected_low)}–{number(budget.expected_high)}); {integer(budget.observed)} "
+        f"On this patient's {plural(budget.cells, 'evaluable cell')}, {number(budget.expected)} false CACs are to be expected, "
+        f"up to {number(budget.expected_high)} by the {share} % interval; {integer(budget.observed)} "
         f"{'was' if budget.observed == 1 else 'were'} called."
     )
     if not budget.observed:

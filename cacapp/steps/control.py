@@ -1,4 +1,4 @@
-"""Step ``control``: healthy donors' slides, and the error budget of patients that follows from them."""
+"""Step ``control``: register the slides of healthy donors; compute the false-CAC rate and the normal cut-offs from them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from cacapp.db.controls import Control, add_control, control_slides, remove_control
 from cacapp.db.engine.session import Database
-from cacapp.db.queries import call_totals
-from cacapp.db.tables import Run, Slide
+from cacapp.db.queries import call_totals, latest_run_ids
+from cacapp.db.tables import Patient, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.control import ControlPool, Cutoff, clopper_pearson, cutoffs
+from cacapp.report.wording import plural
 from cacapp.results.error_budget import counted_controls, method_name, method_of, pool_of
 from cacapp.runs.select import chosen_slides
 
@@ -34,8 +35,8 @@ class ControlLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Normals:
-    """What the controls counted in one way say: the pool, the false-CAC rate with its interval, and the cut-offs."""
+class ControlStatistics:
+    """The controls that were counted with one method: the pool, the false-CAC rate with its interval, and the normal cut-offs."""
 
     method: str
     assay: Assay
@@ -47,26 +48,66 @@ class Normals:
     cutoffs: tuple[Cutoff, ...]
 
 
-def add(db: Database, barcodes: Sequence[str], note: str | None = None) -> list[str]:
-    """Registers slides as healthy donors'; returns those that are new. Raises UsageError for an unknown slide, and writes nothing then."""
+def add(db: Database, barcodes: Sequence[str], note: str | None = None, *, force: bool = False) -> list[str]:
+    """Register slides as healthy donors' and return those that were no controls before.
+
+    Args:
+        force: register a slide even where its donor's CACs reach the assay's threshold.
+
+    Raises:
+        UsageError: an unknown slide, or, without ``force``, CACs as in a patient. Nothing is written then.
+    """
     with db.session() as session:
-        return [s.barcode for s in _named(session, barcodes) if add_control(session, s.id, note)]
+        slides = _named(session, barcodes)
+        known = {c.slide.id for c in control_slides(session)}
+        for slide in slides:
+            if not force and slide.id not in known:
+                _require_few_cacs(session, slide)
+        return [s.barcode for s in slides if add_control(session, s.id, note)]
+
+
+def _require_few_cacs(session: Session, slide: Slide) -> None:
+    """Raise UsageError where the latest counts of the donor's slides reach the threshold: a patient's CACs would pass for false ones."""
+    own = session.exec(select(Slide).where(Slide.patient_id == slide.patient_id)).all()
+    volumes = {s.id: s.blood_volume_ul for s in own}
+    counted = [session.get_one(Run, run_id) for run_id in latest_run_ids(session, "count", list(volumes)).values()]
+    for toml in dict.fromkeys(run.assay_toml for run in counted):
+        alike = [run for run in counted if run.assay_toml == toml]
+        assay = parse_assay(cast(str, toml), f"run {alike[0].id}")
+        threshold = assay.patient.threshold_per_100ul
+        known = [volume for run in alike if (volume := volumes[run.slide_id]) is not None]
+        totals = call_totals(session, [run.id for run in alike])
+        if threshold is None or not totals.cacs:
+            continue
+        if len(known) == len(alike):
+            rate = 100 * totals.cacs / sum(known)
+            found = f"{rate:.3g} CACs per 100 µL ({totals.cacs} of {totals.evaluable:,} evaluable nuclei)"
+        else:  # held against the threshold as if the slides stood for 100 µL, since nothing else is known
+            rate = totals.cacs
+            found = f"{plural(totals.cacs, 'CAC')} of {totals.evaluable:,} evaluable nuclei (blood volume unknown)"
+        if rate >= threshold:
+            code = session.get_one(Patient, slide.patient_id).code
+            raise UsageError(
+                f"slide {slide.barcode} of {code}: {found}; assay {assay.name} calls {threshold:g} or more per 100 µL increased, so it "
+                "may be a patient, whose CACs would be taken for false ones. If it is a healthy donor, add --force: without such donors "
+                "the false-CAC rate is too low"
+            )
 
 
 def remove(db: Database, barcodes: Sequence[str]) -> list[str]:
-    """Takes slides off the controls. Raises UsageError for one that is none."""
+    """Unregister controls and return their barcodes. Raises UsageError for a slide that is not a control."""
     with db.session() as session:
         slides = _named(session, barcodes)
         known = {c.slide.barcode for c in control_slides(session)}
-        if none := [s.barcode for s in slides if s.barcode not in known]:
-            raise UsageError(f"slide {none[0]} is no control; there are {', '.join(sorted(known)) or 'none'}")
+        if wrong := [s.barcode for s in slides if s.barcode not in known]:
+            raise UsageError(f"slide {wrong[0]} is not a control; the controls are: {', '.join(sorted(known)) or 'none'}")
         for slide in slides:
             remove_control(session, slide.id)
         return [s.barcode for s in slides]
 
 
-def listed(db: Database) -> list[ControlLine]:
-    """All controls with what their latest count found."""
+def list_controls(db: Database) -> list[ControlLine]:
+    """Return all controls with what their latest count found."""
     with db.reading() as session:
         lines = []
         for control, run in counted_controls(session):
@@ -85,10 +126,14 @@ def listed(db: Database) -> list[ControlLine]:
         return lines
 
 
-def normals(db: Database, per_cells: int) -> list[Normals]:
-    """The controls' rate and cut-offs, for each way of counting they were counted in.
+def control_statistics(db: Database, per_cells: int) -> list[ControlStatistics]:
+    """Return the rate and the cut-offs of the controls, for each method that they were counted with.
 
-    Raises CacappError where there are no counted controls.
+    Args:
+        per_cells: evaluable nuclei of a patient, for which the largest normal count is computed.
+
+    Raises:
+        CacappError: there are no counted controls.
     """
     with db.reading() as session:
         groups: dict[str, list[tuple[Control, Run]]] = {}
@@ -105,7 +150,9 @@ def normals(db: Database, per_cells: int) -> list[Normals]:
             low, high = clopper_pearson(pool.cacs, pool.evaluable)
             rate = pool.cacs / pool.evaluable if pool.evaluable else None
             slides = tuple(c.slide.barcode for c, _ in members)
-            found.append(Normals(method_name(first), assay, slides, pool, rate, low, high, tuple(cutoffs(pool, assay, per_cells))))
+            found.append(
+                ControlStatistics(method_name(first), assay, slides, pool, rate, low, high, tuple(cutoffs(pool, assay, per_cells)))
+            )
         return found
 
 

@@ -1,4 +1,4 @@
-"""A person's counts from a CSV file, and their match with a run's cells."""
+"""Read a person's counts from a CSV file, and match them with a run's cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MATCHES = ("auto", "position", "label")
 
 @dataclass(frozen=True, slots=True)
 class TrueCell:
-    """A nucleus as a person counted it; ``line`` is that of the file."""
+    """A nucleus as a person counted it; ``line`` is its line in the file."""
 
     line: int
     frame: str
@@ -32,11 +32,12 @@ class TrueCell:
 
 
 def read_truth(path: Path, assay: Assay) -> list[TrueCell]:
-    """The rows of a CSV with the columns ``frame``, ``label`` or ``y`` and ``x`` (px), one column for each probe channel, and perhaps
-    ``class``; other columns are not looked at. Without ``class`` the class follows from the counts by the assay's rules.
+    """Read a person's counts from a CSV file; ``described_columns`` names its columns. Other columns are ignored.
+
+    Without the column ``class`` the class follows from the counts by the assay's rules.
 
     Raises:
-        UsageError: one line that names the file, the line and the column.
+        UsageError: the file cannot be used; one line that names the file, the line and the column.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -47,17 +48,24 @@ def read_truth(path: Path, assay: Assay) -> list[TrueCell]:
     columns = [c.strip() for c in reader.fieldnames or ()]
     reader.fieldnames = columns
     if not columns:
-        raise UsageError(f"truth {path}: empty; it needs a line of column names: frame,y,x,{','.join(assay.channels)}")
-    if twice := next((c for c in columns if columns.count(c) > 1), None):
-        raise UsageError(f"truth {path}: column {twice} is there twice")
+        raise UsageError(f"truth {path}: empty; its first line must name the columns: {described_columns(assay)}")
+    if repeated := next((c for c in columns if columns.count(c) > 1), None):
+        raise UsageError(f"truth {path}: column {repeated} is there twice")
     if missing := [c for c in ("frame", *assay.channels) if c not in columns]:
-        raise UsageError(f"truth {path}: no column {missing[0]}; assay {assay.name} needs frame,{','.join(assay.channels)}")
+        raise UsageError(f"truth {path}: no column {missing[0]}; the columns for assay {assay.name} are {described_columns(assay)}")
     if "label" not in columns and not {"y", "x"} <= set(columns):
-        raise UsageError(f"truth {path}: no columns y and x, nor label, to find the cells by")
+        raise UsageError(
+            f"truth {path}: no columns y and x, and no column label, to find the cells by; the columns are {described_columns(assay)}"
+        )
     rows = [_row(path, reader.line_num, row, assay) for row in reader if any((v or "").strip() for v in row.values() if isinstance(v, str))]
     if not rows:
         raise UsageError(f"truth {path}: no rows below the column names")
     return rows
+
+
+def described_columns(assay: Assay) -> str:
+    """Return all columns that a file of counts may have, in words."""
+    return f"frame, y and x (px) or label, {', '.join(assay.channels)}, and optionally class"
 
 
 def _row(path: Path, line: int, row: Mapping[str, str | None], assay: Assay) -> TrueCell:
@@ -90,12 +98,16 @@ def _row(path: Path, line: int, row: Mapping[str, str | None], assay: Assay) -> 
 
 
 def match_kind(truth: Sequence[TrueCell], wanted: str, path: Path) -> str:
-    """ "position" or "label"; "auto" prefers the position, since labels are the segmentation's own. Raises UsageError where it can't."""
+    """Return "position" or "label": how to match. "auto" prefers the position, since a label belongs to one segmentation.
+
+    Raises:
+        UsageError: an unknown word, or the columns that it needs are missing.
+    """
     if wanted not in MATCHES:
         raise UsageError(f"--match {wanted}: choose one of {', '.join(MATCHES)}")
-    there = {"position": truth[0].yx is not None, "label": truth[0].label is not None}
-    kind = wanted if wanted != "auto" else "position" if there["position"] else "label"
-    if not there[kind]:
+    available = {"position": truth[0].yx is not None, "label": truth[0].label is not None}
+    kind = wanted if wanted != "auto" else "position" if available["position"] else "label"
+    if not available[kind]:
         raise UsageError(f"truth {path}: --match {kind} needs the column{'s y and x' if kind == 'position' else ' label'}")
     if kind == "label":
         seen: set[tuple[str, int | None]] = set()
@@ -107,10 +119,10 @@ def match_kind(truth: Sequence[TrueCell], wanted: str, path: Path) -> str:
 
 
 def match(truth: Sequence[TrueCell], cells: Sequence[CellRecord], kind: str) -> dict[int, int]:
-    """Index into ``truth`` -> index into ``cells``, of one frame, one to one.
+    """Match the nuclei of one frame one to one: index into ``truth`` to index into ``cells``.
 
-    By position a point belongs to the nucleus whose mask it lies in, or whose centre is nearer than the nucleus' mean radius; the nearest
-    pairs are settled first.
+    By position a point belongs to the nucleus whose mask contains it, or whose centre is nearer than the nucleus' mean radius; the
+    nearest pairs are matched first.
     """
     if kind == "label":
         by_label = {c.label: i for i, c in enumerate(cells)}

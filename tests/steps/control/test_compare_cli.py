@@ -14,6 +14,7 @@ from cacapp.db.engine.session import Database
 
 Run = Callable[..., Any]
 NORMAL, CAC, GAIN = [2, 2, 2, 2], [3, 3, 2, 2], [2, 3, 2, 2]
+COLUMNS = "frame, y and x (px) or label, aqua, green, gold, red, and optionally class"
 HEAD = "frame,y,x,aqua,green,gold,red"
 
 
@@ -49,7 +50,7 @@ def test_nuclei_are_matched_by_position_and_confused_by_probe_and_class(run_id: 
     }
     assert [(w["label"], w["truth"], w["counted"]) for w in found["worst"]] == [(3, "2-2-2-2", "3-3-2-2"), (4, "2-6-2-2", "2-3-2-2")]
     shown = cacapp("compare", run_id, truth).out
-    assert "5 nuclei of the truth found by position" in shown
+    assert "5 of 6 true nuclei matched by position, 4 of them evaluable; 0 cells of the run not in the file" in " ".join(shown.split())
     assert "Worst cells" in shown
 
 
@@ -68,10 +69,16 @@ def test_a_class_column_goes_before_the_counts(run_id: int, cacapp: Run, tmp_pat
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((), "empty; it needs a line of column names: frame,y,x,aqua,green,gold,red"),
+        ((), f"empty; its first line must name the columns: {COLUMNS}"),
         ((HEAD,), "no rows below the column names"),
-        (("frame,y,x,aqua,green,gold", "f1,4,4,2,2,2"), "no column red; assay katz-4color needs frame,aqua,green,gold,red"),
-        (("frame,aqua,green,gold,red", "f1,2,2,2,2"), "no columns y and x, nor label, to find the cells by"),
+        (
+            ("frame,y,x,aqua,green,gold", "f1,4,4,2,2,2"),
+            f"no column red; the columns for assay katz-4color are {COLUMNS}",
+        ),
+        (
+            ("frame,aqua,green,gold,red", "f1,2,2,2,2"),
+            f"no columns y and x, and no column label, to find the cells by; the columns are {COLUMNS}",
+        ),
         ((HEAD + ",red", "f1,4,4,2,2,2,2,2"), "column red is there twice"),
         ((HEAD, "f1,4,4,2,two,2,2"), ", line 2: green is 'two'; give a whole number, 0 or more"),
         ((HEAD, "f1,4,4,2,2,2,2", "f1,4,14,2,-1,2,2"), ", line 3: green is '-1'; give a whole number, 0 or more"),

@@ -34,7 +34,7 @@ def test_without_controls_the_rate_is_unknown(donors: Database, cacapp: Run) -> 
     assert "The false-CAC rate is unknown" in Path("pages/P1.html").read_text()
 
 
-def test_controls_give_rate_cutoffs_and_each_patients_budget(donors: Database, cacapp: Run) -> None:
+def test_controls_give_rate_cutoffs_and_each_patients_budget(donors: Database, cacapp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cacapp("control", "add", "C1", "C2", "--note", "donors of May").out.count("is a control") == 2
     assert cacapp("control", "add", "C1").out == "slide C1 was a control already\n"
     lines = cacapp("control", "list", "--json").json
@@ -57,12 +57,17 @@ def test_controls_give_rate_cutoffs_and_each_patients_budget(donors: Database, c
     assert false["controls"] == {"slides": 2, "donors": 2, "evaluable": 1600, "cacs": 1}
     assert false["beyond_normal"] == ["cac", "aqua gain", "green gain"]
     assert 0 < false["probability"] < false["probability_exact"] < false["probability_high"] < 1
-    assert "0.38 false" in " ".join(cacapp("patients").out.split())
+    high = f"{600 * clopper_pearson(1, 1600)[1]:.3g}"
+    assert "False expected: up to the end of the 95 % interval." in cacapp("patients").out
+    monkeypatch.setattr("cacapp.cli.console.out._width", 140)
+    shown = cacapp("patients").out
+    assert "(0.38 false expected," in shown
+    assert f"up to {high} by the 95 % interval)" in shown
 
     assert cacapp("report", "--patient", "P1", "--format", "html", "--out", "pages", "--quiet").code == 0
     page = " ".join(Path("pages/P1.html").read_text().split())
     assert "1 CAC among 1,600 evaluable cells on 2 slides of 2 healthy donors" in page
-    assert "0.38 false CACs are to be expected" in page
+    assert f"0.38 false CACs are to be expected, up to {600 * clopper_pearson(1, 1600)[1]:.2f} by the 95 % interval; 3 were called" in page
     assert "Errors alone give 3 or more with probability" in page
 
 
@@ -75,7 +80,7 @@ def test_a_donor_is_not_held_against_his_own_slide(donors: Database, cacapp: Run
 def test_controls_counted_otherwise_are_left_out_and_said_to_be(donors: Database, cacapp: Run, put_slide: Run) -> None:
     put_slide(donors, "D3", "C3", [CAC] * 50, detector="other")
     put_slide(donors, "D4", "C4", [CAC] * 50, assay="any-gain")
-    cacapp("control", "add", "C1", "C3", "C4")
+    cacapp("control", "add", "C1", "C3", "C4", "--force")
     record = next(r for r in cacapp("report", "--json").json if r["patient"] == "P1")
     assert record["false_cacs"]["controls"]["evaluable"] == 900
     assert len(cacapp("control", "show", "--json").json) == 3
@@ -85,10 +90,10 @@ def test_controls_counted_otherwise_are_left_out_and_said_to_be(donors: Database
 
 def test_a_removed_control_counts_no_more(donors: Database, cacapp: Run) -> None:
     cacapp("control", "add", "C1", "C2")
-    assert cacapp("control", "remove", "C2").out == "slide C2 is no control any more\n"
+    assert cacapp("control", "remove", "C2").out == "slide C2 is no longer a control\n"
     assert [c["slide"] for c in cacapp("control", "list", "--json").json] == ["C1"]
     ended = cacapp("control", "remove", "C2")
-    assert (ended.code, ended.lines("error")) == (2, ["error: slide C2 is no control; there are C1"])
+    assert (ended.code, ended.lines("error")) == (2, ["error: slide C2 is not a control; the controls are: C1"])
 
 
 def test_an_unknown_slide_is_named_and_nothing_is_written(donors: Database, cacapp: Run) -> None:
@@ -96,3 +101,37 @@ def test_an_unknown_slide_is_named_and_nothing_is_written(donors: Database, caca
     assert ended.code == 2
     assert "no slide 'C9'" in ended.err
     assert cacapp("control", "list", "--json").json == []
+
+
+def test_a_slide_with_a_patients_cacs_is_added_with_force_alone(donors: Database, cacapp: Run) -> None:
+    ended = cacapp("control", "add", "C1", "S1")
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.lines("error")
+    assert line.startswith("error: slide S1 of P1: 3 CACs per 100 µL (3 of 600 evaluable nuclei); assay katz-4color calls 3 or more")
+    assert "--force" in line
+    assert cacapp("control", "list", "--json").json == [], "nothing is written"
+    assert cacapp("control", "add", "C1", "S1", "--force").code == 0
+    assert cacapp("control", "add", "S1", "--note", "asked the ward").out == "slide S1 was a control already\n"
+
+
+def test_all_slides_of_a_donor_are_looked_at(donors: Database, cacapp: Run, put_slide: Run) -> None:
+    put_slide(donors, "P1", "S2", [NORMAL] * 10)
+    assert cacapp("control", "add", "S2").code == 0, "3 CACs in 200 µL are below the threshold"
+    put_slide(donors, "P1", "S3", [NORMAL] * 7 + [CAC] * 9)
+    assert "4 CACs per 100 µL (12 of 626 evaluable nuclei)" in cacapp("control", "add", "S1").err
+
+
+def test_without_a_volume_the_number_of_cacs_is_held_against_the_threshold(donors: Database, cacapp: Run, ask: Callable[..., Any]) -> None:
+    ask("UPDATE slide SET blood_volume_ul = NULL")
+    assert "3 CACs of 600 evaluable nuclei (blood volume unknown)" in cacapp("control", "add", "S1").err
+    assert cacapp("control", "add", "C2").code == 0
+
+
+def test_a_few_nuclei_of_one_donor_show_how_little_they_say(donors: Database, cacapp: Run, put_slide: Run, monkeypatch: Any) -> None:
+    put_slide(donors, "D5", "C5", [NORMAL] * 56)
+    cacapp("control", "add", "C5")
+    high = 600 * clopper_pearson(0, 56)[1]
+    monkeypatch.setattr("cacapp.cli.console.out._width", 140)
+    shown = cacapp("patients", "--patient", "P1").out
+    assert "(0 false expected," in shown
+    assert f"up to {high:.3g} by the 95 % interval)" in shown
