@@ -17,11 +17,13 @@ from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     from cacapp.db.cells.queries import CellRow
+    from cacapp.db.engine.session import Database
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
     from cacapp.report.model import ResultNumbers
     from cacapp.results.error_budget import Pools
     from cacapp.results.extras import Extras
+    from cacapp.results.renewal import Renewal
 
 CLASS_ORDER = ("normal", "loss", "gain", "cac")
 WIDE = 110
@@ -50,10 +52,13 @@ def report(
         _print_results(db, patient or (), form, out, quiet)
         return
     from cacapp.db.engine.session import open_database
+    from cacapp.results.patient import patients_with_results
     from cacapp.steps.report.write import write_reports
 
+    record = open_database(db, create=False)
     with progress(quiet) as bar:
-        pages = write_reports(open_database(db, create=False), out or Path("reports"), patient or (), bar)
+        pages = write_reports(record, out or Path("reports"), patient or (), bar)
+    _warn_of_older_code(record, patients_with_results(record, patient or ()), quiet)
     if json:
         print_json([str(page) for page in pages])
     for page in pages:
@@ -112,20 +117,38 @@ def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | 
     from cacapp.db.engine.session import open_database
     from cacapp.results.extras import extras_of
     from cacapp.results.patient import patients_with_results
+    from cacapp.results.renewal import renewals
 
     record = open_database(db, create=False)
     found = patients_with_results(record, codes)
     with record.reading() as session:
         pools: Pools = {}
         extras = [extras_of(session, p.result, pools) for p in found]
+        older = [renewals(session, p.result.count_run_ids) if p.result is not None else [] for p in found]
+    records = [_record(p, e) for p, e in zip(found, extras, strict=True)]
+    _warn_of_older_code(record, found, quiet)
     if form == "json":
-        _deliver_json([_record(p, e) for p, e in zip(found, extras, strict=True)], out)
+        _deliver_json([one | {"older_code": _older_code(r)} for one, r in zip(records, older, strict=True)], out)
     elif form == "csv":
-        _deliver_text(_csv([_record(p, e) for p, e in zip(found, extras, strict=True)]), out)
+        _deliver_text(_csv(records), out)
     elif not found:
         say("no patients yet; add slides with: cacapp ingest", quiet)
     elif not quiet:
         _print_patients_table(found, extras)
+
+
+def _warn_of_older_code(record: Database, found: Sequence[PatientSummary], quiet: bool) -> None:
+    """Name the slides whose counts are of older code, and the commands that renew the results."""
+    from cacapp.results.renewal import renewals
+
+    with record.reading() as session:
+        for one in renewals(session, [run_id for p in found if p.result is not None for run_id in p.result.count_run_ids]):
+            say_warning(str(one), quiet)
+
+
+def _older_code(found: Sequence[Renewal]) -> dict[str, Any] | None:
+    """Return the slides of a patient that older code counted, and the commands that count them again; None where there are none."""
+    return {"slides": [slide for one in found for slide in one.slides], "renew": [one.command for one in found]} if found else None
 
 
 def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extras]) -> None:

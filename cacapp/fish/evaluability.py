@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cacapp.fish.assay.model import Assay
-from cacapp.types import Array, Shapes
+from cacapp.types import Array, Instance, Shapes
 
 EDGE = "edge"
 AREA = "area"
@@ -64,6 +64,12 @@ def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Populati
     sharp = np.full(len(shapes), np.nan) if focus is None else np.asarray(focus, np.float64)
     known = sharp[like & np.isfinite(sharp)]
     return Population(int(like.sum()), float(np.median(shapes.area_px[like])), float(np.median(known)) if len(known) else float("nan"))
+
+
+def touches_edge(nucleus: Instance, height_px: int, width_px: int) -> bool:
+    """Tell whether the box of a nucleus reaches the edge of its frame."""
+    x, y, w, h = nucleus.bbox_xywh
+    return x <= 0 or y <= 0 or x + w >= width_px or y + h >= height_px
 
 
 def judge_nuclei(

@@ -1,4 +1,4 @@
-"""The software a run works with: what its record needs so that another machine can be told apart from it."""
+"""The software that a run works with, as its record keeps it: it tells runs of different machines and versions apart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from cacapp.runs.counting_code import code_digest
+
+COUNTING_CODE = "counting_code"
 _REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
 
 
@@ -29,10 +32,15 @@ def _packages() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def environment() -> dict[str, Any]:
-    """``python``, ``platform`` (system and processor) and ``packages``: the version of each package cacapp itself depends on."""
-    return {
+def environment(step: str) -> dict[str, Any]:
+    """Return the software that a run of ``step`` works with.
+
+    ``python``, ``platform`` (system and processor), ``packages`` (the version of each package that cacapp itself depends on), and for
+    ``count`` the ``counting_code``: the first 16 digits of ``code_digest``.
+    """
+    found = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": dict(_packages()),
     }
+    return found | {COUNTING_CODE: code_digest()[:16]} if step == "count" else found

@@ -24,6 +24,7 @@ from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call
 from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame, pool_of_channels
+from cacapp.fish.evaluability import touches_edge
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.results.duplicates import mark_duplicates
@@ -31,12 +32,13 @@ from cacapp.results.patient import refresh_results
 from cacapp.results.slide_quality import inspect_slide, inspected
 from cacapp.runs.acquire import Job
 from cacapp.runs.choose import Choice, choose
+from cacapp.runs.counting_code import code_digest
 from cacapp.runs.environment import environment
 from cacapp.runs.ledger import carry_out, expect
 from cacapp.runs.plan import CountPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.select import chosen_slides
-from cacapp.types import DAPI, FrameSource, Instance, Shapes
+from cacapp.types import DAPI, FrameSource, Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,11 @@ def _job(
             frames=[(f.name, f.sha256) for f in frames],
             algorithms=[record],
             assay=plan.assay.sha256,
+            counting_code=code_digest(),
         ),
         run={
             "source_run_id": run.id,
-            "algorithms": {"chosen": [record], "environment": environment()},
+            "algorithms": {"chosen": [record], "environment": environment("count")},
             "params": {plan.detector: dict(plan.params)},
             "weights_sha256": choice.weights_sha256,
             "assay_name": plan.assay.name,
@@ -167,8 +170,7 @@ def open_and_count(detector: SignalDetector, assay: Assay, task: CountTask) -> C
 
 def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> CountTask:
     cells = read_cells(session, run_id, frame.id)
-    edge = [_on_edge(c.instance, frame) for c in cells]
-
+    edge = [touches_edge(c.instance, frame.height_px, frame.width_px) for c in cells]
     shapes = Shapes(
         area_px=np.array([c.area_px for c in cells], float),
         length_px=np.array([c.length_px for c in cells], float),
@@ -181,11 +183,6 @@ def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int
     focus = np.array([np.nan if c.focus is None else c.focus for c in cells])
     excluded = tuple(c.exclusion_reason for c in cells)
     return CountTask(source, tuple(c.id for c in cells), tuple(c.instance for c in cells), shapes, focus, excluded)
-
-
-def _on_edge(nucleus: Instance, frame: FrameRow) -> bool:
-    x, y, w, h = nucleus.bbox_xywh
-    return x <= 0 or y <= 0 or x + w >= frame.width_px or y + h >= frame.height_px
 
 
 def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame, *, channels: Sequence[str]) -> tuple[int, dict[str, Any]]:

@@ -74,7 +74,7 @@ def _job(
         step="segment",
         fingerprint=fingerprint(step="segment", inputs=inputs, algorithms=records, seed=plan.seed, device="cpu"),
         run={
-            "algorithms": {"chosen": records, "environment": environment()},
+            "algorithms": {"chosen": records, "environment": environment("segment")},
             "params": {name: dict(values) for name, values in plan.params.items()},
             "weights_sha256": next((c.weights_sha256 for c in choices if c.weights_sha256), None),
             "seed": plan.seed,

@@ -80,11 +80,12 @@ class AlgorithmRecord(Strict):
 
 
 class EnvironmentRecord(Strict):
-    """See steps.environment."""
+    """See ``cacapp.runs.environment``; ``counting_code`` None: a segmentation, or a count by a version that did not record it."""
 
     python: str
     platform: str
     packages: dict[str, str]
+    counting_code: str | None = None
 
 
 class RunRecord(Strict):

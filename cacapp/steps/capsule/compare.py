@@ -153,6 +153,8 @@ def _settings(record: RunRecord) -> dict[str, str]:
         here = record.environment
         found |= {"python": here.python, "platform": here.platform}
         found |= {f"package {name}": version for name, version in here.packages.items()}
+        if here.counting_code is not None:
+            found["counting code"] = here.counting_code
     found |= {"device": record.device, "seed": str(record.seed)}
     for kind in dict.fromkeys(one.kind for one in record.algorithms):
         chosen = [one for one in record.algorithms if one.kind == kind]

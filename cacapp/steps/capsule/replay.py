@@ -190,8 +190,12 @@ def _params(one: AlgorithmRecord, sources: Sequence[WeightsSource], weights: Pat
 
 
 def _here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
-    """The record the run would have here; without versions of packages where those of the original are not known."""
-    here = EnvironmentRecord(**environment()) if record.environment is not None else None
+    """The record the run would have here; without versions of packages or code where those of the original are not known."""
+    recorded, here = record.environment, None
+    if recorded is not None:
+        here = EnvironmentRecord(**environment(record.step))
+        if recorded.counting_code is None:
+            here = here.model_copy(update={"counting_code": None})
     algorithms = tuple(AlgorithmRecord(**choice.record()) for choice in choices)
     return record.model_copy(update={"algorithms": algorithms, "environment": here, "app_version": __version__, "device": "cpu"})
 

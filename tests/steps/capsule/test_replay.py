@@ -15,6 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from cacapp.arrays import rle
+from cacapp.runs.counting_code import code_digest
 from tests.steps.capsule.conftest import read_members, with_manifest, with_table, write_members
 from tests.web_store import WebStore
 
@@ -164,6 +165,24 @@ def test_runs_from_before_versions_were_kept_are_replayed_with_a_warning(cacapp:
     ended = cacapp("runs", "replay", "old.zip")
     assert ended.code == 0
     assert len(ended.lines("warning")) == 2
+
+
+def test_a_capsule_of_a_version_that_did_not_record_the_counting_code_is_replayed(cacapp: Run, capsule: Path, tmp_path: Path) -> None:
+    def before(manifest: dict[str, Any]) -> None:
+        for run in manifest["runs"]:
+            del run["environment"]["counting_code"]
+
+    def other(manifest: dict[str, Any]) -> None:
+        manifest["runs"][1]["environment"]["counting_code"] = "0" * 16
+
+    assert code_digest()[:16] in read_members(capsule)["manifest.json"].decode()
+    write_members(tmp_path / "old.zip", with_manifest(read_members(capsule), before))
+    ended = cacapp("runs", "replay", "old.zip")
+    assert (ended.code, ended.lines("warning")) == (0, [])
+    assert "Not the same here" not in ended.out
+    write_members(tmp_path / "other.zip", with_manifest(read_members(capsule), other))
+    (setting,) = cacapp("runs", "replay", "other.zip", "--json").json["settings"]
+    assert (setting["step"], setting["name"], setting["a"], setting["b"]) == ("count", "counting code", "0" * 16, code_digest()[:16])
 
 
 def test_an_algorithm_that_is_not_here_or_a_parameter_it_lacks_is_one_line(cacapp: Run, capsule: Path, tmp_path: Path) -> None:

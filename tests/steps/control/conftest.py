@@ -17,6 +17,7 @@ from cacapp.db.runs import ledger as runs
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.calls import Call, call_by_counts
 from cacapp.results.patient import refresh_results
+from cacapp.runs.environment import environment
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
 
@@ -81,7 +82,7 @@ def put(
             step="count",
             fingerprint="c",
             source_run_id=segment,
-            algorithms={"chosen": [record]},
+            algorithms={"chosen": [record], "environment": environment("count")},
             assay_name=definition.name,
             assay_version=definition.version,
             assay_toml=definition.toml(),
