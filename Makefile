@@ -8,12 +8,16 @@ BENCH_DATA ?= ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SITE := .docs
+LOCK := constraints.txt
+LOCK_PYTHON := 3.11
 
-.PHONY: help setup demo docs test plugins soak lint audit bench clean
+.PHONY: help setup lock demo docs test test-fast plugins soak lint audit bench clean
 
 help:
 	@echo "make setup   make the environment in $(VENV) and install cacapp with its development tools"
+	@echo "make lock    renew $(LOCK), the versions that make setup installs on Python $(LOCK_PYTHON)"
 	@echo "make demo    five simulated patients, from slides to reports"
+	@echo "make test-fast  the tests to run after each change: no browser, no PostgreSQL, no whole commands, no training"
 	@echo "make test    all tests, in TEST_PROCESSES=2 processes"
 	@echo "make plugins installs the plugins of plugins/ (or PLUGINS='name ...'), runs their tests and the contract suite"
 	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
@@ -23,14 +27,26 @@ help:
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
 	@echo "make clean   remove the environment and what the tools left"
 
+# the same versions everywhere, where they were tried; make setup LOCK= takes the newest ones that are allowed
+CONSTRAINT = $(shell test -f "$(LOCK)" && $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCK_PYTHON)")' && echo "--constraint $(LOCK)")
+
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml Makefile
+# the newest versions that pyproject.toml allows, from an environment made anew; without those that hang on the machine: torch pins its own
+lock:
+	@echo "Installing the newest versions in .venv-lock ..."
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --editable '.[dev]'
+	@.venv-lock/bin/python .ci/lock.py > $(LOCK)
+	@rm -rf .venv-lock
+	@echo "Done: $(LOCK); now: make test"
+
+$(STAMP): pyproject.toml Makefile $(wildcard $(LOCK))
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 13); sys.exit(0 if ok else f"cacapp needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11")'
 	@echo "Making the environment in $(VENV) and installing cacapp with its tools (a few minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]' $(CONSTRAINT)
 	@touch $@
 	@echo "Done: $(BIN)/cacapp"
 
@@ -43,9 +59,13 @@ docs: $(STAMP)
 
 # at once; a file's tests stay together, since they share what is slow to make
 TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+test-fast: $(STAMP)
+	$(PYTEST) --database sqlite -m "not (slow or e2e or browser or postgres or training)"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST)
 
 # those to try, all by default
 PLUGINS ?=
@@ -86,4 +106,4 @@ bench: $(STAMP) $(YARDSTICK)/bin/python
 	@$(BIN)/python benchmarks/main_job.py $(BENCH_DATA) --yardstick-python $(YARDSTICK)/bin/python
 
 clean:
-	rm -rf $(VENV) $(YARDSTICK) $(SITE) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo
+	rm -rf $(VENV) .venv-lock .venv-plugins $(YARDSTICK) $(SITE) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo
