@@ -27,12 +27,9 @@ help:
 	@echo "make bench   the yardsticks as one table (BENCH_DATA=folder with bench/ and data/)"
 	@echo "make clean   remove the environment and what the tools left"
 
-# the same versions everywhere, where they were tried; make setup LOCK= takes the newest ones that are allowed
-CONSTRAINT = $(shell test -f "$(LOCK)" && $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCK_PYTHON)")' && echo "--constraint $(LOCK)")
-
 setup: $(STAMP)
 
-# the newest versions that pyproject.toml allows, from an environment made anew; without those that hang on the machine: torch pins its own
+# the newest versions that pyproject.toml allows (make setup LOCK= installs those too), from an environment made anew; without those that hang on the machine: torch pins its own
 lock:
 	@echo "Installing the newest versions in .venv-lock ..."
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
@@ -46,7 +43,8 @@ $(STAMP): pyproject.toml Makefile $(wildcard $(LOCK))
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 13); sys.exit(0 if ok else f"cacapp needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11")'
 	@echo "Making the environment in $(VENV) and installing cacapp with its tools (a few minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]' $(CONSTRAINT)
+	@constraint="$$(test -f '$(LOCK)' && $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCK_PYTHON)")' && echo '--constraint $(LOCK)')"; \
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $$constraint
 	@touch $@
 	@echo "Done: $(BIN)/cacapp"
 

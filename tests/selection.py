@@ -11,8 +11,8 @@ KINDS = ("sqlite", "postgresql")
 ON_BOTH = ("db", "engine", "runs", "results", "steps", "cli", "review")
 """Folders whose tests run once for each kind of database they use."""
 
-NEEDS_SERVER = {"postgres", "postgres_url", "counted_template"}
-"""Fixtures that start a PostgreSQL server."""
+NEEDS = {"browser": {"browser"}, "postgres": {"postgres"}, "training": {"taught"}}
+"""The fixtures that show that a test needs what the marker says."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,9 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if _folder(item) == "e2e":
             item.add_marker("e2e")
-        if "browser" in fixtures:
-            item.add_marker("browser")
-        if fixtures & NEEDS_SERVER or "postgresql" in [p for p in parameters if isinstance(p, str)]:
+        for marker, of in NEEDS.items():
+            if fixtures & of:
+                item.add_marker(marker)
+        if "postgresql" in [p for p in parameters if isinstance(p, str)]:
             item.add_marker("postgres")
 
 
