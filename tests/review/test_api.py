@@ -11,13 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import schemathesis
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from cacapp.db.review.accounts import make_token, require_account
 from cacapp.review.api import router
@@ -124,7 +121,12 @@ def test_a_session_cookie_is_no_token(visit: Callable[..., Browser]) -> None:
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_the_answer_is_one_the_description_knows(app: FastAPI, staffed: Record) -> None:
+    import schemathesis  # takes longer to import than all of cacapp
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
     headers = token(staffed, "reviewer", can_write=True) | {"Host": "localhost"}
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers={"Host": "localhost"})
     checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
