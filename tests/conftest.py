@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import tifffile
+import typer.main
 from sqlalchemy import make_url, text
 
 from cacapp.cli.app import run_command
@@ -48,6 +50,15 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     name = postgres.create(template="empty")
     yield postgres.url(name)
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_tree() -> Iterator[None]:
+    """Build the tree of commands once, not for each of the hundreds of commands of this process: that takes longer than most of them."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+    yield
+    patch.undo()
 
 
 @pytest.fixture
