@@ -19,7 +19,7 @@ from cacapp import defaults
 if TYPE_CHECKING:
     import pyarrow
 
-    from cacapp.report.model import ResultNumbers
+    from cacapp.report.result import ResultNumbers
     from cacapp.runs.progress import Progress
 
 

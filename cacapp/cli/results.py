@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cacapp.db.engine.session import Database
     from cacapp.db.queries import PatientSummary
     from cacapp.db.tables import PatientResult
-    from cacapp.report.model import ResultNumbers
+    from cacapp.report.result import ResultNumbers
     from cacapp.results.error_budget import Pools
     from cacapp.results.extras import Extras
     from cacapp.results.renewal import Renewal

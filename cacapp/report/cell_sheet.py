@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.report.model import Picture
+from cacapp.report.pictured import Picture
 from cacapp.types import Array
 
 TEXT_PX = 330

@@ -14,7 +14,7 @@ import numpy as np
 from cacapp.exceptions import CacappError
 from cacapp.report import palette
 from cacapp.report.contrast import ContrastLimits
-from cacapp.report.model import Picture
+from cacapp.report.pictured import Picture
 from cacapp.types import DAPI, Array, Instance
 
 COMPOSITE = "composite"

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from cacapp.exceptions import UsageError
 from cacapp.report import palette, wording
-from cacapp.report.model import FlaggedCell, IndexRow, PatientReport, by_urgency
+from cacapp.report.patient_page import IndexRow, PatientReport
+from cacapp.report.pictured import FlaggedCell, by_urgency
 
 _CLASS_ORDER = ("normal", "gain", "loss", "cac")
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cacapp.fish.control import ErrorBudget
-from cacapp.report.model import Criteria, PatientReport, ResultNumbers, ReviewSummary, VerdictWords
+from cacapp.report.patient_page import PatientReport
+from cacapp.report.result import Criteria, ResultNumbers, VerdictWords
+from cacapp.report.review import ReviewSummary
 
 RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
 

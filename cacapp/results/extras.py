@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from cacapp.db.review.readings import readings, sign_offs
 from cacapp.db.tables import PatientResult
-from cacapp.report.model import ResultNumbers, ReviewSummary
+from cacapp.report.result import ResultNumbers
+from cacapp.report.review import ReviewSummary
 from cacapp.report.wording import standing
 from cacapp.results.error_budget import Pools, budget_of
 from cacapp.results.patient import numbers

@@ -14,7 +14,7 @@ from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, RunFrame, Sl
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.patient import SlideTally, patient_result
-from cacapp.report.model import ResultNumbers
+from cacapp.report.result import ResultNumbers
 from cacapp.runs.plan import MIN_EVALUABLE
 
 

@@ -14,7 +14,8 @@ from cacapp.fish.review import Dot, State, counts_now
 from cacapp.frames import open_frame
 from cacapp.report.contrast import ContrastLimits, contrast_limits
 from cacapp.report.figures import SignalMark, cell_crops, cell_window, frame_overview, window_side_px
-from cacapp.report.model import MAX_CELL_PICTURES, MAX_FRAME_PICTURES, PatientReport, Picture, by_urgency
+from cacapp.report.patient_page import PatientReport
+from cacapp.report.pictured import MAX_CELL_PICTURES, MAX_FRAME_PICTURES, Picture, by_urgency
 from cacapp.runs.progress import Progress
 from cacapp.types import DAPI, Array, Frame
 

@@ -14,7 +14,8 @@ from cacapp.db.review.tables import Review
 from cacapp.db.tables import PatientResult, Run, Slide
 from cacapp.fish.patient import PatientOutcome
 from cacapp.fish.review import State
-from cacapp.report.model import AgreementLine, ReadingLine, ResultNumbers, ReviewSummary, SignatureLine
+from cacapp.report.result import ResultNumbers
+from cacapp.report.review import AgreementLine, ReadingLine, ReviewSummary, SignatureLine
 from cacapp.report.wording import moment, plain
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import Reviewed, review_patient, standing, state_of

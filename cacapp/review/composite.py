@@ -14,7 +14,7 @@ from cacapp.exceptions import UsageError
 from cacapp.fish.review import Dot
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.figures import COMPOSITE, SignalMark, cell_crops
-from cacapp.report.model import Picture
+from cacapp.report.pictured import Picture
 from cacapp.review.context import ReviewContext, SlideView
 from cacapp.review.crops import Window
 from cacapp.review.pixels import HEADROOM

@@ -9,20 +9,10 @@ import pytest
 
 from cacapp.report.contrast import ContrastLimits, contrast_limits
 from cacapp.report.figures import SignalMark, cell_crops, frame_overview
-from cacapp.report.model import (
-    AlgorithmUse,
-    Criteria,
-    FailedFrame,
-    FlaggedCell,
-    FrameOverview,
-    PatientReport,
-    PatternCount,
-    Probe,
-    ResultNumbers,
-    RunProvenance,
-    SlideSummary,
-    SourceFile,
-)
+from cacapp.report.patient_page import PatientReport
+from cacapp.report.pictured import FlaggedCell, FrameOverview
+from cacapp.report.provenance import AlgorithmUse, FailedFrame, RunProvenance, SourceFile
+from cacapp.report.result import Criteria, PatternCount, Probe, ResultNumbers, SlideSummary
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array, Instance
 
 SIDE_PX = 48

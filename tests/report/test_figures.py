@@ -13,7 +13,7 @@ from cacapp.exceptions import CacappError
 from cacapp.report import palette
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.figures import SignalMark, cell_crops, cell_window, frame_overview, window_side_px
-from cacapp.report.model import Picture
+from cacapp.report.pictured import Picture
 from cacapp.types import CHANNELS, Array, Instance
 
 SCALE = 160 / 48

@@ -9,7 +9,7 @@ import pytest
 
 from cacapp.exceptions import UsageError
 from cacapp.report.html import render_index
-from cacapp.report.model import IndexRow, PatientReport
+from cacapp.report.patient_page import IndexRow, PatientReport
 
 
 def rows(report: PatientReport) -> list[IndexRow]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cacapp.report.html import render_html, render_index
-from cacapp.report.model import IndexRow, PatientReport
+from cacapp.report.patient_page import IndexRow, PatientReport
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [

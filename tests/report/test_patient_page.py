@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from cacapp.report.html import render_html
-from cacapp.report.model import FlaggedCell, PatientReport, VerdictWords, by_urgency
+from cacapp.report.patient_page import PatientReport
+from cacapp.report.pictured import FlaggedCell, by_urgency
+from cacapp.report.result import VerdictWords
 
 FORBIDDEN = re.compile(r"tumou?r|malignan|diagnos|cancer cell|patient has|metasta|carcinoma", re.IGNORECASE)
 VOID = {"meta", "img", "br", "link", "rect", "hr", "input"}

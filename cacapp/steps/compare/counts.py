@@ -23,7 +23,7 @@ from cacapp.fish.confusion import BINS, Agreement, Pair, agreement, worst
 from cacapp.frames import open_frame
 from cacapp.report.cell_sheet import cell_sheet_png
 from cacapp.report.contrast import contrast_limits
-from cacapp.report.model import Picture
+from cacapp.report.pictured import Picture
 from cacapp.results.pictures import cell_pictures, planes_of
 from cacapp.runs.files import write_atomically
 from cacapp.runs.progress import Progress, Silent

@@ -21,23 +21,11 @@ from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.read import parse_assay
 from cacapp.report.html import render_html, render_index
-from cacapp.report.model import (
-    AlgorithmUse,
-    Criteria,
-    FailedFrame,
-    FlaggedCell,
-    FrameOverview,
-    IndexRow,
-    PatientReport,
-    PatternCount,
-    Probe,
-    QualityRow,
-    RunProvenance,
-    SlideQuality,
-    SlideSummary,
-    SourceFile,
-    VerdictWords,
-)
+from cacapp.report.patient_page import IndexRow, PatientReport
+from cacapp.report.pictured import FlaggedCell, FrameOverview
+from cacapp.report.provenance import AlgorithmUse, FailedFrame, RunProvenance, SourceFile
+from cacapp.report.quality import QualityRow, SlideQuality
+from cacapp.report.result import Criteria, PatternCount, Probe, SlideSummary, VerdictWords
 from cacapp.results.error_budget import budget_of
 from cacapp.results.patient import counted_otherwise, numbers, patients_with_results
 from cacapp.results.pictures import draw
