@@ -119,10 +119,10 @@ def run_slide(
     from cacapp.runs.plan import CountPlan, SegmentPlan, SlideRequest
     from cacapp.runs.progress import Silent
     from cacapp.runs.request import Execution, slides_request
-    from cacapp.steps.manifest import placed, volume_ul
+    from cacapp.steps.manifest import source_path, volume_ul
     from cacapp.steps.pipeline import run_pipeline
 
-    places = tuple(placed(str(path), Path()) for path in ([paths] if isinstance(paths, str | Path) else paths))
+    places = tuple(source_path(str(path), Path()) for path in ([paths] if isinstance(paths, str | Path) else paths))
     volume = None if blood_volume_ul is None else volume_ul(str(blood_volume_ul), f"slide {slide}")
     watch = _Warnings(progress or Silent())
     with _logged_to(watch):

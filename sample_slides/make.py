@@ -1,4 +1,4 @@
-"""Makes the sample slides again, beside this file or in the folder given: python sample_slides/make.py [OUT]"""
+"""Make the sample slides again, beside this file or in a given folder: python sample_slides/make.py [OUT]"""
 
 import sys
 from pathlib import Path

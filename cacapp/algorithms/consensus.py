@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import field_validator
 
 from cacapp.api import Field, Segmenter
-from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, found_again
+from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, has_match
 from cacapp.arrays.overlap import resolve
 from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, Prompts
@@ -72,7 +72,7 @@ def majority(found: Sequence[Sequence[Instance]], votes: int = 0, iou: float = S
     needed = votes or len(found) // 2 + 1
     kept: list[Instance] = []
     for mine in found:
-        others = (found_again(mine, theirs, iou) for theirs in found if theirs is not mine)
+        others = (has_match(mine, theirs, iou) for theirs in found if theirs is not mine)
         count = 1 + sum((f.astype(int) for f in others), np.zeros(len(mine), int))
         kept += [replace(i, score=n / len(found)) for i, n in zip(mine, count.tolist(), strict=True) if n >= needed]
     return [kept[i] for i in resolve(kept, iou)]

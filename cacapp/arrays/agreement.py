@@ -1,4 +1,4 @@
-"""Which of two sets of masks show the same nuclei."""
+"""Nuclei that two sets of masks have in common."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cacapp.types import Array, Instance
 SAME_NUCLEUS_IOU = 0.5
 
 
-def found_again(nuclei: Sequence[Instance], others: Sequence[Instance], iou: float = SAME_NUCLEUS_IOU) -> Array:
-    """(N,) bool: the nuclei that one of the other masks matches with at least the given IoU = |P∩G|/|P∪G|.
+def has_match(nuclei: Sequence[Instance], others: Sequence[Instance], iou: float = SAME_NUCLEUS_IOU) -> Array:
+    """Return for N nuclei, (N,) bool, whether one of the other masks has at least the given IoU = |P∩G|/|P∪G|.
 
     Args:
         nuclei: N instances, which may overlap.

@@ -19,7 +19,7 @@ OUTLIER = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Grey levels of a plane: its background, the noise around it (standard deviation) and Otsu's threshold."""
+    """Grey levels of a plane: background, its noise (standard deviation) and Otsu's threshold."""
 
     background: float
     noise: float
@@ -27,13 +27,16 @@ class Levels:
 
 
 def sample(plane: Array) -> Array:
-    """At least ``SAMPLE`` of the plane's values, evenly taken, flat: enough for its levels at a fraction of the time."""
+    """Return at least ``SAMPLE`` of the plane's values at even distances, flat: enough for its levels in a fraction of the time."""
     flat = plane.ravel()
     return flat[:: max(1, flat.size // SAMPLE)]
 
 
 def otsu(values: Array) -> float:
-    """Otsu's threshold (Otsu 1979) of any finite numbers, over 256 bins up to the 99.9th percentile; the lowest value for a constant."""
+    """Return Otsu's threshold (Otsu 1979) of any finite numbers, over 256 bins up to the 99.9th percentile.
+
+    A constant gives its value.
+    """
     low, high = float(values.min()), float(np.percentile(values, 99.9))
     if high <= low:
         return low
@@ -43,10 +46,10 @@ def otsu(values: Array) -> float:
 
 
 def levels(smooth: Array) -> Levels:
-    """Background (median of what lies under Otsu's threshold) and its noise (1.4826 MAD) of a (Y, X) float32 plane.
+    """Estimate background (median below Otsu's threshold), noise (1.4826 MAD) and threshold of a (Y, X) float32 plane.
 
     Otsu's method halves a plane that has only one population: an empty frame, or one whose few nuclei are too small a share to be a
-    class of their own. There the threshold is where noise ends, ``OUTLIER`` standard deviations above the median of all.
+    class of their own. There the threshold lies ``OUTLIER`` standard deviations above the median of all.
     """
     values = sample(smooth)
     threshold = otsu(values)
@@ -64,7 +67,7 @@ def _middle(values: Array) -> tuple[float, float]:
 
 
 def neighbourhood_peak(smooth: Array, diameter_px: float) -> Array:
-    """The brightness of the nuclei around each pixel: (Y, X) float32, a grey dilation over ``diameter_px``, smoothed, at reduced size."""
+    """Return the brightness of the nuclei around each pixel, (Y, X) float32: a smoothed grey dilation over ``diameter_px``."""
     height, width = smooth.shape
     step = max(1, int(diameter_px / 9))
     small = cv2.resize(smooth, (max(1, width // step), max(1, height // step)), interpolation=cv2.INTER_AREA)

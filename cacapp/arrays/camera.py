@@ -1,4 +1,4 @@
-"""Gain and noise of the camera, from one picture: how the grey values of neighbouring pixels differ where there is little or much light."""
+"""Gain and noise of the camera from one image: differences of neighbouring pixels as a function of the light."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from cacapp.arrays.noise import fit_photon_transfer
 from cacapp.types import Array
 
-BLOCK = 8  # pixels; the mean light of a block stands for that of its pixels
+BLOCK_PX = 8  # pixels; the mean light of a block stands for that of its pixels
 MAX_BLOCKS = 20_000
 BINS = 24
 MIN_BLOCKS = 30  # in a bin of light
@@ -18,13 +18,13 @@ QUARTILE = 0.806  # lower quartile of a block's mean squared difference for pure
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What the picture says of its camera.
+    """Gain and noise of a camera, as estimated from one image.
 
     Attributes:
-        gain: grey values a photo-electron, variance gained with each grey value of light (photon transfer, Janesick 2007); a fifth too
-            high at most in pictures full of structure.
-        dark_noise: standard deviation, grey values, where the picture is darkest: read noise and the shot noise of what light is there.
-            The read noise itself needs the camera's offset, which no picture tells; it is at most this.
+        gain: grey values per photo-electron: increase of the variance per grey value of light (photon transfer, Janesick 2007); at most
+            a fifth too high in images full of structure.
+        dark_noise: standard deviation, grey values, where the image is darkest: read noise and the shot noise of the light there. The
+            read noise alone is at most this; it needs the camera's offset, which an image does not show.
     """
 
     gain: float
@@ -32,21 +32,21 @@ class Camera:
 
 
 def camera_of(plane: Array) -> Camera | None:
-    """Gain and dark noise of a plane, None where it is too small or too even to tell.
+    """Estimate gain and dark noise of a plane; None where it is too small or too even.
 
-    In blocks of ``BLOCK`` pixels the second differences along rows, (-1, 2, -1) / sqrt(6), are free of whatever is flat or sloping; their
-    variance is the noise where a block has no structure. Blocks are binned by light, and of each bin the lower quartile is taken, over
-    what pure noise of variance 1 would have there: structure only adds.
+    In blocks of ``BLOCK_PX`` pixels the second differences along rows, (-1, 2, -1) / sqrt(6), cancel constants and slopes; their
+    variance is the noise where a block has no structure. Blocks are binned by light; the lower quartile of each bin over
+    that of pure noise of variance 1 is the noise, since structure only adds.
 
     Args:
         plane: (Y, X) uint8 or uint16.
     """
-    height, width = plane.shape[0] // BLOCK * BLOCK, plane.shape[1] // BLOCK * BLOCK
-    rows = max(1, int(np.ceil(height // BLOCK * (width // BLOCK) / MAX_BLOCKS)))
-    blocks = plane[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)[::rows].astype(np.float32)
+    height, width = plane.shape[0] // BLOCK_PX * BLOCK_PX, plane.shape[1] // BLOCK_PX * BLOCK_PX
+    rows = max(1, int(np.ceil(height // BLOCK_PX * (width // BLOCK_PX) / MAX_BLOCKS)))
+    blocks = plane[:height, :width].reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX)[::rows].astype(np.float32)
     if blocks.size == 0:
         return None
-    blocks = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK, BLOCK)
+    blocks = blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK_PX, BLOCK_PX)
     light = blocks.mean(axis=(1, 2))
     change = (2 * blocks[:, :, 1:-1] - blocks[:, :, :-2] - blocks[:, :, 2:]) / np.sqrt(6)
     variance = (change**2).mean(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""Chromatic shift: how far a probe channel lies from DAPI, learnt from the glow of the nuclei in both, and its removal."""
+"""Chromatic shift of a probe channel against DAPI: estimate from the diffuse light of nuclei in both, and removal."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from cacapp.arrays.robust import robust_sd
 from cacapp.types import Array, Instance
 
-MAX_NUCLEI = 48  # looked at
+MAX_NUCLEI = 48  # measured
 MIN_NUCLEI = 16
 SMOOTH_PX = 3.0  # of outline and light: shifts up to about this are measured
 MARGIN_PX = 8
 CLIP_PERCENTILE = 60  # of the light inside a nucleus: dots stand above it
-VISIBLE = 5.0  # a glow counts that stands out of the light beside the nucleus by this many standard errors
+VISIBLE = 5.0  # smallest contrast of a nucleus against the light beside it, standard errors
 SIGNIFICANT = 3.0  # standard errors
-LEAST_PX = 0.3  # smaller shifts are left alone
+LEAST_PX = 0.3  # smaller shifts are not corrected
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """Where a channel shows what DAPI shows at the origin.
+    """Displacement of a channel against DAPI.
 
     Attributes:
-        y_px, x_px: the shift; 0, 0 where it cannot be told from none.
+        y_px, x_px: the shift; 0, 0 where it is not significant.
         error_px: standard error of either.
-        n_nuclei: nuclei whose glow showed it, 0 where they were too few.
+        n_nuclei: number of nuclei that were measured, 0 where they were too few.
     """
 
     y_px: float
@@ -43,7 +43,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A nucleus' mask as light would show it.
+    """Mask of a nucleus, blurred like light.
 
     Attributes:
         corner_yx: of its box with ``MARGIN_PX`` around it, frame px.
@@ -57,7 +57,7 @@ class Outline:
 
 
 def soft_outlines(nuclei: Sequence[Instance]) -> list[Outline]:
-    """The outlines of up to ``MAX_NUCLEI`` nuclei, evenly taken, against which planes are measured."""
+    """Return the outlines of up to ``MAX_NUCLEI`` nuclei at even distances in the list, for ``measure_shift``."""
     result = []
     for nucleus in nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]:
         mask = np.pad(nucleus.mask, MARGIN_PX)
@@ -70,11 +70,11 @@ def soft_outlines(nuclei: Sequence[Instance]) -> list[Outline]:
 
 
 def estimate_shift(plane: Array, outlines: Sequence[Outline], origin: Shift | None = None) -> Shift:
-    """The shift of a channel against DAPI; 0 where it is too small, or not sure enough, to take back.
+    """Estimate the shift of a channel against DAPI; 0 where it is too small or not significant.
 
     Args:
         plane: (Y, X) of any numeric dtype.
-        origin: where DAPI itself lies against the outlines (``measure_shift``): all channels share what the outlines are off by.
+        origin: shift of DAPI itself against the outlines (``measure_shift``): all channels share the error of the outlines.
     """
     found = measure_shift(plane, outlines)
     y, x, error = found.y_px, found.x_px, found.error_px
@@ -86,7 +86,7 @@ def estimate_shift(plane: Array, outlines: Sequence[Outline], origin: Shift | No
 
 
 def measure_shift(plane: Array, outlines: Sequence[Outline]) -> Shift:
-    """The shift of a channel against the nuclei's outlines, however small, the median over nuclei.
+    """Measure the shift of a channel against the nuclei's outlines: the median over nuclei.
 
     For each nucleus the clipped light is fitted by a constant, its smoothed mask and the mask's two derivatives (Lucas & Kanade 1981): a
     mask m of height a moved by (y, x) is a (m - y dm/dy - x dm/dx) to first order; where that is half a pixel or more, once again about the
@@ -110,8 +110,8 @@ def measure_shift(plane: Array, outlines: Sequence[Outline]) -> Shift:
     return Shift(float(about[0]), float(about[1]), error, len(shifts))
 
 
-def aligned(plane: Array, shift: Shift) -> Array:
-    """The plane moved back by its shift, linear between pixels, its rim repeated; the plane itself where there is no shift."""
+def align(plane: Array, shift: Shift) -> Array:
+    """Move a plane back by its shift, with linear interpolation and a repeated rim; return the plane itself for no shift."""
     if shift.is_none:
         return plane
     move = np.array([[1, 0, shift.x_px], [0, 1, shift.y_px]])
@@ -120,7 +120,7 @@ def aligned(plane: Array, shift: Shift) -> Array:
 
 
 def _shift_of(plane: Array, outline: Outline, about: Array) -> Array | None:
-    """(y, x) px of one nucleus, looked for near ``about``; None at the frame's edge or where it does not glow."""
+    """Measure the shift (y, x) px of one nucleus near ``about``; None at the frame's edge or without enough contrast."""
     top, left = outline.corner_yx[0] + round(about[0]), outline.corner_yx[1] + round(about[1])
     bottom, right = top + outline.mask.shape[0], left + outline.mask.shape[1]
     if top < 0 or left < 0 or bottom > plane.shape[0] or right > plane.shape[1]:
@@ -129,8 +129,8 @@ def _shift_of(plane: Array, outline: Outline, about: Array) -> Array | None:
     inside, outside = light[outline.mask], light[~outline.mask]
     middle, cap = len(inside) // 2, len(inside) * CLIP_PERCENTILE // 100
     inside.partition((middle, cap))
-    glow = float(inside[middle]) - float(np.median(outside))
-    if glow < VISIBLE * float(np.std(outside)) / np.sqrt(min(len(inside), len(outside))):
+    contrast = float(inside[middle]) - float(np.median(outside))
+    if contrast < VISIBLE * float(np.std(outside)) / np.sqrt(min(len(inside), len(outside))):
         return None
     capped = cv2.GaussianBlur(np.minimum(light, inside[cap]), (0, 0), SMOOTH_PX)
     basis = outline.basis

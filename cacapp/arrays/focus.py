@@ -1,4 +1,4 @@
-"""How sharp a nucleus is."""
+"""Sharpness and saturation of nuclei."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cacapp.types import Array, Instance
 
 
 def focus_of(dapi: Array, nuclei: Sequence[Instance]) -> Array:
-    """Gradient energy of each nucleus relative to its brightness: (N,) float64, about 0 for a blurred one.
+    """Return the gradient energy of each nucleus relative to its brightness: (N,) float64, about 0 for a blurred one.
 
     Mean squared Sobel gradient over the mask (the Tenengrad, Krotkov 1987) divided by the squared mean brightness above the crop's
     darkest tenth: the same nucleus gives the same value whatever the exposure.
@@ -31,7 +31,7 @@ def focus_of(dapi: Array, nuclei: Sequence[Instance]) -> Array:
 
 
 def saturated_share(plane: Array, nuclei: Sequence[Instance]) -> float:
-    """Share of the nuclei's pixels at the dtype's largest value, in [0, 1]; 0 without nuclei."""
+    """Return the share of the nuclei's pixels at the dtype's largest value, in [0, 1]; 0 without nuclei."""
     top = np.iinfo(plane.dtype).max
     full = total = 0
     for nucleus in nuclei:

@@ -1,4 +1,4 @@
-"""Rejected nuclei painted over with background: low-frequency background of the surroundings plus noise copied from nearby."""
+"""Inpainting of rejected nuclei: low-frequency background of the surroundings plus noise copied from nearby."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ LEAST_SUPPORT = 0.05
 
 SMOOTHING_PX = 2.0
 OUTLIER = 4.0
-"""Standard deviations of the smoothed background beyond which something else lies there."""
+"""Standard deviations of the smoothed background; a larger excess is not background."""
 
-GLOW = 0.5
-"""A rejected nucleus glows where the smoothed plane is this many standard deviations of the noise above the background."""
+HALO_SIGMAS = 0.5
+"""The halo of a rejected nucleus: where the smoothed plane is this many standard deviations of the noise above the background."""
 
-HAZE = 0.1
-"""Out-of-focus light is at most this share of the typical brightness of nuclei."""
+OUT_OF_FOCUS_SHARE = 0.1
+"""Largest brightness of out-of-focus light, share of the typical brightness of nuclei."""
 
 RIM_PX = 2
-"""A rejected nucleus goes with at least so much around its mask."""
+"""Smallest margin that is replaced around the mask of a rejected nucleus."""
 
 DETAIL_PX = 4.0
-"""Noise is what is left beyond a Gaussian mean of this standard deviation."""
+"""Noise is the plane less its Gaussian mean of this standard deviation."""
 
 PATCHES_PX = (16, 8, 4, 1)
 MOST_PATCHES = 200_000
 CHOICES = 64
-"""The noise of a place comes from one of so many nearest patches."""
+"""Number of nearest patches from which the noise of a place is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a frame looks like where there is no nucleus.
+    """Background of a frame.
 
     Attributes:
-        usable: (Y, X) bool, true background: beyond the glow of nuclei, and no brighter than the noise explains.
+        usable: (Y, X) bool, true background: beyond the halo of nuclei, and no brighter than the noise explains.
         level: (Y, X) float32, low-frequency background, everywhere.
-        excess: (Y, X) float32, what the smoothed plane has above it.
+        excess: (Y, X) float32, the smoothed plane less the level.
         noise: standard deviation around it (1.4826 MAD), grey values.
     """
 
@@ -60,13 +60,13 @@ class Surroundings:
     noise: float
 
 
-def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
-    """The plane with rejected regions replaced by background that is not told from the real one.
+def inpaint_background(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
+    """Replace rejected regions by background that looks like the real one.
 
-    A rejected region goes with the glow around it, as far as it is seen above the noise, but no further than half-way to an accepted
+    The halo of a rejected region is replaced too, as far as it is visible above the noise, but no further than half-way to an accepted
     nucleus; accepted pixels never change, also where masks overlap. The new level continues that of the pixels around, and far from
     them follows the background of the frame; the noise is copied patch by patch from the surroundings, so that its strength and texture
-    are those of the place. Where a frame has no background at all nothing is filled: see ``unfillable``.
+    are those of the place. Where a frame has no background at all nothing is replaced: see ``without_background``.
 
     Args:
         dapi: (Y, X) uint8 or uint16.
@@ -76,20 +76,20 @@ def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
     Returns: (Y, X), dtype of ``dapi``; a copy.
     """
     result = dapi.copy()
-    if not (rejected & ~accepted).any() or unfillable(rejected, accepted).any():
+    if not (rejected & ~accepted).any() or without_background(rejected, accepted).any():
         return result
     masks = rejected | accepted
     margin_px = _margin_px(masks)
     around = _surroundings(dapi, _distance(masks), margin_px)
     outlier = OUTLIER * around.noise + 1
-    # what is much dimmer than nuclei and reaches further than they glow is haze, and stays
-    bright = around.excess > max(HAZE * float(np.median(around.excess[masks])), outlier)
+    # light much dimmer than nuclei that reaches further than their halo is out of focus, and stays
+    bright = around.excess > max(OUT_OF_FOCUS_SHARE * float(np.median(around.excess[masks])), outlier)
     distance = _distance(masks | bright)
     level = _continued(dapi, distance > margin_px / 2, around.level)
     excess = around.excess + around.level - level
     to_rejected = _distance(rejected)
-    glow = (excess > max(GLOW * around.noise, 0.5)) | (to_rejected <= RIM_PX)
-    area = glow & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
+    halo = (excess > max(HALO_SIGMAS * around.noise, 0.5)) | (to_rejected <= RIM_PX)
+    area = halo & (to_rejected <= margin_px) & (to_rejected < _distance(accepted))
     area = (area | rejected) & ~accepted
     ground = (distance > RIM_PX) & ~area & (excess <= outlier)
     if not ground.any():
@@ -101,10 +101,10 @@ def filled(dapi: Array, rejected: Array, accepted: Array, seed: int) -> Array:
     return result
 
 
-def unfillable(rejected: Array, accepted: Array) -> Array:
-    """(Y, X) bool: the rejected pixels, where no background pixel is left in the frame to fill them from; none otherwise.
+def without_background(rejected: Array, accepted: Array) -> Array:
+    """Return the rejected pixels, (Y, X) bool, where the frame has no background pixel to replace them from; else none.
 
-    Nothing is to be learnt from these pixels: they are UNKNOWN in the labels.
+    Training must ignore these pixels: they are UNKNOWN in the labels.
     """
     if (rejected | accepted).all():
         return np.asarray(rejected & ~accepted)
@@ -112,23 +112,23 @@ def unfillable(rejected: Array, accepted: Array) -> Array:
 
 
 def _distance(mask: Array) -> Array:
-    """Distance of each pixel to the mask, px, (Y, X) float32; infinite where the mask is empty."""
+    """Return the distance of each pixel to the mask, px, (Y, X) float32; infinite where the mask is empty."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
     return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5))
 
 
 def _margin_px(masks: Array) -> int:
-    """How far a nucleus may glow at most: half the diameter of a typical object."""
+    """Return the largest reach of a halo, px: half the diameter of a typical object."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(masks.astype(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
     return int(np.clip(0.5 * np.sqrt(4 / np.pi * np.median(areas)), 3, WIDEST_REACH_PX))
 
 
 def _surroundings(dapi: Array, distance: Array, margin_px: int) -> Surroundings:
-    """The background beyond ``margin_px`` of all masks; nearer to them where too little is left, but for what is bright there.
+    """Estimate the background beyond ``margin_px`` of all masks, or nearer to them where too little is left.
 
-    Bright things that no mask names (missed nuclei, debris) are found as what the noise does not explain, and left out.
+    Bright objects without a mask (missed nuclei, debris) are brighter than the noise explains, and are left out.
     """
     for margin in sorted({margin_px, margin_px // 2, margin_px // 4, 2, 1, 0}, reverse=True):
         free = distance > margin
@@ -158,7 +158,7 @@ def _spread(values: Array) -> tuple[float, float]:
 
 
 def _level(plane: Array, usable: Array, reach_px: float) -> Array:
-    """The background's low frequencies, (Y, X) float32: local linear fits, the nearer pixels decide where there are any.
+    """Return the low frequencies of the background, (Y, X) float32, by local linear fits in which nearer pixels weigh more.
 
     Fits over a Gaussian window of ``reach_px`` (standard deviation), over twice that, and so on to the whole frame; each is used as far
     as it rests on enough background, the wider one else.
@@ -171,7 +171,7 @@ def _level(plane: Array, usable: Array, reach_px: float) -> Array:
 
 
 def _fitted(total: Array, weight: Array, sigma: float) -> Array:
-    """The background of blocks with the sums ``total`` over ``weight`` background pixels, (rows, columns) float64."""
+    """Fit the background of blocks with the sums ``total`` over ``weight`` background pixels, (rows, columns) float64."""
     rows, columns = weight.shape
     value = total / np.maximum(weight, 1e-9)
     wider: Array
@@ -187,7 +187,7 @@ def _fitted(total: Array, weight: Array, sigma: float) -> Array:
 
 
 def _continued(dapi: Array, ground: Array, level: Array) -> Array:
-    """``level`` brought to the ``ground`` pixels near each place, (Y, X) float32: no step shows where a filled region begins.
+    """Shift ``level`` to the ``ground`` pixels near each place, (Y, X) float32: the border of a replaced region shows no step.
 
     The difference is averaged over blocks, and carried into the gaps by pyramids: each takes what it lacks from blocks twice as large
     (pull-push, Gortler et al. 1996).
@@ -200,7 +200,7 @@ def _continued(dapi: Array, ground: Array, level: Array) -> Array:
 
 
 def _carried(total: Array, weight: Array) -> Array:
-    """Sums ``total`` over ``weight`` pixels of blocks to means, where there is no weight from coarser blocks."""
+    """Divide sums ``total`` by ``weight`` pixels of blocks; blocks without weight take the mean of coarser ones."""
     if max(weight.shape) == 1:
         return total / np.maximum(weight, 1e-9)
     coarse = _carried(_block_means(total, 2), _block_means(weight, 2))
@@ -209,14 +209,14 @@ def _carried(total: Array, weight: Array) -> Array:
 
 
 def _detail(dapi: Array, ground: Array) -> Array:
-    """What the plane has beyond a local mean over the ``ground`` pixels: noise and texture, (Y, X) float32."""
+    """Return noise and texture, (Y, X) float32: the plane less a local mean over the ``ground`` pixels."""
     known = ground.astype(np.float32)
     mean = cv2.GaussianBlur(dapi * known, (0, 0), DETAIL_PX) / np.maximum(cv2.GaussianBlur(known, (0, 0), DETAIL_PX), 1e-6)
     return np.asarray(dapi - mean)
 
 
 def _block_means(plane: Array, side: int) -> Array:
-    """Mean over blocks of side x side px, the rim padded with 0."""
+    """Return means over blocks of side x side px, the rim padded with 0."""
     below, right = -plane.shape[0] % side, -plane.shape[1] % side
     padded = cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
     size = (padded.shape[1] // side, padded.shape[0] // side)
@@ -224,7 +224,7 @@ def _block_means(plane: Array, side: int) -> Array:
 
 
 def _linear_fit(value: Array, weight: Array, sigma: float) -> tuple[Array, Array]:
-    """At each place the plane fitted to the values around, weighted with ``weight`` and a Gaussian; and the share of weight there is.
+    """Fit a plane to the values around each place, weighted with ``weight`` and a Gaussian; return it and the share of weight.
 
     The slope is held back where the values do not span it (a ridge of a tenth of the window's own variance).
     """
@@ -247,7 +247,7 @@ def _linear_fit(value: Array, weight: Array, sigma: float) -> tuple[Array, Array
 
 
 def _copied_noise(detail: Array, ground: Array, area: Array, rng: np.random.Generator) -> Array:
-    """Noise for the pixels of ``area``, in their order: patches of the ground, each one of the nearest, turned at random.
+    """Return noise for the pixels of ``area``, in their order: nearby patches of the ground, turned at random.
 
     Patches are as large as the ground allows: whole ones keep the texture of correlated noise.
     """
@@ -263,7 +263,7 @@ def _copied_noise(detail: Array, ground: Array, area: Array, rng: np.random.Gene
 
 
 def _patch_corners(ground: Array, side: int, rng: np.random.Generator) -> Array:
-    """(N, 2) corners (y, x) of patches of ``side`` px that are ground throughout; a random MOST_PATCHES of them at most."""
+    """Return corners (N, 2), (y, x), of patches of ``side`` px that are all ground; at most MOST_PATCHES, at random."""
     if min(ground.shape) < side:
         return np.zeros((0, 2), np.int64)
     square = np.ones((side, side), np.uint8)
@@ -275,7 +275,7 @@ def _patch_corners(ground: Array, side: int, rng: np.random.Generator) -> Array:
 
 
 def _paste_patches(noise: Array, detail: Array, bare: Array, corners: Array, side: int, rng: np.random.Generator) -> None:
-    """Covers ``bare`` with patches on a grid, in place."""
+    """Cover ``bare`` with patches on a grid, in place."""
     rows, columns = np.nonzero(bare)
     across = -(-bare.shape[1] // side)
     places = np.stack(np.divmod(np.unique(rows // side * across + columns // side), across), axis=1) * side

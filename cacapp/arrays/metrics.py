@@ -1,4 +1,4 @@
-"""How well predicted nuclei match true ones: one-to-one matching by IoU, and the figures the field reports.
+"""Agreement of predicted with true nuclei: one-to-one matching by IoU, and the usual figures.
 
 Definitions are those of the Data Science Bowl 2018 (Caicedo et al. 2019) and StarDist (Schmidt et al. 2018); Dice = 2|P∩G|/(|P|+|G|),
 IoU = |P∩G|/|P∪G|.
@@ -55,20 +55,20 @@ class Match:
         return len(self.predicted_ids)
 
     def true_positives(self, threshold: float) -> int:
-        """Pairs with IoU >= threshold."""
+        """Return the number of pairs with IoU >= threshold."""
         return int(np.count_nonzero(self.iou >= threshold))
 
     def average_precision(self, threshold: float) -> float:
-        """TP / (TP + FP + FN) at this IoU; 0 where there is neither a true nor a predicted nucleus."""
+        """Return TP / (TP + FP + FN) at this IoU; 0 where there is neither a true nor a predicted nucleus."""
         hits = self.true_positives(threshold)
         return hits / max(1, self.n_true + self.n_predicted - hits)
 
     def object_dice(self) -> float:
-        """Mean over true nuclei of the Dice of their partner, a missed nucleus counting 0."""
+        """Return the mean over true nuclei of the Dice of their partner; a missed nucleus counts 0."""
         return float(self.dice.sum()) / max(1, self.n_true)
 
     def found(self, threshold: float = 0.5) -> tuple[Array, Array]:
-        """(N,) and (M,) bool: the true and the predicted nuclei whose pair reaches the threshold."""
+        """Return (N,) and (M,) bool: the true and the predicted nuclei with a pair that reaches the threshold."""
         good = self.pairs[self.iou >= threshold]
         true, predicted = np.zeros(self.n_true, bool), np.zeros(self.n_predicted, bool)
         true[good[:, 0]] = predicted[good[:, 1]] = True
@@ -76,7 +76,7 @@ class Match:
 
 
 def match(truth: Array, predicted: Array | Sequence[Instance], dense_cells: int = DENSE_CELLS) -> Match:
-    """Pairs true and predicted nuclei.
+    """Pair true with predicted nuclei.
 
     Args:
         truth: (Y, X) integer labels, 0 is background; parts of one label are one nucleus, wherever they lie.
@@ -121,7 +121,7 @@ def match(truth: Array, predicted: Array | Sequence[Instance], dense_cells: int 
 
 
 def scores(matches: Sequence[Match]) -> dict[str, float]:
-    """The figures over all images: AP@t, F1@0.5, object_dice, pixel_dice, pixel_iou, each in [0, 1], and the numbers behind them.
+    """Return the figures over all images: AP@t, F1@0.5, object_dice, pixel_dice, pixel_iou, each in [0, 1], and the numbers behind them.
 
     AP@t is the mean over images of TP / (TP + FP + FN); an image with neither true nor predicted nuclei counts 0, as in the Data Science
     Bowl's sum. F1, object and pixel figures are taken over the nuclei and pixels of all images together.
@@ -138,7 +138,7 @@ def scores(matches: Sequence[Match]) -> dict[str, float]:
 
 
 def _numbered(labels: Array) -> tuple[Array, Array]:
-    """Labels present but 0, ascending, and every pixel's number among them from 1 on (0 background), flat."""
+    """Return the labels other than 0, ascending, and each pixel's number among them from 1 on (0 background), flat."""
     flat = labels.ravel()
     if flat.size == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -154,7 +154,7 @@ def _numbered(labels: Array) -> tuple[Array, Array]:
 
 
 def _overlaps(t: Array, p: Array, n: int, m: int) -> tuple[Array, Array, Array]:
-    """(true number, predicted number, pixels) of every combination that occurs, background included, in ascending order."""
+    """Return (true number, predicted number, pixels) of every combination that occurs, with background, in ascending order."""
     key = t * (m + 1) + p
     if (n + 1) * (m + 1) <= DENSE_CELLS:
         counts = np.bincount(key, minlength=(n + 1) * (m + 1))
@@ -167,7 +167,7 @@ def _overlaps(t: Array, p: Array, n: int, m: int) -> tuple[Array, Array, Array]:
 
 
 def _assigned(rows: Array, columns: Array, iou: Array, n: int, m: int, dense_cells: int) -> Array:
-    """(K, 2) pairs with the largest sum of IoU, ordered by true nucleus."""
+    """Return (K, 2) pairs with the largest sum of IoU, ordered by true nucleus."""
     if n == 0 or m == 0:
         return np.zeros((0, 2), np.int64)
     if n * m <= dense_cells:

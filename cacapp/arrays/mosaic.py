@@ -1,4 +1,4 @@
-"""Crops of a plane packed into one canvas, so that one filter call serves all nuclei and none is spent on empty background."""
+"""Crops of a plane on one canvas: one filter call serves all nuclei, without the empty background between them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Mosaic:
     on_shelf: tuple[Array, ...]
 
     def of(self, plane: Array) -> Mosaic:
-        """The same crops of another plane."""
+        """Return the canvas with the same crops of another plane."""
         canvas = np.zeros(self.owner.shape, np.float32)
         for window, shift in zip(self.windows, self.shift_yx.tolist(), strict=True):
             (top, bottom), (left, right) = ((s.start + d, s.stop + d) for s, d in zip(window, shift, strict=True))
@@ -43,7 +43,7 @@ class Mosaic:
 
 
 def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int = 2048) -> Mosaic:
-    """Packs the nuclei's crops in shelves, tallest first.
+    """Pack the crops of nuclei in rows, tallest first.
 
     Args:
         plane: (Y, X) of any numeric dtype.
@@ -77,7 +77,7 @@ def pack(plane: Array, nuclei: Sequence[Instance], margin_px: int, width_px: int
 
 
 def _crop(plane: Array, top: int, left: int, height: int, width: int) -> Array:
-    """A (height, width) crop at (top, left); beyond the plane its rim is repeated."""
+    """Cut a (height, width) crop at (top, left); beyond the plane its rim is repeated."""
     bottom, right = top + height, left + width
     if top >= 0 and left >= 0 and bottom <= plane.shape[0] and right <= plane.shape[1]:
         return plane[top:bottom, left:right]

@@ -1,4 +1,4 @@
-"""The camera's noise as a function of the light: variance = gain x level + floor (photon transfer, Janesick 2007)."""
+"""Camera noise as a function of the light: variance = gain x level + floor (photon transfer, Janesick 2007)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class PhotonTransfer:
     lowest: float
 
     def variance(self, level: Array) -> Array:
-        """Variance at each level, of the same shape."""
+        """Return the variance at each level, of the same shape."""
         return np.asarray(np.maximum(self.gain * np.asarray(level) + self.floor, self.lowest))
 
 
 def fit_photon_transfer(level: Array, variance: Array) -> PhotonTransfer | None:
-    """The line through (level, variance) of many places, without those whose variance is texture; None for fewer than ``MIN_POINTS``.
+    """Fit a line through (level, variance) of many places, without those with texture; None for fewer than ``MIN_POINTS``.
 
     Least squares on what lies within three robust standard deviations of the line, three rounds. Where the levels hardly differ, or the
     line would fall, the variance is taken for constant.

@@ -1,4 +1,4 @@
-"""Instances that claim the same pixels: which of them stay."""
+"""Instances that overlap: find, resolve and divide them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cacapp.types import Array, Instance
 
 
 def intersections(instances: Sequence[Instance]) -> Iterator[tuple[int, int, int]]:
-    """(i, j, shared pixels) for every pair i < j that shares some."""
+    """Yield (i, j, shared pixels) for every pair i < j that shares some."""
     boxes = np.array([i.bbox_xywh for i in instances], int).reshape(-1, 4)
     x0, y0 = boxes[:, 0], boxes[:, 1]
     x1, y1 = x0 + boxes[:, 2], y0 + boxes[:, 3]
@@ -27,7 +27,7 @@ def intersections(instances: Sequence[Instance]) -> Iterator[tuple[int, int, int
 
 
 def resolve(instances: Sequence[Instance], same: float = 0.5, inside: float = 0.7) -> list[int]:
-    """Indices of the instances that stay, in order, after each nucleus is claimed once (mask NMS that also sees inclusion).
+    """Return the indices of the instances to keep, in order: non-maximum suppression of masks that also detects inclusion.
 
     An instance most of whose pixels are shared out among two or more smaller ones took several nuclei: it goes. Of two instances with
     IoU of at least ``same``, or of which one lies inside the other by at least ``inside`` of its area, the one with the higher score stays.
@@ -58,8 +58,8 @@ def resolve(instances: Sequence[Instance], same: float = 0.5, inside: float = 0.
     return [int(i) for i in np.flatnonzero(~gone)]
 
 
-def shared_out(instances: Sequence[Instance], lifts: Sequence[Array]) -> list[Instance | None]:
-    """Instances that no longer overlap: a pixel that several claim goes to the one that is surest of it.
+def divide_overlaps(instances: Sequence[Instance], lifts: Sequence[Array]) -> list[Instance | None]:
+    """Divide overlaps: a pixel of several instances goes to the one with the highest value there.
 
     Args:
         lifts: for each instance its (h, w) certainty in the mask's crop, comparable between instances (logits, say).
@@ -77,7 +77,7 @@ def shared_out(instances: Sequence[Instance], lifts: Sequence[Array]) -> list[In
 
 
 def _largest(one: Instance, mask: Array) -> Instance | None:
-    """The instance with the largest piece of a smaller mask."""
+    """Return the instance with the largest piece of a smaller mask."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count < 2:
         return None
@@ -87,7 +87,7 @@ def _largest(one: Instance, mask: Array) -> Instance | None:
 
 
 def _windows(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where two boxes xywh overlap, in the crop of each."""
+    """Return the overlap of two boxes xywh, in the crop of each."""
     (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
     x0, y0, x1, y1 = max(ax, bx), max(ay, by), min(ax + aw, bx + bw), min(ay + ah, by + bh)
     return (slice(y0 - ay, y1 - ay), slice(x0 - ax, x1 - ax)), (slice(y0 - by, y1 - by), slice(x0 - bx, x1 - bx))

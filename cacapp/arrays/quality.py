@@ -1,4 +1,4 @@
-"""What a channel's pixels say of its quality: background, saturation, sharpness of dots, and traces of a lossy file."""
+"""Quality of a channel from its pixels: background, saturation, sharpness of dots, and traces of a lossy file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cacapp.arrays.robust import MAD_TO_SD, robust_sd
 from cacapp.types import Array, Instance
 
 CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
-MAX_NUCLEI = 48  # looked at for what is a median over nuclei
-STEP = 8  # pixels between those looked at for what is a median over the background
-ROWS = 240  # looked at for traces of JPEG
-CLEAR = 6.0  # a dot stands this many standard deviations of the nucleus out
+MAX_NUCLEI = 48  # in a median over nuclei
+STEP_PX = 8  # distance of the pixels in a median over the background
+SAMPLED_ROWS = 240  # in the search for traces of JPEG
+CLEAR = 6.0  # smallest height of a dot, standard deviations of the nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,25 @@ class PlaneQuality:
     blockiness: float
 
 
-def thin_outside(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
-    """Bool, every ``STEP``-th pixel of a frame along both axes: outside the nuclei; all of them where nothing is."""
+def sample_outside(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
+    """Return bool, every ``STEP_PX``-th pixel of a frame along both axes: outside the nuclei; all pixels where there is no outside."""
     outside = np.ones(shape, bool)
     for nucleus in nuclei:
         x, y, w, h = nucleus.bbox_xywh
         outside[y : y + h, x : x + w] &= ~nucleus.mask
-    thin = np.ascontiguousarray(outside[::STEP, ::STEP])
+    thin = np.ascontiguousarray(outside[::STEP_PX, ::STEP_PX])
     return thin if thin.any() else ~thin
 
 
 def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, outside: Array | None = None) -> PlaneQuality:
-    """Measures a channel.
+    """Measure a channel.
 
     Args:
         plane: (Y, X) uint8 or uint16.
         radius_px: half the diameter of a signal.
-        outside: as ``thin_outside`` gives it, where several planes share the nuclei.
+        outside: as ``sample_outside`` gives it, where several planes share the nuclei.
     """
-    thin = plane[::STEP, ::STEP][thin_outside(plane.shape, nuclei) if outside is None else outside]
+    thin = plane[::STEP_PX, ::STEP_PX][sample_outside(plane.shape, nuclei) if outside is None else outside]
     background = float(np.median(thin))
     noise = robust_sd(thin.astype(np.float32), background)
     top = saturation_level(plane)
@@ -88,13 +88,13 @@ def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, ou
 
 
 def saturation_level(plane: Array) -> int:
-    """The grey value of a full pixel: a camera's top (2^8, 2^10, 2^12, 2^14 or 2^16, less 1) where the brightest pixel has just that."""
+    """Return the grey value of a saturated pixel: a camera's top (2^8, 2^10, 2^12, 2^14 or 2^16, less 1), if the brightest pixel has it."""
     largest = int(plane.max(initial=0))
     return largest if largest in CAMERA_TOPS else int(np.iinfo(plane.dtype).max)
 
 
 def saturated_shares(plane: Array, nuclei: Sequence[Instance], top: int) -> Array:
-    """(N,) share of each nucleus' pixels at or above ``top``."""
+    """Return the share, (N,), of each nucleus' pixels at or above ``top``."""
     shares = np.zeros(len(nuclei))
     if int(plane.max(initial=0)) < top:
         return shares
@@ -105,17 +105,17 @@ def saturated_shares(plane: Array, nuclei: Sequence[Instance], top: int) -> Arra
 
 
 def blockiness(plane: Array) -> float:
-    """Mean step between columns 8k - 1 and 8k over the mean step elsewhere: JPEG codes blocks of 8 x 8 pixels one by one."""
+    """Return the mean step between columns 8k - 1 and 8k over the mean step elsewhere: JPEG codes blocks of 8 x 8 pixels one by one."""
     if plane.shape[1] < 32:
         return 1.0
-    step = np.abs(np.diff(plane[:: 4 * max(1, plane.shape[0] // (4 * ROWS))].astype(np.float32), axis=1)).mean(axis=0)
+    step = np.abs(np.diff(plane[:: 4 * max(1, plane.shape[0] // (4 * SAMPLED_ROWS))].astype(np.float32), axis=1)).mean(axis=0)
     phase = np.array([step[k::8].mean() for k in range(8)])
     others = float(np.median(phase[:7]))
     return float(phase[7] / others) if others > 0 else 1.0
 
 
 def _drop(crop: Array, mask: Array, middle: float, radius_px: float) -> float | None:
-    """The share of the brightest dot's height that is lost on a ring around it; None where no dot is clear."""
+    """Return the share of the brightest dot's height that is lost on a ring around it; None where no dot is clear."""
     row, column = (int(v) for v in np.unravel_index(int(np.argmax(np.where(mask, crop, -np.inf))), crop.shape))
     off = np.abs(crop[mask] - middle)
     off.partition(len(off) // 2)

@@ -11,7 +11,7 @@ _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1,
 
 
 def fill_holes(mask: Array, largest_px: float = np.inf) -> Array:
-    """A (Y, X) bool mask with each background part of at most ``largest_px`` that does not reach the frame's edge filled (4-connected)."""
+    """Fill the holes of a (Y, X) bool mask: 4-connected background parts of at most ``largest_px`` away from the frame's edge."""
     padded = cv2.copyMakeBorder((~mask).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: Array = padded[1:-1, 1:-1] != 2
@@ -24,7 +24,7 @@ def fill_holes(mask: Array, largest_px: float = np.inf) -> Array:
 
 
 def inscribed_diameter(mask: Array) -> float:
-    """Typical diameter in px of the objects of a (Y, X) bool mask: area-weighted median of the largest inscribed circles; 0 for none."""
+    """Return the typical diameter in px of the objects of a (Y, X) bool mask: area-weighted median of inscribed circles; 0 for none."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count < 2:
         return 0.0
@@ -37,7 +37,7 @@ def inscribed_diameter(mask: Array) -> float:
 
 
 def basins(height: Array, mask: Array) -> tuple[Array, Array]:
-    """Catchment areas of the maxima of ``height`` by steepest ascent: the watershed of -height without a flood.
+    """Return the catchment areas of the maxima of ``height`` by steepest ascent: the watershed of -height without a flood.
 
     Every pixel of the mask walks to its steepest of eight neighbours until it stands on a maximum.
 
@@ -74,7 +74,7 @@ def basins(height: Array, mask: Array) -> tuple[Array, Array]:
 
 
 def landscape(smooth: Array, mask: Array, diameter_px: float, smoothing: float, brightness_weight: float) -> Array:
-    """The distance to the background, smoothed and lowered where it is dimmer than its surroundings: (Y, X) float32, one hill a nucleus.
+    """Return the smoothed distance to the background, lowered where dimmer than around: (Y, X) float32, one maximum a nucleus.
 
     Args:
         smooth: (Y, X) float32, brightness. mask: (Y, X) bool.
@@ -93,7 +93,7 @@ def landscape(smooth: Array, mask: Array, diameter_px: float, smoothing: float, 
 
 
 def borders(labels: Array, height: Array) -> tuple[Array, Array]:
-    """Pairs of labels that touch, and the highest point of their border.
+    """Return pairs of labels that touch, and the highest point of their border.
 
     Returns:
         pairs: (M, 2) int64, the smaller label first.
@@ -115,7 +115,7 @@ def borders(labels: Array, height: Array) -> tuple[Array, Array]:
 
 
 def fuse(labels: Array, peaks: Array, height: Array, ratio: float) -> Array:
-    """Fuses basins whose border is nearly as high as the lower of their two maxima.
+    """Fuse basins where the border is nearly as high as the lower of the two maxima.
 
     Args:
         labels, peaks: as ``basins`` gives them.
@@ -142,7 +142,7 @@ def fuse(labels: Array, peaks: Array, height: Array, ratio: float) -> Array:
 
 
 def instances_of(labels: Array, min_area_px: float = 1, zoom: int = 1, shape: tuple[int, int] | None = None) -> list[Instance]:
-    """Instances of a label image, in the order of their labels.
+    """Return the instances of a label image, in the order of their labels.
 
     Args:
         labels: (Y, X) int32, 0 is background.
@@ -170,7 +170,7 @@ def instances_of(labels: Array, min_area_px: float = 1, zoom: int = 1, shape: tu
 
 
 def _enlarged(mask: Array, zoom: int) -> Array:
-    """A bool crop, ``zoom`` times larger, its staircase smoothed."""
+    """Enlarge a bool crop ``zoom`` times, with a smooth outline."""
     padded = cv2.copyMakeBorder(mask.astype(np.float32), 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
     large = cv2.resize(padded, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
     cut = 2 * zoom
@@ -178,8 +178,8 @@ def _enlarged(mask: Array, zoom: int) -> Array:
     return result
 
 
-def light_of(plane: Array, nucleus: Instance) -> float:
-    """Median grey value of a nucleus, of every fourth of its pixels."""
+def median_light(plane: Array, nucleus: Instance) -> float:
+    """Return the median grey value of a nucleus, from every fourth pixel."""
     x, y, w, h = nucleus.bbox_xywh
     crop = plane[y : y + h, x : x + w]
     values = crop[::2, ::2][nucleus.mask[::2, ::2]]

@@ -16,7 +16,7 @@ from cacapp.types import Array
 
 
 def encode(mask: Array) -> bytes:
-    """The ``counts`` of a (h, w) bool mask, h and w at least 1."""
+    """Encode a (h, w) bool mask, h and w at least 1, as ``counts``."""
     if mask.ndim != 2 or 0 in mask.shape:
         raise ValueError(f"a mask has two axes and at least one pixel, not shape {mask.shape}")
     counts: bytes = coco.encode(np.asfortranarray(mask, np.uint8))["counts"]
@@ -49,7 +49,7 @@ def encode_in_frame(mask: Array, bbox_xywh: tuple[int, int, int, int], height_px
 
 
 def decode(counts: bytes, height_px: int, width_px: int) -> Array:
-    """The (height_px, width_px) bool mask of ``counts``.
+    """Decode ``counts`` to a (height_px, width_px) bool mask.
 
     Raises:
         CacappError: the runs do not add up to height x width: the row was damaged.
@@ -58,7 +58,7 @@ def decode(counts: bytes, height_px: int, width_px: int) -> Array:
 
 
 def decode_all(masks: Sequence[bytes], shapes: Sequence[tuple[int, int]]) -> list[Array]:
-    """As ``decode``, for N masks of ``shapes`` (height, width) in px: many times as fast as one by one."""
+    """Decode as ``decode``, for N masks of ``shapes`` (height, width) in px: many times as fast as one by one."""
     bad = damaged(masks, np.array([height * width for height, width in shapes], np.int64))
     if bad.any():
         height_px, width_px = shapes[int(bad.argmax())]
@@ -68,7 +68,7 @@ def decode_all(masks: Sequence[bytes], shapes: Sequence[tuple[int, int]]) -> lis
 
 
 def run_lengths(counts: bytes) -> list[int]:
-    """The runs of ``counts`` in px, background first; [-1] where they are damaged. The library trusts its input with memory, we do not."""
+    """Return the runs of ``counts`` in px, background first; [-1] where they are damaged, which the library does not check."""
     runs: list[int] = []
     value = shift = 0
     for byte in counts:
@@ -91,7 +91,7 @@ def run_lengths(counts: bytes) -> list[int]:
 
 
 def damaged(masks: Sequence[bytes], pixels: Array) -> Array:
-    """Which of N ``counts`` do not decode; as ``run_lengths``, for many at once.
+    """Return which of N ``counts`` do not decode; as ``run_lengths``, for many at once.
 
     Args:
         pixels: (N,) height x width of each, px.

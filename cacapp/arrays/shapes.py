@@ -20,14 +20,14 @@ _CODE = np.array([[0, 0, 0], [0, 1, 4], [0, 2, 8]], np.float32)
 
 
 def perimeter(mask: Array) -> float:
-    """Perimeter in px of a (h, w) bool mask by Crofton's formula with four directions."""
+    """Return the perimeter in px of a (h, w) bool mask by Crofton's formula with four directions."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     codes = cv2.filter2D(padded, cv2.CV_8U, _CODE, borderType=cv2.BORDER_CONSTANT)
     return float(np.bincount(codes.ravel(), minlength=16)[:16] @ _CROFTON)
 
 
 def shapes_of(instances: Sequence[Instance], height_px: int, width_px: int, pixel_size_um: float | None) -> Shapes:
-    """Shape features of N instances of a frame of (height_px, width_px)."""
+    """Measure shape features of N instances of a frame of (height_px, width_px)."""
     rows = np.array([_features(i.mask) for i in instances], float).reshape(-1, 5)
     boxes = np.array([i.bbox_xywh for i in instances], int).reshape(-1, 4)
     x, y, w, h = boxes.T
@@ -36,7 +36,7 @@ def shapes_of(instances: Sequence[Instance], height_px: int, width_px: int, pixe
 
 
 def typical_diameter(areas: Array) -> float:
-    """Diameter of the circle with a typical area: the one that holds the middle of the sum, so that specks do not count for much.
+    """Return the diameter of the circle with the typical area: the area-weighted median, on which specks have little influence.
 
     Args:
         areas: (N,) of the nuclei; the result is in the unit of their root. 0 where there are none.
@@ -49,7 +49,7 @@ def typical_diameter(areas: Array) -> float:
 
 
 def centroids(instances: Sequence[Instance]) -> Array:
-    """Centres of mass, (N, 2) float64, (y, x) px in the frame."""
+    """Return the centres of mass, (N, 2) float64, (y, x) px in the frame."""
     result = np.zeros((len(instances), 2))
     for n, instance in enumerate(instances):
         x, y, _, _ = instance.bbox_xywh
@@ -59,7 +59,7 @@ def centroids(instances: Sequence[Instance]) -> Array:
 
 
 def deepest_point(mask: Array) -> tuple[float, float]:
-    """(x, y) px in the crop: the centroid where it lies inside the (h, w) mask, else the point furthest from its outline."""
+    """Return (x, y) px in the crop: the centroid where it lies inside the (h, w) mask, else the point furthest from its outline."""
     m = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     x, y = m["m10"] / m["m00"], m["m01"] / m["m00"]
     if mask[round(y), round(x)]:

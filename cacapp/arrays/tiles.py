@@ -1,4 +1,4 @@
-"""Large frames as square tiles with overlap, each point owned by one tile."""
+"""Square tiles with overlap for large frames; each point belongs to one tile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TileGrid:
 
     @property
     def counts_yx(self) -> tuple[int, int]:
-        """Tiles along each axis."""
+        """Number of tiles along each axis."""
         rows = -(-(self.height_px + self.shift_yx[0] % self.step_px) // self.step_px)
         columns = -(-(self.width_px + self.shift_yx[1] % self.step_px) // self.step_px)
         return max(1, rows), max(1, columns)
@@ -46,14 +46,14 @@ class TileGrid:
         return np.asarray(start + index * self.step_px)
 
     def owners(self, points_xy: Array) -> Array:
-        """(N,) int: the tile that owns each of (N, 2) points, px."""
+        """Return the tile, (N,) int, to which each of (N, 2) points, px, belongs."""
         _, columns = self.counts_yx
         shifted = np.asarray(points_xy, float)[:, ::-1] + [self.shift_yx[0] % self.step_px, self.shift_yx[1] % self.step_px]
         index = np.clip((shifted // self.step_px).astype(int), 0, np.array(self.counts_yx) - 1)
         return np.asarray(index[:, 0] * columns + index[:, 1])
 
     def cut(self, plane: Array, tile: int, fill: float) -> Array:
-        """The (side_px, side_px) pixels of a tile; what lies outside the plane is ``fill``."""
+        """Cut the (side_px, side_px) pixels of a tile; pixels outside the plane are ``fill``."""
         top, left = (int(v) for v in self.origins_yx[tile])
         y0, x0 = max(top, 0), max(left, 0)
         part = plane[y0 : max(y0, top + self.side_px), x0 : max(x0, left + self.side_px)]

@@ -55,7 +55,7 @@ def ingest(
 
 
 def describe(report: IngestReport) -> str:
-    """What happened to a slide, in a line."""
+    """Describe the ingest of a slide in a line."""
     if report.error is not None:
         return f"slide {report.slide} of patient {report.patient}: not added"
     parts = [f"{report.added} frame{'s' * (report.added != 1)} added"]
@@ -67,7 +67,7 @@ def describe(report: IngestReport) -> str:
 
 
 def ingest_record(report: IngestReport) -> dict[str, Any]:
-    """The report as JSON."""
+    """Return the report as JSON values."""
     return {name: getattr(report, name) for name in report.__dataclass_fields__} | {"refused": dict(report.refused)}
 
 
@@ -82,9 +82,9 @@ def slide_requests(
     projection: str,
     notes: str | None,
 ) -> list[SlideRequest]:
-    """The slides that PATH... with its options, or --manifest, ask for. Raises UsageError where neither or both are given."""
+    """Return the slides of PATH... with its options, or of --manifest. Raises UsageError where neither or both are given."""
     from cacapp.runs.plan import SlideRequest
-    from cacapp.steps.manifest import placed, read_manifest, volume_ul
+    from cacapp.steps.manifest import read_manifest, source_path, volume_ul
 
     if manifest is not None:
         given = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul, "--notes": notes}
@@ -97,7 +97,7 @@ def slide_requests(
     if missing or not paths or not patient or not slide or not blood_volume_ul:
         hint = " ('--blood-volume-ul unknown' gives counts without a verdict)" if missing == ["--blood-volume-ul"] else ""
         raise UsageError(f"missing {', '.join(missing)}{hint}; or give --manifest slides.csv")
-    places = tuple(placed(p, Path()) for p in paths)
+    places = tuple(source_path(p, Path()) for p in paths)
     return [SlideRequest(patient, slide, places, volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)]
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from cacapp.arrays import rle
 from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
-from cacapp.exchange.outline import filled, ring_area
+from cacapp.exchange.outline import rasterize, ring_area
 from cacapp.frames.file import stem
 from cacapp.types import Instance
 
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """An image of a COCO file: the sizes it claims and its annotations as they stand there."""
+    """Image of a COCO file: its stated sizes and its annotations as written."""
 
     file: Path
     height_px: int
@@ -29,7 +29,7 @@ class Annotated:
 
 
 def annotation(nucleus: Nucleus, image_id: int, height_px: int, width_px: int) -> dict[str, Any]:
-    """A nucleus as COCO keeps it, with class and counts beside COCO's own fields."""
+    """Return a nucleus as a COCO annotation, with class and counts beside COCO's own fields."""
     instance = nucleus.instance
     counts = rle.encode_in_frame(instance.mask, instance.bbox_xywh, height_px, width_px).decode()
     return {
@@ -48,7 +48,7 @@ def annotation(nucleus: Nucleus, image_id: int, height_px: int, width_px: int) -
 
 
 def read_coco(path: Path, slide: str) -> dict[str, Annotated]:
-    """A slide's images by the name of their frame: what ``frame`` says, else the file name without folder and suffix.
+    """Read a slide's images by the name of their frame: the field ``frame``, else the file name without folder and suffix.
 
     Images that name another slide are left out, and so are crowds (``iscrowd`` 1): there nothing is told apart.
 
@@ -77,7 +77,7 @@ def read_coco(path: Path, slide: str) -> dict[str, Annotated]:
 
 
 def nuclei_of(annotated: Annotated, height_px: int, width_px: int) -> list[Instance]:
-    """The nuclei of a frame of (height_px, width_px), in the order of the file.
+    """Return the nuclei of a frame of (height_px, width_px), in the order of the file.
 
     Raises:
         CacappError: sizes differ, or an annotation that is no mask of the frame; one line that names file and annotation.
@@ -101,7 +101,7 @@ def _instance(segmentation: Any, height_px: int, width_px: int) -> Instance:
             from shapely import union_all
 
             parts = [ring_area(np.asarray(ring, np.float64).reshape(-1, 2)) for ring in segmentation]
-            return filled(union_all(parts), height_px, width_px)
+            return rasterize(union_all(parts), height_px, width_px)
         if isinstance(segmentation, dict):
             return _unpacked(segmentation, height_px, width_px)
     except (KeyError, TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath writes and opens it: a Feature a nucleus, coordinates in px."""
+"""GeoJSON for QuPath: one Feature a nucleus, coordinates in px."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
-from cacapp.exchange.outline import filled, polygon, sound
+from cacapp.exchange.outline import make_valid, polygon, rasterize
 from cacapp.types import Instance
 
 
 def geojson(nuclei: Sequence[Nucleus]) -> bytes:
-    """A FeatureCollection of detections, each with class and counts."""
+    """Return a FeatureCollection of detections, each with class and counts."""
     features = [
         {
             "type": "Feature",
@@ -32,7 +32,7 @@ def geojson(nuclei: Sequence[Nucleus]) -> bytes:
 
 
 def read_geojson(path: Path, height_px: int, width_px: int) -> list[Instance]:
-    """The nuclei of a frame of (height_px, width_px): detections and cells (of a cell, its nucleus); where there are none, annotations.
+    """Read the nuclei of a frame of (height_px, width_px): detections and cells (their nuclei), else annotations.
 
     Raises:
         CacappError: no GeoJSON, or a feature that is no area in the frame; one line that names file and feature.
@@ -76,4 +76,4 @@ def _instance(feature: dict[str, Any], height_px: int, width_px: int) -> Instanc
         area = shape(geometry)
     except (ShapelyError, ValueError, TypeError, IndexError, KeyError, AttributeError):
         raise CacappError("its coordinates are no rings of x, y") from None
-    return filled(sound(area), height_px, width_px)
+    return rasterize(make_valid(area), height_px, width_px)

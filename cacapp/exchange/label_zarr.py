@@ -1,4 +1,4 @@
-"""OME-Zarr (NGFF 0.4): a frame's pixels with its nuclei as labels inside, as the format keeps them."""
+"""OME-Zarr (NGFF 0.4): pixels of a frame, with its nuclei as labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = {"DAPI": "0000FF", "aqua": "00FFFF", "green": "00FF00", "gold": "FFD70
 
 
 def write_zarr(path: Path, frame: Frame, nuclei: Sequence[Nucleus]) -> None:
-    """Writes a frame and its nuclei into the folder ``path``, in place of one this program wrote; it is there as a whole or not at all.
+    """Write a frame and its nuclei into the folder ``path``, complete or not at all; replace one that this program wrote.
 
     ``labels/nuclei`` is a (Y, X) int32 label image, the value being the cell's label, with class and counts as its properties. Written
     with zarr itself: ome-zarr's writer needs a scikit-image that aicsimageio's imageio excludes, its reader is what the tests read with.
@@ -50,7 +50,7 @@ def write_zarr(path: Path, frame: Frame, nuclei: Sequence[Nucleus]) -> None:
 
 
 def labels_in(path: Path) -> Path:
-    """The label image in an OME-Zarr folder: the only one, or the one called ``nuclei``.
+    """Read the label image in an OME-Zarr folder: the only one, or the one called ``nuclei``.
 
     Raises:
         CacappError: none, or several of other names.
@@ -105,7 +105,7 @@ def _write(path: Path, frame: Frame, nuclei: Sequence[Nucleus]) -> None:
 
 
 def _write_levels(group: Any, pixels: Array, size_um: float | None, half: Any) -> list[dict[str, Any]]:
-    """The image and its halvings as arrays 0, 1 ... of a group; the ``datasets`` of its metadata."""
+    """Write the image and its halvings as arrays 0, 1 ... of a group; return the ``datasets`` of its metadata."""
     datasets: list[dict[str, Any]] = []
     whole = pixels.shape
     while True:
@@ -137,6 +137,6 @@ def _multiscale(name: str, axes: str, datasets: list[dict[str, Any]], size_um: f
 
 
 def _window(plane: Array) -> dict[str, float]:
-    """The grey values a viewer shows first: the 1st to the 99.9th percentile of every eighth pixel."""
+    """Return the grey values that a viewer shows first: the 1st to the 99.9th percentile of every eighth pixel."""
     start, end = np.percentile(plane[::8, ::8], (1, 99.9))
     return {"min": 0.0, "max": float(np.iinfo(plane.dtype).max), "start": float(start), "end": float(max(end, start + 1))}

@@ -1,4 +1,4 @@
-"""Images with instance labels beside them: which file belongs to which, and their pixels."""
+"""Images with instance labels: pair the files of two folders, and read them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """DAPI of an image.
+    """DAPI plane of an image.
 
     Attributes:
         dapi: (Y, X) uint8 or uint16.
-        pixel_size_um: edge length of a pixel in µm, None where the file does not say.
+        pixel_size_um: edge length of a pixel in µm, None where the file does not state it.
     """
 
     dapi: Array
@@ -64,7 +64,7 @@ class Samples:
 
 
 def labelled_files(images: Path, labels: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
-    """Files of two folders, put together by their stems, sorted; and (stem, what is wrong) of those that are ambiguous.
+    """Pair the files of two folders by their stems, sorted; return pairs and (stem, error) of ambiguous ones.
 
     ``_labels`` at the end of a stem and ``.ome`` are ignored. Where a folder of labels holds images too, ``x_labels.tif`` goes before
     ``x.tif``, and that before ``x.ome.tif``. Hidden files and files that are no images are left out; folders are not searched deeper.
@@ -93,7 +93,7 @@ def labelled_files(images: Path, labels: Path) -> tuple[list[LabelledFile], list
 
 
 def image_files(images: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
-    """``labelled_files`` of a folder without labels. Raises UsageError where it does not exist or holds no image."""
+    """Return ``labelled_files`` of a folder without labels. Raises UsageError where it does not exist or holds no image."""
     found = {name: _best(paths) for name, paths in _by_stem(images, lambda path: not stem(path).endswith(LABELS_SUFFIX)).items()}
     if not found:
         raise UsageError(f"no images in {images} (read are {', '.join(SUFFIXES)})")
@@ -102,7 +102,7 @@ def image_files(images: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]
 
 
 def read_dapi(path: Path, channels: Mapping[str, str] | None = None) -> Pixels:
-    """The DAPI plane of an image of one channel, of an RGB export of a grey image, or of a file whose channel names say which is DAPI.
+    """Read the DAPI plane of an image of one channel, of an RGB export of a grey image, or of a file with a channel named DAPI.
 
     Args:
         channels: the user's ``--channels``: canonical name -> found name or ``#position``.
@@ -120,7 +120,7 @@ def read_dapi(path: Path, channels: Mapping[str, str] | None = None) -> Pixels:
 
 
 def read_labels(path: Path) -> Array:
-    """(Y, X) integer labels of a TIFF or PNG, 0 is background. Raises CacappError, one line that names the file."""
+    """Read the (Y, X) integer labels of a TIFF or PNG, 0 is background. Raises CacappError, one line that names the file."""
     try:
         scene = _scene(path)
         if len(scene.channels) > 1:
@@ -138,7 +138,7 @@ def read_labels(path: Path) -> Array:
 
 
 def looks_like_a_foreground_mask(labels: Array) -> bool:
-    """Whether (Y, X) labels hold one number in several separate places: nuclei are then not told apart."""
+    """Return whether (Y, X) labels hold one number in several separate places: then nuclei are not separated."""
     values = labels[labels > 0]
     if not len(values) or values.min() != values.max():
         return False
@@ -156,7 +156,7 @@ def _by_stem(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, list[Pat
 
 
 def _best(paths: list[Path]) -> list[Path]:
-    """Those of the first rank there is: ``x_labels``, then ``x``, then ``x.ome``."""
+    """Return the paths of the best rank: ``x_labels`` before ``x`` before ``x.ome``."""
 
     def rank(path: Path) -> int:
         return 0 if stem(path).endswith(LABELS_SUFFIX) else 2 if Path(path.stem).suffix.lower() == ".ome" else 1
@@ -184,5 +184,5 @@ def _dapi_index(scene: Scene, channels: Mapping[str, str] | None) -> int:
     named = {n: v for n, v in canonical_mapping(channels, CHANNELS).items() if n == DAPI}
     hits = [name for name in scene.channels if canonical_names(name, (DAPI,))]
     if not named and len(hits) == 1:
-        named = {DAPI: hits[0]}  # the other channels are of no concern here
+        named = {DAPI: hits[0]}  # the other channels are not needed here
     return resolve_channels(scene.channels, (DAPI,), named)[DAPI]

@@ -1,4 +1,4 @@
-"""A nucleus as it leaves for another program."""
+"""Nucleus with its results, for exports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cacapp.types import Instance
 
 @dataclass(frozen=True, slots=True)
 class Nucleus:
-    """A nucleus with what is known of it.
+    """Nucleus with its class and counts.
 
     Attributes:
         cell_id: its number in the record.
@@ -30,5 +30,5 @@ class Nucleus:
 
     @property
     def call(self) -> str:
-        """The class, "not called" or "not evaluable"."""
+        """Class, "not called" or "not evaluable"."""
         return (self.class_ or "not called") if self.evaluable else "not evaluable"

@@ -1,4 +1,4 @@
-"""Masks to polygons and back. Px from the corner of the frame: pixel i covers i to i + 1, as in QuPath, ImageJ and COCO."""
+"""Masks to polygons and back. Coordinates in px from the corner of the frame: pixel i covers i to i + 1, as in QuPath, ImageJ and COCO."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def polygon(instance: Instance) -> list[list[int]]:
-    """The outline of an instance's largest part, holes filled, as a closed ring of (x, y) corners.
+    """Return the outline of an instance's largest part, holes filled, as a closed ring of (x, y) corners.
 
-    The ring runs along the edges of the pixels and never touches itself, however thin the mask: ``filled`` gives back exactly the mask,
+    The ring runs along the edges of the pixels and never touches itself, however thin the mask: ``rasterize`` gives back exactly the mask,
     but for holes and parts that stand apart.
     """
     _, parts, stats, _ = cv2.connectedComponentsWithStats(instance.mask.astype(np.uint8), connectivity=4)
@@ -47,18 +47,18 @@ def ring_area(ring: Array) -> Geometry:
         raise CacappError("an outline needs three points or more")
     if not np.isfinite(ring).all():
         raise CacappError("an outline's coordinates are no finite numbers")
-    return sound(Polygon(ring))
+    return make_valid(Polygon(ring))
 
 
-def sound(area: Geometry) -> Geometry:
-    """A polygon or several, made valid where a hand-drawn outline crosses itself."""
+def make_valid(area: Geometry) -> Geometry:
+    """Return one or several polygons; a hand-drawn outline that crosses itself is repaired."""
     from shapely import make_valid
 
     return area if area.is_valid else make_valid(area)
 
 
-def filled(area: Geometry, height_px: int, width_px: int) -> Instance:
-    """The pixels of a frame whose centres lie in an area; what lies outside the frame is cut off.
+def rasterize(area: Geometry, height_px: int, width_px: int) -> Instance:
+    """Return the pixels of a frame with their centres in an area; parts outside the frame are cut off.
 
     Raises:
         CacappError: it covers no pixel of the frame.

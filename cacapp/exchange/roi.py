@@ -14,7 +14,7 @@ import numpy as np
 
 from cacapp.exceptions import CacappError
 from cacapp.exchange.nucleus import Nucleus
-from cacapp.exchange.outline import filled, polygon, ring_area
+from cacapp.exchange.outline import polygon, rasterize, ring_area
 from cacapp.types import Instance
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LARGEST_BYTES = 1 << 24
 
 
 def roi_zip(nuclei: Sequence[Nucleus]) -> bytes:
-    """A ROI set; each ROI is called ``label class``, e.g. ``12 cac``."""
+    """Return a ROI set; each ROI is called ``label class``, e.g. ``12 cac``."""
     from roifile import ROI_TYPE, ImagejRoi
 
     file = io.BytesIO()
@@ -42,7 +42,7 @@ def roi_zip(nuclei: Sequence[Nucleus]) -> bytes:
 
 
 def read_rois(path: Path, height_px: int, width_px: int) -> list[Instance]:
-    """The nuclei of a frame of (height_px, width_px), in the order of the zip.
+    """Read the nuclei of a frame of (height_px, width_px), in the order of the zip.
 
     Raises:
         CacappError: no ROI set, or a ROI that is no area in the frame; one line that names file and ROI.
@@ -70,13 +70,13 @@ def _instance(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, hei
     except (ValueError, struct.error, IndexError, TypeError, MemoryError, zlib.error) as error:
         raise CacappError(f"{where}: cannot be read ({error}); save the ROI set again") from None
     try:
-        return filled(_area(roi), height_px, width_px)
+        return rasterize(_area(roi), height_px, width_px)
     except CacappError as error:
         raise CacappError(f"{where}: {error}") from error
 
 
 def _area(roi: ImagejRoi) -> Geometry:
-    """Of a composite ROI by the even-odd rule, as ImageJ fills it: a ring in another is its hole, one beside it a further part."""
+    """Return the area of a composite ROI by the even-odd rule, as ImageJ does: a ring inside another is a hole, one beside it a part."""
     if roi.roitype.name not in AREAS:
         raise CacappError(f"is a {roi.roitype.name.lower()}; a nucleus is an area")
     rings = [ring_area(np.asarray(ring, np.float64)) for ring in roi.coordinates(multi=True)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from cacapp.arrays.background import Levels, levels
 from cacapp.arrays.camera import Camera, camera_of
-from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, measure_shift, soft_outlines
+from cacapp.arrays.chromatic import Shift, align, estimate_shift, measure_shift, soft_outlines
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call, call_cells
 from cacapp.fish.doubt.doubts import DOUBTS
@@ -153,7 +153,7 @@ def prepare(
     outlines = soft_outlines(nuclei)
     origin = measure_shift(dapi, outlines)
     shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
-    on_dapi = {c: aligned(planes[c], shifts[c]) for c in assay.channels}
+    on_dapi = {c: align(planes[c], shifts[c]) for c in assay.channels}
     quality = pool.submit(measure_frame, pixels, nuclei, task.focus, task.shapes, pixel_size_um, assay)
     clean, crosstalk = without_crosstalk(on_dapi, nuclei, pixel_size_um, assay)
     return PreparedFrame(dapi, grey, clean, zones, quality, shifts, crosstalk, cameras)

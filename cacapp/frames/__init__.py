@@ -1,8 +1,8 @@
-"""Files to frames: the only importer of aicsimageio. Channels are read lazily; their names are settled at ingest, never by position."""
+"""Reading of frames from files: the only importer of aicsimageio. Channels are read lazily and assigned by name, never by position."""
 
 from cacapp.frames.cache import cached_path, digest_now
-from cacapp.frames.channels import DEFAULT_ALIASES, parse_channels, resolve_channels, with_aliases
-from cacapp.frames.digest import State, remember, remembered, sha256_of
+from cacapp.frames.channels import DEFAULT_ALIASES, extend_aliases, parse_channels, resolve_channels
+from cacapp.frames.digest import State, add_known_digests, known_digests, sha256_of
 from cacapp.frames.discover import BadFile, discover
 from cacapp.frames.open import open_frame
 from cacapp.frames.projection import PROJECTIONS
@@ -13,16 +13,16 @@ __all__ = [
     "PROJECTIONS",
     "BadFile",
     "State",
+    "add_known_digests",
     "cached_path",
     "check_address",
     "digest_now",
     "discover",
+    "extend_aliases",
     "is_remote",
+    "known_digests",
     "open_frame",
     "parse_channels",
-    "remember",
-    "remembered",
     "resolve_channels",
     "sha256_of",
-    "with_aliases",
 ]

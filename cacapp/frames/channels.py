@@ -1,4 +1,4 @@
-"""Which channel of a file is which: names are matched with aliases, never with positions the user did not write."""
+"""Assignment of a file's channels to probes: names are matched with aliases, never with positions the user did not give."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ DEFAULT_ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _INVENTED = re.compile(r"^Channel:\d+:\d+$")
 
 
-def normalised(name: str) -> str:
-    """A name without case, spaces and punctuation: "Hoechst 33342" and "hoechst-33342" are one."""
+def normalise(name: str) -> str:
+    """Return a name without case, spaces and punctuation: "Hoechst 33342" and "hoechst-33342" are one."""
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
-def is_invented(name: str) -> bool:
-    """Whether a channel name stands for "no name": empty, or of the form aicsimageio makes up ("Channel:0:1")."""
-    return not normalised(name) or _INVENTED.match(name) is not None
+def is_placeholder(name: str) -> bool:
+    """Return whether a channel name is empty or a placeholder of aicsimageio ("Channel:0:1")."""
+    return not normalise(name) or _INVENTED.match(name) is not None
 
 
 def parse_channels(text: str) -> dict[str, str]:
-    """The mapping in a ``--channels`` value such as ``DAPI=Hoechst,aqua=ch2,green=#2``. Raises UsageError on anything else."""
+    """Parse a ``--channels`` value such as ``DAPI=Hoechst,aqua=ch2,green=#2``. Raises UsageError on anything else."""
     mapping: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, sign, value = (p.strip() for p in part.partition("="))
@@ -54,11 +54,11 @@ def parse_channels(text: str) -> dict[str, str]:
 
 
 def canonical_mapping(mapping: Mapping[str, str] | None, required: Sequence[str]) -> dict[str, str]:
-    """The user's mapping with its keys spelled as in ``required``. Raises UsageError where a key is none of them or comes twice."""
-    spelled = {normalised(name): name for name in required}
+    """Return the user's mapping with keys spelled as in ``required``. Raises UsageError for an unknown or repeated key."""
+    spelled = {normalise(name): name for name in required}
     result: dict[str, str] = {}
     for key, value in (mapping or {}).items():
-        name = spelled.get(normalised(key))
+        name = spelled.get(normalise(key))
         if name is None:
             raise UsageError(f"--channels: {key!r} is no channel of the assay; the names before '=' are {', '.join(required)}")
         if name in result:
@@ -67,28 +67,28 @@ def canonical_mapping(mapping: Mapping[str, str] | None, required: Sequence[str]
     return result
 
 
-def with_aliases(extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The default aliases with a laboratory's own: a name given for one channel stands for no other channel any more."""
-    own = {normalised(alias): name for name, aliases in extra.items() for alias in aliases}
-    kept = {name: tuple(a for a in aliases if own.get(normalised(a), name) == name) for name, aliases in DEFAULT_ALIASES.items()}
+def extend_aliases(extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the default aliases with a laboratory's own: a name given for one channel no longer means another one."""
+    own = {normalise(alias): name for name, aliases in extra.items() for alias in aliases}
+    kept = {name: tuple(a for a in aliases if own.get(normalise(a), name) == name) for name, aliases in DEFAULT_ALIASES.items()}
     return kept | {name: (*kept.get(name, ()), *aliases) for name, aliases in extra.items()}
 
 
 def canonical_names(found: str, required: Sequence[str], aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES) -> list[str]:
-    """The canonical names that ``found`` is an alias of: one where it is clear, none or several where it is not."""
-    key = normalised(found)
-    return [n for n in required if key and key in {normalised(a) for a in (n, *aliases.get(n, ()))}]
+    """Return the canonical names that ``found`` is an alias of: one, or none or several where it is unclear."""
+    key = normalise(found)
+    return [n for n in required if key and key in {normalise(a) for a in (n, *aliases.get(n, ()))}]
 
 
 def _position(value: str, name: str, found: Sequence[str]) -> int:
-    """Index in ``found`` that a mapping value means: a position ``#2`` (from 0) or a name."""
+    """Return the index in ``found`` of a mapping value: a position ``#2`` (from 0) or a name."""
     listed = ", ".join(found)
     if re.fullmatch(r"#\d+", value):
         index = int(value[1:])
         if index >= len(found):
             raise CacappError(f"--channels {name}={value}: there are only {len(found)} channels (#0 to #{len(found) - 1}): {listed}")
         return index
-    hits = [i for i, f in enumerate(found) if f == value] or [i for i, f in enumerate(found) if normalised(f) == normalised(value)]
+    hits = [i for i, f in enumerate(found) if f == value] or [i for i, f in enumerate(found) if normalise(f) == normalise(value)]
     if not hits:
         raise CacappError(f"--channels {name}={value}: no channel has that name; found {listed}; a position is written {name}=#0")
     if len(hits) > 1:
@@ -104,7 +104,7 @@ def resolve_channels(
     mapping: Mapping[str, str] | None = None,
     aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
 ) -> dict[str, int]:
-    """Positions in ``found`` of the required channels.
+    """Return the positions in ``found`` of the required channels.
 
     Args:
         found: channel names as the file gives them, in the file's order.
@@ -133,7 +133,7 @@ def resolve_channels(
 
     rest = [i for i in range(len(found)) if i not in result.values()]
     open_names = [n for n in required if n not in result]
-    if open_names and len(found) > 0 and all(is_invented(found[i]) for i in rest) and rest:
+    if open_names and len(found) > 0 and all(is_placeholder(found[i]) for i in rest) and rest:
         example = ",".join(f"{n}=#{i}" for n, i in zip(open_names, rest, strict=False))
         raise CacappError(
             f"{len(rest)} channels have no names, and their order is not guessed; if it is that of the example, say --channels {example}"
@@ -155,7 +155,7 @@ def resolve_channels(
     spare = [i for i in rest if i not in result.values()]
     missing = [n for n in required if n not in result]
     if missing:
-        given = [found[i] if not is_invented(found[i]) and found.count(found[i]) == 1 else f"#{i}" for i in spare] or ["NAME"]
+        given = [found[i] if not is_placeholder(found[i]) and found.count(found[i]) == 1 else f"#{i}" for i in spare] or ["NAME"]
         example = ",".join(f"{n}={g}" for n, g in zip(missing, given, strict=False))
         raise CacappError(
             f"no channel for {', '.join(missing)} among those found: {listed}; if it goes by another name, say --channels {example}"

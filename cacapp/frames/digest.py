@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 State = tuple[str, int, int, int, int, int]
-"""A file as it was when it was read: path, size, times of writing and of change, ns, inode and device.
+"""State of a file when it was read: path, size, times of writing and of change, ns, inode and device.
 
-One that was written to since has another, even where its time of writing was set back: nobody can set that of change.
+A later change gives another state, even where the time of writing was set back: the time of change cannot be set.
 """
 
 _REMEMBERED = 65_536
-"""Digests kept, the latest: about 30 MB."""
+"""Largest number of digests in memory, the latest: about 30 MB."""
 PIECE = 4 << 20
-"""Bytes hashed at a time: with the quarter of a megabyte of ``hashlib.file_digest`` threads wait for the interpreter, not for the disk."""
+"""Bytes hashed at a time: with the quarter of a megabyte of ``hashlib.file_digest``, threads wait for the interpreter, not the disk."""
 _known: dict[State, str] = {}
 _under_way: dict[State, threading.Event] = {}
 
@@ -38,7 +38,7 @@ def _digest(path: Path, ours: bool) -> str:
         found = _known.get(state)
         if found is None:
             found = _read(path, state[1])
-            remember({state: found})
+            add_known_digests({state: found})
         return found
     finally:
         if first is mine:
@@ -55,10 +55,10 @@ def _read(path: Path, size: int) -> str:
 
 
 @contextmanager
-def hashed_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
-    """While the body runs, ``readers`` threads take the files' digests, in order, so that ``sha256_of`` has them when it is asked.
+def hash_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
+    """Compute the files' digests in ``readers`` threads while the body runs, in order, for later calls of ``sha256_of``.
 
-    What cannot be read is left to whoever asks. One reader: none is taken ahead. The end does not wait for a file that hangs.
+    Files that cannot be read are left to the caller. One reader computes none ahead. The end does not wait for a file that hangs.
     """
     left, lock, over = iter(paths), threading.Lock(), threading.Event()
 
@@ -81,8 +81,8 @@ def hashed_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
         over.set()
 
 
-def remembered(paths: Iterable[Path | str]) -> dict[State, str]:
-    """The digests this process knows of those files that are as they were when it read them; for ``remember`` in another process."""
+def known_digests(paths: Iterable[Path | str]) -> dict[State, str]:
+    """Return the digests that this process knows of unchanged files, for ``add_known_digests`` in another process."""
     found = {}
     for path in paths:
         try:
@@ -94,8 +94,8 @@ def remembered(paths: Iterable[Path | str]) -> dict[State, str]:
     return found
 
 
-def remember(digests: Mapping[State, str]) -> None:
-    """Takes over what another process of this program has read, so that it is not read again here as long as it stays as it was."""
+def add_known_digests(digests: Mapping[State, str]) -> None:
+    """Add digests that another process has computed; a file is read again only when it has changed since."""
     _known.update(digests)
     while len(_known) > _REMEMBERED:
         try:
@@ -105,10 +105,10 @@ def remember(digests: Mapping[State, str]) -> None:
 
 
 def sha256_of(path: Path | str, *, ours: bool = False) -> str:
-    """Hex SHA-256 of a file's contents; of a folder, over the sorted relative paths of its files with their digests.
+    """Return the hex SHA-256 of a file's contents; of a folder, over the sorted relative paths of its files with their digests.
 
-    A digest is remembered within the process as long as the file's ``State`` stays the same. ``ours``: only this program writes there, and
-    the time of change does not count, for it is that of the last use.
+    A digest is reused within the process as long as the file's ``State`` stays the same. ``ours``: only this program writes the file, and
+    its time of change is ignored, since that is the time of the last use.
 
     Raises OSError where the file cannot be read.
     """
@@ -122,5 +122,5 @@ def sha256_of(path: Path | str, *, ours: bool = False) -> str:
 
 
 def combined_sha256(digests: list[str]) -> str:
-    """Digest of a frame kept in several files, from theirs in canonical channel order; of a single file, its own."""
+    """Return the digest of a frame of several files, from theirs in canonical channel order; of a single file, its own."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Image files to frames: finds them, settles which channel is which, and refuses what cannot be trusted, file by file."""
+"""Search for frames: find image files, assign their channels, and refuse what cannot be trusted, file by file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.cache import CachedPath, cached_path
-from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_invented, normalised, resolve_channels
-from cacapp.frames.digest import combined_sha256, hashed_ahead, sha256_of
-from cacapp.frames.file import SUFFIXES, scenes_of, stem, unread
+from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_placeholder, normalise, resolve_channels
+from cacapp.frames.digest import combined_sha256, hash_ahead, sha256_of
+from cacapp.frames.file import SUFFIXES, scenes_of, stem, unsupported_file
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.projection import check_projection
 from cacapp.frames.remote import as_uri, is_remote
@@ -22,7 +22,7 @@ from cacapp.types import CHANNELS, ChannelSource, FrameSource
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """A file, or a set of one-channel files, that gives no frame.
+    """File, or set of one-channel files, that gives no frame.
 
     Attributes:
         uri: the file, folder or naming pattern.
@@ -35,7 +35,7 @@ class BadFile:
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """A scene's channel under the name it was found."""
+    """Channel of a scene, with its name in the file."""
 
     scene: Scene
     file: CachedPath
@@ -45,7 +45,7 @@ class _Plane:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """What may become a frame: one file, or several of one channel each."""
+    """Candidate for a frame: one file, or several of one channel each."""
 
     name: str
     folder: Path
@@ -56,7 +56,7 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What the user asked for."""
+    """Options of the search."""
 
     pattern: Pattern | None
     channels: Mapping[str, str]
@@ -65,9 +65,9 @@ class _Rules:
     aliases: Mapping[str, Sequence[str]]
 
     def known(self) -> Callable[[str], bool]:
-        """Whether a part of a file's name is a channel's: canonical, an alias, or a name that --channels gives."""
-        mapped = {normalised(v) for v in self.channels.values() if not v.startswith("#")}
-        return lambda text: normalised(text) in mapped or bool(canonical_names(text, self.required, self.aliases))
+        """Return whether a part of a file name is a channel name: canonical, an alias, or from --channels."""
+        mapped = {normalise(v) for v in self.channels.values() if not v.startswith("#")}
+        return lambda text: normalise(text) in mapped or bool(canonical_names(text, self.required, self.aliases))
 
 
 def _one_line(name: str, error: BaseException) -> str:
@@ -76,7 +76,7 @@ def _one_line(name: str, error: BaseException) -> str:
 
 
 def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
-    """Files put together by name, in the order of each frame's first file."""
+    """Group files by name, in the order of each frame's first file."""
     known = rules.known()
     groups: dict[tuple[Path, str], list[ChannelFile]] = {}
     singles: dict[Path, Found] = {}
@@ -111,7 +111,7 @@ def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
 
 
 def _named(units: Sequence[_Unit | BadFile]) -> Iterator[_Unit | BadFile]:
-    """Frames of one name told apart by their folders, or refused."""
+    """Distinguish frames of the same name by their folders, or refuse them."""
     counts = Counter(u.name for u in units if isinstance(u, _Unit))
     longer = [u if isinstance(u, BadFile) or counts[u.name] == 1 else _renamed(u, f"{u.folder.name}_{u.name}") for u in units]
     owners: dict[str, list[_Unit]] = {}
@@ -131,9 +131,9 @@ def _renamed(unit: _Unit, name: str) -> _Unit:
 
 
 def _open(path: Path) -> tuple[CachedPath, list[Scene]]:
-    """A found file where it can be read, and its scenes."""
+    """Return a file's local path and its scenes."""
     if not path.is_absolute() and path.suffix.lower() not in (*SUFFIXES, ".zarr", ""):
-        raise unread(path.suffix.lower())  # before it is fetched
+        raise unsupported_file(path.suffix.lower())  # before it is fetched
     file = cached_path(as_uri(path))
     return file, scenes_of(file.path)
 
@@ -147,7 +147,7 @@ def _planes(file: CachedPath, scene: Scene) -> list[_Plane]:
 
 
 def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> FrameSource:
-    """Settles channels over all planes found for a frame. Raises CacappError with the reason to refuse it."""
+    """Assign the channels of all planes of a frame. Raises CacappError with the reason to refuse it."""
     scenes = list({id(p.scene): p.scene for p in planes}.values())
     for scene in scenes:
         check_axes(scene, rules.projection)
@@ -189,7 +189,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
 
 
 def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
-    """A frame from each scene of one file."""
+    """Yield a frame from each scene of one file."""
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
         label = f"{path.name} scene {scene.title}" if scene.title else path.name
@@ -202,7 +202,7 @@ def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Pat
                 raise CacappError(
                     "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
                 )
-            if len(planes) == 1 and is_invented(planes[0].found_as):
+            if len(planes) == 1 and is_placeholder(planes[0].found_as):
                 check_axes(scene, rules.projection)
                 check_pixels(scene)
                 raise CacappError(
@@ -216,7 +216,7 @@ def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Pat
 
 
 def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
-    """A frame from files of one channel each. A file whose name merely looks so, but which holds a whole frame, is one by itself."""
+    """Yield a frame from files of one channel each; a file with such a name that holds a whole frame is a frame of its own."""
     planes: list[_Plane] = []
     broken: list[BadFile] = []
     for member in unit.members:
@@ -259,7 +259,7 @@ def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
 
 def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
     taken: dict[str, str] = {}
-    with hashed_ahead(list(_files(units)), readers):
+    with hash_ahead(list(_files(units)), readers):
         for unit in units:
             for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules):
                 if isinstance(item, FrameSource):
@@ -271,7 +271,7 @@ def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> It
 
 
 def _files(units: Iterable[_Unit | BadFile]) -> Iterator[Path]:
-    """The files and folders of this machine that the units are read from, in order."""
+    """Yield the local files and folders of the units, in order."""
     for unit in units:
         if isinstance(unit, _Unit):
             yield from (path for path in ([m.path for m in unit.members] or [unit.path]) if path.is_absolute())
@@ -288,7 +288,7 @@ def discover(
     readers: int = 1,
     searched: Callable[[int], None] = lambda files: None,
 ) -> Iterator[FrameSource | BadFile]:
-    """Frames in files and folders, one after the other as they are read; text with ``://`` is an address of a store (``remote``).
+    """Yield the frames in files and folders as they are read; text with ``://`` is an address of a store (``remote``).
 
     Folders are searched in sorted order; hidden files, label images (``*_labels.tif``) and files that are no images are left out there.
     A file that is named is read or refused. Files of one channel each are put together by their names.

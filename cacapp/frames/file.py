@@ -1,4 +1,4 @@
-"""Any readable image file or folder, by its suffix."""
+"""Reading of any supported image file or folder, by its suffix."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from cacapp.exceptions import CacappError
 from cacapp.frames import raster, tiff
-from cacapp.frames.quiet_libraries import silence
+from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.frames.raster import raster_scenes
 from cacapp.frames.scene import Scene, first_line
 from cacapp.frames.tiff import tiff_scenes
 from cacapp.frames.zarr_folder import is_zarr, zarr_scenes
 
 SUFFIXES = (*tiff.SUFFIXES, *raster.SUFFIXES)
-# Microscopes' own formats: images, so never passed over in silence.
+# Microscopes' own formats: they are images, and are refused with a message.
 VENDOR_SUFFIXES = (
     *(".czi", ".lif", ".nd2", ".lsm", ".oib", ".oif", ".oir", ".vsi", ".dv", ".zvi"),
     *(".ims", ".svs", ".ndpi", ".mrxs", ".scn", ".sld", ".sldy", ".stk", ".bif"),
@@ -21,7 +21,7 @@ VENDOR_SUFFIXES = (
 
 
 def stem(path: Path) -> str:
-    """File name without its image suffix and ``.ome``: ``a.ome.tif`` and ``a.zarr`` are both ``a``."""
+    """Return the file name without its image suffix and ``.ome``: ``a.ome.tif`` and ``a.zarr`` are both ``a``."""
     name = path.name
     for suffix in (*SUFFIXES, ".zarr"):
         if name.lower().endswith(suffix):
@@ -31,7 +31,7 @@ def stem(path: Path) -> str:
 
 
 def scenes_of(path: Path) -> list[Scene]:
-    """The scenes of a file or OME-Zarr folder, at least one, read without their pixels.
+    """Read the scenes of a file or OME-Zarr folder, at least one, without their pixels.
 
     Raises:
         CacappError: the file is missing, of an unknown kind or damaged; one line that does not name the file.
@@ -40,7 +40,7 @@ def scenes_of(path: Path) -> list[Scene]:
     if not path.exists():
         raise CacappError("no such file or folder")
     try:
-        with silence():
+        with quiet_libraries():
             if is_zarr(path):
                 return zarr_scenes(path)
             if path.is_dir():
@@ -55,11 +55,11 @@ def scenes_of(path: Path) -> list[Scene]:
         raise CacappError("may not be read: permission denied") from None
     except Exception as error:  # damaged files raise anything, from struct.error to a library's assertion
         raise CacappError(f"cannot be read ({first_line(error)}); export it again") from error
-    raise unread(suffix)
+    raise unsupported_file(suffix)
 
 
-def unread(suffix: str) -> CacappError:
-    """The error to raise for a file of another kind."""
+def unsupported_file(suffix: str) -> CacappError:
+    """Return the error to raise for a file of another format."""
     return CacappError(
         f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF (read are {', '.join(SUFFIXES)} and .zarr)"
     )

@@ -1,4 +1,4 @@
-"""From what the database keeps of a frame to its pixels, one channel at a time."""
+"""Pixels of a frame of the database, one channel at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
 
 
 class PlaneReader:
-    """Reads a frame's channels by position; opens each file once, keeps no pixels, and may be pickled (files are then opened anew).
+    """Reader of a frame's channels by position; opens each file once, keeps no pixels, and may be pickled (files are then reopened).
 
     Copies of remote files stay on the disk as long as this is in use.
     """
@@ -33,7 +33,7 @@ class PlaneReader:
         return PlaneReader, (self.source,)
 
     def __call__(self, index: int) -> Array:
-        """(Y, X) pixels, uint8 or uint16, of ``source.channels[index]``. Raises CacappError where they cannot be read."""
+        """Read (Y, X) pixels, uint8 or uint16, of ``source.channels[index]``. Raises CacappError where they cannot be read."""
         channel = self.source.channels[index]
         try:
             plane = self._plane(channel)
@@ -71,7 +71,7 @@ class PlaneReader:
 
 
 def check_unchanged(source: FrameSource) -> None:
-    """Raises CacappError where a file of the frame is missing, or its SHA-256 is not that of ingest; remote ones are fetched."""
+    """Raise CacappError where a file of the frame is missing, or its SHA-256 is not that of ingest; remote files are downloaded."""
     again = "put the original back, or ingest the changed frame as a new slide"
     for uri, sha256 in dict.fromkeys((c.uri, c.sha256) for c in source.channels):
         if is_remote(uri):
@@ -93,7 +93,7 @@ def check_unchanged(source: FrameSource) -> None:
 
 
 def open_frame(source: FrameSource, *, verify: bool = True) -> Frame:
-    """A frame whose channels are read when asked for.
+    """Return a frame that reads its channels on request.
 
     Args:
         verify: check first that every file is there and has the SHA-256 of ingest.

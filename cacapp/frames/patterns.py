@@ -1,4 +1,4 @@
-"""One file per channel: which frame and which channel a file's name says it is."""
+"""Frame and channel from the names of files with one channel each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEPARATORS = "_- ."
 
 @dataclass(frozen=True, slots=True)
 class ChannelFile:
-    """A file that holds one channel of a frame.
+    """File with one channel of a frame.
 
     Attributes:
         path: the file.
@@ -33,7 +33,7 @@ class ChannelFile:
 
 
 def guess(path: Path, known: Callable[[str], bool]) -> ChannelFile | None:
-    """Reads ``frame_DAPI.tif``, ``frame-DAPI.tif`` or ``DAPI/frame.tif``, where ``known`` says what a channel's name is.
+    """Parse ``frame_DAPI.tif``, ``frame-DAPI.tif`` or ``DAPI/frame.tif``; ``known`` recognises channel names.
 
     The longest known ending is taken, so ``a_Spectrum_Aqua.tif`` is frame ``a``. None where the name says no channel.
     """
@@ -54,14 +54,14 @@ def guess(path: Path, known: Callable[[str], bool]) -> ChannelFile | None:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A naming pattern with ``{frame}`` and ``{channel}``; ``*`` stands for anything within a name. Matched with the end of a path."""
+    """Naming pattern with ``{frame}`` and ``{channel}``; ``*`` stands for anything within a name. Matched with the end of a path."""
 
     text: str
     _expressions: tuple[re.Pattern[str], ...]
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Raises UsageError unless ``{frame}`` and ``{channel}`` each come once and nothing else is in braces."""
+        """Parse a pattern. Raises UsageError unless ``{frame}`` and ``{channel}`` each come once and nothing else is in braces."""
         fields = re.findall(r"\{[^}]*\}", text)
         if sorted(fields) != ["{channel}", "{frame}"]:
             raise UsageError(f"--pattern {text}: needs {{frame}} and {{channel}} once each, e.g. --pattern '{{frame}}_{{channel}}.tif'")
@@ -76,7 +76,7 @@ class Pattern:
         return cls(text, tuple(re.compile(e, re.IGNORECASE) for e in (lazy, greedy)))
 
     def match(self, path: Path, known: Callable[[str], bool]) -> ChannelFile | None:
-        """What the pattern reads in a path, None where it does not fit; of two ways to cut a name, the one whose channel is known."""
+        """Match a path; return None where it does not fit. Of two ways to split a name, one with a known channel is preferred."""
         depth = self.text.strip("/").count("/") + 1
         if len(path.parts) < depth + 1:
             return None

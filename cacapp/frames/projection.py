@@ -1,4 +1,4 @@
-"""How a z-stack becomes one plane."""
+"""Projection of a z-stack to one plane."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PROJECTIONS = ("none", "max", "focus")
 
 
 def check_projection(projection: str) -> None:
-    """Raises UsageError for anything but one of PROJECTIONS."""
+    """Raise UsageError for anything but one of PROJECTIONS."""
     if projection not in PROJECTIONS:
         raise UsageError(f"--projection {projection}: unknown; one of {', '.join(PROJECTIONS)}")
 
 
 def maximum(scene: Scene, index: int) -> Array:
-    """(Y, X) maximum over z of a channel, holding two planes at a time."""
+    """Return the (Y, X) maximum over z of a channel, with two planes in memory."""
     result = np.array(read_plane(scene, index, 0))
     for z in range(1, scene.n_z):
         np.maximum(result, read_plane(scene, index, z), out=result)
@@ -27,7 +27,7 @@ def maximum(scene: Scene, index: int) -> Array:
 
 
 def focus_z(scene: Scene, index: int) -> int:
-    """The sharpest plane of a channel: the highest variance of the Laplacian (Pech-Pacheco et al. 2000); the first of equals."""
+    """Return the sharpest plane of a channel: the highest variance of the Laplacian (Pech-Pacheco et al. 2000); the first if equal."""
     sharpness = []
     for z in range(scene.n_z):
         _, deviation = cv2.meanStdDev(cv2.Laplacian(read_plane(scene, index, z), cv2.CV_32F))

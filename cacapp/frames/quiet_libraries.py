@@ -1,4 +1,4 @@
-"""Keeps warnings of image libraries and of stores' drivers off the console; what is wrong with a file is said once, by us."""
+"""Suppression of console output of image libraries and storage drivers; cacapp reports an error of a file itself, once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _NEVER = logging.CRITICAL + 1
 _ONE_AT_A_TIME = threading.Lock()
 
 
-class _Silenced:
-    """What is silenced while any thread is in ``silence``, and how it was before the first came."""
+class _LogLevels:
+    """Log levels and warning filters before the first thread entered ``quiet_libraries``, and the number of threads inside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class _Silenced:
                 warnings.simplefilter("ignore")
             self._inside += 1
             for log in _loggers():
-                if log.level != _NEVER:  # by the first thread, or loaded since it came, or set anew by its library
+                if log.level != _NEVER:  # not yet set by another thread
                     self._levels[log] = log.level
                     log.setLevel(_NEVER)
 
@@ -50,46 +50,46 @@ class _Silenced:
 
 
 def _loggers() -> list[logging.Logger]:
-    """Of the libraries, and of their submodules, which may carry levels of their own."""
+    """Return the loggers of the libraries and of their submodules, which may have levels of their own."""
     below = tuple(f"{name}." for name in _QUIET)
     others = [log for name, log in list(logging.root.manager.loggerDict.items()) if name.startswith(below)]
     return [logging.getLogger(name) for name in _QUIET] + [log for log in others if isinstance(log, logging.Logger)]
 
 
-_silenced = _Silenced()
+_log_levels = _LogLevels()
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Within this block the image libraries and the drivers of stores neither log nor warn.
+def quiet_libraries() -> Iterator[None]:
+    """Suppress logs and warnings of image libraries and storage drivers in the body.
 
-    When the last thread has left it all is as it was: levels and filters are the process', and threads read channels side by side.
+    Levels and filters belong to the process, and threads read channels in parallel: the last thread that leaves restores them.
     """
-    _silenced.enter()
+    _log_levels.enter()
     try:
         yield
     finally:
-        _silenced.leave()
+        _log_levels.leave()
 
 
 @contextmanager
-def overheard() -> Iterator[Callable[[], bytes]]:
-    """Within this block what C libraries write to stderr is kept from the console; the call gives what was written, once the block is left.
+def capture_stderr() -> Iterator[Callable[[], bytes]]:
+    """Capture what C libraries write to stderr in the body; the yielded function returns it after the body.
 
-    libjpeg says in no other way that it had to guess at damaged pixels.
+    libjpeg reports guessed pixels of a damaged file in no other way.
     """
-    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as heard:
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as captured:
         try:
             console = os.dup(2)
         except OSError:  # closed: nobody would read it
             yield lambda: b""
             return
-        os.dup2(heard.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         content: list[bytes] = []
         try:
             yield lambda: content[0]
         finally:
             os.dup2(console, 2)
             os.close(console)
-            heard.seek(0)
-            content.append(heard.read())
+            captured.seek(0)
+            content.append(captured.read())

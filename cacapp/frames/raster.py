@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.quiet_libraries import overheard
+from cacapp.frames.quiet_libraries import capture_stderr
 from cacapp.frames.scene import Scene, check_plane_size
 from cacapp.frames.unpacked_size import unpacked_bytes
 from cacapp.types import Array
@@ -25,7 +25,7 @@ _TRUNCATED = "truncated or damaged; copy or export it again"
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, data) of the chunks to the end mark, each with the right checksum (PNG specification, section 5)."""
+    """Yield (type, data) of the chunks up to the end mark, each with the right checksum (PNG specification, section 5)."""
     at = len(_PNG)
     while at + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -42,7 +42,7 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_header(content: bytes) -> tuple[int, int, int, int]:
-    """(height, width, bits, samples) of a PNG that is whole and whose pixels unpack to the size it declares, no less and no more."""
+    """Return (height, width, bits, samples) of a complete PNG with pixels that unpack to exactly the declared size."""
     chunks = list(_png_chunks(content))
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise CacappError(_TRUNCATED)
@@ -58,7 +58,7 @@ def _png_header(content: bytes) -> tuple[int, int, int, int]:
 
 
 def _png_pixels(content: bytes) -> bytes:
-    """The PNG without comments and colour profiles: OpenCV's libpng unpacks them, and warns on the console of what it dislikes."""
+    """Return the PNG without comments and colour profiles: OpenCV's libpng unpacks them, and prints warnings on the console."""
     parts = [_PNG]
     for kind, data in _png_chunks(content):
         if kind in _PNG_KEPT:
@@ -67,7 +67,7 @@ def _png_pixels(content: bytes) -> bytes:
 
 
 def _jpeg_header(content: bytes) -> tuple[int, int, int, int]:
-    """(height, width, bits, samples) of a JPEG that reaches its end-of-image marker (ITU T.81, annex B)."""
+    """Return (height, width, bits, samples) of a JPEG with an end-of-image marker (ITU T.81, annex B)."""
     at = 2
     while at + 9 < len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -84,7 +84,7 @@ def _jpeg_header(content: bytes) -> tuple[int, int, int, int]:
 
 
 def _decode(path: Path) -> Array:
-    """(Y, X, S) pixels as stored; S in the order R, G, B, alpha. Raises CacappError where the image does not decode."""
+    """Decode (Y, X, S) pixels as stored; S in the order R, G, B, alpha. Raises CacappError where the image does not decode."""
     content = path.read_bytes()
     content = _png_pixels(content) if content.startswith(_PNG) else content
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -97,10 +97,10 @@ def _decode(path: Path) -> Array:
 
 
 def _check_jpeg(path: Path) -> None:
-    """Raises CacappError where libjpeg has anything to remark on: it would go on with pixels it made up."""
-    with overheard() as remarks:
+    """Raise CacappError where libjpeg prints any warning: it would continue with invented pixels."""
+    with capture_stderr() as printed:
         _decode(path)
-    if b"JPEG" in remarks():
+    if b"JPEG" in printed():
         raise CacappError(_TRUNCATED)
 
 
@@ -112,7 +112,7 @@ def _plane_reader(path: Path) -> Callable[[int, int], Array]:
 
 
 def raster_scenes(path: Path) -> list[Scene]:
-    """The one scene of a PNG or JPEG. Raises CacappError where the file is empty, truncated, damaged or something else."""
+    """Read the one scene of a PNG or JPEG. Raises CacappError where the file is empty, truncated, damaged or of another format."""
     content = path.read_bytes()
     if not content:
         raise CacappError("empty (0 bytes); copy or export it again")

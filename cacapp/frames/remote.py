@@ -1,4 +1,4 @@
-"""Frames in an object store or on a web server: which addresses are read, what lies under one, and its bytes, through fsspec."""
+"""Frames in an object store or on a web server: check addresses, list folders and download files, through fsspec."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from urllib.parse import quote, unquote
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
-from cacapp.frames.quiet_libraries import silence
+from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.frames.scene import first_line
 from cacapp.frames.zarr_folder import MARKERS
 
-# fsspec's other protocols open archives, run remote shells or read from memory: none is a place where frames lie. fsspec itself has to
+# fsspec's other protocols open archives, run remote shells or read from memory: frames are stored in none of them. fsspec itself has to
 # be the old one that aicsimageio takes, and a driver of its time with it.
 DRIVERS: Mapping[str, str] = {
     **dict.fromkeys(("s3", "s3a"), "'s3fs<2023.9'"),
@@ -26,11 +26,11 @@ DRIVERS: Mapping[str, str] = {
     "ftp": "fsspec",
     "sftp": "paramiko",
 }
-"""Protocols that are read, and what to install for each."""
+"""Supported protocols, and the package to install for each."""
 
 CONNECT_S = 30.0
-SILENCE_S = 60.0
-"""A web server that says nothing for this long has failed; one that is merely slow has not."""
+READ_S = 60.0
+"""A web server that sends nothing for this long has failed; a slow one has not."""
 
 _WEB = ("http", "https")
 _NAMES_A_USER = ("ftp", "sftp", "az", "abfs", "abfss")
@@ -40,12 +40,12 @@ _IMAGES = (*SUFFIXES, *VENDOR_SUFFIXES)
 
 
 def is_remote(place: str) -> bool:
-    """Whether text is an address (``s3://bucket/slide``) and not a path."""
+    """Return whether text is an address (``s3://bucket/slide``) and not a path."""
     return _ADDRESS.match(place) is not None
 
 
 def check_address(uri: str) -> str:
-    """The address in its plain form: no slash at its end, and for web servers percent signs only where they are needed.
+    """Return the address in its plain form: no slash at its end, and for web servers percent signs only where they are needed.
 
     Raises:
         UsageError: a protocol that is not read, or an address with a password, a signature or steps out of its folder. The line shows
@@ -80,13 +80,13 @@ def check_address(uri: str) -> str:
 
 
 def as_path(uri: str) -> Path:
-    """An address that ``check_address`` gave, in pathlib's terms, for what names and folders say. ``as_uri`` undoes it."""
+    """Convert a checked address to a path, for the names of files and folders. ``as_uri`` converts it back."""
     scheme, _, rest = uri.partition("://")
     return Path(f"{scheme}:", unquote(rest) if scheme in _WEB else rest)
 
 
 def as_uri(path: Path) -> str:
-    """The address that ``as_path`` made a path of; of an absolute path, its text."""
+    """Convert a path of ``as_path`` back to an address; an absolute path to its text."""
     if path.is_absolute():
         return str(path)
     scheme, *parts = path.parts
@@ -96,7 +96,7 @@ def as_uri(path: Path) -> str:
 
 
 def images_below(uri: str) -> list[str]:
-    """Addresses of the images and OME-Zarr folders below an address, in sorted order; hidden ones are left out.
+    """Return the addresses of the images and OME-Zarr folders below an address, sorted, without hidden ones.
 
     Raises:
         UsageError: the protocol's driver is not installed.
@@ -109,12 +109,12 @@ def images_below(uri: str) -> list[str]:
 
 
 def is_image(uri: str) -> bool:
-    """Whether an address names an image file by its suffix; others are folders."""
+    """Return whether an address names an image file by its suffix; others are folders."""
     return uri.lower().endswith(_IMAGES)
 
 
 def fetch(uri: str, target: Path) -> None:
-    """Copies a file, or an OME-Zarr folder, to a path where nothing is yet.
+    """Copy a file, or an OME-Zarr folder, to a path that does not exist yet.
 
     Raises:
         UsageError: the protocol's driver is not installed.
@@ -137,7 +137,7 @@ def fetch(uri: str, target: Path) -> None:
 
 
 def _store(uri: str) -> tuple[Any, str]:
-    """fsspec's file system for a checked address, and its name for it."""
+    """Return fsspec's file system for a checked address, and the path in it."""
     import fsspec
 
     scheme = uri.partition("://")[0]
@@ -148,7 +148,7 @@ def _store(uri: str) -> tuple[Any, str]:
         except ImportError as error:
             raise _no_driver(scheme) from error
         # the driver's own limit is five minutes a file, however steadily it comes
-        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)}
+        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)}
     try:
         store, root = fsspec.core.url_to_fs(uri, **options)
     except ImportError as error:
@@ -161,7 +161,7 @@ def _no_driver(scheme: str) -> UsageError:
 
 
 def _entries(store: Any, folder: str) -> Iterator[tuple[str, bool]]:
-    """(name, whether a folder) of what lies in a folder, sorted; a web page's links elsewhere are none of it."""
+    """Yield (name, whether a folder) of the entries of a folder, sorted, without a web page's links to elsewhere."""
     found: dict[str, bool] = {}
     for entry in store.ls(folder, detail=True):
         path = str(entry["name"])
@@ -198,9 +198,9 @@ def _files(store: Any, root: str, below: str, depth: int) -> Iterator[str]:
 
 @contextmanager
 def _access() -> Iterator[None]:
-    """Says what a driver's error means, in one line that follows the address."""
+    """Translate a driver's error into one line that follows the address."""
     try:
-        with silence():
+        with quiet_libraries():
             yield
     except CacappError:
         raise
@@ -216,7 +216,7 @@ def _access() -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Lets go of connections that may be dead; the next access makes new ones."""
+    """Close connections that may be dead; the next access opens new ones."""
     import fsspec
 
     for protocol in DRIVERS:

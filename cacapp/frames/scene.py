@@ -1,4 +1,4 @@
-"""A scene: one image inside a file, described without its pixels, and the checks that every format shares."""
+"""Scene: one image inside a file, described without its pixels, and the checks common to all formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.quiet_libraries import silence
+from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.types import Array
 
 # A frame has 15 million. Twice this at 16 bit, which a plane takes while it is decoded, is 1 GB.
@@ -30,10 +30,10 @@ _MS = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "ns": 1e-6, "min": 60e3}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One image inside a file.
+    """Image inside a file.
 
     Attributes:
-        key: what the file calls it; "" where it is the only one.
+        key: its name in the file; "" where it is the only one.
         title: its name in a frame's name, "" where it is the only one.
         dtype: as stored.
         height_px, width_px: plane size.
@@ -66,7 +66,7 @@ class Scene:
 
 
 def slices_as_channels(scene: Scene) -> Scene:
-    """The same scene with its slices taken as channels."""
+    """Return the same scene with its slices as channels."""
 
     def read(index: int, z: int) -> Array:
         return scene.read(0, index)
@@ -75,15 +75,15 @@ def slices_as_channels(scene: Scene) -> Scene:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's exception says, as one short line."""
+    """Return the message of a library's exception as one short line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
 def read_plane(scene: Scene, index: int, z: int) -> Array:
-    """One (Y, X) plane in the machine's byte order. Raises CacappError where the pixels cannot be decoded (no file name in the line)."""
+    """Read one (Y, X) plane in the machine's byte order. Raises CacappError where the pixels cannot be decoded (without a file name)."""
     try:
-        with silence():
+        with quiet_libraries():
             plane = scene.read(index, z)
     except CacappError:
         raise
@@ -94,24 +94,24 @@ def read_plane(scene: Scene, index: int, z: int) -> Array:
 
 
 def length_um(value: float | None, unit: str | None) -> float | None:
-    """A length in µm, None where value or unit say nothing usable ("pixel", "reference frame")."""
+    """Convert a length to µm; None where value or unit are unusable ("pixel", "reference frame")."""
     factor = _UM.get(unit or "")
     return None if value is None or factor is None or not math.isfinite(value) else float(value) * factor
 
 
 def duration_ms(value: float | None, unit: str | None) -> float | None:
-    """A positive duration in ms, None where value or unit say nothing usable."""
+    """Convert a positive duration to ms; None where value or unit are unusable."""
     factor = _MS.get(unit or "")
     return None if value is None or factor is None or not math.isfinite(value) or value <= 0 else float(value) * factor
 
 
 def pixel_size_xy_um(x_um: float | None, y_um: float | None) -> tuple[float, float] | None:
-    """Both edge lengths, or None where one is absent or absurd (not above 0)."""
+    """Return both edge lengths, or None where one is absent or not above 0."""
     return None if x_um is None or y_um is None or x_um <= 0 or y_um <= 0 else (x_um, y_um)
 
 
 def check_plane_size(height_px: int, width_px: int) -> None:
-    """Raises CacappError for a plane without pixels, or with more than MAX_PLANE_PX, before anything that size is allocated."""
+    """Raise CacappError for a plane without pixels, or with more than MAX_PLANE_PX, before memory is allocated."""
     if height_px < 1 or width_px < 1:
         raise CacappError(f"declares an image of {width_px} x {height_px} px")
     if height_px * width_px > MAX_PLANE_PX:
@@ -121,7 +121,7 @@ def check_plane_size(height_px: int, width_px: int) -> None:
 
 
 def check_pixels(scene: Scene) -> None:
-    """Raises CacappError where pixels are neither uint8 nor uint16 (naming NaN where there are any)."""
+    """Raise CacappError where pixels are neither uint8 nor uint16 (naming NaN where there are any)."""
     check_plane_size(scene.height_px, scene.width_px)
     if scene.dtype.name in ("uint8", "uint16"):
         return
@@ -133,7 +133,7 @@ def check_pixels(scene: Scene) -> None:
 
 
 def check_axes(scene: Scene, projection: str) -> None:
-    """Raises CacappError for a time series, and for a z-stack without a projection."""
+    """Raise CacappError for a time series, and for a z-stack without a projection."""
     if scene.n_time > 1:
         raise CacappError(f"a time series of {scene.n_time} points; export the one time point to analyse")
     if scene.n_z > 1 and projection == "none":
@@ -141,7 +141,7 @@ def check_axes(scene: Scene, projection: str) -> None:
 
 
 def square_pixel_um(scene: Scene) -> float | None:
-    """Edge length of a pixel in µm, None where unknown. Raises CacappError where x and y differ by more than SQUARE_TOLERANCE."""
+    """Return the edge length of a pixel in µm, None where unknown. Raises CacappError where x and y differ beyond SQUARE_TOLERANCE."""
     if scene.pixel_size_xy_um is None:
         return None
     x_um, y_um = scene.pixel_size_xy_um
@@ -151,7 +151,7 @@ def square_pixel_um(scene: Scene) -> float | None:
 
 
 def single_dye_sample(scene: Scene) -> int:
-    """Index of the colour plane that holds an RGB export's dye.
+    """Return the index of the colour plane that holds the dye of an RGB export.
 
     Planes are taken as R, G, B; alpha is left out. A pure colour (one plane), a mixed one with equal parts (cyan) and grey are clear:
     the first of the equal, non-empty planes. Lossy files may deviate by LOSSY_SLACK of the dye's sum, for their chroma is blurred.

@@ -1,4 +1,4 @@
-"""Which files the given paths and addresses stand for."""
+"""Search for files under paths and addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LABEL_IMAGES = ("_labels.tif", "_labels.tiff")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file or OME-Zarr folder, or a folder that has none (``empty``) or cannot be listed (``error``).
+    """File or OME-Zarr folder, or a folder that has none (``empty``) or cannot be listed (``error``).
 
     ``path`` is absolute; of an address, what ``remote.as_path`` gives.
     """
@@ -30,7 +30,7 @@ class Found:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """Images and OME-Zarr folders below ``folder``, sorted; hidden ones, label images and other files are left out."""
+    """Return images and OME-Zarr folders below ``folder``, sorted, without hidden ones and label images."""
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -44,7 +44,7 @@ def _images(folder: Path) -> Iterator[Path]:
 
 
 def _remote(uri: str) -> Iterator[Found]:
-    """What an address stands for: one that ends as an image or OME-Zarr does is taken at its word, any other is a folder."""
+    """Return what an address contains: one with the suffix of an image or OME-Zarr is a file, any other a folder."""
     uri = check_address(uri)
     if is_image(uri) or uri.lower().endswith(".zarr"):
         yield Found(as_path(uri), explicit=True)
@@ -62,7 +62,7 @@ def _remote(uri: str) -> Iterator[Found]:
 
 
 def search(paths: Sequence[Path | str]) -> list[Found]:
-    """Files in the order of ``paths``, each once, by absolute path; a named file stays explicit even if a folder search finds it too.
+    """Return files in the order of ``paths``, each once, by absolute path; a named file stays explicit if a folder search finds it too.
 
     Raises UsageError for an address that is not read, or whose driver is not installed.
     """

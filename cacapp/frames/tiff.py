@@ -1,4 +1,4 @@
-"""TIFF and OME-TIFF through aicsimageio: what is in a file, and one plane at a time out of it."""
+"""TIFF and OME-TIFF through aicsimageio: description of a file, and its planes one at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _plane_reader(reader: Any, key: str, samples: bool) -> Callable[[int, int], 
 
 
 def _big_endian_reader(path: Path, series: Any, axes: str) -> Callable[[int, int], Array] | None:
-    """Reads uncompressed big-endian planes, which Fiji writes and the tifffile that aicsimageio needs cannot read with numpy 2.
+    """Return a reader of uncompressed big-endian planes, which Fiji writes and aicsimageio's tifffile cannot read with numpy 2.
 
     None where the series is not of that kind: what is compressed or tiled, tifffile reads.
     """
@@ -68,7 +68,7 @@ def _big_endian_reader(path: Path, series: Any, axes: str) -> Callable[[int, int
 
 
 def _axes(series: Any) -> str:
-    """The axes of a tifffile series in aicsimageio's letters; one unlabelled axis can only be that of the channels."""
+    """Return the axes of a tifffile series in aicsimageio's letters; one unlabelled axis is that of the channels."""
     axes = str(series.axes)
     unknown = [a for a in axes if a not in _KNOWN_AXES]
     if not unknown:
@@ -91,7 +91,7 @@ def _check_ome_is_one_file(description: str) -> None:
 
 
 def _labels(tiff: Any, count: int, page: int) -> list[str]:
-    """Channel names that ImageJ (slice labels) or tifffile (JSON description) left in a plain TIFF; empty where none."""
+    """Return channel names of ImageJ (slice labels) or tifffile (JSON description) in a plain TIFF; empty where none."""
     found: Any = (tiff.imagej_metadata or {}).get("Labels")
     if found is None and tiff.shaped_metadata and page < len(tiff.shaped_metadata):
         meta = tiff.shaped_metadata[page]
@@ -119,7 +119,7 @@ def _unit(value: Any) -> str | None:
 
 
 def _ome_scene(image: Any) -> dict[str, Any]:
-    """Pixel size, exposures and stage position of an OME image element."""
+    """Read pixel size, exposures and stage position of an OME image element."""
     pixels = image.pixels
     x_um = length_um(pixels.physical_size_x, _unit(pixels.physical_size_x_unit))
     y_um = length_um(pixels.physical_size_y, _unit(pixels.physical_size_y_unit))
@@ -138,7 +138,7 @@ def _ome_scene(image: Any) -> dict[str, Any]:
 
 
 def _titles(keys: Sequence[str], names: Sequence[str | None]) -> list[str]:
-    """A short name for each scene: the file's own where they are all different, else scene0, scene1 ..."""
+    """Return a short name for each scene: that of the file where all differ, else scene0, scene1 ..."""
     if len(keys) == 1:
         return [""]
     clean = [re.sub(r"[^\w.-]+", "-", name or "").strip("-") for name in names]
@@ -168,9 +168,9 @@ def _scene(path: Path, reader: Any, series: Any, axes: str, key: str, title: str
 def _check_series(tiff: Any, size: int) -> None:
     # tifffile falls back to the first plane where a stack with one directory for all planes is cut short.
     declared = int((tiff.imagej_metadata or {}).get("images", 1))
-    held = sum(math.prod(n for a, n in zip(s.axes, s.shape, strict=True) if a not in "YXS") for s in tiff.series)
-    if held < declared:
-        raise CacappError(f"truncated: it declares {declared} planes and holds {held}; copy or export it again")
+    present = sum(math.prod(n for a, n in zip(s.axes, s.shape, strict=True) if a not in "YXS") for s in tiff.series)
+    if present < declared:
+        raise CacappError(f"truncated: it declares {declared} planes and holds {present}; copy or export it again")
     for series in tiff.series:
         shape = dict(zip(series.axes, series.shape, strict=True))
         check_plane_size(int(shape.get("Y", 0)), int(shape.get("X", 0)))
@@ -182,7 +182,7 @@ def _check_series(tiff: Any, size: int) -> None:
 
 
 def _ome_scenes(path: Path, tiff: Any) -> list[Scene] | None:
-    """Scenes by the OME-XML, or None where aicsimageio cannot use that."""
+    """Return scenes from the OME-XML, or None where aicsimageio cannot use it."""
     from aicsimageio.exceptions import UnsupportedFileFormatError
     from aicsimageio.readers.ome_tiff_reader import OmeTiffReader
 
@@ -201,7 +201,7 @@ def _ome_scenes(path: Path, tiff: Any) -> list[Scene] | None:
 
 
 def tiff_scenes(path: Path) -> list[Scene]:
-    """The scenes of a TIFF or OME-TIFF.
+    """Read the scenes of a TIFF or OME-TIFF.
 
     Channel names come from the OME-XML, else from ImageJ's slice labels, else they are those that aicsimageio invents.
 

@@ -1,4 +1,4 @@
-"""Whether the strips or tiles of a TIFF page are as many and as large as the page declares (TIFF 6.0, sections 2, 8 and 15)."""
+"""Check that number and size of the strips or tiles of a TIFF page are as the page declares (TIFF 6.0, sections 2, 8 and 15)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Tags = Mapping[int, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a page is cut up: lengths in px, ``full`` the bytes of a whole strip or tile."""
+    """Layout of a page: lengths in px, ``full`` the bytes of a whole strip or tile."""
 
     number: int
     per_plane: int
@@ -75,7 +75,7 @@ def _layout(tags: Tags) -> _Layout:
 
 
 def check_strips(file: BinaryIO, tags: Tags, size: int) -> Iterator[tuple[int, int]]:
-    """The [start, end) of each strip or tile of a page in the file, all of them whole and of the size the page declares.
+    """Return [start, end) of each strip or tile of a page in the file; check that all are complete and of the declared size.
 
     Args:
         tags: the page's values of the tags above.

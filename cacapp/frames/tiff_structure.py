@@ -1,4 +1,4 @@
-"""Whether a TIFF is whole: walks its directories and compares what they declare with the file's size, reading no pixels.
+"""Check that a TIFF is complete: compare its directories with the file's size, without reading pixels.
 
 TIFF 6.0 (Adobe, 1992), section 2, and the BigTIFF extension of it.
 """
@@ -51,7 +51,7 @@ class _Layout:
 
 
 def _layout(head: bytes) -> tuple[_Layout, int]:
-    """Layout and offset of the first directory. Raises CacappError where this is no TIFF."""
+    """Return layout and offset of the first directory. Raises CacappError where this is no TIFF."""
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
     magic = struct.unpack(order + "H", head[2:4])[0] if order and len(head) >= 4 else 0
     if magic not in (42, 43):
@@ -73,7 +73,7 @@ def _read(file: BinaryIO, offset: int, count: int, size: int, what: str) -> byte
 def _directory(
     file: BinaryIO, layout: _Layout, offset: int, size: int, taken: list[tuple[int, int]]
 ) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The integer values of one directory's tags that matter here, and the offset of the next directory (0: none).
+    """Read the integer values of the needed tags of one directory, and the offset of the next directory (0: none).
 
     The [start, end) of the directory and of its tags' values are added to ``taken``.
     """
@@ -100,7 +100,7 @@ def _directory(
 
 
 def _check_overlaps(parts: list[tuple[int, int]], taken: list[tuple[int, int]]) -> None:
-    """Raises CacappError where two parts of the image share bytes, or one lies over the file's structure: one offset at least is wrong."""
+    """Raise CacappError where two parts of the image share bytes, or one lies over the file's structure: one offset at least is wrong."""
     last_end, last_is_part = 0, False
     for start, end, is_part in sorted([*((a, b, True) for a, b in parts), *((a, b, False) for a, b in taken)]):
         if start < last_end and (is_part or last_is_part):
@@ -110,7 +110,7 @@ def _check_overlaps(parts: list[tuple[int, int]], taken: list[tuple[int, int]]) 
 
 
 def check_structure(path: Path) -> int:
-    """Number of directories (planes) in a TIFF or BigTIFF, all whole.
+    """Return the number of directories (planes) in a TIFF or BigTIFF; check that all are complete.
 
     Raises:
         CacappError: empty, no TIFF, truncated, damaged, or of an absurd declared size; one line, to which the caller

@@ -1,4 +1,4 @@
-"""How many bytes a compressed block unpacks to, found without ever holding them: what keeps small files from filling the memory."""
+"""Unpacked size of a compressed block, without unpacking it into memory: protects against decompression bombs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HARMLESS_BYTES = 256 << 20
 
 
 def _streamed(unpacker: Any, raw: bytes, limit: int) -> int:
-    """Bytes that come out of a decompressor of the standard library, counted to ``limit`` + 1 at most."""
+    """Count the bytes from a decompressor of the standard library, to ``limit`` + 1 at most."""
     total, rest = 0, raw
     while total <= limit and not unpacker.eof:
         piece = unpacker.decompress(rest, min(_PIECE, limit + 1 - total))
@@ -32,7 +32,7 @@ def _streamed(unpacker: Any, raw: bytes, limit: int) -> int:
 
 
 def unpacked_bytes(raw: bytes, limit: int) -> int:
-    """Bytes that a zlib stream unpacks to, counted to ``limit`` + 1 at most; -1 where it breaks on the way or does not end."""
+    """Count the bytes that a zlib stream unpacks to, to ``limit`` + 1 at most; -1 where it is damaged or does not end."""
     unpacker = zlib.decompressobj()
     try:
         total = _streamed(unpacker, raw, limit)
@@ -48,7 +48,7 @@ def _zlib(raw: bytes, limit: int) -> int:
 
 
 def _zstd(raw: bytes, limit: int) -> int:
-    """What the frame's head says (RFC 8878, 3.1.1.1); the library unpacks no more than that."""
+    """Return the size in the frame's header (RFC 8878, 3.1.1.1); the library unpacks no more than that."""
     if len(raw) < 6 or raw[:4] != b"\x28\xb5\x2f\xfd":
         return 0  # the library refuses it
     flags = raw[4]
@@ -100,7 +100,7 @@ UNPACKED: Mapping[str, Callable[[bytes, int], int]] = {
 
 
 def jpeg_size(raw: bytes) -> tuple[int, int]:
-    """(height, width) in a JPEG's frame header, (0, 0) where there is none (ITU T.81, B.2.2)."""
+    """Return (height, width) in a JPEG's frame header, (0, 0) where there is none (ITU T.81, B.2.2)."""
     at = 2
     while at + 9 <= len(raw) and raw[at] == 0xFF:
         marker, length = raw[at + 1], struct.unpack_from(">H", raw, at + 2)[0]
@@ -112,7 +112,7 @@ def jpeg_size(raw: bytes) -> tuple[int, int]:
 
 
 def jpeg_2000_size(raw: bytes) -> tuple[int, int]:
-    """(height, width) in a JPEG 2000 codestream's SIZ marker, (0, 0) where there is none (ITU T.800, A.5.1)."""
+    """Return (height, width) in a JPEG 2000 codestream's SIZ marker, (0, 0) where there is none (ITU T.800, A.5.1)."""
     at = raw.find(b"\xff\x4f\xff\x51")
     if at < 0 or at + 24 > len(raw):
         return 0, 0
@@ -121,7 +121,7 @@ def jpeg_2000_size(raw: bytes) -> tuple[int, int]:
 
 
 def check_unpacked(codec: str, raw: bytes, limit: int, what: str) -> None:
-    """Raises CacappError where a block of a known codec unpacks to more than ``limit`` bytes, or its stream breaks on the way."""
+    """Raise CacappError where a block of a known codec unpacks to more than ``limit`` bytes, or its stream is damaged."""
     try:
         size = UNPACKED[codec](raw, limit)
     except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError, RuntimeError):

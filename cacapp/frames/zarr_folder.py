@@ -27,7 +27,7 @@ _MAX_CHUNK_BYTES = 1 << 29
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store, by its name or its marker files."""
+    """Return whether a folder is a Zarr store, by its name or its marker files."""
     return path.is_dir() and (path.suffix == ".zarr" or any((path / m).is_file() for m in MARKERS))
 
 
@@ -42,7 +42,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _image_folders(path: Path) -> list[Path]:
-    """The folders that hold one image each: the root, or its series 0, 1 ... (bioformats2raw)."""
+    """Return the folders with one image each: the root, or its series 0, 1 ... (bioformats2raw)."""
     if (path / "zarr.json").is_file():
         raise CacappError("Zarr version 3, which aicsimageio does not read; write it as OME-Zarr 0.4 (Zarr version 2)")
     attributes = _json(path / ".zattrs")
@@ -57,7 +57,7 @@ def _image_folders(path: Path) -> list[Path]:
 
 
 def _check_array(array: dict[str, Any]) -> np.dtype[Any]:
-    """The array's pixel type. Raises CacappError for what is no image or too large a one, and for codecs that could run code (pickle)."""
+    """Return the array's pixel type. Raises CacappError for no image, a too large one, and codecs that could run code (pickle)."""
     shape, chunks = array["shape"], array["chunks"]
     for sizes in (shape, chunks):
         if not isinstance(sizes, list) or not all(type(n) is int and n > 0 for n in sizes):
@@ -81,7 +81,7 @@ def _check_array(array: dict[str, Any]) -> np.dtype[Any]:
 
 
 def _check_chunks(level: Path, array: dict[str, Any]) -> None:
-    """Raises CacappError where a chunk file is absent (Zarr would read it as black), or is not of the size of a chunk when unpacked."""
+    """Raise CacappError where a chunk file is absent (Zarr would read it as black), or is not of the size of a chunk when unpacked."""
     separator = array.get("dimension_separator", ".")
     counts = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
     compressor = array.get("compressor")
@@ -100,7 +100,7 @@ def _check_chunks(level: Path, array: dict[str, Any]) -> None:
 
 
 def _pixel_size(multiscale: dict[str, Any]) -> tuple[float, float] | None:
-    """From the scale of the full-size level and, where there is one, that of the whole image; needs a length as the axes' unit."""
+    """Return the pixel size from the scale of the full-size level and of the whole image; needs a length as the axes' unit."""
     axes = multiscale.get("axes") or []
     if not all(isinstance(a, dict) for a in axes):
         return None
@@ -148,7 +148,7 @@ def _scene(folder: Path, key: str, title: str) -> Scene:
     labels = [str(c.get("label") or "") for c in omero.get("channels", [])] if isinstance(omero, dict) else []
 
     class Unnamed(OmeZarrReader):
-        """Leaves names to us: without omero metadata aicsimageio asks itself for them for ever."""
+        """Reader without channel names: without omero metadata aicsimageio recurses for ever in their search."""
 
         @property
         def channel_names(self) -> None:

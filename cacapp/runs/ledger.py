@@ -18,7 +18,7 @@ from cacapp.db.runs.requests import close_left_behind
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow
 from cacapp.engine import Engine, Outcome
-from cacapp.frames import State, is_remote, remember, remembered
+from cacapp.frames import State, add_known_digests, is_remote, known_digests
 from cacapp.runs.acquire import Claim, Item, Job, Result, claim_run, frame_id
 from cacapp.runs.progress import Progress, RunReport
 
@@ -132,7 +132,7 @@ class _Worker(Generic[Item, Result]):
                 item = self.job.item(session, frame, source)
             # on another machine the same path, size and times may be another file
             shared = {c.uri for c in source.channels if not is_remote(c.uri)} if self.engine.cluster is None else ()
-            yield frame_id(frame), item, remembered(shared)
+            yield frame_id(frame), item, known_digests(shared)
 
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
         tries = self.claim.attempts[frame_id(frame)]
@@ -180,5 +180,5 @@ class _Keyed(Generic[Item, Result]):
 
     def __call__(self, keyed: Keyed[Item]) -> Result:
         _, item, digests = keyed
-        remember(digests)
+        add_known_digests(digests)
         return self.work(item)

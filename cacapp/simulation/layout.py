@@ -1,4 +1,4 @@
-"""Where nuclei and probe copies lie: positions, visible masks, overlaps, clusters."""
+"""Positions of nuclei and probe copies: visible masks, overlaps, clusters."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EDGE_PX = 2  # whole nuclei keep this distance from the frame's edge
 
 @dataclass(frozen=True, slots=True)
 class PlacedNucleus:
-    """A nucleus in its frame.
+    """Nucleus at its place in a frame.
 
     Attributes:
         label: its value in the label image.
-        kind, copies: what cell it is; copies of the four probes that are visible.
+        kind, copies: kind of cell; copies of the four probes that are visible.
         top_px, left_px: position of its mask's box; negative where the frame's edge cuts it.
         mask: (h, w) bool, the whole outline.
         area_px: visible pixels.
@@ -41,7 +41,7 @@ class PlacedNucleus:
 
 
 def place_copies(rng: np.random.Generator, model: SlideModel, room: Array, copies: tuple[int, ...]) -> list[Array] | None:
-    """Positions of all copies inside ``room`` ((h, w) bool), at least the model's spacings apart; None where they do not fit."""
+    """Draw the positions of all copies inside ``room`` ((h, w) bool), at least the model's spacings apart; None where they do not fit."""
     points = np.argwhere(room)
     if not len(points):
         return None
@@ -63,11 +63,11 @@ def place_copies(rng: np.random.Generator, model: SlideModel, room: Array, copie
 
 
 class Layout:
-    """Places nuclei one after the other; the first one lies on top.
+    """Frame to which nuclei are added one after the other; the first one lies on top.
 
     Attributes:
         labels: (height_px, width_px) int32, the visible part of each nucleus.
-        nuclei: those placed so far.
+        nuclei: those added so far.
     """
 
     def __init__(self, model: SlideModel, height_px: int, width_px: int) -> None:
@@ -76,7 +76,7 @@ class Layout:
         self.nuclei: list[PlacedNucleus] = []
 
     def add(self, rng: np.random.Generator, kind: str) -> PlacedNucleus:
-        """Places one nucleus of ``kind`` (``cut``: a normal one that the frame's edge cuts).
+        """Add one nucleus of ``kind`` (``cut``: a normal nucleus that the frame's edge cuts).
 
         Raises:
             CacappError: no room was found.

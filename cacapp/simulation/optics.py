@@ -10,7 +10,7 @@ from cacapp.types import Array
 
 
 def add_spot(plane: Array, y_px: float, x_px: float, height_gv: float, sigma_px: float) -> None:
-    """Adds a Gaussian of the given peak height to ``plane`` ((Y, X) float32), in place, clipped at its edges."""
+    """Add a Gaussian of the given peak height to ``plane`` ((Y, X) float32), in place, clipped at its edges."""
     reach = int(4 * sigma_px + 1)
     y0, y1 = max(0, int(y_px) - reach), min(plane.shape[0], int(y_px) + reach + 1)
     x0, x1 = max(0, int(x_px) - reach), min(plane.shape[1], int(x_px) + reach + 1)
@@ -21,7 +21,7 @@ def add_spot(plane: Array, y_px: float, x_px: float, height_gv: float, sigma_px:
 
 
 def add_crop(plane: Array, crop: Array, top_px: int, left_px: int) -> None:
-    """Adds ``crop`` to ``plane`` at (top_px, left_px), in place; what lies outside is dropped."""
+    """Add ``crop`` to ``plane`` at (top_px, left_px), in place; parts outside are dropped."""
     y0, x0 = max(0, top_px), max(0, left_px)
     y1, x1 = min(plane.shape[0], top_px + crop.shape[0]), min(plane.shape[1], left_px + crop.shape[1])
     if y0 < y1 and x0 < x1:
@@ -29,18 +29,18 @@ def add_crop(plane: Array, crop: Array, top_px: int, left_px: int) -> None:
 
 
 def blur(plane: Array, sigma_px: float) -> Array:
-    """Gaussian blur with reflected borders; returns ``plane`` itself where sigma is 0."""
+    """Blur with a Gaussian and reflected borders; return ``plane`` itself where sigma is 0."""
     return plane if sigma_px <= 0 else np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101))
 
 
 def bleed(light: Array, model: SlideModel) -> Array:
-    """Light behind each filter: channel c receives its own dye plus shares of the others. (C, Y, X) float32 in and out."""
+    """Return the light behind each filter: channel c receives its own dye plus shares of the others. (C, Y, X) float32 in and out."""
     mixing = np.eye(len(light), dtype=np.float32) + np.float32(model.bleed_scale) * np.array(model.bleed_through, np.float32).T
     return np.asarray(np.einsum("cd,dyx->cyx", mixing, light, optimize=True), np.float32)
 
 
 def shading(rng: np.random.Generator, model: SlideModel, height_px: int, width_px: int) -> Array:
-    """Illumination, 1 at the centre, ``vignette`` lower in the corners, tilted in a random direction: (Y, X) float32."""
+    """Return the illumination, 1 at the centre, ``vignette`` lower in the corners, tilted in a random direction: (Y, X) float32."""
     y = np.linspace(-1, 1, height_px, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width_px, dtype=np.float32)[None]
     angle, slope = rng.uniform(0, 2 * np.pi), model.tilt * rng.random()
@@ -49,7 +49,7 @@ def shading(rng: np.random.Generator, model: SlideModel, height_px: int, width_p
 
 
 def expose(rng: np.random.Generator, model: SlideModel, light: Array) -> Array:
-    """What the camera stores of ``light`` (float32, gv above the offset): uint16 or uint8 of the same shape.
+    """Return what the camera stores of ``light`` (float32, gv above the offset): uint16 or uint8 of the same shape.
 
     Value = offset + gain · Poisson(light / gain) + read noise, so the variance of a flat area is gain · light + read². The Poisson
     variate is the Cornish-Fisher expansion of its quantile, k = λ + √λ·z + (z² - 1)/6 for a normal z (Cornish and Fisher 1938; Fisher and

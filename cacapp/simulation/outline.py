@@ -14,7 +14,7 @@ SHAPES = ("round", "oval", "kidney", "lobed")
 
 
 def fourier_radius(rng: np.random.Generator, spread: float, orders: range = range(2, 8)) -> Array:
-    """Radius over ``POINTS`` angles, mean 1: a low-order Fourier series whose coefficients fall with the order. (POINTS,) float64."""
+    """Draw the radius over ``POINTS`` angles, mean 1: a low-order Fourier series with falling coefficients. (POINTS,) float64."""
     radius = np.ones(POINTS)
     for k in orders:
         radius += spread * (2 / k) * rng.normal() * np.cos(k * _THETA + rng.uniform(0, 2 * np.pi))
@@ -22,7 +22,7 @@ def fourier_radius(rng: np.random.Generator, spread: float, orders: range = rang
 
 
 def draw_outline(rng: np.random.Generator, model: SlideModel, diameter_px: float) -> Array:
-    """One outline around the origin with the area of a disk of ``diameter_px``: (POINTS, 2) float64, px, (x, y)."""
+    """Draw one outline around the origin with the area of a disk of ``diameter_px``: (POINTS, 2) float64, px, (x, y)."""
     weights = np.array([model.round_weight, model.oval_weight, model.kidney_weight, model.lobed_weight])
     shape = SHAPES[rng.choice(len(SHAPES), p=weights / weights.sum())]
     radius = fourier_radius(rng, model.irregularity)
@@ -46,7 +46,7 @@ def draw_outline(rng: np.random.Generator, model: SlideModel, diameter_px: float
 
 
 def fill(outline_xy: Array) -> Array:
-    """The mask of an outline in its tight box: (h, w) bool."""
+    """Return the mask of an outline in its tight box: (h, w) bool."""
     low = outline_xy.min(axis=0)
     w, h = np.ceil(outline_xy.max(axis=0) - low).astype(int) + 1
     # fillPoly also paints the border's pixels, half a pixel too many all around: four times finer that is an eighth.

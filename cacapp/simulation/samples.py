@@ -1,4 +1,4 @@
-"""The five sample patients of sample_slides/ and of `cacapp demo`."""
+"""Five sample patients of sample_slides/ and of `cacapp demo`."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ SAMPLE_MODEL = SlideModel(
 
 @dataclass(frozen=True, slots=True)
 class SamplePatient:
-    """The recipe of one sample patient with one slide.
+    """Parameters of one sample patient with one slide.
 
     Attributes:
         code, barcode: patient's pseudonym and slide.
-        blood_volume_ul: what the slide stands for, None where unknown.
+        blood_volume_ul: blood volume of the slide, None where unknown.
         seed: of the slide.
         frames: exact numbers of kinds, one mapping a frame.
         expected: "negative", "positive", "positive by polyploid cells only", "insufficient" or "undetermined", with a minimum of
             SAMPLE_MIN_EVALUABLE_CELLS evaluable cells.
-        notes: what the slide is there to show.
+        notes: purpose of the slide.
     """
 
     code: str
@@ -66,7 +66,7 @@ class SamplePatient:
         return sum(sum(kinds.values()) for kinds in self.frames)
 
     def count(self, *kinds: str) -> int:
-        """Number of nuclei of these kinds."""
+        """Return the number of nuclei of these kinds."""
         return sum(frame.get(kind, 0) for frame in self.frames for kind in kinds)
 
 
@@ -103,7 +103,7 @@ SAMPLE_PATIENTS = (
 
 
 def write_samples(out: Path, progress: Progress | None = None) -> list[Path]:
-    """Writes the sample patients: OUT/<slide>/frameNN.ome.tif, labels and truth.csv, and OUT/slides.csv, a manifest for `cacapp ingest`.
+    """Write the sample patients: OUT/<slide>/frameNN.ome.tif, labels and truth.csv, and OUT/slides.csv, a manifest for `cacapp ingest`.
 
     Args:
         progress: called with (frames done, frames in all).

@@ -10,7 +10,7 @@ from cacapp.types import Array
 
 
 def smooth_noise(rng: np.random.Generator, height_px: int, width_px: int, scale_px: float) -> Array:
-    """Random field with structure of about ``scale_px``, mean near 0, spread near 1: (height_px, width_px) float32."""
+    """Draw a random field with structure of about ``scale_px``, mean near 0, spread near 1: (height_px, width_px) float32."""
     scale = max(1.0, scale_px)
     rows, cols = int(np.ceil(height_px / scale)) + 4, int(np.ceil(width_px / scale)) + 4
     grid = rng.standard_normal((rows, cols), dtype=np.float32)
@@ -22,7 +22,7 @@ def smooth_noise(rng: np.random.Generator, height_px: int, width_px: int, scale_
 
 
 def chromatin(rng: np.random.Generator, model: SlideModel, mask: Array) -> Array:
-    """DAPI brightness of a nucleus, mean 1 over its mask, 0 outside: (h, w) float32."""
+    """Draw the DAPI brightness of a nucleus, mean 1 over its mask, 0 outside: (h, w) float32."""
     h, w = mask.shape
     depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     radius = max(1.0, float(depth.max()))

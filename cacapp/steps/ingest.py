@@ -9,7 +9,7 @@ from cacapp.db.engine.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide
 from cacapp.engine import cores
 from cacapp.exceptions import CacappError
-from cacapp.frames import BadFile, discover, parse_channels, with_aliases
+from cacapp.frames import BadFile, discover, extend_aliases, parse_channels
 from cacapp.pseudonyms import resembles
 from cacapp.report.wording import plural
 from cacapp.runs.plan import SlideRequest
@@ -22,13 +22,13 @@ READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What was added of a slide.
+    """Result of the ingest of one slide.
 
     Attributes:
         patient, slide: pseudonym and barcode.
         added, known: new frames, and frames that were there already.
-        refused: (file, error) of what is no frame of this slide.
-        error: why nothing of the slide was added, None where it was.
+        refused: (file, error) of each refused file.
+        error: reason why nothing was added, None where the slide was added.
     """
 
     patient: str
@@ -50,12 +50,12 @@ def ingest(
     found: Callable[[FrameSource], None] = lambda source: None,
     readers: int | None = None,
 ) -> list[IngestReport]:
-    """Adds the slides and their frames, each slide in one transaction. A file or a slide that is refused costs itself only.
+    """Add the slides and their frames, each slide in one transaction. A refused file or slide does not affect the others.
 
     Args:
         required: channel names every frame must have, DAPI first.
-        aliases: further names that files give a channel, by channel, as the assay lists them.
-        searched: called before anything is read, with how many files, or sets of files, the slides have.
+        aliases: further names of each channel in files, as the assay lists them.
+        searched: called before anything is read, with the number of files, or sets of files, of all slides.
         found: called with each frame as soon as it is found.
         readers: files hashed at a time; None: as many as there are cores, up to ``READERS``.
 
@@ -80,7 +80,7 @@ def ingest(
     errors: list[CacappError] = []
     for request, items in zip(requests, searches, strict=True):
         try:
-            reports.append(_ingest(db, request, _told(items, found), progress))
+            reports.append(_ingest(db, request, _report_each(items, found), progress))
         except CacappError as error:
             errors.append(error)
             reports.append(IngestReport(request.patient, request.slide, 0, 0, (), str(error)))
@@ -103,13 +103,14 @@ def _search(
         channels=mapping,
         required=required,
         projection=request.projection,
-        aliases=with_aliases(aliases),
+        aliases=extend_aliases(aliases),
         readers=readers,
         searched=searched,
     )
 
 
-def _told(items: Iterable[FrameSource | BadFile], found: Callable[[FrameSource], None]) -> Iterator[FrameSource | BadFile]:
+def _report_each(items: Iterable[FrameSource | BadFile], found: Callable[[FrameSource], None]) -> Iterator[FrameSource | BadFile]:
+    """Yield the items; call ``found`` with each frame."""
     for item in items:
         if isinstance(item, FrameSource):
             found(item)

@@ -1,4 +1,4 @@
-"""The manifest: a CSV file with one row a slide. Checked as a whole before anything is done."""
+"""Manifest: a CSV file with one row a slide. It is checked completely before anything is ingested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = ("", "unknown")
 
 
 def volume_ul(text: str, where: str) -> float | None:
-    """A blood volume in µL from text, None for "" or "unknown". Raises UsageError for what is no positive number."""
+    """Parse a blood volume in µL, None for "" or "unknown". Raises UsageError for anything but a positive number."""
     if text.strip().lower() in UNKNOWN:
         return None
     try:
@@ -28,8 +28,8 @@ def volume_ul(text: str, where: str) -> float | None:
     return value
 
 
-def placed(place: str, folder: Path) -> str:
-    """The absolute path of a path that starts at ``folder``, or an address in its plain form.
+def source_path(place: str, folder: Path) -> str:
+    """Return the absolute path of a path relative to ``folder``, or an address in its plain form.
 
     Raises UsageError where there is no such file or folder, or for an address that is not read.
     """
@@ -42,7 +42,7 @@ def placed(place: str, folder: Path) -> str:
 
 
 def read_manifest(path: Path) -> list[SlideRequest]:
-    """The slides of a manifest; relative paths start at the manifest's folder.
+    """Read the slides of a manifest; relative paths start at the manifest's folder.
 
     Raises UsageError naming file, line and column for unknown or missing columns, empty values, a bad volume, a missing path, a slide
     listed twice with different patients or volumes.
@@ -93,7 +93,7 @@ def _request(path: Path, line: int, row: dict[str, str | None]) -> SlideRequest:
         if not values[key]:
             raise UsageError(f"{where}: {key} is empty")
     try:
-        target = placed(values["path"], path.parent)
+        target = source_path(values["path"], path.parent)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     return SlideRequest(

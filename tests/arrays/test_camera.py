@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.camera import BLOCK, QUARTILE, camera_of
+from cacapp.arrays.camera import BLOCK_PX, QUARTILE, camera_of
 from cacapp.types import Array
 
 
@@ -38,6 +38,6 @@ def test_a_plane_that_tells_nothing_gives_none() -> None:
 
 
 def test_the_quartile_of_pure_noise_is_what_it_is_said_to_be() -> None:
-    noise = np.random.default_rng(1).standard_normal((20_000, BLOCK, BLOCK))
+    noise = np.random.default_rng(1).standard_normal((20_000, BLOCK_PX, BLOCK_PX))
     change = (2 * noise[:, :, 1:-1] - noise[:, :, :-2] - noise[:, :, 2:]) / np.sqrt(6)
     assert np.percentile((change**2).mean(axis=(1, 2)), 25) == pytest.approx(QUARTILE, abs=0.01)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.chromatic import Shift, aligned, estimate_shift, soft_outlines
+from cacapp.arrays.chromatic import Shift, align, estimate_shift, soft_outlines
 from cacapp.types import Array, Instance
 
 SHAPE = (520, 520)
@@ -47,7 +47,7 @@ def test_without_a_shift_the_plane_is_left_as_it_is(seed: int) -> None:
     plane = channel(0, 0, seed=seed)
     found = estimate_shift(plane, soft_outlines(NUCLEI))
     assert found.is_none
-    assert aligned(plane, found) is plane
+    assert align(plane, found) is plane
 
 
 def test_nuclei_that_do_not_glow_say_nothing() -> None:
@@ -58,7 +58,7 @@ def test_nuclei_that_do_not_glow_say_nothing() -> None:
 
 def test_a_plane_is_moved_back() -> None:
     straight, shifted = channel(0, 0), channel(2, -3)
-    back = aligned(shifted, estimate_shift(shifted, soft_outlines(NUCLEI)))
+    back = align(shifted, estimate_shift(shifted, soft_outlines(NUCLEI)))
     assert back.dtype == np.uint16
     inner = np.s_[20:-20, 20:-20]
     level = [cv2.GaussianBlur(p.astype(np.float32), (0, 0), 2)[inner].ravel() for p in (straight, shifted, back)]
@@ -68,4 +68,4 @@ def test_a_plane_is_moved_back() -> None:
 
 def test_whole_pixels_keep_their_values() -> None:
     plane = np.arange(30, dtype=np.uint8).reshape(5, 6)
-    assert aligned(plane, Shift(1.0, 2.0, 0.1, 30))[:4, :4].tolist() == plane[1:, 2:].tolist()
+    assert align(plane, Shift(1.0, 2.0, 0.1, 30))[:4, :4].tolist() == plane[1:, 2:].tolist()

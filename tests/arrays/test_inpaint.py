@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.inpaint import filled, unfillable
+from cacapp.arrays.inpaint import inpaint_background, without_background
 from cacapp.types import Array
 
 SHAPE = (300, 360)
@@ -31,7 +31,7 @@ def frame(level: Array | float, sd: float, glow_px: float = 2.0, dtype: type = n
 @pytest.mark.parametrize(("dtype", "level", "sd", "light"), [(np.uint16, 400, 20, 3000), (np.uint8, 30, 3, 180)])
 def test_the_filled_area_has_the_mean_and_the_spread_of_the_background(dtype: type, level: float, sd: float, light: float) -> None:
     dapi = frame(level, sd, dtype=dtype, light=light)
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1)
     assert found.dtype == dtype
     assert found.shape == SHAPE
     assert found[REJECTED].mean() == pytest.approx(level, abs=0.1 * sd)
@@ -39,7 +39,7 @@ def test_the_filled_area_has_the_mean_and_the_spread_of_the_background(dtype: ty
 
 
 def test_the_glow_around_a_rejected_nucleus_goes_too() -> None:
-    found = filled(frame(400, 20, glow_px=5), REJECTED, ACCEPTED, seed=1)
+    found = inpaint_background(frame(400, 20, glow_px=5), REJECTED, ACCEPTED, seed=1)
     ring = (disk(100, 100, 34) & ~disk(100, 100, 24)) | (disk(220, 250, 40) & ~disk(220, 250, 30))
     assert found[ring].mean() == pytest.approx(400, abs=4)
     assert found[ring].max() < 400 + 6 * 20
@@ -47,7 +47,7 @@ def test_the_glow_around_a_rejected_nucleus_goes_too() -> None:
 
 def test_accepted_nuclei_and_the_rest_of_the_frame_do_not_change() -> None:
     dapi = frame(400, 20)
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1)
     assert np.array_equal(found[ACCEPTED], dapi[ACCEPTED])
     far = cv2.distanceTransform((~REJECTED).astype(np.uint8), cv2.DIST_L2, 5) > 40
     assert np.array_equal(found[far], dapi[far])
@@ -56,7 +56,7 @@ def test_accepted_nuclei_and_the_rest_of_the_frame_do_not_change() -> None:
 def test_where_masks_overlap_or_touch_the_accepted_nucleus_stays() -> None:
     rejected, accepted = disk(150, 160, 30), disk(150, 205, 25)
     dapi = np.where(rejected | accepted, 3000, 400).astype(np.uint16)
-    found = filled(dapi, rejected, accepted, seed=1)
+    found = inpaint_background(dapi, rejected, accepted, seed=1)
     assert (found[accepted] == 3000).all()
     assert (found[rejected & ~accepted] < 500).all()
 
@@ -64,7 +64,7 @@ def test_where_masks_overlap_or_touch_the_accepted_nucleus_stays() -> None:
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_gradient_is_followed(axis: int) -> None:
     ramp = np.broadcast_to(np.linspace(200, 800, SHAPE[axis]).reshape((-1, 1) if axis == 0 else (1, -1)), SHAPE)
-    found = filled(frame(ramp, 10), REJECTED, ACCEPTED, seed=1).astype(float)
+    found = inpaint_background(frame(ramp, 10), REJECTED, ACCEPTED, seed=1).astype(float)
     for centre in ((100, 100), (220, 250)):
         here = disk(*centre, 24)
         difference = (found - ramp)[here]
@@ -74,7 +74,7 @@ def test_a_gradient_is_followed(axis: int) -> None:
 
 def test_no_step_shows_at_the_border_of_the_filled_area() -> None:
     dapi = frame(400, 20)
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1)
     distance = cv2.distanceTransform((~disk(100, 100, 24)).astype(np.uint8), cv2.DIST_L2, 5)
     inside, outside = disk(100, 100, 24) & ~disk(100, 100, 14), (distance > 14) & (distance < 24)
     assert float(found[inside].mean()) == pytest.approx(float(found[outside].mean()), abs=4)
@@ -83,7 +83,7 @@ def test_no_step_shows_at_the_border_of_the_filled_area() -> None:
 def test_correlated_noise_keeps_its_texture() -> None:
     noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, SHAPE), (0, 0), 1.0)
     dapi = np.rint(400 + 3000 * (REJECTED | ACCEPTED) + 20 * noise / noise.std()).astype(np.uint16)
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1).astype(float)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1).astype(float)
 
     def neighbours_agree(area: Array) -> float:
         a, b = found[:, :-1][area[:, 1:] & area[:, :-1]], found[:, 1:][area[:, 1:] & area[:, :-1]]
@@ -95,7 +95,7 @@ def test_correlated_noise_keeps_its_texture() -> None:
 
 def test_the_seed_decides_the_pixels() -> None:
     dapi = frame(400, 20)
-    one, same, other = (filled(dapi, REJECTED, ACCEPTED, seed) for seed in (1, 1, 2))
+    one, same, other = (inpaint_background(dapi, REJECTED, ACCEPTED, seed) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -104,14 +104,14 @@ def test_without_rejected_nuclei_nothing_changes_and_the_input_never_does() -> N
     dapi = frame(400, 20)
     dapi.flags.writeable = False
     none = np.zeros(SHAPE, bool)
-    found = filled(dapi, none, ACCEPTED, seed=1)
+    found = inpaint_background(dapi, none, ACCEPTED, seed=1)
     assert np.array_equal(found, dapi)
     assert found is not dapi
-    filled(dapi, REJECTED, ACCEPTED, seed=1)
+    inpaint_background(dapi, REJECTED, ACCEPTED, seed=1)
 
 
 def test_without_accepted_nuclei_all_become_background() -> None:
-    found = filled(frame(400, 20), REJECTED | ACCEPTED, np.zeros(SHAPE, bool), seed=1)
+    found = inpaint_background(frame(400, 20), REJECTED | ACCEPTED, np.zeros(SHAPE, bool), seed=1)
     assert found.max() < 400 + 6 * 20
 
 
@@ -119,14 +119,14 @@ def test_missed_nuclei_do_not_brighten_the_fill() -> None:
     dapi = frame(400, 20)
     missed = disk(40, 40, 20) | disk(160, 170, 22) | disk(280, 330, 18)
     dapi[missed] = 3000
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1)
     assert found[REJECTED].mean() == pytest.approx(400, abs=8)
     assert (found[missed & (disk(160, 170, 12))] == 3000).all()
 
 
 def test_a_noiseless_background_is_continued_exactly() -> None:
     dapi = np.where(REJECTED, 200, 7).astype(np.uint8)
-    assert (filled(dapi, REJECTED, np.zeros(SHAPE, bool), seed=1) == 7).all()
+    assert (inpaint_background(dapi, REJECTED, np.zeros(SHAPE, bool), seed=1) == 7).all()
 
 
 @pytest.mark.parametrize("free", [1, 3, 20])
@@ -134,7 +134,7 @@ def test_a_little_background_is_enough(free: int) -> None:
     rejected = np.ones((40, 60), bool)
     rejected[:free, :free] = False
     dapi = np.where(rejected, 3000, 100).astype(np.uint16)
-    assert (filled(dapi, rejected, np.zeros((40, 60), bool), seed=1) == 100).all()
+    assert (inpaint_background(dapi, rejected, np.zeros((40, 60), bool), seed=1) == 100).all()
 
 
 def test_without_any_background_nothing_is_filled_and_the_pixels_are_named() -> None:
@@ -142,17 +142,17 @@ def test_without_any_background_nothing_is_filled_and_the_pixels_are_named() -> 
     accepted[:, :10] = True
     rejected = ~accepted
     dapi = np.full((30, 30), 500, np.uint16)
-    assert np.array_equal(filled(dapi, rejected, accepted, seed=1), dapi)
-    assert np.array_equal(unfillable(rejected, accepted), rejected)
+    assert np.array_equal(inpaint_background(dapi, rejected, accepted, seed=1), dapi)
+    assert np.array_equal(without_background(rejected, accepted), rejected)
     rejected[0, 29] = False
-    assert not unfillable(rejected, accepted).any()
+    assert not without_background(rejected, accepted).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (9, 7), (17, 300)])
 def test_small_frames_are_filled_too(shape: tuple[int, int]) -> None:
     rejected = np.zeros(shape, bool)
     rejected[0, 0] = True
-    found = filled(np.full(shape, 50, np.uint8), rejected, np.zeros(shape, bool), seed=0)
+    found = inpaint_background(np.full(shape, 50, np.uint8), rejected, np.zeros(shape, bool), seed=0)
     assert (found == 50).all()
 
 
@@ -160,7 +160,7 @@ def test_haze_around_a_rejected_nucleus_is_left_without_an_edge() -> None:
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     haze = 150 * np.exp(-((rows - 100) ** 2 + (columns - 130) ** 2) / (2 * 50**2))
     dapi = frame(400 + haze, 10)
-    found = filled(dapi, REJECTED, ACCEPTED, seed=1).astype(float)
+    found = inpaint_background(dapi, REJECTED, ACCEPTED, seed=1).astype(float)
     outside = disk(100, 100, 60) & ~disk(100, 100, 34) & ~cv2.dilate(ACCEPTED.astype(np.uint8), np.ones((21, 21), np.uint8)).astype(bool)
     assert (found - 400 - haze)[outside].mean() == pytest.approx(0, abs=5)
     # around the nucleus, sector by sector: the haze is brighter on one side, and so is the fill there

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cacapp.arrays.overlap import intersections, resolve, shared_out
+from cacapp.arrays.overlap import divide_overlaps, intersections, resolve
 from cacapp.types import Array, Instance, label_image
 
 
@@ -62,7 +62,7 @@ def depth(one: Instance) -> Array:
 
 def test_a_shared_pixel_goes_to_the_surer_instance() -> None:
     pair = [disk(30, 30, 12), disk(46, 30, 12)]
-    left, right = shared_out(pair, [depth(one) for one in pair])
+    left, right = divide_overlaps(pair, [depth(one) for one in pair])
     assert left is not None
     assert right is not None
     assert list(intersections([left, right])) == []
@@ -74,7 +74,7 @@ def test_a_shared_pixel_goes_to_the_surer_instance() -> None:
 
 def test_an_instance_without_a_pixel_of_its_own_is_gone() -> None:
     outer, inner = disk(30, 30, 12), disk(30, 30, 4)
-    left, none = shared_out([outer, inner], [np.ones(outer.mask.shape), np.zeros(inner.mask.shape)])
+    left, none = divide_overlaps([outer, inner], [np.ones(outer.mask.shape), np.zeros(inner.mask.shape)])
     assert left is outer
     assert none is None
 
@@ -82,7 +82,7 @@ def test_an_instance_without_a_pixel_of_its_own_is_gone() -> None:
 def test_of_an_instance_cut_in_two_the_larger_piece_stays() -> None:
     bar = Instance((0, 10, 40, 5), np.ones((5, 40), bool), 0.5)
     post = Instance((10, 0, 6, 30), np.ones((30, 6), bool), 0.5)
-    cut, whole = shared_out([bar, post], [np.zeros((5, 40)), np.ones((30, 6))])
+    cut, whole = divide_overlaps([bar, post], [np.zeros((5, 40)), np.ones((30, 6))])
     assert whole is post
     assert cut is not None
     assert cut.bbox_xywh == (16, 10, 24, 5)

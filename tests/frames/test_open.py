@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from cacapp.exceptions import CacappError
-from cacapp.frames import State, open_frame, remembered, sha256_of
+from cacapp.frames import State, known_digests, open_frame, sha256_of
 from cacapp.types import CHANNELS
 
 Make = Callable[..., Any]
@@ -105,12 +105,12 @@ def test_setting_the_time_of_writing_back_hides_no_change(tmp_path: Path) -> Non
 def test_another_process_takes_a_digest_over_and_reads_the_file_again_only_where_it_changed(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"abc")
-    assert remembered([path, tmp_path / "none"]) == {}
+    assert known_digests([path, tmp_path / "none"]) == {}
     digest = sha256_of(path)
-    taken_over = remembered([path, tmp_path / "none"])
+    taken_over = known_digests([path, tmp_path / "none"])
     assert list(taken_over.values()) == [digest]
-    code = "import json, sys; from cacapp.frames import remember, sha256_of; "
-    code += "remember({tuple(k): v for k, v in json.loads(sys.argv[2])}); print(sha256_of(sys.argv[1]))"
+    code = "import json, sys; from cacapp.frames import add_known_digests, sha256_of; "
+    code += "add_known_digests({tuple(k): v for k, v in json.loads(sys.argv[2])}); print(sha256_of(sys.argv[1]))"
 
     def there(digests: dict[State, str]) -> str:
         words = [sys.executable, "-c", code, str(path), json.dumps(list(digests.items()))]
@@ -119,7 +119,7 @@ def test_another_process_takes_a_digest_over_and_reads_the_file_again_only_where
     assert there(dict.fromkeys(taken_over, "no digest")) == "no digest"  # it was not read
     path.write_bytes(b"abd")
     os.utime(path, ns=(1, 1))
-    assert remembered([path]) == {}
+    assert known_digests([path]) == {}
     assert there(dict.fromkeys(taken_over, "no digest")) == hashlib.sha256(b"abd").hexdigest()
 
 
@@ -130,7 +130,7 @@ def test_the_latest_digests_are_remembered(tmp_path: Path, monkeypatch: pytest.M
     for path in paths:
         path.write_text(path.name)
         sha256_of(path)
-    assert [Path(state[0]).name for state in remembered(paths)] == ["2", "3", "4"]
+    assert [Path(state[0]).name for state in known_digests(paths)] == ["2", "3", "4"]
 
 
 def test_the_digest_of_a_folder_is_that_of_names_and_contents(tmp_path: Path) -> None:

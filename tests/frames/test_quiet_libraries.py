@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cacapp.frames.quiet_libraries import silence
+from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.frames.remote import DRIVERS
 
 
@@ -29,7 +29,7 @@ def test_what_a_driver_logs_of_its_retries_is_not_printed(scheme: str, caplog: p
 
     known = known_implementations.get(scheme, known_implementations["abfs"])  # abfss comes with its driver
     driver = known["class"].split(".")[0]
-    with silence():
+    with quiet_libraries():
         logging.getLogger(driver).error("out of retries")
         logging.getLogger(f"{driver}.retry").error("out of retries")
     assert caplog.records == []
@@ -40,9 +40,9 @@ def test_what_a_driver_logs_of_its_retries_is_not_printed(scheme: str, caplog: p
 def test_a_library_that_sets_its_own_level_meanwhile_is_silent_too(caplog: pytest.LogCaptureFixture) -> None:
     """As one does that is imported by the first use; what it set is what it has afterwards."""
     late = logging.getLogger("tifffile.other")
-    with silence():
+    with quiet_libraries():
         late.setLevel(logging.DEBUG)
-        with silence():
+        with quiet_libraries():
             late.error("not heard")
     assert caplog.records == []
     assert late.level == logging.DEBUG
@@ -53,12 +53,12 @@ def test_warnings_come_back_with_the_last_thread() -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     def other() -> None:
-        with silence():
+        with quiet_libraries():
             entered.set()
             go_on.wait(10)
 
     thread = threading.Thread(target=other)
-    with silence():
+    with quiet_libraries():
         thread.start()
         assert entered.wait(10)
     with warnings.catch_warnings(record=True) as heard:
@@ -75,7 +75,7 @@ def test_threads_that_come_and_go_leave_everything_as_it_was() -> None:
 
     def often() -> None:
         for _ in range(500):
-            with silence():
+            with quiet_libraries():
                 pass
 
     threads = [threading.Thread(target=often) for _ in range(4)]

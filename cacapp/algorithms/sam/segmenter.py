@@ -8,7 +8,7 @@ import numpy as np
 
 from cacapp.algorithms.prompting import working_plane
 from cacapp.api import Field, Segmenter
-from cacapp.arrays.overlap import resolve, shared_out
+from cacapp.arrays.overlap import divide_overlaps, resolve
 from cacapp.arrays.shapes import typical_diameter
 from cacapp.types import Array, Instance, Prompts
 
@@ -85,7 +85,7 @@ class PromptedSam(_SamBase):
             masks = [m or _unsure(r) for m, r in zip(masks, prompts.regions, strict=True)]
         found = [m for m in masks if m is not None] + more
         kept = [found[i] for i in resolve([m.instance for m in found], self.same_iou, self.inside_share)]
-        parted = shared_out([m.instance for m in kept], [m.logits for m in kept])
+        parted = divide_overlaps([m.instance for m in kept], [m.logits for m in kept])
         return [one for one in parted if one is not None]
 
     def _chosen(self, prompts: Prompts) -> Prompts:

@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from cacapp.arrays.regions import light_of
+from cacapp.arrays.regions import median_light
 from cacapp.arrays.robust import robust_sd
 from cacapp.types import UNSEGMENTED, Array, Instance, OverlapZone
 
@@ -36,7 +36,7 @@ def find_overlap_zones(dapi: Array, nuclei: Sequence[Instance], background: floa
         others: objects that are no nuclei of the frame, yet may lie over them (``cacapp.fish.doubt.unsegmented``).
     """
     everything = [*nuclei, *others]
-    light = [light_of(dapi, n) - background for n in everything]
+    light = [median_light(dapi, n) - background for n in everything]
     zones = [OverlapZone(i, UNSEGMENTED, thin) for i, n in enumerate(nuclei) if (thin := _grown(_appendages(n), n)) is not None]
     for one, two in _touching(everything):
         for own, other in ((one, two), (two, one)):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from cacapp.arrays.background import Levels
-from cacapp.arrays.regions import light_of
+from cacapp.arrays.regions import median_light
 from cacapp.types import Array, Instance
 
 MIN_LIGHT = 0.15  # of the light of the frame's typical nucleus
@@ -28,7 +28,7 @@ def find_unsegmented(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> l
         return []
     areas = [np.count_nonzero(n.mask) for n in nuclei]
     radius = float(np.sqrt(np.median(areas) / np.pi))
-    light = np.median([light_of(dapi, n) for n in nuclei]) - grey.background
+    light = np.median([median_light(dapi, n) for n in nuclei]) - grey.background
     step = max(1, round(2 * radius / STEP_DIAMETERS))
     height, width = dapi.shape
     small = (-(-width // step), -(-height // step))

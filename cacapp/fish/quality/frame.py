@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cacapp.arrays.quality import PlaneQuality, plane_quality, thin_outside
+from cacapp.arrays.quality import PlaneQuality, plane_quality, sample_outside
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.quality.slide import ChannelMeasures, failed_channels, judge_channels
 from cacapp.fish.signals.judge import Spots
@@ -38,7 +38,7 @@ def measure_frame(
         focus: (N,) gradient energy of each nucleus in DAPI, see ``cacapp.arrays.focus``.
     """
     radius_px = assay.signals.signal_diameter_px(pixel_size_um) / 2
-    outside = thin_outside(planes[DAPI].shape, nuclei)
+    outside = sample_outside(planes[DAPI].shape, nuclei)
     found = {c: plane_quality(planes[c], nuclei, radius_px, outside) for c in (DAPI, *assay.channels)}
     measures = {c: _measures(q) for c, q in found.items()}
     known = np.isfinite(focus)

@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter
-from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, found_again
+from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, has_match
 from cacapp.arrays.shapes import shapes_of
 from cacapp.db.cells.pseudo_labels import (
     STEP,
@@ -183,7 +183,7 @@ def judge_frame(judges: Judges, task: _Task) -> JudgedFrame:
     agreement: list[list[str]] = [[] for _ in nuclei]
     dapi = open_frame(source).channel(DAPI) if judges.prompters and nuclei else None
     for algorithm in judges.prompters if dapi is not None else ():
-        for i in found_again(nuclei, _regions(algorithm, dapi, source.pixel_size_um)).nonzero()[0].tolist():
+        for i in has_match(nuclei, _regions(algorithm, dapi, source.pixel_size_um)).nonzero()[0].tolist():
             agreement[i].append(algorithm.name)
     asked = [algorithm.name for algorithm in judges.prompters]
     for own, names in zip(against, agreement, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cacapp.api import InstanceFilter, Prompter
-from cacapp.arrays.inpaint import filled
+from cacapp.arrays.inpaint import inpaint_background
 from cacapp.arrays.training_sample import training_sample
 from cacapp.db.cells.pseudo_labels import pseudo_label_run, read_pseudo_labels
 from cacapp.db.engine.session import Database, open_database
@@ -279,4 +279,4 @@ def test_the_fill_of_a_sample_is_that_of_the_arrays() -> None:
     mask = np.zeros((80, 90), bool)
     mask[30:50, 30:50] = True
     sample = training_sample(dapi, [], [gone], None, 5)
-    assert np.array_equal(sample.dapi, filled(dapi, mask, np.zeros_like(mask), 5))
+    assert np.array_equal(sample.dapi, inpaint_background(dapi, mask, np.zeros_like(mask), 5))

@@ -85,11 +85,11 @@ class AutoSam(Student):
     def _segment(self, dapi: Array, sam: LoadedSam, network: PromptNetwork, diameter_px: float) -> list[Instance]:
         from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX
         from cacapp.algorithms.sam.tiled import scaled_frame
-        from cacapp.arrays.overlap import resolve, shared_out
+        from cacapp.arrays.overlap import divide_overlaps, resolve
 
         found = list(self._masks(scaled_frame(dapi, diameter_px, NUCLEUS_PX), sam, network))
         kept = [found[i] for i in resolve([one.instance for one in found], self.same_iou, self.inside_share)]
-        parted = shared_out([one.instance for one in kept], [one.logits for one in kept])
+        parted = divide_overlaps([one.instance for one in kept], [one.logits for one in kept])
         return [one for one in parted if one is not None]
 
     def _masks(self, frame: ScaledFrame, sam: LoadedSam, network: PromptNetwork) -> Iterator[SoftMask]:

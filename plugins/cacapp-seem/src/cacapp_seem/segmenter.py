@@ -47,14 +47,14 @@ class Seem(Segmenter):
         return found if isinstance(found, str) else None
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
-        from cacapp.arrays.overlap import resolve, shared_out
+        from cacapp.arrays.overlap import divide_overlaps, resolve
 
         child = self._child()
         if dapi.min() == dapi.max() or (self.use != "text" and not len(prompts)):
             return []
         found = list(self._found(child, dapi, prompts))
         kept = [found[i] for i in resolve(found)]
-        parted = shared_out(kept, [np.full(one.mask.shape, one.score, np.float32) for one in kept])
+        parted = divide_overlaps(kept, [np.full(one.mask.shape, one.score, np.float32) for one in kept])
         return [one for one in parted if one is not None]
 
     def _child(self) -> ChildProcess:
