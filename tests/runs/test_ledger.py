@@ -234,7 +234,7 @@ def test_work_comes_with_the_digests_that_are_known(
 ) -> None:
     """What was hashed at ingest is not hashed again by whoever works on it."""
     given: list[str] = []
-    monkeypatch.setattr("cacapp.runs.ledger.remember", lambda digests: given.extend(digests.values()))
+    monkeypatch.setattr("cacapp.runs.ledger.add_known_digests", lambda digests: given.extend(digests.values()))
     assert cacapp("ingest", small_slide, *WHO).code == 0
     segment(database, Host.discover(), PLAN)
     assert given == [sha256_of(path) for path in sorted(small_slide.glob("*.ome.tif"))]
