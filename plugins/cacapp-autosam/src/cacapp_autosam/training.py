@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def train(
     return teach(pupil, samples, out, seed, progress, recipe, sam.device)
 
 
-def batch_of(drawn: list[tuple[Array, Array]], rng: np.random.Generator) -> Batch:
+def batch_of(drawn: Sequence[tuple[Array, Array]], rng: np.random.Generator) -> Batch:
     """Crops, (Y, X) uint8 and int16 labels, as a batch; of each up to MASKS nuclei, each at its middle or a cell beside it."""
     images, summits, known, image, cells, values = [], [], [], [], [], []
     for n, (grey, labels) in enumerate(drawn):
