@@ -56,28 +56,33 @@ class Record:
         self._database.dispose()
 
     def patients(self) -> pyarrow.Table:
-        """A row a patient by pseudonym: evaluable cells, CACs and CACs per 100 µL (95 % interval) with verdict, by the software and, with
-        ``reviewed_``, after review; ``standing``: how far the review is; ``class_NAME``: evaluable cells of each class."""
+        """Return a row for each patient and assay, the newest result of a patient first.
+
+        Columns: evaluable cells, CACs and CACs per 100 µL (95 % interval) with verdict, by the software and, as ``reviewed_...``, after
+        review (None where nobody has reviewed); ``standing``: how far the review is; ``class_NAME``: evaluable cells of each class.
+        A patient without a count has one row, with None for numbers.
+        """
         from cacapp.results.error_budget import Pools
         from cacapp.results.extras import extras_of
         from cacapp.results.patient import patients_with_results
 
         rows = []
-        found = patients_with_results(self._database)
+        lines = [(summary, result) for summary in patients_with_results(self._database) for result in summary.lines]
+        classes = dict.fromkeys(name for _, result in lines if result for name in result.classes)
         with self._database.reading() as session:
             pools: Pools = {}
-            for summary in found:
-                extra = extras_of(session, summary.result, pools)
+            for summary, result in lines:
+                extra = extras_of(session, result, pools)
                 row = {
                     "patient": summary.patient.code,
                     "slides": summary.slides,
                     "frames": summary.frames,
                     "standing": extra.standing or None,
                 }
-                row |= {name: getattr(summary.result, name, None) for name in (*_NUMBERS, "blood_volume_ul", "verdict")}
+                row |= {name: getattr(result, name, None) for name in (*_ASSAY, *_NUMBERS, "blood_volume_ul", "verdict")}
                 row |= {f"reviewed_{name}": getattr(extra.reviewed, name, None) for name in _NUMBERS}
                 row["reviewed_verdict"] = extra.verdict
-                row |= {f"class_{name}": n for name, n in (summary.result.classes if summary.result else {}).items()}
+                row |= {f"class_{name}": None if result is None else result.classes.get(name) for name in classes}
                 rows.append(row)
         return _table(rows, _PATIENT, extra="int64")
 
@@ -189,13 +194,14 @@ def _decisions(session: Session, rows: list[CellRow]) -> dict[tuple[int | None, 
     return decided
 
 
+_ASSAY = ("assay_name", "assay_version")
 _NUMBERS = (
     *("cells", "evaluable", "needs_review", "cacs", "cacs_balanced_polyploid"),
     *("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high"),
 )
 _COUNTED = dict.fromkeys(_NUMBERS[:5], "int64") | dict.fromkeys(_NUMBERS[5:], "float64")
 _PATIENT = {
-    **{"patient": "string", "slides": "int64", "frames": "int64"},
+    **{"patient": "string", **dict.fromkeys(_ASSAY, "string"), "slides": "int64", "frames": "int64"},
     **_COUNTED,
     **{"blood_volume_ul": "float64", "verdict": "string", "standing": "string"},
     **{f"reviewed_{name}": kind for name, kind in _COUNTED.items()},

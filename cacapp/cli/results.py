@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
@@ -44,7 +44,7 @@ def report(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """The patients' results: a table, JSON, CSV, or an HTML page each with pictures."""
+    """The patients' results by assay: a table, JSON, CSV, or an HTML page for each with pictures."""
     form = "json" if json and form == "table" else form
     if form not in ("table", "json", "csv", "html"):
         raise UsageError(f"--format {form}: choose one of table, json, csv, html")
@@ -66,7 +66,7 @@ def report(
 
 
 def patients(patient: o.PatientFilter = None, db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Patients with evaluable cells, classes, CACs, CACs per 100 µL and verdict; reviewed ones beside the software's, and who signed."""
+    """Patients, a row for each assay: evaluable cells, classes, CACs, CACs per 100 µL, verdict; the same after review, and who signed."""
     _print_results(db, [patient] if patient else (), "json" if json else "table", None, quiet)
 
 
@@ -123,27 +123,29 @@ def _print_results(db: str | None, codes: Sequence[str], form: str, out: Path | 
     found = patients_with_results(record, codes)
     with record.reading() as session:
         pools: Pools = {}
-        extras = [extras_of(session, p.result, pools) for p in found]
-        older = [renewals(session, p.result.count_run_ids) if p.result is not None else [] for p in found]
-    records = [_record(p, e) for p, e in zip(found, extras, strict=True)]
-    _warn_of_older_code(record, found, quiet)
+        lines = [
+            Line(p, r, extras_of(session, r, pools), [] if r is None else renewals(session, r.count_run_ids)) for p in found for r in p.lines
+        ]
+        older = renewals(session, [run_id for line in lines if line.result is not None for run_id in line.result.count_run_ids])
+    for one in older:
+        say_warning(str(one), quiet)
     if form == "json":
-        _deliver_json([one | {"older_code": _older_code(r)} for one, r in zip(records, older, strict=True)], out)
+        _deliver_json([_record(line) | {"older_code": _older_code(line.older)} for line in lines], out)
     elif form == "csv":
-        _deliver_text(_csv(records), out)
-    elif not found:
+        _deliver_text(_csv([_record(line) for line in lines]), out)
+    elif not lines:
         say("no patients yet; add slides with: cacapp ingest", quiet)
     elif not quiet:
-        _print_patients_table(found, extras)
+        _print_patients_table(lines)
 
 
-def _warn_of_older_code(record: Database, found: Sequence[PatientSummary], quiet: bool) -> None:
-    """Name the slides whose counts are of older code, and the commands that renew the results."""
-    from cacapp.results.renewal import renewals
+class Line(NamedTuple):
+    """A patient's result by one assay; ``result`` is None where nothing is counted yet. ``older``: its counts that are of older code."""
 
-    with record.reading() as session:
-        for one in renewals(session, [run_id for p in found if p.result is not None for run_id in p.result.count_run_ids]):
-            say_warning(str(one), quiet)
+    patient: PatientSummary
+    result: PatientResult | None
+    extra: Extras
+    older: Sequence[Renewal] = ()
 
 
 def _older_code(found: Sequence[Renewal]) -> dict[str, Any] | None:
@@ -151,12 +153,18 @@ def _older_code(found: Sequence[Renewal]) -> dict[str, Any] | None:
     return {"slides": [slide for one in found for slide in one.slides], "renew": [one.command for one in found]} if found else None
 
 
-def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extras]) -> None:
-    counted = [(p, p.result) for p in found if p.result is not None]
-    classes = list(dict.fromkeys(name for _, r in counted for name, n in r.classes.items() if n or name in CLASS_ORDER))
+def _print_patients_table(lines: Sequence[Line]) -> None:
+    results = [line.result for line in lines if line.result is not None]
+    classes = list(dict.fromkeys(name for r in results for name, n in r.classes.items() if n or name in CLASS_ORDER))
     classes.sort(key=lambda name: (CLASS_ORDER.index(name) if name in CLASS_ORDER else len(CLASS_ORDER), name))
     wide = stdout.width >= WIDE
-    columns: list[Column] = ["patient", ("evaluable\ncells", "right")]
+    assays = dict.fromkeys(r.assay for r in results)
+    several = len(assays) > 1  # one assay alone stands below the table
+    columns: list[Column] = [
+        "patient,\nassay" if several and not wide else "patient",
+        *(["assay"] if several and wide else []),
+        ("evaluable\ncells", "right"),
+    ]
     columns += [(c, "right") for c in classes] if wide else [("classes", "right")]
     columns += [
         ("CACs", "right"),
@@ -166,10 +174,10 @@ def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extr
     ]
     human = "reviewed:" if wide else "→"
     rows: list[list[Value]] = []
-    for p, extra in zip(found, extras, strict=True):
-        r = p.result
+    for line in lines:
+        code, r, extra = line.patient.patient.code, line.result, line.extra
         if r is None:
-            rows.append([p.patient.code, *[None] * (len(columns) - 2), Text("not counted yet", "yellow")])
+            rows.append([code, *[None] * (len(columns) - 2), Text("not counted yet", "yellow")])
             continue
         after = extra.reviewed
         polyploid = f"{NEW_LINE}({r.cacs_balanced_polyploid} polyploid)" if r.cacs_balanced_polyploid else ""
@@ -185,9 +193,12 @@ def _print_patients_table(found: Sequence[PatientSummary], extras: Sequence[Extr
         reviewed = "" if after is None else f"{NEW_LINE}{human} {after.cacs}"
         cacs = f"{r.cacs}{polyploid if wide else ''}{false}{reviewed}"
         volume = "unknown" if r.blood_volume_ul is None else f"{r.blood_volume_ul:g}"
-        rows.append([p.patient.code, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r, extra)])
-    note = "" if wide or all(e.reviewed is None for e in extras) else "→ after review. "
-    if not wide and any(e.false_cacs for e in extras):
+        name = [code] if not several else [code, r.assay] if wide else [f"{code}{NEW_LINE}{r.assay}"]
+        rows.append([*name, f"{r.evaluable} of {r.cells}", *numbers, cacs, volume, rate, _verdict(r, extra)])
+    note = f"Assay {next(iter(assays))}. " if len(assays) == 1 else ""
+    if not wide and any(line.extra.reviewed for line in lines):
+        note += "→ after review. "
+    if not wide and any(line.extra.false_cacs for line in lines):
         note += f"False expected: up to the end of the {PERCENT} interval. "
     print_table(columns, rows, caption=f"{note}Research use only.")
 
@@ -225,12 +236,12 @@ def _verdict(result: PatientResult, extra: Extras) -> Text:
     return text
 
 
-def _record(summary: PatientSummary, extra: Extras) -> dict[str, Any]:
-    result = summary.result
+def _record(line: Line) -> dict[str, Any]:
+    summary, result, extra, _ = line
     base = {"patient": summary.patient.code, "slides": summary.slides}
     if result is None:
         return base | {"frames": summary.frames, "verdict": None}
-    return base | {name: value for name, value in result.model_dump().items() if name not in ("patient_id",)} | extra.record()
+    return base | result.model_dump(exclude={"patient_id"}) | extra.record()
 
 
 def _csv(records: Sequence[dict[str, Any]]) -> str:

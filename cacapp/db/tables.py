@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
+import cacapp.db.review.tables  # noqa: F401 - whoever reads the metadata, to copy or check a record, finds every table
 from cacapp.db.engine.base import Table as Table
 from cacapp.db.engine.base import now as now
 from cacapp.db.engine.columns import BigId, Scaled, UtcDateTime
@@ -321,11 +322,17 @@ class ControlSlide(Table, table=True):
 
 
 class PatientResult(Table, table=True):
-    """The patient's result as of count run ``run_id``, over the latest count of each of the patient's slides."""
+    """The patient's result by one assay as of count run ``run_id``, over the latest count with that assay of each of the patient's slides.
+
+    A later count with the same assay adds a row; the latest of (patient, assay name, assay version) is the one that is shown.
+    """
 
     __tablename__ = "patient_result"
+    __table_args__ = (Index(None, "patient_id", "assay_name", "assay_version"),)
     run_id: int = Field(foreign_key="run.id", primary_key=True)
-    patient_id: int = Field(foreign_key="patient.id", primary_key=True, index=True)
+    patient_id: int = Field(foreign_key="patient.id", primary_key=True)
+    assay_name: str
+    assay_version: str
     count_run_ids: list[int] = Field(default_factory=list, sa_type=JSON)
     cells: int
     evaluable: int
@@ -345,6 +352,11 @@ class PatientResult(Table, table=True):
     frames_failed: int
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
+    @property
+    def assay(self) -> str:
+        """Name and version of the assay: "katz-4color 1"."""
+        return f"{self.assay_name} {self.assay_version}"
+
 
 class Model(Table, table=True):
     """Registered weights, with the run that taught them."""
@@ -358,14 +370,3 @@ class Model(Table, table=True):
     trained_from_run_id: int | None = Field(default=None, foreign_key="run.id")
     metrics: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
-
-
-class Metric(Table, table=True):
-    """A measured value of a run, of one frame or of all."""
-
-    __tablename__ = "metric"
-    id: int = Field(default=None, primary_key=True)
-    run_id: int = Field(foreign_key="run.id", index=True)
-    frame_id: int | None = Field(default=None, foreign_key="frame.id")
-    name: str
-    value: float

@@ -6,7 +6,7 @@ Research use only: a verdict says what the counts are consistent with under the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum, isclose, isfinite
 
@@ -15,7 +15,23 @@ from scipy.special import gammaincinv
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.ratio import RatioResult, ratio_result
-from cacapp.fish.calls import Call
+from cacapp.fish.calls import UNCERTAIN
+
+UNKNOWN = "unknown"
+"""The class or exclusion reason of a cell that was stored without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallGroup:
+    """Cells with the same call; ``cells``: how many there are."""
+
+    class_: str | None
+    subtype: str | None
+    is_cac: bool
+    evaluable: bool
+    exclusion_reason: str | None
+    needs_review: bool
+    cells: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +43,7 @@ class SlideTally:
         exclusions: cells that are not evaluable, by reason.
         needs_review: evaluable cells a person has to look at.
         cacs: evaluable cells that are CACs.
-        cacs_left_out: those among them with a subtype the assay leaves out of the second count (balanced polyploids).
+        cacs_left_out: CACs of the subtypes that the assay leaves out of the second count (``patient.without_subtypes``).
         blood_volume_ul: what the slide stands for, µL; None where unknown.
         signals: counted signals of the evaluable cells by channel; a ratio assay needs them.
     """
@@ -55,10 +71,10 @@ class PatientOutcome:
 
     Attributes:
         cells, evaluable: nuclei found, and those that are counted.
-        classes: evaluable cells by class; every class of the assay is there, zeros too.
+        classes: evaluable cells by class; every class of the assay and "uncertain" are there, zeros too.
         exclusions: cells that are not evaluable, by reason.
         needs_review: evaluable cells a person has to look at.
-        cacs, cacs_balanced_polyploid: CACs by the letter, and how many of them are left out of the second count.
+        cacs, cacs_balanced_polyploid: all CACs, and those of the subtypes that the assay leaves out of the second count.
         blood_volume_ul: sum over the slides; None if one is unknown.
         cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without the volume.
         cacs_per_100ul_without_polyploid: the rate without those left out.
@@ -85,28 +101,28 @@ class PatientOutcome:
     ratio: RatioResult | None = None
 
 
-def tally(calls: Sequence[Call], exclusions: Sequence[str | None], blood_volume_ul: float | None, assay: Assay) -> SlideTally:
-    """Adds up the calls of one slide.
+def tally(
+    groups: Iterable[CallGroup], assay: Assay, blood_volume_ul: float | None = None, signals: Mapping[str, int] | None = None
+) -> SlideTally:
+    """Add up the calls of one slide, or of several, by the assay's rules.
 
     Args:
-        calls: of N cells.
-        exclusions: N reasons why a cell is not evaluable, None for one that is.
-
-    Raises:
-        ValueError: a call and its exclusion disagree.
+        groups: equal calls with their number of cells; a group may come more than once.
+        blood_volume_ul: what the slide stands for, µL; None where unknown.
+        signals: counted signals of the evaluable cells by channel, for a ratio assay.
     """
-    for call, reason in zip(calls, exclusions, strict=True):
-        if call.evaluable != (reason is None):
-            raise ValueError(f"a cell is called {call.cell_class} and excluded for {reason}")
-    counted = [c for c in calls if c.cell_class is not None]
-    cacs = [c for c in counted if c.is_cac]
+    classes, exclusions = Counter[str](), Counter[str]()
+    needs_review = cacs = left_out = 0
+    for group in groups:
+        if not group.evaluable:
+            exclusions[group.exclusion_reason or UNKNOWN] += group.cells
+            continue
+        classes[group.class_ or UNKNOWN] += group.cells
+        needs_review += group.needs_review * group.cells
+        cacs += group.is_cac * group.cells
+        left_out += (group.is_cac and group.subtype in assay.patient.without_subtypes) * group.cells
     return SlideTally(
-        classes=Counter(c.cell_class for c in counted if c.cell_class is not None),
-        exclusions=Counter(r for r in exclusions if r is not None),
-        needs_review=sum(c.needs_review for c in counted),
-        cacs=len(cacs),
-        cacs_left_out=sum(c.subtype in assay.patient.without_subtypes for c in cacs),
-        blood_volume_ul=blood_volume_ul,
+        dict(sorted(classes.items())), dict(sorted(exclusions.items())), needs_review, cacs, left_out, blood_volume_ul, signals or {}
     )
 
 
@@ -129,7 +145,7 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
     if minimum < 1:
         raise UsageError(f"min_evaluable_cells is {minimum}; give 1 or more")
     volume_ul = _total_volume_ul(slides)
-    classes, exclusions = Counter(dict.fromkeys(assay.class_names, 0)), Counter[str]()
+    classes, exclusions = Counter(dict.fromkeys((*assay.class_names, UNCERTAIN), 0)), Counter[str]()
     for slide in slides:
         classes.update(slide.classes)
         exclusions.update(slide.exclusions)

@@ -59,7 +59,11 @@ def render_index(rows: Sequence[IndexRow]) -> str:
     names = list(dict.fromkeys(name for row in rows for name, _ in _ordered(row.result.classes)))
     order = {name: i for i, name in enumerate(_CLASS_ORDER)}
     names.sort(key=lambda name: (order.get(name, len(order)), name))
-    return _environment().get_template("index.html.j2").render(rows=rows, class_names=names, running_head=_css_string("cacapp"))
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(rows=rows, patients=len({row.patient_code for row in rows}), class_names=names, running_head=_css_string("cacapp"))
+    )
 
 
 def _environment() -> Environment:

@@ -15,6 +15,15 @@ from cacapp.report.review import ReviewSummary
 
 
 @dataclass(frozen=True, slots=True)
+class OtherAssay:
+    """A result of the same patient by another assay. ``href``: its page relative to this one, not yet quoted; None where there is none."""
+
+    name: str
+    version: str
+    href: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PatientReport:
     """All that one patient's page shows.
 
@@ -27,6 +36,7 @@ class PatientReport:
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
         review: who decided what, beside the software's own result; None where nobody has looked yet. With it, all other numbers are
             those after review.
+        others: the patient's results by other assays, the newest first.
     """
 
     patient_code: str
@@ -48,15 +58,19 @@ class PatientReport:
     controls_left_out: int = 0
     quality: tuple[SlideQuality, ...] = ()
     review: ReviewSummary | None = None
+    others: tuple[OtherAssay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A patient's line on the index page; ``href`` is the report's file name relative to the index, not yet quoted; ``review`` as in the
-    report."""
+    """A line on the index page: a patient's result by one assay, "name version".
+
+    ``href`` is the report's file name relative to the index, not yet quoted; ``review`` as in the report.
+    """
 
     patient_code: str
     href: str
+    assay: str
     verdict: str
     result: ResultNumbers
     verdicts: VerdictWords = field(default_factory=VerdictWords)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from sqlmodel import Session
 
+from cacapp.db.cells.tallies import copy_histograms
 from cacapp.db.controls import Control, control_slides
-from cacapp.db.queries import call_totals, copy_histograms, latest_run_ids
+from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import PatientResult, Run
-from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.control import ControlPool, ErrorBudget, error_budget
+from cacapp.results.tally import assay_of, tally_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ def budget_of(session: Session, result: PatientResult, pools: Pools | None = Non
 
     The same way: assay, segmentation and signal algorithms, their versions, parameters and weights are those of the result's newest count.
     """
-    everyone = [(c, run) for c, run in counted_controls(session) if c.slide.patient_id != result.patient_id]
-    if not result.count_run_ids or not everyone:
-        return Budget(None, tuple(c.slide.barcode for c, _ in everyone))
+    if not result.count_run_ids:
+        return Budget(None, tuple(c.slide.barcode for c in control_slides(session) if c.slide.patient_id != result.patient_id))
     newest = session.get_one(Run, max(result.count_run_ids))
+    controls = counted_controls(session, newest.assay_toml)
+    everyone = [(c, run) for c, run in controls if c.slide.patient_id != result.patient_id]
+    if not everyone:
+        return Budget(None, ())
     method = method_of(session, newest)
     alike = [(c, run) for c, run in everyone if run is not None and method_of(session, run) == method]
     used = {c.slide.barcode for c, _ in alike}
@@ -46,10 +49,9 @@ def budget_of(session: Session, result: PatientResult, pools: Pools | None = Non
     pool = pools[key] if key in pools else pools.setdefault(key, pool_of(session, alike))
     if pool.evaluable == 0:
         return Budget(None, left_out)
-    assay = parse_assay(cast(str, newest.assay_toml), f"run {newest.id}")
     known = error_budget(
         pool,
-        assay,
+        assay_of(newest),
         cells=result.evaluable,
         observed=result.cacs,
         classes=result.classes,
@@ -71,14 +73,18 @@ def method_of(session: Session, run: Run) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def counted_controls(session: Session) -> list[tuple[Control, Run | None]]:
+def counted_controls(session: Session, assay_toml: str | None = None) -> list[tuple[Control, Run | None]]:
+    """Return every control with its latest count, or its latest count with this assay; None where there is none."""
     controls = control_slides(session)
-    latest = latest_run_ids(session, "count", [c.slide.id for c in controls])
+    latest = latest_run_ids(session, "count", [c.slide.id for c in controls], assay_toml)
     return [(c, session.get_one(Run, run_id) if (run_id := latest.get(c.slide.id)) else None) for c in controls]
 
 
 def pool_of(session: Session, members: Sequence[tuple[Control, Run]]) -> ControlPool:
+    """Add up controls that were counted in the same way; an empty pool without any."""
+    if not members:
+        return ControlPool(0, 0, 0, 0)
     run_ids = [run.id for _, run in members]
-    totals = call_totals(session, run_ids)
+    total = tally_runs(session, run_ids, assay_of(members[0][1]))
     donors = len({c.donor for c, _ in members})
-    return ControlPool(len(members), donors, totals.evaluable, totals.cacs, totals.classes, copy_histograms(session, run_ids))
+    return ControlPool(len(members), donors, total.evaluable, total.cacs, total.classes, copy_histograms(session, run_ids))

@@ -15,6 +15,7 @@ from cacapp.report.wording import standing
 from cacapp.results.error_budget import Pools, budget_of
 from cacapp.results.patient import numbers
 from cacapp.results.review_outcome import outcome_of
+from cacapp.results.reviewed import anyone_reviewed
 from cacapp.results.slide_quality import quality_of
 
 RATE = ("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high")
@@ -30,7 +31,8 @@ class Extras:
         false_cacs: the error budget, None where no control was counted alike.
         qc: by slide the verdict and what is wrong in words; empty where quality was not measured.
         remarks: lines worth a person's attention.
-        review: what people made of the software's calls, None where nobody has looked; ``reviewed`` the numbers and ``verdict`` after it.
+        review: what people made of the software's calls, and their signatures of earlier results too; None without either.
+        reviewed, verdict: the numbers and the verdict after review; None where nobody has reviewed this result.
         standing: how far the review is, in words; "" without a result.
     """
 
@@ -48,12 +50,12 @@ class Extras:
 
     def _review_record(self) -> dict[str, Any]:
         review, numbers = self.review, self.reviewed
-        if review is None or numbers is None:
+        if review is None:
             return {"standing": self.standing, "reviewed": None, "signed_by": None, "signed_at": None}
         signed = review.signed
         return {
             "standing": self.standing,
-            "reviewed": {name: getattr(numbers, name) for name in REVIEWED} | {"verdict": self.verdict},
+            "reviewed": None if numbers is None else {name: getattr(numbers, name) for name in REVIEWED} | {"verdict": self.verdict},
             "decided": review.decided,
             "changed": review.changed,
             "open": review.open,
@@ -77,6 +79,8 @@ def extras_of(session: Session, result: PatientResult | None, pools: Pools | Non
         return Extras(false_cacs, qc, remarks, standing=standing(None))
     outcome, automatic = outcome_of(session, result), numbers(result)
     review = outcome.summary(automatic, result.verdict)
+    if not anyone_reviewed(session, result):
+        return Extras(false_cacs, qc, remarks, review, standing=standing(review))
     return Extras(false_cacs, qc, remarks, review, outcome.numbers(automatic), outcome.reviewed.verdict, standing(review))
 
 

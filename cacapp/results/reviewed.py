@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
 from cacapp.db.cells.states import flagged_counts, machine_states
-from cacapp.db.queries import CallTotals, call_totals, signal_totals
-from cacapp.db.review.readings import last_of_cells, readings
+from cacapp.db.review.readings import last_of_cells, readings, sign_offs
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import PatientResult, Run, Slide
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.patient import PatientOutcome, SlideTally, patient_result
 from cacapp.fish.review import State, reviewed_tally
+from cacapp.results.tally import assay_of, tally_runs
 from cacapp.runs.plan import MIN_EVALUABLE
 
 OFFICIAL = ("adjudication", "first")
 """Whose decision holds, most binding first, once nobody reads blind any more."""
 
-Totals = dict[int, tuple[CallTotals, dict[str, int]]]
-"""What count runs added up to; a finished run's sums never change, so a server keeps them."""
+Tallies = dict[int, SlideTally]
+"""Count run to its tally. That of a finished run never changes, so a server keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,12 @@ def state_of(review: Review) -> State:
     return State.of_record(review.after)
 
 
+def anyone_reviewed(session: Session, result: PatientResult) -> bool:
+    """Return whether a person has read one of the result's counts, or signed the result."""
+    signed = any(signature.run_id == result.run_id for signature, _ in sign_offs(session, result.patient_id))
+    return signed or bool(readings(session, result.count_run_ids))
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """A patient's result, automatic and after review.
@@ -107,23 +111,14 @@ class SlideReview:
     view: View
 
 
-def assay_of(run: Run) -> Assay:
-    """The assay a count run was made with."""
-    return parse_assay(cast(str, run.assay_toml), f"run {run.id}")
-
-
-def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, totals: Totals | None = None) -> SlideReview:
+def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, tallies: Tallies | None = None) -> SlideReview:
     """A slide's tallies before and after review, as the viewer may see them."""
     run_id = run.id
     view = view_of(readings(session, [run_id]).get(run_id, []), viewer)
-    totals = {} if totals is None else totals
-    if run_id not in totals:
-        totals[run_id] = (call_totals(session, [run_id]), {} if assay.ratio is None else signal_totals(session, [run_id]))
-    sums, signals = totals[run_id]
-    slide = session.get_one(Slide, run.slide_id)
-    machine = SlideTally(
-        sums.classes, sums.exclusions, sums.needs_review, sums.cacs, sums.cacs_balanced_polyploid, slide.blood_volume_ul, signals
-    )
+    tallies = {} if tallies is None else tallies
+    if run_id not in tallies:
+        tallies[run_id] = tally_runs(session, [run_id], assay)
+    machine = replace(tallies[run_id], blood_volume_ul=session.get_one(Slide, run.slide_id).blood_volume_ul)
     now = {cell_id: state_of(review) for cell_id, review in standing(session, run_id, view).items()}
     was = machine_states(session, run_id, list(now))
     changes = [(was[c], now[c]) for c in now if c in was]
@@ -134,7 +129,7 @@ def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, t
     return SlideReview(run_id, machine, reviewed_tally(machine, changes, assay), flagged, decided, changed, flagged - seen, view)
 
 
-def review_patient(session: Session, result: PatientResult, viewer: str | None = None, totals: Totals | None = None) -> Reviewed:
+def review_patient(session: Session, result: PatientResult, viewer: str | None = None, tallies: Tallies | None = None) -> Reviewed:
     """A patient's result as the software found it and as it stands after review."""
     runs = [session.get_one(Run, run_id) for run_id in result.count_run_ids]
     if not runs:
@@ -143,7 +138,7 @@ def review_patient(session: Session, result: PatientResult, viewer: str | None =
         return Reviewed(empty, empty, 0, 0, 0, {})
     assay = assay_of(runs[0])
     minimum = session.get_one(Run, result.run_id).params.get(MIN_EVALUABLE)
-    per_slide = {run.slide_id: review_slide(session, run, assay, viewer, totals) for run in runs}
+    per_slide = {run.slide_id: review_slide(session, run, assay, viewer, tallies) for run in runs}
     slides = per_slide.values()
     return Reviewed(
         patient_result([s.automatic for s in slides], assay, min_evaluable_cells=minimum),

@@ -10,9 +10,11 @@ from pydantic import AfterValidator
 from sqlmodel import Session
 
 from cacapp.db.cells.states import dots_of_cells, duplicate_of
+from cacapp.db.queries import latest_results
 from cacapp.db.review.readings import latest_sign_offs, reviews, reviews_of_cell, seen_ids
 from cacapp.db.tables import FrameRow, Patient, Slide
 from cacapp.report.figures import COMPOSITE
+from cacapp.results.reviewed import anyone_reviewed
 from cacapp.review.api_models import (
     CellDetail,
     CellOut,
@@ -35,7 +37,6 @@ from cacapp.review.not_found import NotFound
 from cacapp.review.shown_cell import shown_signals
 from cacapp.review.worklist import PatientLine, Worklist, worklist
 from cacapp.steps.review.decide import decide
-from cacapp.steps.review.sign import latest_result
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "no token, or an invalid one"},
@@ -56,7 +57,7 @@ Search = Annotated[str, Query(max_length=100), AfterValidator(storable)]
 
 @router.get("/patients")
 def patients(request: Request, visitor: ApiViewer, search: Search = "", start: Start = 0, limit: Limit = 50) -> Page[PatientOut]:
-    """List patients by code, with CAC counts before and after review; ``search``: part of a code or barcode."""
+    """List patients by code, with the CAC counts of their newest result before and after review; ``search``: part of a code or barcode."""
     context = context_of(request)
     with context.db.reading() as session:
         found = worklist(session, context, visitor.name, search=search, start=start, limit=limit)
@@ -174,8 +175,9 @@ def _page(items: list[Any], total: int, start: int, limit: int) -> Page[Any]:
 
 
 def _patient(session: Session, context: ReviewContext, line: PatientLine, viewer: str) -> PatientOut:
-    result = latest_result(session, line.patient_id)
-    found = context.reviewed(session, result, viewer) if result is not None and result.count_run_ids else None
+    result = next((r for r in latest_results(session, line.patient_id) if r.count_run_ids), None)
+    found = None if result is None else context.reviewed(session, result, viewer)
+    by_people = result is not None and anyone_reviewed(session, result)
     signed = latest_sign_offs(session, [line.patient_id]).get(line.patient_id)
     signature = None
     if signed is not None:
@@ -187,9 +189,11 @@ def _patient(session: Session, context: ReviewContext, line: PatientLine, viewer
         id=line.patient_id,
         code=line.code,
         state=line.state,
+        assay_name=None if result is None else result.assay_name,
+        assay_version=None if result is None else result.assay_version,
         slides=[s.slide_id for s in line.slides],
         automatic=None if found is None else Numbers.model_validate(found.automatic),
-        reviewed=None if found is None else Numbers.model_validate(found.reviewed),
+        reviewed=Numbers.model_validate(found.reviewed) if found is not None and by_people else None,
         cells_decided=found.decided if found else 0,
         cells_open=found.open if found else 0,
         signature=signature,

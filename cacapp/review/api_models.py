@@ -75,12 +75,17 @@ class Signature(BaseModel):
 
 
 class PatientOut(BaseModel):
-    """A patient with the automatic and the reviewed result; null without a count."""
+    """A patient with the newest result, and the assay of its count; null without a count.
+
+    ``reviewed``: the numbers after review; null if nobody has reviewed.
+    """
 
     id: int
     code: str
     state: str
     slides: list[int]
+    assay_name: str | None
+    assay_version: str | None
     automatic: Numbers | None
     reviewed: Numbers | None
     cells_decided: int

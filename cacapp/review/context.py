@@ -21,7 +21,8 @@ from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
-from cacapp.results.reviewed import Reviewed, Totals, View, assay_of, review_patient, standing, state_of, view_of
+from cacapp.results.reviewed import Reviewed, Tallies, View, review_patient, standing, state_of, view_of
+from cacapp.results.tally import assay_of
 from cacapp.review.cell_cache import CellCache
 from cacapp.review.crops import Crops
 from cacapp.review.not_found import NotFound
@@ -133,7 +134,7 @@ class ReviewContext:
         self.crops = Crops(db, self.pixels, settings.cache)
         self.tiles = Tiles(self.pixels)
         self.cell_cache = CellCache(self.crops)
-        self.totals: Totals = {}
+        self.tallies: Tallies = {}
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
         self._finished_at: dict[int, datetime | None] = {}
         self._results: OrderedDict[object, Reviewed] = OrderedDict()
@@ -177,7 +178,7 @@ class ReviewContext:
             for run_id, at in finished.items():
                 if self._finished_at.get(run_id, at) != at:
                     self._indexes.pop(run_id, None)
-                    self.totals.pop(run_id, None)
+                    self.tallies.pop(run_id, None)
                 self._finished_at[run_id] = at
         return tuple(finished.get(run_id) for run_id in run_ids)
 
@@ -206,7 +207,7 @@ class ReviewContext:
             if (known := self._results.get(key)) is not None:
                 self._results.move_to_end(key)
                 return known
-        made = review_patient(session, result, viewer, self.totals)
+        made = review_patient(session, result, viewer, self.tallies)
         with self._lock:
             self._results[key] = made
             while len(self._results) > MAX_RESULTS:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from sqlmodel import Session, select
 
 from cacapp.db.controls import Control, add_control, control_slides, remove_control
 from cacapp.db.engine.session import Database
-from cacapp.db.queries import call_totals, latest_run_ids
+from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import Patient, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.assay.read import parse_assay
 from cacapp.fish.control import ControlPool, Cutoff, clopper_pearson, cutoffs
 from cacapp.report.wording import plural
 from cacapp.results.error_budget import counted_controls, method_name, method_of, pool_of
+from cacapp.results.tally import assay_of, tally_runs
 from cacapp.runs.select import chosen_slides
 
 
@@ -73,10 +72,10 @@ def _require_few_cacs(session: Session, slide: Slide) -> None:
     counted = [session.get_one(Run, run_id) for run_id in latest_run_ids(session, "count", list(volumes)).values()]
     for toml in dict.fromkeys(run.assay_toml for run in counted):
         alike = [run for run in counted if run.assay_toml == toml]
-        assay = parse_assay(cast(str, toml), f"run {alike[0].id}")
+        assay = assay_of(alike[0])
         threshold = assay.patient.threshold_per_100ul
         known = [volume for run in alike if (volume := volumes[run.slide_id]) is not None]
-        totals = call_totals(session, [run.id for run in alike])
+        totals = tally_runs(session, [run.id for run in alike], assay)
         if threshold is None or not totals.cacs:
             continue
         if len(known) == len(alike):
@@ -111,7 +110,7 @@ def list_controls(db: Database) -> list[ControlLine]:
     with db.reading() as session:
         lines = []
         for control, run in counted_controls(session):
-            totals = None if run is None else call_totals(session, [run.id])
+            totals = None if run is None else tally_runs(session, [run.id], assay_of(run))
             lines.append(
                 ControlLine(
                     control.slide.barcode,
@@ -145,7 +144,7 @@ def control_statistics(db: Database, per_cells: int) -> list[ControlStatistics]:
         found = []
         for members in groups.values():
             first = members[0][1]
-            assay = parse_assay(cast(str, first.assay_toml), f"run {first.id}")
+            assay = assay_of(first)
             pool = pool_of(session, members)
             low, high = clopper_pearson(pool.cacs, pool.evaluable)
             rate = pool.cacs / pool.evaluable if pool.evaluable else None

@@ -149,7 +149,8 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         volume_ul = slide.blood_volume_ul
         sizes = {(f.height_px, f.width_px): f.name for f in frames_of(session, slide.id)}
     if volume_ul is None:
-        progress.warn(f"slide {request.slide}: blood volume unknown: counts only, the verdict will be undetermined")
+        verdict = "undetermined, or insufficient with too few cells"
+        progress.warn(f"slide {request.slide}: blood volume unknown: counts only; the verdict will be {verdict}")
     if len(sizes) > 1:
         listed = ", ".join(f"{w} x {h} ({name})" for (h, w), name in sorted(sizes.items()))
         progress.warn(f"slide {request.slide}: frames of different size: {listed}; each is analysed at its own size")

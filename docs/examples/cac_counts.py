@@ -14,39 +14,36 @@ import sys
 import requests
 
 SQL = """
-WITH latest AS (  -- the latest finished count of each slide
-  SELECT slide_id, MAX(id) AS run_id FROM run WHERE step = 'count' AND status LIKE 'succeeded%' GROUP BY slide_id
-), held AS (  -- the decision that holds for each cell: the adjudicator's, else the first reading's
+WITH held AS (  -- the decision that holds for each cell: the adjudicator's, else the first reading's
   SELECT cell_id, run_id, MAX(CASE position WHEN 'adjudication' THEN 1e15 ELSE 0 END + id) AS rank
   FROM review WHERE position <> 'second' AND kind NOT IN ('comment', 'not_carried') GROUP BY cell_id, run_id
 ), decided AS (
   SELECT review.cell_id, review.run_id, json_extract(review.after, '$.is_cac') AS is_cac FROM review JOIN held
   ON review.cell_id = held.cell_id AND review.run_id = held.run_id AND review.id = held.rank % 1e15
 )
-SELECT patient.code, SUM(call.is_cac), SUM(COALESCE(decided.is_cac, call.is_cac))
-FROM patient JOIN slide ON slide.patient_id = patient.id JOIN latest ON latest.slide_id = slide.id
-JOIN frame ON frame.slide_id = slide.id JOIN cell ON cell.frame_id = frame.id
-JOIN cell_call AS call ON call.cell_id = cell.id AND call.run_id = latest.run_id
-LEFT JOIN decided ON decided.cell_id = cell.id AND decided.run_id = latest.run_id
-GROUP BY patient.code ORDER BY patient.code
+SELECT cell.patient, SUM(cell.is_cac),
+  CASE WHEN MAX(cell.run_id IN (SELECT run_id FROM reading)) THEN SUM(COALESCE(decided.is_cac, cell.is_cac)) END
+FROM v_cells AS cell LEFT JOIN decided ON decided.cell_id = cell.cell_id AND decided.run_id = cell.run_id
+GROUP BY cell.patient ORDER BY cell.patient
 """
 
 
-def through_the_api(url: str, token: str) -> list[tuple[str, int, int]]:
-    """(patient, automatic CACs, reviewed CACs), page by page."""
-    found: list[tuple[str, int, int]] = []
+def through_the_api(url: str, token: str) -> list[tuple[str, int, int | None]]:
+    """Return (patient, automatic CACs, CACs after review or None where nobody has reviewed), page by page."""
+    found: list[tuple[str, int, int | None]] = []
     start: int | None = 0
     while start is not None:
         answer = requests.get(f"{url}/api/v1/patients", params={"start": start}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
         answer.raise_for_status()
         page = answer.json()
-        found += [(p["code"], p["automatic"]["cacs"], p["reviewed"]["cacs"]) for p in page["items"] if p["automatic"]]
+        counted = [p for p in page["items"] if p["automatic"]]
+        found += [(p["code"], p["automatic"]["cacs"], p["reviewed"]["cacs"] if p["reviewed"] else None) for p in counted]
         start = page["next"]
     return found
 
 
-def through_sql(path: str) -> list[tuple[str, int, int]]:
-    """The same from the record; opened for reading only."""
+def through_sql(path: str) -> list[tuple[str, int, int | None]]:
+    """Return the same from the record; it is opened for reading only."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as record:
         return record.execute(SQL).fetchall()
 
@@ -57,4 +54,5 @@ if __name__ == "__main__":
         ("SQL", through_sql(sys.argv[1])),
     ):
         for code, automatic, reviewed in rows:
-            print(f"{name}  {code}: {automatic} CACs automatic, {reviewed} reviewed")
+            after = "not reviewed" if reviewed is None else f"{reviewed} reviewed"
+            print(f"{name}  {code}: {automatic} CACs automatic, {after}")

@@ -65,7 +65,7 @@ class Result:
             **{"cells": 51, "evaluable": 51, "classes": {"normal": 44, "loss": 1, "gain": 0, "cac": 6, "other": 0}, "cacs": 6},
             **{"cacs_balanced_polyploid": 6, "blood_volume_ul": 100.0, "cacs_per_100ul": 6.0, "cacs_per_100ul_low": 2.2},
             **{"cacs_per_100ul_high": 13.06, "verdict": "increased risk (Katz)", "verdict_without_polyploid": "not increased (Katz)"},
-            **{"frames": 3, "frames_failed": 1},
+            **{"frames": 3, "frames_failed": 1, "assay": "katz-4color 1"},
             **changed,
         }
 
@@ -89,7 +89,7 @@ FOUND: Any = [
 @pytest.mark.parametrize("terminal", [80, 110, 140, 200])
 def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int) -> None:
     width(terminal)
-    results._print_patients_table(FOUND, [Extras()] * len(FOUND))
+    results._print_patients_table([results.Line(summary, summary.result, Extras()) for summary in FOUND])
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert max(map(len, lines)) <= terminal
@@ -97,6 +97,7 @@ def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None],
     for word in (
         "P01-negative",
         "P03-polyploid",
+        "katz-4color 1",
         "51 of 51",
         "(2.20–13.06)",
         "polyploids:",
@@ -110,6 +111,18 @@ def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None],
     assert "other" not in printed
     if terminal >= 140:
         assert "without polyploids: not increased (Katz)" in printed
+
+
+@pytest.mark.parametrize("terminal", [80, 110, 200])
+def test_patients_of_two_assays_name_the_assay_in_each_row(
+    width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int
+) -> None:
+    width(terminal)
+    lines = [results.Line(FOUND[1], Result(assay=name), Extras()) for name in ("strict 2", "katz-4color 1")]
+    results._print_patients_table(lines)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= terminal
+    assert [printed.count(word) for word in ("assay", "strict", "katz-4color", "P03-polyploid")] == [1, 1, 1, 2]
 
 
 def test_every_table_of_a_real_record_keeps_its_words(cacapp: Callable[..., Any], small_slide: Path, width: Callable[[int], None]) -> None:

@@ -99,11 +99,13 @@ def fill(database: Database, patient: str = "P1", barcode: str = "S1", frame: st
         return Filled(slide.id, row.id, segment_id, count_id, ids)
 
 
-def result(run_id: int, patient_id: int, cacs: int = 1) -> PatientResult:
+def result(run_id: int, patient_id: int, cacs: int = 1, assay: str = "katz-4color") -> PatientResult:
     """A patient's result with ``cacs`` CACs."""
     return PatientResult(
         run_id=run_id,
         patient_id=patient_id,
+        assay_name=assay,
+        assay_version="1",
         count_run_ids=[run_id],
         cells=3,
         evaluable=2,

@@ -14,9 +14,11 @@ from cacapp.db import queries, slides
 from cacapp.db.cells import calls
 from cacapp.db.cells import nuclei as cells
 from cacapp.db.cells.queries import cells as ask_cells
+from cacapp.db.cells.tallies import call_groups
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.exceptions import CacappError, UsageError
+from cacapp.fish.patient import CallGroup
 from cacapp.types import Instance, Shapes
 
 
@@ -111,23 +113,25 @@ def test_a_slide_segmented_and_not_counted_shows_its_cells_without_calls(databas
         assert ask_cells(session, class_="cac") == []
 
 
-def test_totals_are_sums_over_the_calls(database: Database, filled: Any, fill_slide: Callable[..., Any]) -> None:
+def test_cells_with_the_same_call_are_a_group(database: Database, filled: Any, fill_slide: Callable[..., Any]) -> None:
     other = fill_slide(database, "P1", "S2", "g1")
     with database.session() as session:
         polyploid = [_call("cac", is_cac=True, subtype="balanced_polyploid"), _call("cac", is_cac=True), _call("loss")]
         calls.write_calls(session, other.count_id, other.cell_ids, polyploid)
-        totals = queries.call_totals(session, [filled.count_id, other.count_id])
-        nothing = queries.call_totals(session, [])
-    assert totals == queries.CallTotals(
-        cells=6,
-        evaluable=5,
-        needs_review=1,
-        cacs=3,
-        cacs_balanced_polyploid=1,
-        classes={"cac": 3, "loss": 1, "normal": 1},
-        exclusions={"touches the frame's edge": 1},
+        groups = call_groups(session, [filled.count_id, other.count_id])
+        assert call_groups(session, []) == []
+    edge = "touches the frame's edge"
+    assert sorted(groups, key=str) == sorted(
+        [
+            CallGroup("normal", None, False, True, None, False, 1),
+            CallGroup("cac", None, True, True, None, True, 1),
+            CallGroup("cac", None, True, True, None, False, 1),
+            CallGroup("cac", "balanced_polyploid", True, True, None, False, 1),
+            CallGroup("loss", None, False, True, None, False, 1),
+            CallGroup(None, None, False, False, edge, False, 1),
+        ],
+        key=str,
     )
-    assert nothing == queries.CallTotals(0, 0, 0, 0, 0, {}, {})
 
 
 def test_patients_show_the_latest_result_and_those_without_one(database: Database, filled: Any, make_result: Callable[..., Any]) -> None:
@@ -143,6 +147,27 @@ def test_patients_show_the_latest_result_and_those_without_one(database: Databas
     assert second.result is not None
     assert (second.patient.code, second.slides, second.frames, second.result.cacs) == ("P1", 1, 1, 2)
     assert second.result.classes == {"normal": 1, "cac": 2}
+
+
+def test_the_latest_result_is_one_for_each_assay_the_newest_first(
+    database: Database, filled: Any, fill_slide: Callable[..., Any], make_result: Callable[..., Any]
+) -> None:
+    other = fill_slide(database, "P2", "S2", "g1")
+    with database.session() as session:
+        first, second = (queries.patient_of(session, code).id for code in ("P1", "P2"))
+        for run_id, patient_id, cacs, assay in (
+            (filled.segment_id, first, 15, "katz-4color"),
+            (filled.count_id, first, 5, "strict"),
+            (other.segment_id, second, 1, "strict"),
+            (other.count_id, second, 2, "strict"),
+        ):
+            calls.write_patient_result(session, make_result(run_id, patient_id, cacs, assay))
+    with database.reading() as session:
+        assert [[(r.assay, r.cacs) for r in p.results] for p in queries.patients(session)] == [
+            [("strict 1", 5), ("katz-4color 1", 15)],
+            [("strict 1", 2)],
+        ]
+        assert [r.cacs for r in queries.latest_results(session, first)] == [5, 15]
 
 
 def test_slides_and_runs_are_listed(database: Database, filled: Any) -> None:
@@ -168,7 +193,7 @@ BIG = ("cell", "cell_call", "signal", "signal_count", "run_frame")
         lambda session: ask_cells(session, patient="P1", class_="cac"),
         lambda session: ask_cells(session, slide="S1"),
         lambda session: ask_cells(session, limit=5),
-        lambda session: queries.call_totals(session, [2]),
+        lambda session: call_groups(session, [2]),
         lambda session: cells.read_cells(session, 1, 1),
         lambda session: calls.write_counts(session, 2, [1, 2], np.zeros((2, 4), int)),
     ],

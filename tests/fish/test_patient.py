@@ -7,8 +7,7 @@ from scipy.stats import chi2, poisson
 
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import NOT_EVALUABLE, Call
-from cacapp.fish.patient import SlideTally, patient_result, poisson_interval, tally
+from cacapp.fish.patient import CallGroup, SlideTally, patient_result, poisson_interval, tally
 
 KATZ = load_assay("katz-4color")
 
@@ -47,7 +46,7 @@ def test_slides_of_one_patient_add_up() -> None:
     slides = [slide(400, 2, 1, 60, {"edge": 5}, 1), slide(300, 1, 0, 40, {"edge": 2, "area": 1}, 2)]
     result = patient_result(slides, KATZ)
     assert (result.evaluable, result.cells, result.cacs, result.cacs_balanced_polyploid) == (703, 711, 3, 1)
-    assert result.classes == {"cac": 3, "gain": 0, "loss": 0, "normal": 700, "other": 0}
+    assert result.classes == {"cac": 3, "gain": 0, "loss": 0, "normal": 700, "other": 0, "uncertain": 0}
     assert result.exclusions == {"edge": 7, "area": 1}
     assert (result.needs_review, result.blood_volume_ul, result.cacs_per_100ul) == (3, 100, 3)
 
@@ -119,17 +118,24 @@ def test_a_volume_that_cannot_be_is_refused(volume_ul: float) -> None:
 
 
 def test_the_tally_counts_classes_exclusions_cacs_and_reviews() -> None:
-    calls = [
-        Call("normal", None, False, None, False, None, True),
-        Call("cac", None, True, None, True, "hybridisation failure?", True),
-        Call("cac", "balanced_polyploid", True, None, False, None, True),
-        NOT_EVALUABLE,
+    groups = [
+        CallGroup("normal", None, False, True, None, False, 40),
+        CallGroup("cac", None, True, True, None, True, 2),
+        CallGroup("cac", "balanced_polyploid", True, True, None, False, 3),
+        CallGroup(None, None, False, False, "edge", False, 5),
+        CallGroup(None, None, False, False, None, False, 1),
     ]
-    t = tally(calls, [None, None, None, "edge"], 50, KATZ)
-    assert (t.classes, t.exclusions) == ({"normal": 1, "cac": 2}, {"edge": 1})
-    assert (t.cells, t.evaluable, t.needs_review, t.cacs, t.cacs_left_out) == (4, 3, 1, 2, 1)
-    with pytest.raises(ValueError, match="excluded for edge"):
-        tally(calls, [None, None, "edge", "edge"], 50, KATZ)
+    t = tally(groups, KATZ, 50)
+    assert (t.classes, t.exclusions, t.blood_volume_ul) == ({"cac": 5, "normal": 40}, {"edge": 5, "unknown": 1}, 50)
+    assert (t.cells, t.evaluable, t.needs_review, t.cacs, t.cacs_left_out) == (51, 45, 2, 5, 3)
+    assert tally([], KATZ) == SlideTally({}, {}, 0, 0, 0, None)
+
+
+def test_the_assay_says_which_subtypes_are_left_out_of_the_second_count() -> None:
+    groups = [CallGroup("cac", name, True, True, None, False, n) for name, n in (("balanced_polyploid", 1), ("tetraploid", 2), (None, 4))]
+    for names, left_out in (((), 0), (("tetraploid",), 2), (("balanced_polyploid", "tetraploid"), 3)):
+        assay = KATZ.model_copy(update={"patient": KATZ.patient.model_copy(update={"without_subtypes": names})})
+        assert tally(groups, assay).cacs_left_out == left_out
 
 
 def test_verdicts_are_words_of_research_not_of_diagnosis() -> None:

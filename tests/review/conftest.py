@@ -22,7 +22,7 @@ from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import Patient, Run, Slide
 from cacapp.fish.calls import call_by_counts
 from cacapp.results.patient import refresh_results
-from cacapp.results.reviewed import assay_of
+from cacapp.results.tally import assay_of
 from cacapp.review.app import create_app
 from cacapp.review.settings import Settings
 from cacapp.steps.count import CalledRow

@@ -1,8 +1,8 @@
 """Runs whose results nobody reads any more: which they are, and how their rows are deleted.
 
-A run stays where it is the latest that succeeded of its step on its slide, or newer than that, or at work; where a patient's latest
-result, a signature, a review, a reading, a trained model or any other table names it or one of its cells; and where a run that stays
-was made from it.
+A run stays where it is the latest that succeeded of its step on its slide, newer than that, or running; where a patient's latest result
+by any assay, a signature, a review, a reading, a trained model or any other table names it or one of its cells; and where a run that
+stays was made from it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cacapp.db.tables import Table
 _T = Table.metadata.tables
 RUN, CELL, FRAME, RESULT, MODEL = _T["run"], _T["cell"], _T["frame"], _T["patient_result"], _T["model"]
 BY_CELL = [_T[name] for name in ("contested_signal", "signal", "signal_count", "cell_call", "duplicate", "pseudo_label")]
-BY_RUN = [_T[name] for name in ("slide_quality", "metric", "run_frame")]
+BY_RUN = [_T[name] for name in ("slide_quality", "run_frame")]
 STRAY, VERDICT = _T["stray_signal"], _T["verdict"]
 OWN = {table.name for table in (*BY_CELL, *BY_RUN, STRAY, VERDICT, RUN, CELL, RESULT)}
 """Tables whose rows are a run's own and go with it; a row of any other table that names a run or a cell keeps it."""
@@ -56,7 +56,8 @@ def superseded(connection: Connection) -> list[Superseded]:
 
 
 def _cited(connection: Connection) -> Iterator[int]:
-    newest = select(RESULT.c.patient_id, func.max(RESULT.c.run_id).label("run_id")).group_by(RESULT.c.patient_id).subquery()
+    per_assay = (RESULT.c.patient_id, RESULT.c.assay_name, RESULT.c.assay_version)
+    newest = select(RESULT.c.patient_id, func.max(RESULT.c.run_id).label("run_id")).group_by(*per_assay).subquery()
     signed = _T["sign_off"]
     shown = select(RESULT.c.run_id, RESULT.c.count_run_ids)
     for query in (

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlmodel import Session, col, select
 
-from cacapp.db.queries import PatientSummary
+from cacapp.db.queries import latest_results
 from cacapp.db.review.readings import last_review_id, readings, sign_offs, write_event
-from cacapp.db.tables import FrameRow, Patient, PatientResult, Slide
+from cacapp.db.tables import Patient, PatientResult, Slide
 from cacapp.report.html import render_html
+from cacapp.report.patient_page import OtherAssay
 from cacapp.results.agreement import agreement
-from cacapp.results.reviewed import assay_of
+from cacapp.results.tally import assay_of
 from cacapp.review.authorisation import Signer, Viewer
 from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
@@ -25,7 +26,7 @@ from cacapp.steps.report.write import build_report
 from cacapp.steps.review.accounts import verify_password
 from cacapp.steps.review.decide import ConflictError
 from cacapp.steps.review.roles import SIGN
-from cacapp.steps.review.sign import amend, intact, latest_result, open_points, sign
+from cacapp.steps.review.sign import amend, intact, open_points, sign
 
 router = APIRouter(include_in_schema=False)
 Number = Annotated[int, Form(ge=0, le=MAX_ID)]
@@ -43,7 +44,8 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
     context = context_of(request)
     with context.db.reading() as session:
         patient = _patient(session, patient_id)
-        result = latest_result(session, patient_id)
+        results = latest_results(session, patient_id)
+        result = results[0] if results else None
         signed = sign_offs(session, patient_id)
         slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))}
         values = {} if result is None else _values(session, context, visitor.name, result)
@@ -55,6 +57,7 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         status=status,
         patient=patient,
         result=result,
+        others=results[1:],
         slides=slides,
         signed=signed,
         frozen=bool(signed) and signed[-1][1] is None,
@@ -141,15 +144,15 @@ def report_pdf(request: Request, visitor: Viewer, patient_id: Id) -> Response:
 def _report(context: ReviewContext, patient_id: int, visitor: Viewer) -> tuple[str, str]:
     with context.db.reading() as session:
         patient = _patient(session, patient_id)
-        result = latest_result(session, patient_id)
-        slides = session.exec(select(Slide.id).where(Slide.patient_id == patient_id)).all()
-        frames = len(session.exec(select(FrameRow.id).where(col(FrameRow.slide_id).in_(slides))).all())
+        results = latest_results(session, patient_id)
+        result = results[0] if results else None
         own = readings(session, result.count_run_ids if result else [])
     if result is None or not result.count_run_ids:
         raise NotFound("there is no result to report yet")
     if any(r.reviewer == visitor.name and r.position == "second" and r.finished_at is None for reads in own.values() for r in reads):
         raise ConflictError("the report shows the first reading; finish your own before you look at it")
-    return patient.code, render_html(build_report(context.db, PatientSummary(patient, len(slides), frames, result), Silent()))
+    others = [OtherAssay(other.assay_name, other.assay_version) for other in results[1:]]
+    return patient.code, render_html(build_report(context.db, patient.code, result, Silent(), others))
 
 
 def _log_report(context: ReviewContext, visitor: Viewer, patient_id: int, action: str) -> None:

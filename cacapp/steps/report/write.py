@@ -14,14 +14,12 @@ from sqlmodel import Session, col, select
 from cacapp import __version__
 from cacapp.db.cells.queries import CellRow, cells
 from cacapp.db.engine.session import Database
-from cacapp.db.queries import PatientSummary
 from cacapp.db.slides import frame_source
-from cacapp.db.tables import FrameRow, Run, RunFrame, Slide
+from cacapp.db.tables import FrameRow, PatientResult, Run, RunFrame, Slide
 from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.assay.read import parse_assay
 from cacapp.report.html import render_html, render_index
-from cacapp.report.patient_page import IndexRow, PatientReport
+from cacapp.report.patient_page import IndexRow, OtherAssay, PatientReport
 from cacapp.report.pictured import FlaggedCell, FrameOverview
 from cacapp.report.provenance import AlgorithmUse, FailedFrame, RunProvenance, SourceFile
 from cacapp.report.quality import QualityRow, SlideQuality
@@ -31,6 +29,7 @@ from cacapp.results.patient import counted_otherwise, numbers, patients_with_res
 from cacapp.results.pictures import draw
 from cacapp.results.review_outcome import outcome_of
 from cacapp.results.slide_quality import GRADES, SlideMarks, quality_of
+from cacapp.results.tally import assay_of
 from cacapp.runs.files import file_name, write_atomically
 from cacapp.runs.plan import MIN_EVALUABLE
 from cacapp.runs.progress import Progress, Silent
@@ -38,40 +37,51 @@ from cacapp.types import DAPI
 
 
 def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: Progress | None = None) -> list[Path]:
-    """Writes ``<patient>.html`` for each patient with a result, and ``index.html``, into the folder ``out``; returns the paths, index last.
+    """Write a page for each patient and assay with a result, and ``index.html``, into the folder ``out``; return the paths, index last.
+
+    The page of a patient's newest result is ``<patient>.html``, that of another assay ``<patient>_<assay>_<version>.html``.
 
     Raises CacappError where no patient asked for has a result, or the folder cannot be written.
     """
     progress = progress or Silent()
-    found = patients_with_results(db, codes)
-    chosen = [p for p in found if p.result is not None and p.result.count_run_ids]
-    if not chosen:
+    found = [(p.patient.code, [r for r in p.results if r.count_run_ids]) for p in patients_with_results(db, codes)]
+    if not any(results for _, results in found):
         raise CacappError("there is no result to report yet; run: cacapp segment, then cacapp count")
-    for summary in found:
-        if summary not in chosen:
-            progress.warn(f"patient {summary.patient.code}: nothing counted yet, no report")
     rows, paths = [], []
-    progress.start("report", len(chosen))
-    for summary in chosen:
-        report = build_report(db, summary, progress)
-        path = out / f"{file_name(summary.patient.code)}.html"
-        write_atomically(path, render_html(report).encode())
-        paths.append(path)
-        rows.append(IndexRow(report.patient_code, path.name, report.verdict, report.result, report.criteria.verdicts, report.review))
-        progress.advance(summary.patient.code)
+    progress.start("report", sum(len(results) for _, results in found))
+    for code, results in found:
+        if not results:
+            progress.warn(f"patient {code}: nothing counted yet, no report")
+        pages = [_page_name(code, result, newest=result is results[0]) for result in results]
+        links = [OtherAssay(r.assay_name, r.assay_version, page) for r, page in zip(results, pages, strict=True)]
+        for result, page in zip(results, pages, strict=True):
+            report = build_report(db, code, result, progress, [link for link in links if link.href != page])
+            path = out / page
+            write_atomically(path, render_html(report).encode())
+            paths.append(path)
+            rows.append(IndexRow(code, page, result.assay, report.verdict, report.result, report.criteria.verdicts, report.review))
+            progress.advance(code)
     index = out / "index.html"
     write_atomically(index, render_index(rows).encode())
     return [*paths, index]
 
 
-def build_report(db: Database, summary: PatientSummary, progress: Progress) -> PatientReport:
-    """All that the patient's page shows, pictures drawn. A frame whose file is gone or changed loses its pictures only, with a warning."""
-    result = summary.result
-    if result is None or not result.count_run_ids:
-        raise CacappError(f"patient {summary.patient.code} has no result yet; run: cacapp count --patient {summary.patient.code}")
+def _page_name(code: str, result: PatientResult, *, newest: bool) -> str:
+    return f"{file_name(code if newest else f'{code}_{result.assay_name}_{result.assay_version}')}.html"
+
+
+def build_report(db: Database, code: str, result: PatientResult, progress: Progress, others: Sequence[OtherAssay] = ()) -> PatientReport:
+    """Collect all that the page of a patient's result shows, and draw its pictures.
+
+    A frame whose file is gone or changed loses its pictures only, with a warning. ``others``: the patient's results by other assays.
+
+    Raises CacappError for a result without counts.
+    """
+    if not result.count_run_ids:
+        raise CacappError(f"patient {code} has no result yet; run: cacapp count --patient {code}")
     with db.reading() as session:
         counted = [session.get_one(Run, i) for i in result.count_run_ids]
-        assay = parse_assay(cast(str, counted[0].assay_toml), f"run {counted[0].id}")
+        assay = assay_of(counted[0])
         criteria = _criteria(assay, session.get_one(Run, result.run_id))
         slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == result.patient_id))}
         machine = [row for run in counted for row in cells(session, run_id=run.id)]
@@ -93,7 +103,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
     shown = [row for row in rows if (row.evaluable and (row.is_cac or row.needs_review)) or row.cell_id in flagged]
     pixel_size = {f.id: f.pixel_size_um for f in frames}
     report = PatientReport(
-        patient_code=summary.patient.code,
+        patient_code=code,
         created_at=datetime.now(UTC),
         app_version=__version__,
         verdict=outcome.reviewed.verdict,
@@ -111,6 +121,7 @@ def build_report(db: Database, summary: PatientSummary, progress: Progress) -> P
         controls_left_out=len(budget.left_out),
         quality=quality,
         review=outcome.summary(numbers(result), result.verdict),
+        others=tuple(others),
     )
     pictures, overviews, contrast = draw(db, report, rows, frames, slides, progress, outcome.states)
     return replace(

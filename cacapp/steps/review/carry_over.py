@@ -21,7 +21,8 @@ from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.review import AddedSignal, Dot, State, counts_now
-from cacapp.results.reviewed import OFFICIAL, assay_of, state_of
+from cacapp.results.reviewed import OFFICIAL, state_of
+from cacapp.results.tally import assay_of
 from cacapp.steps.review.decide import ConflictError, require_open
 from cacapp.types import Instance
 

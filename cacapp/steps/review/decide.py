@@ -18,7 +18,8 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.evaluability import DUPLICATE
 from cacapp.fish.review import AddedSignal, Dot, State, accept, add_signal, counts_now, reclassify, reject, remove_signal
-from cacapp.results.reviewed import assay_of, state_of, view_of
+from cacapp.results.reviewed import state_of, view_of
+from cacapp.results.tally import assay_of
 
 KINDS = ("accept", "class", "not_evaluable", "signal_added", "signal_removed", "signals_merged", COMMENT, UNDO)
 MAX_TEXT = 2000

@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 
 from cacapp import __version__
 from cacapp.db.engine.session import Database
-from cacapp.db.queries import latest_run_ids
+from cacapp.db.queries import latest_run_ids, newest_result
 from cacapp.db.review.readings import digest, digest_of_reviews, latest_sign_offs, readings, reviews, write_event
 from cacapp.db.review.tables import Amendment, SignOff
 from cacapp.db.tables import Patient, PatientResult, Run, Slide, now
@@ -48,7 +48,7 @@ def open_points(session: Session, patient_id: int, result: PatientResult) -> lis
 
 
 def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, comment: str | None = None, address: str = "") -> SignOff:
-    """Sign the patient's latest result after review. The caller has checked the signer's password.
+    """Sign the patient's newest result after review. The caller has checked the signer's password.
 
     Args:
         run_id: the result's run that the signer saw.
@@ -59,7 +59,7 @@ def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, 
     """
     with db.session() as session:
         session.execute(select(col(Patient.id)).where(col(Patient.id) == patient_id).with_for_update())
-        result = latest_result(session, patient_id)
+        result = newest_result(session, patient_id)
         if result is None or not result.count_run_ids:
             raise ConflictError("there is no result to sign yet")
         if result.run_id != run_id:
@@ -112,13 +112,6 @@ def intact(session: Session, signed: SignOff) -> bool:
     """Return whether the signed record still has the digest of its signature."""
     previous = session.get(SignOff, signed.previous_id) if signed.previous_id else None
     return digest(signed.record, previous.sha256 if previous else None) == signed.sha256
-
-
-def latest_result(session: Session, patient_id: int) -> PatientResult | None:
-    """Read the patient's newest result; None without one."""
-    query = select(PatientResult).where(col(PatientResult.patient_id) == patient_id).order_by(col(PatientResult.run_id).desc()).limit(1)
-    found: PatientResult | None = session.execute(query).scalar_one_or_none()
-    return found
 
 
 def _record(session: Session, patient_id: int, result: PatientResult, signer: str, moment: str, comment: str | None) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlmodel import select
+from sqlmodel import col, select
 
 from cacapp.db.engine import schema
 from cacapp.db.engine.session import Database, migration_connection, open_database, status, upgrade
 from cacapp.db.engine.transfer import Content, content, tables
-from cacapp.db.tables import ControlSlide, Duplicate, PseudoLabel, SlideQuality, Table
+from cacapp.db.tables import ControlSlide, Duplicate, PatientResult, PseudoLabel, SlideQuality, Table
 from cacapp.exceptions import CacappError
 
 TABLES = set(Table.metadata.tables)
@@ -151,11 +151,33 @@ def test_results_survive_the_way_to_the_schema_without_ratios_and_back(
     database.dispose()
     assert upgrade(record_url, "0002").current == "0002"
     assert ask("SELECT run_id, cells, verdict FROM patient_result") == [(filled.count_id, 3, "insufficient")]
-    assert _tables(record_url) == (TABLES | {"alembic_version"}) - LATER
+    assert _tables(record_url) == (TABLES | {"alembic_version", "metric"}) - LATER
     assert "ix_patient_result_patient_id" in _indexes(record_url, "patient_result")
     assert upgrade(record_url).up_to_date
     with open_database(record_url).reading() as session:
         assert session.execute(text("SELECT cacs, ratio FROM patient_result")).one() == (1, None)
+    assert _differences(record_url) == []
+
+
+def test_results_name_the_assay_of_the_counts_they_sum_after_the_way_from_the_schema_without(
+    database: Database, fill_slide: Callable[..., Any], make_result: Callable[..., Any], record_url: str, ask: Ask
+) -> None:
+    first, second = fill_slide(database), fill_slide(database, "P1", "S2", "f2")
+    with database.session() as session:
+        session.add(make_result(first.count_id, 1))
+        session.add(make_result(second.count_id, 1))
+    ask("UPDATE run SET assay_name = 'strict', assay_version = '7' WHERE id = :run", run=first.count_id)
+    # as earlier versions wrote it: under the newest run of all, though it sums the count with the other assay
+    ask("UPDATE patient_result SET count_run_ids = :runs WHERE run_id = :run", runs=f"[{first.count_id}]", run=second.count_id)
+    database.dispose()
+    assert upgrade(record_url, "0007").current == "0007"
+    assert "metric" in _tables(record_url)
+    assert "ix_patient_result_patient_id" in _indexes(record_url, "patient_result")
+    assert upgrade(record_url).up_to_date
+    with open_database(record_url).reading() as session:
+        found = session.exec(select(PatientResult).order_by(col(PatientResult.run_id))).all()
+        assert [(r.run_id, r.assay, r.cacs) for r in found] == [(first.count_id, "strict 7", 1), (second.count_id, "strict 7", 1)]
+        assert {r.classes["uncertain"] for r in found} == {0}
     assert _differences(record_url) == []
 
 
@@ -176,9 +198,9 @@ def test_a_migration_that_fails_half_way_leaves_the_old_schema_and_every_row(
         (tmp_path / "migrations" / file).write_text((here / file).read_text())
     (versions / "9000_fails.py").write_text(
         f"from alembic import op\nrevision, down_revision = '9000', '{schema.head()}'\n"
-        "def upgrade():\n    op.drop_table('metric')\n    op.execute('DELETE FROM signal_count')\n"
+        "def upgrade():\n    op.drop_table('control_slide')\n    op.execute('DELETE FROM signal_count')\n"
         "    op.execute('CREATE TABLE made (x INTEGER)')\n"
-        "    with op.batch_alter_table('slide') as table:\n        table.drop_column('notes')\n"
+        "    with op.batch_alter_table('account') as table:\n        table.drop_column('active')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
         "def downgrade():\n    pass\n"
     )

@@ -17,7 +17,8 @@ from cacapp.db.review.readings import POSITIONS, readings, seen_ids
 from cacapp.db.runs.ledger import get_run
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.fish.review import Dot, State, counts_now
-from cacapp.results.reviewed import assay_of, standing, state_of, view_of
+from cacapp.results.reviewed import standing, state_of, view_of
+from cacapp.results.tally import assay_of
 from cacapp.types import Array, FrameSource, Instance, label_image
 from napari_cacapp.place import Place, chosen, who
 
