@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from cacapp.cli import console, results
+from cacapp.cli import console
 from cacapp.cli.tables import GAP, fitted, print_table
 from cacapp.results.extras import Extras
 
@@ -89,7 +89,7 @@ FOUND: Any = [
 @pytest.mark.parametrize("terminal", [80, 110, 140, 200])
 def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int) -> None:
     width(terminal)
-    results._print_patients_table([results.Line(summary, summary.result, Extras()) for summary in FOUND])
+    patients.print_patients_table([patients.Line(summary, summary.result, Extras()) for summary in FOUND])
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert max(map(len, lines)) <= terminal
@@ -107,7 +107,7 @@ def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None],
         "missing",
     ):
         assert word in printed
-    assert ("44 normal" in printed) == (terminal < results.WIDE)
+    assert ("44 normal" in printed) == (terminal < patients.WIDE)
     assert "other" not in printed
     if terminal >= 140:
         assert "without polyploids: not increased (Katz)" in printed
@@ -118,8 +118,8 @@ def test_patients_of_two_assays_name_the_assay_in_each_row(
     width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int
 ) -> None:
     width(terminal)
-    lines = [results.Line(FOUND[1], Result(assay=name), Extras()) for name in ("strict 2", "katz-4color 1")]
-    results._print_patients_table(lines)
+    lines = [patients.Line(FOUND[1], Result(assay=name), Extras()) for name in ("strict 2", "katz-4color 1")]
+    patients.print_patients_table(lines)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= terminal
     assert [printed.count(word) for word in ("assay", "strict", "katz-4color", "P03-polyploid")] == [1, 1, 1, 2]

@@ -10,13 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from cacapp.db.cells.states import dots_of_cells, machine_states
+from cacapp.db.queries import newest_result
 from cacapp.db.review.readings import reviews_of_cell
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.review import AddedSignal, State, add_signal, cohens_kappa, recounted, remove_signal
 from cacapp.results.reviewed import review_patient
 from cacapp.steps.review.decide import ConflictError
-from cacapp.steps.review.sign import latest_result
 from tests.review.conftest import Record
 
 KATZ = load_assay("katz-4color")
@@ -24,7 +24,7 @@ KATZ = load_assay("katz-4color")
 
 def reviewed(record: Record):  # type: ignore[no-untyped-def]
     with record.db.reading() as session:
-        result = latest_result(session, record.patient_id)
+        result = newest_result(session, record.patient_id)
         assert result is not None
         return review_patient(session, result)
 

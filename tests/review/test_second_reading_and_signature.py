@@ -6,13 +6,14 @@ import json
 
 import pytest
 
+from cacapp.db.queries import newest_result
 from cacapp.db.review.readings import latest_sign_offs, readings
 from cacapp.exceptions import UsageError
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import review_patient, view_of
 from cacapp.steps.review.decide import ConflictError
 from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
-from cacapp.steps.review.sign import amend, intact, latest_result, sign
+from cacapp.steps.review.sign import amend, intact, sign
 from tests.review.conftest import Record
 
 
@@ -26,7 +27,7 @@ def read_all(record: Record, who: str, class_: str | None = None) -> int:
 
 def sign_now(record: Record, who: str = "paula", seen: int | None = None):  # type: ignore[no-untyped-def]
     with record.db.reading() as session:
-        result = latest_result(session, record.patient_id)
+        result = newest_result(session, record.patient_id)
         assert result is not None
     if seen is None:
         from cacapp.db.review.readings import last_review_id
@@ -56,7 +57,7 @@ def test_the_second_reader_sees_nothing_of_the_first_and_the_other_way_round(rec
         assert view_of(own, "bert").shown == ("second",)
         assert view_of(own, "anna").shown == ("first",)
         assert view_of(own, "paula").shown == ("first",)
-        result = latest_result(session, record.patient_id)
+        result = newest_result(session, record.patient_id)
         assert result is not None
         assert review_patient(session, result, "bert").reviewed.cacs == 2  # by the software and by bert: not by anna
         assert review_patient(session, result, "anna").reviewed.cacs == 0
