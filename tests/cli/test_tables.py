@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from cacapp.cli import console
+from cacapp.cli import console, patients
 from cacapp.cli.tables import GAP, fitted, print_table
 from cacapp.results.extras import Extras
 
