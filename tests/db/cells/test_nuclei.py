@@ -144,8 +144,8 @@ def test_signals_keep_their_owner_and_reason_in_any_order_and_strays_are_kept_ap
             (b, 1, (4, 4.3), "bleed-through"),
         ]
         contested = session.execute(text("SELECT cell_id, number, other_cell_id FROM contested_signal WHERE channel = 2 ORDER BY cell_id"))
-        assert contested.tuples().all() == [(a, 0, b), (b, 1, None)]
-        strays = session.execute(text("SELECT frame_id, channel, number, y_px FROM stray_signal")).tuples().all()
+        assert contested.all() == [(a, 0, b), (b, 1, None)]
+        strays = session.execute(text("SELECT frame_id, channel, number, y_px FROM stray_signal")).all()
         assert strays == [(filled.frame_id, 2, 0, 20)]
 
 
@@ -154,7 +154,7 @@ def test_zeros_are_stored_and_a_retry_replaces_counts_and_calls(database: Databa
     with database.session() as session:
         calls.write_counts(session, filled.count_id, filled.cell_ids, np.zeros((3, 4), int))
     with database.reading() as session:
-        kept = dict(session.execute(text("SELECT run_id, count(*) FROM signal_count WHERE n = 0 GROUP BY run_id")).tuples().all())
+        kept = dict(session.execute(text("SELECT run_id, count(*) FROM signal_count WHERE n = 0 GROUP BY run_id")).all())
     assert kept == {filled.count_id: 12, other.count_id: 2}
     assert _total(database, "signal_count") == 24
     assert _total(database, "cell_call") == 6

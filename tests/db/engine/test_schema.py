@@ -51,7 +51,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(database: Database
 @pytest.mark.sqlite_only
 def test_the_big_tables_keep_each_row_once(database: Database) -> None:
     with database.reading() as session:
-        made = dict(session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).tuples().all())
+        made = dict(session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).all())
     without_rowid = {name for name, sql in made.items() if "WITHOUT ROWID" in sql}
     assert without_rowid == {"signal", "contested_signal", "stray_signal", "signal_count", "cell_call", "verdict", "pseudo_label"}
 
