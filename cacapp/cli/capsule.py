@@ -17,7 +17,7 @@ from cacapp.exceptions import CacappError, UsageError
 
 if TYPE_CHECKING:
     from cacapp.steps.capsule.compare import RunComparison, Setting
-    from cacapp.steps.capsule.nuclei import Difference
+    from cacapp.steps.capsule.differences import NucleusDifference
 
 DIFFERENT = 1
 
@@ -170,7 +170,7 @@ def _print(found: RunComparison, limit: int, a: str, b: str) -> None:
         print_table(columns, rows, caption=f"and {more} more: --limit N, or --json for all" if more > 0 else "", airy=False)
 
 
-def _describe(one: Difference) -> str:
+def _describe(one: NucleusDifference) -> str:
     return "; ".join(_kind(kind, a, b) for kind, (a, b) in one.what.items())
 
 

@@ -96,12 +96,12 @@ def benchmark(
     labels a person drew are not read for that. Leave out what takes long by naming the rows you want.
     """
     from cacapp.frames import parse_channels
-    from cacapp.steps.benchmark.methods import needs, rows_of
+    from cacapp.steps.benchmark.methods import requirements, rows_of
     from cacapp.steps.benchmark.table import Benchmark
 
     host = load_plugins(no_plugin, quiet)
     if list_rows:
-        known = [[r.key, r.method, r.learns or "", "; ".join(needs(host, r))] for r in rows_of(host)]
+        known = [[r.key, r.method, r.learns or "", "; ".join(requirements(host, r))] for r in rows_of(host)]
         if json:
             print_json([dict(zip(("row", "method", "learns_from", "needs"), row, strict=True)) for row in known])
         else:

@@ -17,7 +17,7 @@ from cacapp.exceptions import UsageError
 if TYPE_CHECKING:
     from cacapp.db.tables import Model
     from cacapp.host import Registered
-    from cacapp.steps.learning.train import Trained
+    from cacapp.steps.learning.train import TrainingResult
 
 ModelKind = Annotated[str, typer.Option("--model", metavar="SEGMENTER", help="Segmenter to train.", rich_help_panel=o.ANALYSIS)]
 Runs = Annotated[
@@ -93,7 +93,7 @@ def _device(found: Registered, device: str | None) -> dict[str, Any]:
     return {"device": device}
 
 
-def _described(done: Trained) -> str:
+def _described(done: TrainingResult) -> str:
     """What a training gave, in a line."""
     from cacapp.db.models import FIGURES
     from cacapp.report.wording import plural

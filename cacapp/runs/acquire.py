@@ -25,7 +25,7 @@ from cacapp.types import FrameSource
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How often a process that waits for another looks whether it is done, s."""
 
 
@@ -60,7 +60,7 @@ class Job(Generic[Item, Result]):
 
 
 @dataclass(slots=True)
-class Claim:
+class AcquiredRun:
     """A run that is this process' to work on; with ``repeated`` there is nothing to do.
 
     ``todo`` holds frames, ``attempts`` and ``quarantined`` (their errors) are by frame id; ``unclean``: its last owner died at work;
@@ -77,31 +77,31 @@ class Claim:
     before: int
 
 
-def claim_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress, lease: Lease) -> Claim:
+def acquire_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress, lease: Lease) -> AcquiredRun:
     """Finds or begins the run, in the name of the lease's owner; waits as long as another process works on it."""
     watch, told = Watch(), False
     while True:
         with db.reading() as session:
             refuse_cancelled(session, job.request_id)
-            found = _begun(session, job, force)
+            found = _matching_run(session, job, force)
             waiting = found is not None and found.status == "running" and not watch.lapsed(found)
         if not waiting:
             with db.session() as session:
-                claim = _take(session, job, force, lease, watch)
+                claim = _acquire(session, job, force, lease, watch)
             if claim is not None:
                 return claim
         elif not told and found is not None and found.owner is not None:
             who = describe_owner(found.owner)
             progress.warn(f"{job.step} {job.barcode}: {who} is working on it (run {found.id}); waiting until it is done")
             told = True
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
-def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> Claim | None:
+def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> AcquiredRun | None:
     """Makes the run this process' own; None where another was quicker."""
     lock_slides(session, [job.slide_id])
     go_on_with_request(session, job.request_id)
-    run = _begun(session, job, force)
+    run = _matching_run(session, job, force)
     if run is None:
         ids = [frame_id(f) for f in job.frames]
         run = start_run(
@@ -135,7 +135,7 @@ def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, w
         if job.request_id is not None:
             run.request_id = job.request_id
         session.add(run)
-    return Claim(
+    return AcquiredRun(
         run_id,
         todo,
         done,
@@ -147,7 +147,7 @@ def _take(session: Session, job: Job[Item, Result], force: bool, lease: Lease, w
     )
 
 
-def _begun(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
+def _matching_run(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
     """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read.
 
     With ``force`` only one that this very command began.

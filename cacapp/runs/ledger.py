@@ -19,20 +19,20 @@ from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow
 from cacapp.engine import Engine, Outcome
 from cacapp.frames import State, add_known_digests, is_remote, known_digests
-from cacapp.runs.acquire import Claim, Item, Job, Result, claim_run, frame_id
+from cacapp.runs.acquire import AcquiredRun, Item, Job, Result, acquire_run, frame_id
 from cacapp.runs.progress import Progress, RunReport
 
 Keyed = tuple[int, Item, dict[State, str]]
 """A frame's id, what is worked on, and the digests of its files where they are known: they need not be read again for that."""
 
 
-def expect(engine: Engine, frames: Iterable[FrameRow]) -> None:
+def announce_frames(engine: Engine, frames: Iterable[FrameRow]) -> None:
     """Tells the engine how much work the frames of all jobs are, before the first is carried out."""
     sizes = [frame.height_px * frame.width_px for frame in frames]
     engine.expect(len(sizes), sum(sizes))
 
 
-def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
+def run_job(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
     """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes.
 
     A frame that fails is tried again after the others, ``engine.retries`` times over all calls, and is quarantined then.
@@ -50,7 +50,7 @@ def carry_out(db: Database, job: Job[Item, Result], *, force: bool, engine: Engi
     written = shown = 0
     while True:
         with Lease(db) as lease:
-            claim = claim_run(db, job, force, progress, lease)
+            claim = acquire_run(db, job, force, progress, lease)
             before = claim.before if before is None else before
             settled = len(claim.done) + len(claim.quarantined)
             progress.advance(job.barcode, by=max(settled - shown, 0))
@@ -89,7 +89,7 @@ class _Worker(Generic[Item, Result]):
 
     db: Database
     job: Job[Item, Result]
-    claim: Claim
+    claim: AcquiredRun
     lease: Lease
     engine: Engine
     progress: Progress

@@ -10,7 +10,7 @@ from cacapp import defaults
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.host import Host, assign
-from cacapp.runs.choose import Records
+from cacapp.runs.choice import StoredChoices
 
 Parameters = Mapping[str, Mapping[str, Any]]
 """Parameters by algorithm name: ``{"sam": {"model": "vit_b"}}``."""
@@ -25,7 +25,7 @@ class SegmentPlan:
     filters: Sequence[str] = defaults.FILTERS
     params: Parameters = field(default_factory=dict)
     seed: int = 0
-    recorded: Records = ()
+    recorded: StoredChoices = ()
 
     def algorithms(self) -> list[tuple[str, str]]:
         """Return (kind, name) of each algorithm."""
@@ -47,7 +47,7 @@ class CountPlan:
     detector: str = defaults.DETECTOR
     params: Mapping[str, Any] = field(default_factory=dict)
     min_evaluable_cells: int | None = None
-    recorded: Records = ()
+    recorded: StoredChoices = ()
 
     def algorithms(self) -> list[tuple[str, str]]:
         """Return (kind, name) of the detector."""
@@ -77,7 +77,7 @@ class PseudoLabelPlan:
     prompters: Sequence[str] = PROMPTERS
     min_agreement: int = 0
     params: Parameters = field(default_factory=dict)
-    recorded: Records = ()
+    recorded: StoredChoices = ()
 
     def algorithms(self) -> list[tuple[str, str]]:
         """Return (kind, name) of each algorithm."""

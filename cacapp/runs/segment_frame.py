@@ -17,7 +17,7 @@ from cacapp.db.cells.nuclei import write_cells
 from cacapp.db.tables import FrameRow
 from cacapp.frames import open_frame
 from cacapp.host import Host
-from cacapp.runs.choose import Choice, choose
+from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.plan import SegmentPlan
 from cacapp.types import DAPI, Array, FrameSource, Instance, Prompts, Shapes
 
@@ -51,10 +51,11 @@ def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame
     frame = open_frame(source)
     dapi = frame.channel(DAPI)
     prompts = guard.prompt(algorithms.prompter, dapi, frame.pixel_size_um) if algorithms.prompter else Prompts.empty()
-    return described(dapi, guard.segment(algorithms.segmenter, dapi, prompts, frame.pixel_size_um), frame.pixel_size_um, algorithms.filters)
+    instances = guard.segment(algorithms.segmenter, dapi, prompts, frame.pixel_size_um)
+    return describe_nuclei(dapi, instances, frame.pixel_size_um, algorithms.filters)
 
 
-def described(
+def describe_nuclei(
     dapi: Array, instances: list[Instance], pixel_size_um: float | None, filters: Sequence[InstanceFilter] = ()
 ) -> SegmentedFrame:
     """Nuclei with their shapes, their focus and the filters' verdicts, as a segmentation stores them. dapi: (Y, X)."""
@@ -72,7 +73,7 @@ def build_algorithms(host: Host, plan: SegmentPlan) -> tuple[list[Choice], Algor
     """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter."""
 
     def build(kind: str, name: str) -> tuple[Choice, Any]:
-        return choose(host, kind, name, plan.params.get(name, {}), plan.recorded)
+        return build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded)
 
     segmenter_choice, segmenter = build("segmenter", plan.segmenter)
     choices, prompter = [], None

@@ -10,7 +10,7 @@ from cacapp.db.tables import Patient, Slide
 from cacapp.exceptions import UsageError
 
 
-def chosen_slides(session: Session, barcodes: Sequence[str] = (), patient: str | None = None) -> list[Slide]:
+def select_slides(session: Session, barcodes: Sequence[str] = (), patient: str | None = None) -> list[Slide]:
     """The named slides, those of a patient, or all. Raises UsageError for a name that is not there, or an empty database."""
     query = select(Slide).join(Patient).order_by(col(Slide.id))
     if patient is not None:

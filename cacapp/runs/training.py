@@ -15,13 +15,15 @@ WEIGHTS = "weights"
 """The parameter of a trainable segmenter that takes the path ``train`` returned."""
 
 
-def settings_of(trainer: TrainableSegmenter) -> dict[str, Any]:
+def training_settings(trainer: TrainableSegmenter) -> dict[str, Any]:
     """Its parameters as JSON has them. Which weights it would segment with does not matter here, and they may be missing."""
     return {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
 
 
-def learn(found: Registered, trainer: TrainableSegmenter, samples: TrainingSamples, folder: Path, seed: int, progress: Progress) -> Path:
-    """The file of weights that a training wrote. Raises CacappError that names the plugin where it fails or writes none."""
+def train_segmenter(
+    found: Registered, trainer: TrainableSegmenter, samples: TrainingSamples, folder: Path, seed: int, progress: Progress
+) -> Path:
+    """Train a segmenter and return the file of weights. Raises CacappError that names the plugin where it fails or writes no file."""
     who = f"segmenter {found.name!r} ({found.origin})"
     try:
         path = Path(trainer.train(samples, folder, seed, progress))

@@ -17,7 +17,7 @@ from cacapp.fish.control import ControlPool, Cutoff, clopper_pearson, cutoffs
 from cacapp.report.wording import plural
 from cacapp.results.error_budget import counted_controls, method_name, method_of, pool_of
 from cacapp.results.tally import assay_of, tally_runs
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.select import select_slides
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +158,4 @@ def control_statistics(db: Database, per_cells: int) -> list[ControlStatistics]:
 def _named(session: Session, barcodes: Sequence[str]) -> list[Slide]:
     if not barcodes:
         raise UsageError("name the slides, by barcode")
-    return chosen_slides(session, barcodes)
+    return select_slides(session, barcodes)

@@ -31,13 +31,13 @@ from cacapp.results.duplicates import mark_duplicates
 from cacapp.results.patient import refresh_results
 from cacapp.results.slide_quality import inspect_slide, inspected
 from cacapp.runs.acquire import Job
-from cacapp.runs.choose import Choice, choose
+from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.counting_code import code_digest
 from cacapp.runs.environment import environment
-from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.ledger import announce_frames, run_job
 from cacapp.runs.plan import CountPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.select import select_slides
 from cacapp.types import DAPI, FrameSource, Shapes
 
 
@@ -76,9 +76,9 @@ def count(
     anything is written.
     """
     progress = progress or Silent()
-    choice, detector = choose(host, "signal-detector", plan.detector, plan.params, plan.recorded)
+    choice, detector = build_algorithm(host, "signal-detector", plan.detector, plan.params, plan.recorded)
     with db.reading() as session:
-        slides = chosen_slides(session, barcodes, patient)
+        slides = select_slides(session, barcodes, patient)
         sources = {slide.barcode: found for slide in slides if (found := _segmented(session, slide)) is not None}
         waiting = [slide.barcode for slide in slides if slide.barcode not in sources]
         if waiting and (barcodes or not sources):
@@ -91,11 +91,11 @@ def count(
     progress.start("count", sum(len(frames) for _, frames in sources.values()))
     reports = []
     with engine_or_new(engine) as place:
-        expect(place, (frame for _, frames in sources.values() for frame in frames))
+        announce_frames(place, (frame for _, frames in sources.values() for frame in frames))
         for slide in slides:
             run, frames = sources[slide.barcode]
             job = replace(_job(slide, run, frames, plan, choice, cast(SignalDetector, detector)), request_id=request_id)
-            reports.append(carry_out(db, job, force=force, engine=place, progress=progress))
+            reports.append(run_job(db, job, force=force, engine=place, progress=progress))
     with db.session() as session:
         lock_slides(session, [slide.id for slide in slides])
         for report in reports:

@@ -24,7 +24,7 @@ from cacapp.exchange.roi import roi_zip
 from cacapp.frames import open_frame
 from cacapp.runs.files import file_name, write_atomically
 from cacapp.runs.progress import Progress, Silent
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.select import select_slides
 from cacapp.types import label_image
 
 ANNOTATIONS = "annotations.json"
@@ -45,7 +45,7 @@ def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "t
         raise UsageError(f"--format {form}: choose one of {', '.join(FORMATS)}")
     progress = progress or Silent()
     with db.reading() as session:
-        slides = chosen_slides(session, barcodes)
+        slides = select_slides(session, barcodes)
         found = {slide.barcode: cells(session, slide=slide.barcode) for slide in slides}
     empty = [barcode for barcode, rows in found.items() if not rows]
     if len(empty) == len(slides):

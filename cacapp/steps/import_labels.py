@@ -26,10 +26,10 @@ from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
 from cacapp.frames.digest import sha256_of
 from cacapp.runs.acquire import Job
-from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.ledger import announce_frames, run_job
 from cacapp.runs.progress import Progress, RunReport, Silent
-from cacapp.runs.segment_frame import SegmentedFrame, described, warning_of, write_segmented
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.segment_frame import SegmentedFrame, describe_nuclei, warning_of, write_segmented
+from cacapp.runs.select import select_slides
 from cacapp.types import DAPI, FrameSource, Instance
 
 IMAGES = (".tif", ".tiff", ".png")
@@ -75,7 +75,7 @@ def import_labels(
     if not origin.strip():
         raise UsageError("--origin is empty: name the program or person the labels are from")
     with db.reading() as session:
-        slide = chosen_slides(session, [barcode], None)[0]
+        slide = select_slides(session, [barcode], None)[0]
         frames = frames_of(session, slide.id)
     if not frames:
         raise CacappError(f"slide {barcode} has no frames; add some with: cacapp ingest PATH... --slide {barcode}")
@@ -90,8 +90,8 @@ def import_labels(
     progress.start("import labels", len(chosen))
     job = _job(slide, chosen, files, digests, annotated, origin)
     with engine_or_new(engine) as place:
-        expect(place, chosen)
-        return carry_out(db, job, force=force, engine=place, progress=progress)
+        announce_frames(place, chosen)
+        return run_job(db, job, force=force, engine=place, progress=progress)
 
 
 def labels_of(folder: Path, frame: str) -> Path | None:
@@ -129,7 +129,7 @@ def labelled_frame(task: LabelledSource) -> SegmentedFrame:
         nuclei = read_rois(task.labels, height, width)
     else:
         nuclei = _from_image(labels_in(task.labels) if suffix == ".zarr" else task.labels, height, width)
-    return described(dapi, nuclei, frame.pixel_size_um)
+    return describe_nuclei(dapi, nuclei, frame.pixel_size_um)
 
 
 def _from_image(path: Path, height_px: int, width_px: int) -> list[Instance]:

@@ -19,14 +19,14 @@ from cacapp.db.tables import Slide
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError, StorageError
 from cacapp.host import Host, read_settings
-from cacapp.runs.choose import choose
+from cacapp.runs.choice import build_algorithm
 from cacapp.runs.progress import Progress, RunReport
 from cacapp.runs.request import PipelineRequest
 from cacapp.runs.segment_frame import build_algorithms
 from cacapp.runs.unfinished import Unfinished
 from cacapp.steps.count import count
 from cacapp.steps.ingest import IngestReport, ingest
-from cacapp.steps.learning.pseudo_label import build_judges, pseudo_label
+from cacapp.steps.learning.pseudo_label import build_judging_algorithms, pseudo_label
 from cacapp.steps.report.write import write_reports
 from cacapp.steps.segment import segment
 from cacapp.types import DAPI, FrameSource
@@ -142,10 +142,10 @@ def _with_all_parameters(db: Database, host: Host, request: PipelineRequest) -> 
         choices, _ = build_algorithms(host, _with_model_files(db, request.segment))
         request = replace(request, segment=replace(request.segment, recorded=tuple(c.record() for c in choices)))
     if request.pseudo_label is not None:
-        choices, _ = build_judges(host, request.pseudo_label)
+        choices, _ = build_judging_algorithms(host, request.pseudo_label)
         request = replace(request, pseudo_label=replace(request.pseudo_label, recorded=tuple(c.record() for c in choices)))
     if request.count is not None:
-        choice, _ = choose(host, "signal-detector", request.count.detector, request.count.params, request.count.recorded)
+        choice, _ = build_algorithm(host, "signal-detector", request.count.detector, request.count.params, request.count.recorded)
         request = replace(request, count=replace(request.count, recorded=(choice.record(),)))
     return request
 

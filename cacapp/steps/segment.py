@@ -16,13 +16,13 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError
 from cacapp.host import Host
 from cacapp.runs.acquire import Job
-from cacapp.runs.choose import Choice
+from cacapp.runs.choice import Choice
 from cacapp.runs.environment import environment
-from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.ledger import announce_frames, run_job
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.segment_frame import Algorithms, SegmentedFrame, build_algorithms, segment_frame, warning_of, write_segmented
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.select import select_slides
 from cacapp.types import FrameSource
 
 
@@ -49,7 +49,7 @@ def segment(
         plan = replace(plan, params=with_model_files(session, plan.params))
     choices, algorithms = build_algorithms(host, plan)
     with db.reading() as session:
-        slides = chosen_slides(session, barcodes, patient)
+        slides = select_slides(session, barcodes, patient)
         frames = {slide.barcode: frames_of(session, slide.id) for slide in slides}
     empty = next((barcode for barcode, found in frames.items() if not found), None)
     if empty is not None:
@@ -58,8 +58,8 @@ def segment(
     progress.start("segment", sum(map(len, frames.values())))
     jobs = (replace(_job(slide, frames[slide.barcode], plan, choices, algorithms), request_id=request_id) for slide in slides)
     with engine_or_new(engine) as place:
-        expect(place, chain.from_iterable(frames.values()))
-        return [carry_out(db, job, force=force, engine=place, progress=progress) for job in jobs]
+        announce_frames(place, chain.from_iterable(frames.values()))
+        return [run_job(db, job, force=force, engine=place, progress=progress) for job in jobs]
 
 
 def _job(

@@ -57,10 +57,10 @@ def test_results_are_the_same(apart: Host, here: Host, kind: str, name: str) -> 
 
 
 def test_what_is_recorded_is_the_same(apart: Host, here: Host) -> None:
-    from cacapp.runs.choose import choose
+    from cacapp.runs.choice import build_algorithm
 
     for kind, name in (("prompter", "watershed"), ("segmenter", "dense")):
-        (one, _), (other, _) = (choose(host, kind, name, {}) for host in (apart, here))
+        (one, _), (other, _) = (build_algorithm(host, kind, name, {}) for host in (apart, here))
         assert one.record() == other.record()
 
 

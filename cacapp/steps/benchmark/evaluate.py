@@ -29,7 +29,7 @@ from cacapp.exchange.labelled_images import (
 )
 from cacapp.host import Host
 from cacapp.report.examples import Example, examples_png
-from cacapp.runs.choose import Choice
+from cacapp.runs.choice import Choice
 from cacapp.runs.files import write_atomically
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress, Silent

@@ -12,9 +12,9 @@ from cacapp.host import Host, Registered
 from cacapp.weights.cache import where
 from cacapp.weights.registry import entries
 
-Teacher = Literal["human labels", "pseudo-labels"]
-HUMAN: Teacher = "human labels"
-PSEUDO: Teacher = "pseudo-labels"
+LabelOrigin = Literal["human labels", "pseudo-labels"]
+HUMAN: LabelOrigin = "human labels"
+PSEUDO: LabelOrigin = "pseudo-labels"
 
 ABLATED = "sam-watershed"
 """The row whose negative points are varied."""
@@ -41,7 +41,7 @@ class Row:
     prompter: str = defaults.PROMPTER
     params: Mapping[str, Any] = field(default_factory=dict)
     prompter_params: Mapping[str, Any] = field(default_factory=dict)
-    learns: Teacher | None = None
+    learns: LabelOrigin | None = None
     get: str = "update cacapp, of which it is part"
     paper: tuple[float, float] | None = None
 
@@ -124,8 +124,8 @@ def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None)
     return rows + more
 
 
-def needs(host: Host, row: Row) -> list[str]:
-    """What the row needs beyond images with labels, and the way to it where it is not here; empty where it runs as it is."""
+def requirements(host: Host, row: Row) -> list[str]:
+    """Return what a row needs beyond images with labels, and how to get what is missing; empty where it runs as it is."""
     found = next((r for r in host.algorithms("segmenter") if r.name == row.segmenter), None)
     if found is None:
         return [f"segmenter {row.segmenter}, which is not installed: {row.get}"]

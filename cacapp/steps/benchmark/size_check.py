@@ -8,7 +8,7 @@ import numpy as np
 
 from cacapp.arrays.shapes import typical_diameter
 from cacapp.report.wording import plural
-from cacapp.runs.choose import Choice
+from cacapp.runs.choice import Choice
 from cacapp.types import Array
 
 FACTOR = 1.5

@@ -17,14 +17,14 @@ from cacapp.exchange.labelled_images import LabelledFile, image_files, labelled_
 from cacapp.frames import sha256_of
 from cacapp.host import Host, Registered, assign
 from cacapp.report.comparison import SVG_NAME, Comparison, Line, csv_text, markdown, svg
-from cacapp.runs.choose import choose
+from cacapp.runs.choice import build_algorithm
 from cacapp.runs.files import write_atomically
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress
-from cacapp.runs.training import WEIGHTS, learn, settings_of
+from cacapp.runs.training import WEIGHTS, train_segmenter, training_settings
 from cacapp.steps.benchmark.evaluate import measure
 from cacapp.steps.benchmark.methods import HUMAN, Row, negatives, rows_of
-from cacapp.steps.benchmark.training_sources import PSEUDO_PLAN, HumanLabels, Lesson, PseudoLabels, digest_of, files_digest
+from cacapp.steps.benchmark.training_sources import PSEUDO_PLAN, HumanLabels, PseudoLabels, TrainingSource, digest_of, files_digest
 
 FORMAT = 2
 """Of the kept results; another number makes them be measured again."""
@@ -99,7 +99,7 @@ class Benchmark:
             )
         return _Data(files, wrong)
 
-    def _lesson(self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None) -> Lesson:
+    def _lesson(self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None) -> TrainingSource:
         """What a row learns from. Raises CacappError where it is not given."""
         if row.learns == HUMAN:
             complete = [file for file in training.files if file.image and file.labels] if training else []
@@ -150,7 +150,7 @@ class Benchmark:
         return line, record
 
     def _plan(
-        self, row: Row, values: Mapping[str, Mapping[str, Any]], lesson: Lesson | None, progress: Progress, train: bool
+        self, row: Row, values: Mapping[str, Mapping[str, Any]], lesson: TrainingSource | None, progress: Progress, train: bool
     ) -> tuple[SegmentPlan, str]:
         """What the row runs, trained first where it learns; and what to know of what it learnt."""
         if not _installed(self.host, row):
@@ -165,7 +165,7 @@ class Benchmark:
         return SegmentPlan(row.prompter, row.segmenter, (), {**values, row.prompter: prompting, row.segmenter: params}), taught
 
     def _learnt(
-        self, row: Row, found: Registered, params: Mapping[str, Any], lesson: Lesson, progress: Progress, train: bool
+        self, row: Row, found: Registered, params: Mapping[str, Any], lesson: TrainingSource, progress: Progress, train: bool
     ) -> tuple[dict[str, Any], str]:
         """The parameter that names the model trained for this row, and its note; trained now unless an earlier call finished it.
 
@@ -174,7 +174,7 @@ class Benchmark:
         if not issubclass(found.cls, TrainableSegmenter) or WEIGHTS not in found.cls.model_fields:
             raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}) cannot be trained")
         trainer: Any = self.host.build("segmenter", row.segmenter, params)
-        key = digest_of([FORMAT, found.name, found.distribution, found.version, settings_of(trainer), lesson.digest(), self.seed])
+        key = digest_of([FORMAT, found.name, found.distribution, found.version, training_settings(trainer), lesson.digest(), self.seed])
         folder = self.out / "models" / f"{row.key}-{key[:8]}"
         note = folder.with_suffix(".json")
         kept = _read(note)
@@ -184,7 +184,7 @@ class Benchmark:
             raise CacappError("not trained yet")
         samples = lesson.samples(progress)
         progress.start(f"train {row.key}", 0)
-        model = learn(found, trainer, samples, folder, self.seed, progress)
+        model = train_segmenter(found, trainer, samples, folder, self.seed, progress)
         record = {"fingerprint": key, "model": str(model), "sha256": sha256_of(model), "note": lesson.note(samples)}
         write_atomically(note, json.dumps(record).encode())
         return {WEIGHTS: str(model)}, record["note"]
@@ -253,10 +253,10 @@ def _same_file(path: Path, sha256: str) -> bool:
 
 def _fingerprint(host: Host, plan: SegmentPlan, data: Sequence[Any]) -> str:
     """What a row's result follows from. Raises CacappError where an algorithm cannot be built or its weights are not here."""
-    choice, segmenter = choose(host, "segmenter", plan.segmenter, plan.params.get(plan.segmenter, {}))
+    choice, segmenter = build_algorithm(host, "segmenter", plan.segmenter, plan.params.get(plan.segmenter, {}))
     records = [choice.record()]
     if getattr(segmenter, "needs_prompts", True):
-        records.append(choose(host, "prompter", plan.prompter, plan.params.get(plan.prompter, {}))[0].record())
+        records.append(build_algorithm(host, "prompter", plan.prompter, plan.params.get(plan.prompter, {}))[0].record())
     return digest_of([FORMAT, records, *data])
 
 

@@ -18,7 +18,7 @@ from cacapp.exceptions import CacappError
 from cacapp.exchange.labelled_images import LabelledFile, Samples, read_dapi
 from cacapp.frames import sha256_of
 from cacapp.host import Host
-from cacapp.runs.choose import choose
+from cacapp.runs.choice import build_algorithm
 from cacapp.runs.files import write_atomically
 from cacapp.runs.plan import SegmentPlan
 from cacapp.runs.progress import Progress
@@ -30,7 +30,7 @@ PSEUDO_PLAN = SegmentPlan(segmenter="sam")
 """Where the masks come from that may become pseudo-labels, and who judges them."""
 
 
-class Lesson(Protocol):
+class TrainingSource(Protocol):
     """Images with labels to learn from."""
 
     def digest(self) -> str:
@@ -61,7 +61,7 @@ class HumanLabels:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSamples:
+class StoredSamples:
     """Pseudo-labelled images in files, read when indexed. ``nuclei``: how many labels they have."""
 
     paths: Sequence[Path]
@@ -101,7 +101,7 @@ class PseudoLabels:
     def digest(self) -> str:
         return digest_of([self._way(), files_digest([replace(file, labels=None) for file in self.files])])
 
-    def samples(self, progress: Progress) -> KeptSamples:
+    def samples(self, progress: Progress) -> StoredSamples:
         _, algorithms = build_algorithms(self.host, replace(PSEUDO_PLAN, params=self.params))
         progress.start("pseudo-label", len(self.files))
         way, paths, nuclei, failures = self._way(), [], 0, []
@@ -126,10 +126,10 @@ class PseudoLabels:
                 f"none of {len(paths)} images has a mask that is accepted as a pseudo-label; loosen the bounds of filter "
                 f"{PSEUDO_PLAN.filters[0]} with --set (see: cacapp plugins show {PSEUDO_PLAN.filters[0]})"
             )
-        return KeptSamples(tuple(paths), nuclei)
+        return StoredSamples(tuple(paths), nuclei)
 
     def note(self, samples: TrainingSamples) -> str:
-        nuclei = samples.nuclei if isinstance(samples, KeptSamples) else 0
+        nuclei = samples.nuclei if isinstance(samples, StoredSamples) else 0
         count = f"{len(samples)} image{'s' if len(samples) != 1 else ''}"
         here = ", measured here; their human labels were not read (--train DIR names other images)" if self.measured else ""
         return f"learnt from {nuclei} pseudo-labels of {count}{here}"
@@ -138,7 +138,7 @@ class PseudoLabels:
         """Digest of all that decides the labels of an image."""
         plan = PSEUDO_PLAN
         named = [("prompter", plan.prompter), ("segmenter", plan.segmenter), *(("filter", name) for name in plan.filters)]
-        records = [choose(self.host, kind, name, self.params.get(name, {}))[0].record() for kind, name in named]
+        records = [build_algorithm(self.host, kind, name, self.params.get(name, {}))[0].record() for kind, name in named]
         return digest_of([records, self.seed, _items(self.channels)])
 
     def _make(self, algorithms: Algorithms, image: Path, path: Path) -> TrainingSample:

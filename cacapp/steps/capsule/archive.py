@@ -26,7 +26,16 @@ from cacapp.db.models import find_model
 from cacapp.db.runs.content import CONTENT
 from cacapp.exceptions import CacappError
 from cacapp.runs.files import write_atomically
-from cacapp.steps.capsule.chain import SCHEMAS, Chain, FrameRecord, FrameState, Part, RunRecord, Strict, read_chain
+from cacapp.steps.capsule.recorded_runs import (
+    SCHEMAS,
+    FrameRecord,
+    FrameState,
+    RecordedRun,
+    RecordedRuns,
+    RunRecord,
+    Strict,
+    read_recorded_runs,
+)
 from cacapp.weights.registry import entries
 
 FORMAT, VERSION = "cacapp-capsule", 1
@@ -38,7 +47,7 @@ _BATCH_ROWS = 4096
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can say; a time of writing would make each capsule another file
 
 
-LATER = {"count/contested.parquet"}
+OPTIONAL_MEMBERS = {"count/contested.parquet"}
 """Members that the first capsules did not have."""
 
 
@@ -72,7 +81,7 @@ class Manifest(Strict):
     members: dict[str, Member]
 
 
-def write_capsule(db: Database, run_id: int, out: Path) -> tuple[Chain, str]:
+def write_capsule(db: Database, run_id: int, out: Path) -> tuple[RecordedRuns, str]:
     """Writes run ``run_id`` to ``out``, whole or not at all; returns what is in it and the file's SHA-256.
 
     Raises:
@@ -80,14 +89,14 @@ def write_capsule(db: Database, run_id: int, out: Path) -> tuple[Chain, str]:
         CacappError: the file cannot be written.
     """
     with db.reading() as session:
-        chain = read_chain(session, run_id)
+        chain = read_recorded_runs(session, run_id)
         weights = _weights(session, chain)
     content = _pack(chain, weights)
     write_atomically(out, content)
     return chain, hashlib.sha256(content).hexdigest()
 
 
-def read_capsule(path: Path) -> tuple[Chain, Manifest]:
+def read_capsule(path: Path) -> tuple[RecordedRuns, Manifest]:
     """The runs in a capsule, after every member's size and SHA-256 were found to be the manifest's.
 
     Raises:
@@ -103,7 +112,7 @@ def read_capsule(path: Path) -> tuple[Chain, Manifest]:
         raise CacappError(f"{path} is no capsule, or was damaged: {' '.join(str(error).split())}; copy it again") from None
     frames = _parsed(path, FRAMES, content, tuple[FrameRecord, ...])
     parts = [_part(path, record, content) for record in manifest.runs]
-    return Chain(manifest.slide, manifest.blood_volume_ul, frames, *parts), manifest
+    return RecordedRuns(manifest.slide, manifest.blood_volume_ul, frames, *parts), manifest
 
 
 def _names(steps: list[str]) -> set[str]:
@@ -111,7 +120,7 @@ def _names(steps: list[str]) -> set[str]:
     return {FRAMES, *(f"{step}/ledger.json" for step in steps), *tables}
 
 
-def _weights(session: Session, chain: Chain) -> list[WeightsSource]:
+def _weights(session: Session, chain: RecordedRuns) -> list[WeightsSource]:
     found = []
     for part in chain.parts():
         for one in part.record.algorithms:
@@ -126,7 +135,7 @@ def _weights(session: Session, chain: Chain) -> list[WeightsSource]:
     return found
 
 
-def _pack(chain: Chain, weights: list[WeightsSource]) -> bytes:
+def _pack(chain: RecordedRuns, weights: list[WeightsSource]) -> bytes:
     members = {FRAMES: _json([_plain(frame) for frame in chain.frames])}
     for part in chain.parts():
         step = part.record.step
@@ -196,7 +205,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     if steps not in (["segment"], ["segment", "count"]):
         raise CacappError(f"{path}: {MANIFEST}: runs {', '.join(steps)}; a capsule holds a segment run, or that and a count run")
     wanted = _names(list(steps))
-    wanted -= LATER - set(names) - set(manifest.members)
+    wanted -= OPTIONAL_MEMBERS - set(names) - set(manifest.members)
     strangers = sorted((set(names) - {MANIFEST}) ^ wanted | set(manifest.members) ^ wanted)
     if strangers:
         raise CacappError(f"{path}: {strangers[0]!r} is missing or does not belong in a capsule; copy it again, or do not use it")
@@ -226,11 +235,11 @@ def _parsed(path: Path, name: str, content: Mapping[str, bytes], form: Any) -> A
         raise CacappError(f"{path}: {name}: {_first(error)}; copy the capsule again") from None
 
 
-def _part(path: Path, record: RunRecord, content: Mapping[str, bytes]) -> Part:
+def _part(path: Path, record: RunRecord, content: Mapping[str, bytes]) -> RecordedRun:
     ledger = _parsed(path, f"{record.step}/ledger.json", content, tuple[FrameState, ...])
     members = {name: f"{record.step}/{name}.parquet" for name in CONTENT[record.step]}
     tables = {name: _table(path, member, name, content) for name, member in members.items() if member in content}
-    return Part(record, ledger, tables)
+    return RecordedRun(record, ledger, tables)
 
 
 def _table(path: Path, member: str, name: str, content: Mapping[str, bytes]) -> pa.Table:

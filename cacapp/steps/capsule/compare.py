@@ -10,8 +10,8 @@ from typing import Any
 
 from cacapp.db.engine.session import Database
 from cacapp.exceptions import UsageError
-from cacapp.steps.capsule.chain import Chain, FrameRecord, Part, RunRecord, read_chain
-from cacapp.steps.capsule.nuclei import KINDS, Difference, differences, nuclei_of
+from cacapp.steps.capsule.differences import KINDS, NucleusDifference, differences, nuclei_of
+from cacapp.steps.capsule.recorded_runs import FrameRecord, RecordedRun, RecordedRuns, RunRecord, read_recorded_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class RunComparison:
     unfinished: Sequence[str]
     nuclei_a: int
     nuclei_b: int
-    nuclei: Sequence[Difference]
+    nuclei: Sequence[NucleusDifference]
 
     @property
     def same(self) -> bool:
@@ -103,22 +103,22 @@ def compare_runs(db: Database, a: int, b: int) -> RunComparison:
         UsageError: a run is missing, unfinished or holds no cells; the two are of different steps; or they share no frame.
     """
     with db.reading() as session:
-        one, other = read_chain(session, a), read_chain(session, b)
+        one, other = read_recorded_runs(session, a), read_recorded_runs(session, b)
     if one.last.record.step != other.last.record.step:
         steps = f"run {a} is a {one.last.record.step} run and run {b} a {other.last.record.step} run"
         raise UsageError(f"{steps}; compare two runs of one step")
     if not _keys(one.frames).keys() & _keys(other.frames).keys():
         raise UsageError(f"run {a} (slide {one.slide}) and run {b} (slide {other.slide}) share no frame; compare runs over the same frames")
-    return compare_chains(one, other)
+    return compare_recorded_runs(one, other)
 
 
-def compare_chains(a: Chain, b: Chain) -> RunComparison:
+def compare_recorded_runs(a: RecordedRuns, b: RecordedRuns) -> RunComparison:
     """As ``compare_runs``, of runs from anywhere. Frames are the same where their pixels are: SHA-256 and scene."""
     frames_a, frames_b = _keys(a.frames), _keys(b.frames)
     cells_a, cells_b = nuclei_of(a), nuclei_of(b)
     gone: list[FrameDifference] = []
     unfinished: list[str] = []
-    nuclei: list[Difference] = []
+    nuclei: list[NucleusDifference] = []
     totals = [0, 0]
     compared = 0
     for key in {**frames_a, **frames_b}:
@@ -170,7 +170,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
     return found
 
 
-def _steps(a: Chain, b: Chain) -> list[tuple[str, Part, Part]]:
+def _steps(a: RecordedRuns, b: RecordedRuns) -> list[tuple[str, RecordedRun, RecordedRun]]:
     return [(p.record.step, p, q) for p, q in zip(a.parts(), b.parts(), strict=True)]
 
 
@@ -178,5 +178,5 @@ def _keys(frames: Sequence[FrameRecord]) -> Mapping[tuple[str, str], str]:
     return {(frame.sha256, frame.scene): frame.name for frame in frames}
 
 
-def _state(part: Part, name: str | None) -> tuple[str, str | None]:
+def _state(part: RecordedRun, name: str | None) -> tuple[str, str | None]:
     return next(((s.status, s.error) for s in part.ledger if s.name == name), ("absent", None))

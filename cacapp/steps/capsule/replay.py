@@ -21,14 +21,14 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.read import parse_assay
 from cacapp.frames import cached_path, is_remote, sha256_of
 from cacapp.host import Host
-from cacapp.runs.choose import Choice, choose
+from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.environment import environment
 from cacapp.runs.plan import CountPlan, SegmentPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.segment_frame import build_algorithms
 from cacapp.steps.capsule.archive import WeightsSource, read_capsule
-from cacapp.steps.capsule.chain import AlgorithmRecord, Chain, EnvironmentRecord, FrameRecord, RunRecord, read_chain
-from cacapp.steps.capsule.compare import RunComparison, Setting, changed_settings, compare_chains
+from cacapp.steps.capsule.compare import RunComparison, Setting, changed_settings, compare_recorded_runs
+from cacapp.steps.capsule.recorded_runs import AlgorithmRecord, EnvironmentRecord, FrameRecord, RecordedRuns, RunRecord, read_recorded_runs
 from cacapp.types import FrameSource
 
 PATIENT = "replay"
@@ -65,7 +65,7 @@ class Prepared:
         unrecorded: steps whose run did not record the versions of its packages.
     """
 
-    chain: Chain
+    chain: RecordedRuns
     sources: Sequence[FrameSource]
     settings: Sequence[Setting]
     unrecorded: Sequence[str]
@@ -97,7 +97,7 @@ def prepare(
     segment_plan, count_plan = _plans(chain, manifest.weights, weights)
     choices = {"segment": build_algorithms(host, segment_plan)[0]}
     if count_plan is not None:
-        choices["count"] = [choose(host, "signal-detector", count_plan.detector, count_plan.params)[0]]
+        choices["count"] = [build_algorithm(host, "signal-detector", count_plan.detector, count_plan.params)[0]]
     settings = [s for part in chain.parts() for s in changed_settings(part.record, _here(part.record, choices[part.record.step]))]
     unrecorded = [part.record.step for part in chain.parts() if part.record.environment is None]
     sources = _found(chain, images, fetch, progress or Silent())
@@ -133,8 +133,8 @@ def replay(
         if prepared.count is not None:
             reports += count(record, host, prepared.count, [chain.slide], engine=engine, progress=progress)
         with record.reading() as session:
-            repeated = read_chain(session, reports[-1].run_id)
-    return Replay(compare_chains(chain, repeated), reports, db)
+            repeated = read_recorded_runs(session, reports[-1].run_id)
+    return Replay(compare_recorded_runs(chain, repeated), reports, db)
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def _record(db: str | None) -> Iterator[Database]:
             opened.dispose()
 
 
-def _plans(chain: Chain, sources: Sequence[WeightsSource], weights: Path | None) -> tuple[SegmentPlan, CountPlan | None]:
+def _plans(chain: RecordedRuns, sources: Sequence[WeightsSource], weights: Path | None) -> tuple[SegmentPlan, CountPlan | None]:
     algorithms = chain.segment.record.algorithms
     by_kind = {kind: [one for one in algorithms if one.kind == kind] for kind in ("prompter", "segmenter", "filter")}
     if len(by_kind["segmenter"]) != 1 or len(by_kind["prompter"]) > 1:
@@ -200,7 +200,7 @@ def _here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
     return record.model_copy(update={"algorithms": algorithms, "environment": here, "app_version": __version__, "device": "cpu"})
 
 
-def _found(chain: Chain, images: Path | None, fetch: bool, progress: Progress) -> list[FrameSource]:
+def _found(chain: RecordedRuns, images: Path | None, fetch: bool, progress: Progress) -> list[FrameSource]:
     """The frames with the files that hold their pixels here. Frames without results in the capsule need no file."""
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images}: no such folder")

@@ -34,16 +34,16 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.runs.acquire import Job
-from cacapp.runs.choose import Choice, choose
-from cacapp.runs.ledger import carry_out, expect
+from cacapp.runs.choice import Choice, build_algorithm
+from cacapp.runs.ledger import announce_frames, run_job
 from cacapp.runs.plan import PseudoLabelPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
-from cacapp.runs.select import chosen_slides
+from cacapp.runs.select import select_slides
 from cacapp.types import DAPI, FrameSource, Instance
 
 
 @dataclass(frozen=True, slots=True)
-class Judges:
+class JudgingAlgorithms:
     """The built algorithms of a plan."""
 
     filters: tuple[InstanceFilter, ...]
@@ -90,16 +90,16 @@ def pseudo_label(
         CacappError: a named slide, or none at all, is segmented. Nothing is written then.
     """
     progress = progress or Silent()
-    choices, judges = build_judges(host, plan)
+    choices, judges = build_judging_algorithms(host, plan)
     with db.reading() as session:
         sources = _segmentations(session, barcodes, patient, run_id, progress)
     progress.start(STEP, sum(len(frames) for _, _, frames in sources))
     reports = []
     with engine_or_new(engine) as place:
-        expect(place, (frame for _, _, frames in sources for frame in frames))
+        announce_frames(place, (frame for _, _, frames in sources for frame in frames))
         for slide, run, frames in sources:
             job = replace(_job(slide, run, frames, plan, choices, judges), request_id=request_id)
-            report = carry_out(db, job, force=force, engine=place, progress=progress)
+            report = run_job(db, job, force=force, engine=place, progress=progress)
             with db.reading() as session:
                 if report.done and not accepted_count(session, [report.run_id]):
                     way_out = f"see why with: cacapp pseudo-label --stats --run {report.run_id}"
@@ -130,7 +130,7 @@ def statistics(
         CacappError: there are no pseudo-labels of these slides.
     """
     with db.reading() as session:
-        slides = {slide.id: slide.barcode for slide in chosen_slides(session, barcodes, patient)}
+        slides = {slide.id: slide.barcode for slide in select_slides(session, barcodes, patient)}
         if run_id is None:
             found = [run for slide_id in slides if (run := latest_run(session, slide_id, STEP)) is not None]
         else:
@@ -157,19 +157,19 @@ def _chosen(run: Run, kind: str) -> tuple[str, ...]:
     return tuple(one["name"] for one in run.algorithms.get("chosen", []) if one["kind"] == kind)
 
 
-def build_judges(host: Host, plan: PseudoLabelPlan) -> tuple[list[Choice], Judges]:
+def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Choice], JudgingAlgorithms]:
     """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter, or an agreement that cannot be."""
     asked = len(set(plan.prompters))
     if plan.min_agreement > asked:
         raise UsageError(f"--min-agreement {plan.min_agreement}: only {asked} prompt algorithms are asked; name more with --prompters")
     kinds = [("filter", name) for name in dict.fromkeys(plan.filters)] + [("prompter", name) for name in dict.fromkeys(plan.prompters)]
-    chosen = [choose(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
+    chosen = [build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
     filters = tuple(built for _, built in chosen if isinstance(built, InstanceFilter))
     prompters = tuple(built for _, built in chosen if isinstance(built, Prompter))
-    return [choice for choice, _ in chosen], Judges(filters, prompters, plan.min_agreement)
+    return [choice for choice, _ in chosen], JudgingAlgorithms(filters, prompters, plan.min_agreement)
 
 
-def judge_frame(judges: Judges, task: _Task) -> JudgedFrame:
+def judge_frame(judges: JudgingAlgorithms, task: _Task) -> JudgedFrame:
     """Judges a frame's masks by their shapes; where there are prompt algorithms, opens the frame and runs them on DAPI."""
     source, nuclei = task.source, task.cells.instances()
     shapes = shapes_of(nuclei, source.height_px, source.width_px, source.pixel_size_um)
@@ -204,7 +204,7 @@ def _segmentations(
     session: Session, barcodes: Sequence[str], patient: str | None, run_id: int | None, progress: Progress
 ) -> list[tuple[Slide, Run, list[FrameRow]]]:
     """The slides, the segmentation of each, and its frames."""
-    slides = chosen_slides(session, barcodes, patient)
+    slides = select_slides(session, barcodes, patient)
     if run_id is not None:
         run = get_run(session, run_id)
         if run.step != "segment":
@@ -230,7 +230,7 @@ def _segmentations(
 
 
 def _job(
-    slide: Slide, run: Run, frames: Sequence[FrameRow], plan: PseudoLabelPlan, choices: Sequence[Choice], judges: Judges
+    slide: Slide, run: Run, frames: Sequence[FrameRow], plan: PseudoLabelPlan, choices: Sequence[Choice], judges: JudgingAlgorithms
 ) -> Job[_Task, JudgedFrame]:
     records = [choice.record() for choice in choices]
     return Job(

@@ -25,8 +25,8 @@ from cacapp.host import Host, Registered
 from cacapp.report.curves import curves_svg
 from cacapp.runs.files import make_folder, write_atomically
 from cacapp.runs.progress import Progress, Silent
-from cacapp.runs.select import chosen_slides
-from cacapp.runs.training import learn, settings_of
+from cacapp.runs.select import select_slides
+from cacapp.runs.training import train_segmenter, training_settings
 from cacapp.steps.learning.pseudo_samples import PseudoSamples
 from cacapp.weights.digest import sha256_of
 from cacapp.weights.registry import entries
@@ -47,7 +47,7 @@ class TrainPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """A model that is ready to use.
 
     Attributes:
@@ -74,7 +74,7 @@ def train(
     name: str | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Trains on the pseudo-labels of runs (by default the latest of each slide, or of those named) and registers the model.
 
     A model of that name that was made of exactly this is not trained again. A training that was stopped goes on from its checkpoint.
@@ -91,7 +91,7 @@ def train(
     found, trainer = _trainer(host, plan)
     with db.reading() as session:
         run_ids = tuple(dict.fromkeys(run_ids)) or _latest(session, barcodes, patient)
-        taught = _taught(session, run_ids)
+        taught = _lineage(session, run_ids)
         record = _record(found, trainer)
         key = fingerprint(step="train", inputs=[run["fingerprint"] for run in taught], algorithm=record, seed=plan.seed)
         name = _checked(name or f"{plan.segmenter}-{key[:8]}")
@@ -102,11 +102,11 @@ def train(
         if known.metrics.get("fingerprint") != key:
             raise UsageError(f"--name {name}: a model of that name was trained on something else; choose another name")
         if Path(known.path).is_file() and sha256_of(Path(known.path)) == known.sha256:
-            return Trained(known, Path(known.path).parent, run_ids, labels, repeated=True)
+            return TrainingResult(known, Path(known.path).parent, run_ids, labels, repeated=True)
     samples = PseudoSamples.of_runs(db, run_ids, plan.seed)
     folder = (out if out is not None else Path("models") / name).resolve()
     make_folder(folder)
-    path = learn(found, trainer, samples, folder, plan.seed, progress)
+    path = train_segmenter(found, trainer, samples, folder, plan.seed, progress)
     rows = _log(folder / LOG)
     if rows:
         write_atomically(folder / CURVES, curves_svg(rows, name).encode())
@@ -130,7 +130,7 @@ def train(
         )
         session.refresh(model)
         session.expunge(model)
-    return Trained(model, folder, run_ids, labels, repeated=False)
+    return TrainingResult(model, folder, run_ids, labels, repeated=False)
 
 
 def _trainer(host: Host, plan: TrainPlan) -> tuple[Registered, TrainableSegmenter]:
@@ -143,12 +143,12 @@ def _trainer(host: Host, plan: TrainPlan) -> tuple[Registered, TrainableSegmente
 
 def _record(found: Registered, trainer: TrainableSegmenter) -> dict[str, Any]:
     """The algorithm as lineage keeps it."""
-    params = settings_of(trainer)
+    params = training_settings(trainer)
     return {"kind": "segmenter", "name": found.name, "distribution": found.distribution, "version": found.version, "params": params}
 
 
 def _latest(session: Session, barcodes: Sequence[str], patient: str | None) -> tuple[int, ...]:
-    slides = chosen_slides(session, barcodes, patient)
+    slides = select_slides(session, barcodes, patient)
     latest = latest_run_ids(session, PSEUDO_LABEL, [slide.id for slide in slides])
     if not latest:
         raise CacappError("there are no pseudo-labels of these slides yet; make some with: cacapp pseudo-label")
@@ -158,7 +158,7 @@ def _latest(session: Session, barcodes: Sequence[str], patient: str | None) -> t
     return tuple(latest[slide_id] for slide_id in sorted(latest))
 
 
-def _taught(session: Session, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+def _lineage(session: Session, run_ids: Sequence[int]) -> list[dict[str, Any]]:
     """What taught the model, run by run: filters, prompts and masks, and the frames with their digests."""
     taught = []
     for run_id in run_ids:

@@ -12,7 +12,7 @@ from cacapp.api import Algorithm, TrainableSegmenter
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host, Registered, assign, same_name
 from cacapp.runs.progress import Progress, Silent
-from cacapp.runs.training import WEIGHTS, learn, settings_of
+from cacapp.runs.training import WEIGHTS, train_segmenter, training_settings
 from cacapp.testing import Verdict, claims_of
 from cacapp.testing import check as verdicts_of
 from cacapp.testing.training_scenes import simulated
@@ -118,8 +118,8 @@ def check_plugins(
 def _taught(host: Host, found: Registered, pupil: TrainableSegmenter, folder: Path) -> Algorithm:
     """The same algorithm with weights that it learnt on simulated nuclei. Raises CacappError where it learns none."""
     samples = [TrainingSample(frame.dapi, frame.labels) for frame in map(simulated, range(LESSONS))]
-    weights = learn(found, pupil, samples, folder, 0, Silent())
-    return host.build(found.kind, found.name, settings_of(pupil) | {WEIGHTS: str(weights)})
+    weights = train_segmenter(found, pupil, samples, folder, 0, Silent())
+    return host.build(found.kind, found.name, training_settings(pupil) | {WEIGHTS: str(weights)})
 
 
 def _nothing(host: Host, distribution: str | None, algorithm: str | None) -> str:

@@ -21,7 +21,7 @@ from cacapp.hookspecs import hookimpl
 from cacapp.host import Host
 from cacapp.report.comparison import Comparison, Line, markdown
 from cacapp.runs.progress import Silent
-from cacapp.steps.benchmark.methods import needs, negatives, rows_of
+from cacapp.steps.benchmark.methods import negatives, requirements, rows_of
 from cacapp.steps.benchmark.table import Benchmark
 from cacapp.steps.benchmark.training_sources import PseudoLabels
 from cacapp.types import Array, Instance, Prompts
@@ -286,7 +286,7 @@ def test_best_and_default_are_told_apart() -> None:
 
 def test_rows_say_what_they_need(host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CACAPP_WEIGHTS", str(tmp_path))
-    needed = {row.key: needs(host, row) for row in rows_of(host)}
+    needed = {row.key: requirements(host, row) for row in rows_of(host)}
     assert needed["watershed"] == needed["sam-watershed"] == needed["sam-local"] == []
     assert needed["vit-b-watershed"] == ["weights vit_b, which are not here: cacapp weights pull vit_b"]
     assert needed["cellpose"] == ["segmenter cellpose, which is not installed: pip install cacapp-cellpose"]

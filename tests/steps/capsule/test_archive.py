@@ -15,7 +15,7 @@ from typing import Any
 from cacapp.db.engine.session import open_database
 from cacapp.fish.assay.read import load_assay
 from cacapp.steps.capsule.archive import read_capsule
-from cacapp.steps.capsule.chain import read_chain
+from cacapp.steps.capsule.recorded_runs import read_recorded_runs
 from tests.steps.capsule.conftest import read_members
 
 Run = Callable[..., Any]
@@ -59,7 +59,7 @@ def test_the_patients_code_is_not_in_it(capsule: Path, counted: Run, ask: Callab
 def test_what_is_read_back_is_what_the_database_holds(capsule: Path, record_url: str, ask: Callable[..., Any]) -> None:
     database = open_database(record_url)
     with database.reading() as session:
-        stored = read_chain(session, 2)
+        stored = read_recorded_runs(session, 2)
     database.dispose()
     back, _ = read_capsule(capsule)
     assert (back.slide, back.frames, back.blood_volume_ul) == (stored.slide, stored.frames, stored.blood_volume_ul)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cacapp.arrays import rle
-from cacapp.steps.capsule.nuclei import Nucleus, differences, pair_up
+from cacapp.steps.capsule.differences import Nucleus, differences, match_nuclei
 
 Run = Callable[..., Any]
 
@@ -22,7 +22,7 @@ def square(label: int, x: int, y: int, side: int = 10, **said: Any) -> Nucleus:
 def test_a_nucleus_is_matched_by_its_pixels_not_its_number() -> None:
     a = [square(1, 0, 0), square(2, 20, 0), square(3, 40, 0)]
     b = [square(1, 40, 0), square(2, 0, 0), square(3, 21, 0)]
-    assert sorted(pair_up(a, b)) == [(0, 1, 1.0), (1, 2, 90 / 110), (2, 0, 1.0)]
+    assert sorted(match_nuclei(a, b)) == [(0, 1, 1.0), (1, 2, 90 / 110), (2, 0, 1.0)]
     (moved,) = differences("f", a, b)
     assert (moved.label_a, moved.label_b, round(moved.iou, 3), dict(moved.what)) == (2, 3, 0.818, {"mask": (100, 100)})
 
@@ -37,7 +37,7 @@ def test_masks_that_share_less_than_half_are_two_nuclei() -> None:
 def test_any_order_gives_the_same_pairs_and_every_nucleus_comes_once(order: list[int], gone: set[int]) -> None:
     a = [square(i + 1, 7 * i, 3 * (i % 2)) for i in range(8)]  # neighbours overlap
     b = [a[i] for i in order if i not in gone]
-    pairs = pair_up(a, b)
+    pairs = match_nuclei(a, b)
     assert sorted(i for i, _, _ in pairs if i is not None) == list(range(8))
     assert sorted(j for _, j, _ in pairs if j is not None) == list(range(len(b)))
     assert {i for i, j, _ in pairs if j is None} == gone

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cacapp.db.runs.content import CONTENT
-from cacapp.steps.capsule.nuclei import KINDS
+from cacapp.steps.capsule.differences import KINDS
 
 DOCS = Path(__file__).parents[3] / "docs" / "capsules.md"
 Run = Callable[..., Any]

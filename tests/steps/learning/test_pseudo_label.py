@@ -20,7 +20,7 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
 from cacapp.runs.plan import PseudoLabelPlan
 from cacapp.runs.progress import Silent
-from cacapp.steps.learning.pseudo_label import Judges, _Task, judge_frame, pseudo_label, statistics
+from cacapp.steps.learning.pseudo_label import JudgingAlgorithms, _Task, judge_frame, pseudo_label, statistics
 from cacapp.steps.learning.pseudo_samples import PseudoSamples
 from cacapp.types import UNKNOWN, Array, Instance, Prompts, Shapes
 
@@ -108,13 +108,13 @@ def task(database: Database) -> _Task:
 
 
 def test_reasons_of_several_filters_stand_side_by_side(segmented: Database) -> None:
-    found = judge_frame(Judges((Reject(), Big()), ()), task(segmented))
+    found = judge_frame(JudgingAlgorithms((Reject(), Big()), ()), task(segmented))
     assert {j.reasons for j in found.judgements} == {("all: never", "big: too big")}
 
 
 def test_a_prompter_without_regions_is_named(segmented: Database) -> None:
     with pytest.raises(CacappError, match="'points' gives points without regions"):
-        judge_frame(Judges((), (Points(),)), task(segmented))
+        judge_frame(JudgingAlgorithms((), (Points(),)), task(segmented))
 
 
 def test_the_prompter_that_made_the_masks_agrees_on_all_of_them(segmented: Database, host: Host) -> None:

@@ -15,7 +15,7 @@ from cacapp.db.tables import Model, Run
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
 from cacapp.report.curves import curves_svg
-from cacapp.steps.learning.train import Trained, TrainPlan, train
+from cacapp.steps.learning.train import TrainingResult, TrainPlan, train
 from cacapp.weights.digest import sha256_of
 
 QUICK = {"epochs": 1, "crops": 2, "batch": 2, "crop_px": 64, "start": "nuclei_t", "device": "cpu"}
@@ -33,7 +33,7 @@ def labelled(counted: Callable[..., Any], record_url: str) -> Database:
     return open_database(record_url)
 
 
-def quick(db: Database, host: Host, **changes: Any) -> Trained:
+def quick(db: Database, host: Host, **changes: Any) -> TrainingResult:
     return train(db, host, TrainPlan("maskrcnn", {**QUICK, **changes.pop("params", {})}, changes.pop("seed", 0)), **changes)
 
 

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from cacapp.arrays import rle
 from cacapp.arrays.overlap import intersections
-from cacapp.steps.capsule.chain import Chain
+from cacapp.steps.capsule.recorded_runs import RecordedRuns
 from cacapp.types import Instance
 
 SAME_NUCLEUS_IOU = 0.5
@@ -51,7 +51,7 @@ class Nucleus:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class NucleusDifference:
     """A nucleus that is not the same in both runs.
 
     Attributes:
@@ -72,7 +72,7 @@ KINDS = ("only in A", "only in B", "mask", "verdict", "dots", "rivals", "count",
 ``rivals``: which signals are contested, and by which nucleus."""
 
 
-def nuclei_of(chain: Chain) -> dict[str, list[Nucleus]]:
+def nuclei_of(chain: RecordedRuns) -> dict[str, list[Nucleus]]:
     """The nuclei of a run by frame, with what the count run (if any) says of them."""
     dots: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
     counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
@@ -109,7 +109,7 @@ def _rows(table: Any) -> Iterable[tuple[Any, ...]]:
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
-def pair_up(a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[tuple[int | None, int | None, float]]:
+def match_nuclei(a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[tuple[int | None, int | None, float]]:
     """(index in a, index in b, IoU) of every nucleus once; None for the partner of one without.
 
     Equal masks at the same place are partners, whatever overlaps them. The others are paired so that the sum of IoU is largest, and those
@@ -147,16 +147,16 @@ def _iou(a: Sequence[Instance], b: Sequence[Instance]) -> np.ndarray[Any, np.dty
     return table
 
 
-def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[Difference]:
+def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[NucleusDifference]:
     """What the nuclei of one frame differ in, by label; empty where every nucleus is the same in both."""
     found = []
-    pairs = pair_up(a, b)
+    pairs = match_nuclei(a, b)
     partners = {b[j].label: a[i].label for i, j, _ in pairs if i is not None and j is not None}
     for i, j, iou in pairs:
         one, other = None if i is None else a[i], None if j is None else b[j]
         what = _between(one, other, partners)
         if what:
-            found.append(Difference(frame, one.label if one else None, other.label if other else None, iou, what))
+            found.append(NucleusDifference(frame, one.label if one else None, other.label if other else None, iou, what))
     return sorted(found, key=lambda d: (d.label_a is None, d.label_a or 0, d.label_b or 0))
 
 

@@ -157,7 +157,7 @@ class FrameRecord(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RecordedRun:
     """One run: its record, its ledger and what it wrote, by content."""
 
     record: RunRecord
@@ -166,7 +166,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class RecordedRuns:
     """A run with what it builds on.
 
     Attributes:
@@ -178,22 +178,22 @@ class Chain:
     slide: str
     blood_volume_ul: float | None
     frames: tuple[FrameRecord, ...]
-    segment: Part
-    count: Part | None = None
+    segment: RecordedRun
+    count: RecordedRun | None = None
 
     @property
-    def last(self) -> Part:
+    def last(self) -> RecordedRun:
         """The run that was asked for."""
         return self.count or self.segment
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[RecordedRun]:
         """In the order they were run."""
         yield self.segment
         if self.count is not None:
             yield self.count
 
 
-def read_chain(session: Session, run_id: int) -> Chain:
+def read_recorded_runs(session: Session, run_id: int) -> RecordedRuns:
     """Run ``run_id`` out of the database, a count run with the segmentation it counted in.
 
     Raises:
@@ -210,10 +210,10 @@ def read_chain(session: Session, run_id: int) -> Chain:
     if run.step == "count" and source is None:
         raise UsageError(f"run {run_id} does not say which segmentation it counted in; count the slide again")
     frames = tuple(FrameRecord.of(frame_source(session, frame)) for frame, _ in ledger_of(session, run.source_run_id or run_id))
-    return Chain(slide.barcode, slide.blood_volume_ul, frames, source or last, last if source else None)
+    return RecordedRuns(slide.barcode, slide.blood_volume_ul, frames, source or last, last if source else None)
 
 
-def _part(session: Session, run: Run) -> Part:
+def _part(session: Session, run: Run) -> RecordedRun:
     run_id = run.id
     known = {name: getattr(run, name) for name in RunRecord.model_fields if name not in ("number", "algorithms", "environment")}
     record = RunRecord(
@@ -224,7 +224,7 @@ def _part(session: Session, run: Run) -> Part:
     )
     states = sorted((_state(frame.name, row) for frame, row in ledger_of(session, run_id)), key=lambda state: state.name)
     tables = {name: _table(name, rows_of(session, run.step, name, run_id)) for name in CONTENT[run.step]}
-    return Part(record, tuple(states), tables)
+    return RecordedRun(record, tuple(states), tables)
 
 
 def _state(name: str, row: Any) -> FrameState:

@@ -10,7 +10,7 @@ from cacapp.api import Algorithm
 from cacapp.exceptions import CacappError
 from cacapp.host import Host
 
-Records = Sequence[Mapping[str, Any]]
+StoredChoices = Sequence[Mapping[str, Any]]
 """Choices as an earlier run kept them."""
 
 
@@ -37,7 +37,7 @@ class Choice:
         }
 
 
-def choose(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: Records = ()) -> tuple[Choice, Algorithm]:
+def build_algorithm(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: StoredChoices = ()) -> tuple[Choice, Algorithm]:
     """The algorithm built, and its record with defaults filled in.
 
     Args:
