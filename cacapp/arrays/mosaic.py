@@ -17,7 +17,7 @@ class Mosaic:
 
     Attributes:
         canvas: the pixels; crops lie side by side, and 0 where there is none: a filter's reach must stay within the margin.
-        owner: (Y, X) int32, 1 + index of the nucleus whose crop it is, 0 between crops.
+        owner: (Y, X) int32, 1 + index of the nucleus of the crop, 0 between crops.
         inside: (Y, X) bool, on the owner's mask.
         shift_yx: (N, 2) int, add to a canvas position to get the frame position.
         windows: the crop of each nucleus in the canvas.

@@ -29,8 +29,8 @@ def intersections(instances: Sequence[Instance]) -> Iterator[tuple[int, int, int
 def resolve(instances: Sequence[Instance], same: float = 0.5, inside: float = 0.7) -> list[int]:
     """Return the indices of the instances to keep, in order: non-maximum suppression of masks that also detects inclusion.
 
-    An instance most of whose pixels are shared out among two or more smaller ones took several nuclei: it goes. Of two instances with
-    IoU of at least ``same``, or of which one lies inside the other by at least ``inside`` of its area, the one with the higher score stays.
+    An instance with most of its pixels in two or more smaller ones covers several nuclei and is removed. Of two instances with IoU of
+    at least ``same``, or of which one lies inside the other by at least ``inside`` of its area, the one with the higher score stays.
 
     Args:
         same: IoU from which two masks are one nucleus.

@@ -113,21 +113,21 @@ def damaged(masks: Sequence[bytes], pixels: Array) -> Array:
     ends = np.flatnonzero(last)
     starts = np.r_[0, ends[:-1] + 1]
     long = ends - starts
-    whose = owner[starts]
-    bad[whose[long > 10]] = True
+    mask_of = owner[starts]
+    bad[mask_of[long > 10]] = True
     value = (codes[starts] & 0x1F).astype(np.int64)
     for place in range(1, min(int(long.max()), 10) + 1):  # most runs are one or two characters
         some = np.flatnonzero(long >= place)
         value[some] |= (codes[starts[some] + place] & 0x1F).astype(np.int64) << (5 * place)
     value -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * (np.minimum(long, 10) + 1)), 0)
     pixels = np.asarray(pixels, np.int64)
-    huge = np.abs(value) > pixels[whose]  # no run, and no difference of two, is longer than the mask; sums of such numbers could wrap
-    bad[whose[huge]], value[huge] = True, 0
-    number = np.arange(len(whose)) - np.searchsorted(whose, whose)
+    huge = np.abs(value) > pixels[mask_of]  # no run, and no difference of two, is longer than the mask; sums of such numbers could wrap
+    bad[mask_of[huge]], value[huge] = True, 0
+    number = np.arange(len(mask_of)) - np.searchsorted(mask_of, mask_of)
     for chain in (number % 2 == 1, (number % 2 == 0) & (number > 0)):  # from the fourth on, a run is a difference to the last but one
         total = np.cumsum(value[chain])
-        first = np.searchsorted(whose[chain], whose[chain])
+        first = np.searchsorted(mask_of[chain], mask_of[chain])
         value[chain] = total - np.where(first > 0, total[first - 1], 0)
-    bad[whose[value < 0]] = True
+    bad[mask_of[value < 0]] = True
     bad[sizes > 0] |= np.add.reduceat(value, np.flatnonzero(number == 0)) != pixels[sizes > 0]
     return bad

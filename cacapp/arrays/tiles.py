@@ -14,7 +14,7 @@ from cacapp.types import Array
 class TileGrid:
     """Square tiles over a (height_px, width_px) plane, ``side_px - overlap_px`` apart; tiles may reach out of the plane.
 
-    A point belongs to the tile whose core it lies in: the tile without half the overlap on each side. Cores cover the plane once.
+    A point belongs to the tile with the core around it: the tile without half the overlap on each side. Cores cover the plane once.
 
     Attributes:
         origins_yx: (T, 2) int, top-left pixel of each tile, may be negative.

@@ -50,7 +50,7 @@ def annotation(nucleus: Nucleus, image_id: int, height_px: int, width_px: int) -
 def read_coco(path: Path, slide: str) -> dict[str, Annotated]:
     """Read a slide's images by the name of their frame: the field ``frame``, else the file name without folder and suffix.
 
-    Images that name another slide are left out, and so are crowds (``iscrowd`` 1): there nothing is told apart.
+    Images that name another slide are left out, and so are crowds (``iscrowd`` 1), which do not separate nuclei.
 
     Raises:
         CacappError: no COCO file, or two images of one name.

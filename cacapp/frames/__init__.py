@@ -3,7 +3,8 @@
 from cacapp.frames.cache import cached_path, digest_now
 from cacapp.frames.channels import DEFAULT_ALIASES, extend_aliases, parse_channels, resolve_channels
 from cacapp.frames.digest import State, add_known_digests, known_digests, sha256_of
-from cacapp.frames.discover import BadFile, discover
+from cacapp.frames.discover import discover
+from cacapp.frames.grouping import BadFile
 from cacapp.frames.open import open_frame
 from cacapp.frames.projection import PROJECTIONS
 from cacapp.frames.remote import check_address, is_remote

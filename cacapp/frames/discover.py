@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.cache import CachedPath, cached_path
-from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, canonical_names, is_placeholder, normalise, resolve_channels
+from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, is_placeholder, resolve_channels
 from cacapp.frames.digest import combined_sha256, hash_ahead, sha256_of
 from cacapp.frames.file import SUFFIXES, scenes_of, stem, unsupported_file
-from cacapp.frames.patterns import ChannelFile, Pattern, guess
+from cacapp.frames.grouping import BadFile, Rules, Unit, renamed, units_of, with_unique_names
+from cacapp.frames.patterns import Pattern
 from cacapp.frames.projection import check_projection
 from cacapp.frames.remote import as_uri, is_remote
 from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
-from cacapp.frames.search import Found, search
+from cacapp.frames.search import search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
-
-
-@dataclass(frozen=True, slots=True)
-class BadFile:
-    """File, or set of one-channel files, that gives no frame.
-
-    Attributes:
-        uri: the file, folder or naming pattern.
-        error: what is wrong and the way out, one line that names the file.
-    """
-
-    uri: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,91 +30,9 @@ class _Plane:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """Candidate for a frame: one file, or several of one channel each."""
-
-    name: str
-    folder: Path
-    uri: str
-    path: Path  # in the terms of search.Found
-    members: tuple[ChannelFile, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """Options of the search."""
-
-    pattern: Pattern | None
-    channels: Mapping[str, str]
-    required: Sequence[str]
-    projection: str
-    aliases: Mapping[str, Sequence[str]]
-
-    def known(self) -> Callable[[str], bool]:
-        """Return whether a part of a file name is a channel name: canonical, an alias, or from --channels."""
-        mapped = {normalise(v) for v in self.channels.values() if not v.startswith("#")}
-        return lambda text: normalise(text) in mapped or bool(canonical_names(text, self.required, self.aliases))
-
-
 def _one_line(name: str, error: BaseException) -> str:
     text = str(error) if isinstance(error, CacappError) else f"cannot be read ({first_line(error)}); export it again"
     return f"{name}: {text}"
-
-
-def _units(found: Sequence[Found], rules: _Rules) -> Iterator[_Unit | BadFile]:
-    """Group files by name, in the order of each frame's first file."""
-    known = rules.known()
-    groups: dict[tuple[Path, str], list[ChannelFile]] = {}
-    singles: dict[Path, Found] = {}
-    order: dict[tuple[Path, str] | Path, None] = {}
-    for item in found:
-        match = None
-        if not item.empty and not item.error:
-            match = rules.pattern.match(item.path, known) if rules.pattern else guess(item.path, known)
-        if match is None:
-            singles[item.path] = item
-            order[item.path] = None
-        else:
-            groups.setdefault((match.base, match.frame), []).append(match)
-            order[match.base, match.frame] = None
-    if rules.pattern and not groups:
-        yield from (BadFile(as_uri(item.path), item.error) for item in found if item.error)
-        if not all(item.error for item in found):
-            yield BadFile(as_uri(found[0].path), f"--pattern {rules.pattern.text}: no file fits it, {found[0].path.name} for one")
-        return
-    for key in order:
-        if isinstance(key, tuple):
-            members = tuple(sorted(groups[key], key=lambda m: (m.channel, m.path)))
-            yield _Unit(key[1], key[0], as_uri(Path(members[0].template)), members[0].path, members)
-        elif singles[key].error:
-            yield BadFile(as_uri(key), singles[key].error)
-        elif singles[key].empty:
-            yield BadFile(as_uri(key), f"{as_uri(key)}: no images in this folder (read are .tif .tiff .png .jpg .jpeg and .zarr)")
-        elif rules.pattern is None:
-            yield _Unit(stem(key), key.parent, as_uri(key), key)
-        elif singles[key].explicit:
-            yield BadFile(as_uri(key), f"{key.name}: does not fit --pattern {rules.pattern.text}")
-
-
-def _named(units: Sequence[_Unit | BadFile]) -> Iterator[_Unit | BadFile]:
-    """Distinguish frames of the same name by their folders, or refuse them."""
-    counts = Counter(u.name for u in units if isinstance(u, _Unit))
-    longer = [u if isinstance(u, BadFile) or counts[u.name] == 1 else _renamed(u, f"{u.folder.name}_{u.name}") for u in units]
-    owners: dict[str, list[_Unit]] = {}
-    for unit in longer:
-        if isinstance(unit, _Unit):
-            owners.setdefault(unit.name, []).append(unit)
-    for unit in longer:
-        if isinstance(unit, _Unit) and len(owners[unit.name]) > 1:
-            other = next(o for o in owners[unit.name] if o is not unit)
-            yield BadFile(unit.uri, f"{unit.uri}: would be frame {unit.name}, and so would {other.uri}; rename or leave out one")
-        else:
-            yield unit
-
-
-def _renamed(unit: _Unit, name: str) -> _Unit:
-    return _Unit(name, unit.folder, unit.uri, unit.path, unit.members)
 
 
 def _open(path: Path) -> tuple[CachedPath, list[Scene]]:
@@ -146,7 +51,7 @@ def _planes(file: CachedPath, scene: Scene) -> list[_Plane]:
     return [_Plane(scene, file, name, i) for i, name in enumerate(scene.channels)]
 
 
-def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> FrameSource:
+def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> FrameSource:
     """Assign the channels of all planes of a frame. Raises CacappError with the reason to refuse it."""
     scenes = list({id(p.scene): p.scene for p in planes}.values())
     for scene in scenes:
@@ -188,7 +93,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: _Rules) -> Fram
     )
 
 
-def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Path, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _from_file(unit: Unit, file: CachedPath, scenes: Sequence[Scene], path: Path, rules: Rules) -> Iterator[FrameSource | BadFile]:
     """Yield a frame from each scene of one file."""
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
@@ -199,9 +104,7 @@ def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Pat
         try:
             planes = _planes(file, scene)
             if scene.n_samples > 1:
-                raise CacappError(
-                    "an RGB image, whose colours are no channels; export each dye to a file of its own, named {frame}_{channel}"
-                )
+                raise CacappError("an RGB image: colours are no channels; export each dye to a file of its own, named {frame}_{channel}")
             if len(planes) == 1 and is_placeholder(planes[0].found_as):
                 check_axes(scene, rules.projection)
                 check_pixels(scene)
@@ -215,7 +118,7 @@ def _from_file(unit: _Unit, file: CachedPath, scenes: Sequence[Scene], path: Pat
             yield BadFile(file.uri, _one_line(label, error) + other)
 
 
-def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _from_members(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
     """Yield a frame from files of one channel each; a file with such a name that holds a whole frame is a frame of its own."""
     planes: list[_Plane] = []
     broken: list[BadFile] = []
@@ -225,7 +128,7 @@ def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]
             whole = len(scenes) > 1 or len(scenes[0].channels) > 1
             if whole and rules.pattern is None:
                 # Its own name, not the part before what looked like a channel.
-                yield from _from_file(_renamed(unit, stem(member.path)), file, scenes, member.path, rules)
+                yield from _from_file(renamed(unit, stem(member.path)), file, scenes, member.path, rules)
                 continue
             if whole:
                 count = max(len(scenes), len(scenes[0].channels))
@@ -245,7 +148,7 @@ def _from_members(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]
             yield BadFile(unit.uri, _one_line(Path(unit.uri if len(planes) > 1 else planes[0].file.uri).name, error))
 
 
-def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
+def _from_unit(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
     if unit.members:
         yield from _from_members(unit, rules)
         return
@@ -257,7 +160,7 @@ def _from_unit(unit: _Unit, rules: _Rules) -> Iterator[FrameSource | BadFile]:
     yield from _from_file(unit, file, scenes, unit.path, rules)
 
 
-def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> Iterator[FrameSource | BadFile]:
+def _frames(units: Sequence[Unit | BadFile], rules: Rules, readers: int) -> Iterator[FrameSource | BadFile]:
     taken: dict[str, str] = {}
     with hash_ahead(list(_files(units)), readers):
         for unit in units:
@@ -270,10 +173,10 @@ def _frames(units: Sequence[_Unit | BadFile], rules: _Rules, readers: int) -> It
                 yield item
 
 
-def _files(units: Iterable[_Unit | BadFile]) -> Iterator[Path]:
+def _files(units: Iterable[Unit | BadFile]) -> Iterator[Path]:
     """Yield the local files and folders of the units, in order."""
     for unit in units:
-        if isinstance(unit, _Unit):
+        if isinstance(unit, Unit):
             yield from (path for path in ([m.path for m in unit.members] or [unit.path]) if path.is_absolute())
 
 
@@ -313,7 +216,7 @@ def discover(
     check_projection(projection)
     if not paths:
         raise UsageError("no files given; name image files or folders")
-    rules = _Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
-    units = list(_named(list(_units(search(paths), rules))))
-    searched(sum(isinstance(unit, _Unit) for unit in units))
+    rules = Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
+    units = list(with_unique_names(list(units_of(search(paths), rules))))
+    searched(sum(isinstance(unit, Unit) for unit in units))
     return _frames(units, rules, readers)

@@ -39,7 +39,7 @@ class Scene:
         height_px, width_px: plane size.
         n_time, n_z, n_samples: lengths of these axes, 1 where there is none; samples are the colours of an RGB image.
         channels: names as found, in the file's order.
-        exact: False for lossy files (JPEG), whose empty colour planes are not quite empty.
+        exact: False for lossy files (JPEG): their empty colour planes are not quite empty.
         pixel_size_xy_um: edge lengths of a pixel, None where the file does not say.
         exposures_ms: one a channel, None where unknown.
         stage_xy_um: stage position, None where unknown.
@@ -171,5 +171,5 @@ def single_dye_sample(scene: Scene) -> int:
     if all(float(np.abs(first - planes[i]).sum(dtype=np.float64)) <= slack for i in filled[1:]):
         return filled[0]
     raise CacappError(
-        "an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
+        "an RGB image with different colours: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
     )

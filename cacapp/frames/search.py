@@ -64,7 +64,7 @@ def _remote(uri: str) -> Iterator[Found]:
 def search(paths: Sequence[Path | str]) -> list[Found]:
     """Return files in the order of ``paths``, each once, by absolute path; a named file stays explicit if a folder search finds it too.
 
-    Raises UsageError for an address that is not read, or whose driver is not installed.
+    Raises UsageError for an address of an unsupported protocol, or without its driver.
     """
     found: dict[Path, Found] = {}
     for given in paths:

@@ -84,7 +84,7 @@ def _check_ome_is_one_file(description: str) -> None:
     except ET.ParseError:
         return
     if any(tag.tag.endswith("}BinaryOnly") for tag in root):
-        raise CacappError("one part of an OME-TIFF set whose metadata is in another file; export each frame as one OME-TIFF")
+        raise CacappError("one part of an OME-TIFF set, with its metadata in another file; export each frame as one OME-TIFF")
     uuids = {tag.text for tag in root.iter() if tag.tag.endswith("}UUID")}
     if len(uuids) > 1:
         raise CacappError(f"one of {len(uuids)} files of an OME-TIFF set; export each frame as one OME-TIFF")

@@ -74,7 +74,7 @@ class _Download:
         self.otherwise = f"or bring {entry.file} by other means and run `cacapp weights add {entry.name} {entry.file}`"
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        """Complete FILE.part, and move it to ``output_file``, whose digest pooch checks."""
+        """Complete FILE.part, and move it to ``output_file``, where pooch checks the digest."""
         part = cache.part_of(self.entry)
         with part.open("ab") as sink:
             if not _lock(sink):

@@ -110,7 +110,7 @@ def test_a_composite_is_no_channel(files: Make, refusal: Make) -> None:
     folder = files("f_{c}.png")
     rng = np.random.default_rng(0)
     cv2.imwrite(str(folder / "f_red.png"), rng.integers(0, 65535, (24, 40, 3), np.uint16))
-    assert "RGB image whose colours differ" in refusal(folder)
+    assert "RGB image with different colours" in refusal(folder)
 
 
 def test_an_rgb_image_by_itself_is_refused(tmp_path: Path, refusal: Make) -> None:
