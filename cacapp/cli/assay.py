@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,34 +22,34 @@ Given = Annotated[str, typer.Argument(metavar="NAME", help="A shipped assay (see
 
 @app.command("list")
 def list_(json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """The assays that come with cacapp."""
-    from cacapp.fish.assay.read import builtin_assays, load_assay
+    """List the assays that come with cacapp."""
+    from cacapp.fish.assay.read import builtin_assays, load_with_bases
 
-    found = [load_assay(name) for name in builtin_assays()]
+    found = [load_with_bases(name) for name in builtin_assays()]
     if json:
-        print_json([_summary(a) for a in found])
+        print_json([_summary(a, bases) for a, bases in found])
     elif not quiet:
-        rows = [[a.name, a.version, "-".join(a.channels), ", ".join(a.cac_classes), a.description] for a in found]
+        rows = [[a.name, a.version, "-".join(a.channels), ", ".join(a.cac_classes), a.description] for a, _ in found]
         print_table(["assay", "version", "probes", "flagged classes", "what it is"], rows)
 
 
 @app.command("show")
 def show(
     name: Given,
-    toml: Annotated[bool, typer.Option("--toml", help="Print the file itself, to copy and change.")] = False,
+    toml: Annotated[bool, typer.Option("--toml", help="Print the complete definition, to copy and change.")] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """An assay's probes, classes and criteria in words."""
-    from cacapp.fish.assay.read import load_assay
+    """Show an assay's probes, classes and criteria in words."""
+    from cacapp.fish.assay.read import load_with_bases
 
-    assay = load_assay(name)
+    assay, bases = load_with_bases(name)
     if toml:
         typer.echo(assay.toml(), nl=False)
     elif json:
-        print_json(assay.model_dump(mode="json") | {"sha256": assay.sha256})
+        print_json(assay.model_dump(mode="json") | {"sha256": assay.sha256, "inherits": list(bases)})
     elif not quiet:
-        _print(assay)
+        _print(assay, bases)
 
 
 @app.command("check")
@@ -57,25 +58,25 @@ def check(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Whether an assay file is sound; otherwise exit code 2 and one line that names the key and what is wrong with it."""
-    from cacapp.fish.assay.read import load_assay
+    """Check an assay file; exit code 2 and one line with the key and what is wrong with it where it is not sound."""
+    from cacapp.fish.assay.read import load_with_bases
 
-    assay = load_assay(file)
+    assay, bases = load_with_bases(file)
     if json:
-        print_json(_summary(assay) | {"ok": True})
-    probes, classes = len(assay.probes), len(assay.classes)
-    say(f"{file} is sound: {assay.name} {assay.version}, {probes} probes, {classes} classes, {criterion(assay)}", quiet or json)
+        print_json(_summary(assay, bases) | {"ok": True})
+    parts = [f"{assay.name} {assay.version}", f"{len(assay.probes)} probes", f"{len(assay.classes)} classes", criterion(assay)]
+    say(f"{file} is sound: {', '.join(parts + _inherits(bases))}", quiet or json)
 
 
 def criterion(assay: Assay) -> str:
-    """The patient's criterion in words."""
+    """Return the patient's criterion in words."""
     if assay.ratio is not None:
         return f"ratio of {assay.ratio.numerator} over {assay.ratio.denominator}, {len(assay.ratio.outcomes)} outcomes"
     return f"{assay.patient.threshold_per_100ul:g} or more flagged cells per 100 µL"
 
 
 def in_words(condition: Condition) -> str:
-    """A condition of a class: "3 or more signals in 2 or more probes"."""
+    """Return a condition of a class in words: "3 or more signals in 2 or more probes"."""
     signals = _range(condition.at_least, condition.at_most)
     if condition.max_probes == 0:
         signals, probes = f"{signals} signals", "no probe"
@@ -90,7 +91,11 @@ def _range(low: int | None, high: int | None) -> str:
     return f"{low} or more" if low is not None else f"at most {high}"
 
 
-def _summary(assay: Assay) -> dict[str, Any]:
+def _inherits(bases: Sequence[str]) -> list[str]:
+    return [f"inherits {' and '.join(bases)}"] if bases else []
+
+
+def _summary(assay: Assay, bases: Sequence[str]) -> dict[str, Any]:
     return {
         "name": assay.name,
         "version": assay.version,
@@ -99,12 +104,13 @@ def _summary(assay: Assay) -> dict[str, Any]:
         "classes": [c.name for c in assay.classes],
         "cac_classes": list(assay.cac_classes),
         "criterion": criterion(assay),
+        "inherits": list(bases),
         "sha256": assay.sha256,
     }
 
 
-def _print(assay: Assay) -> None:
-    say(f"{assay.version}. {assay.description}", lead=assay.name)
+def _print(assay: Assay, bases: Sequence[str]) -> None:
+    say(". ".join([assay.version, assay.description.rstrip("."), *(line.capitalize() for line in _inherits(bases))]) + ".", lead=assay.name)
     probes: list[list[Value]] = [[p.channel, p.locus, p.copies, f"{p.min_snr:g}"] for p in assay.probes]
     print_table(["channel", "locus", ("copies", "right"), ("minimum SNR", "right")], probes, title="Probes", airy=False)
     classes: list[list[Value]] = [

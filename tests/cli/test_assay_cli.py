@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cacapp.fish.assay.read import builtin_assays, load_assay
+from cacapp.fish.assay.read import builtin_assays, load_assay, parse_assay
 
 Run = Callable[..., Any]
 
@@ -39,6 +39,29 @@ def test_a_copy_of_a_shipped_file_is_sound(cacapp: Run, tmp_path: Path) -> None:
     ended = cacapp("assay", "check", "lab.toml")
     assert (ended.code, ended.out) == (0, "lab.toml is sound: katz-4color 1, 4 probes, 4 classes, 3 or more flagged cells per 100 µL\n")
     assert cacapp("assay", "check", "lab.toml", "--json").json["ok"] is True
+
+
+def test_a_file_that_inherits_says_so_and_is_shown_complete(cacapp: Run, tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('name = "lab"\nversion = "1"\nbase = "any-gain"\nbase_version = "2"\n[signals]\ndiameter_um = 0.9\n')
+    ended = cacapp("assay", "check", "lab.toml")
+    assert ended.code == 0
+    assert ended.out.endswith("3 or more flagged cells per 100 µL, inherits any-gain 2 and katz-4color 1\n")
+    assert cacapp("assay", "check", "lab.toml", "--json").json["inherits"] == ["any-gain 2", "katz-4color 1"]
+    assert "Inherits any-gain 2 and katz-4color 1." in " ".join(cacapp("assay", "show", "lab.toml").out.split())
+    (tmp_path / "complete.toml").write_text(cacapp("assay", "show", "lab.toml", "--toml").out)
+    assert load_assay("complete.toml") == load_assay("lab.toml")
+    assert cacapp("assay", "check", "complete.toml", "--json").json["inherits"] == []
+
+
+def test_the_stored_text_of_a_file_that_inherits_is_complete(counted: Run, ask: Run, tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text(
+        'name = "lab"\nversion = "1"\nbase = "katz-4color"\nbase_version = "1"\n[signals]\ndiameter_um = 0.9\n'
+    )
+    assert counted("count", "--assay", "lab.toml", "--min-evaluable", "5").code == 0
+    ((stored,),) = ask("SELECT assay_toml FROM run WHERE assay_name = 'lab'")
+    (tmp_path / "lab.toml").unlink()
+    assert parse_assay(stored, "the run").signals.diameter_um == 0.9
+    assert counted("report", "--format", "html", "--out", "pages").code == 0
 
 
 def test_a_contradictory_file_is_refused_in_one_line_with_the_key(cacapp: Run, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class SignalRules(Strict):
     bleed_through: BleedThrough = BleedThrough()
 
     def signal_diameter_px(self, pixel_size_um: float | None) -> float:
-        """Diameter of one signal in px; ``pixel_size_um`` None: the file's fallback."""
+        """Return the diameter of one signal in px; ``pixel_size_um`` None: the file's fallback."""
         return self.diameter_px if pixel_size_um is None else self.diameter_um / pixel_size_um
 
 
@@ -147,12 +147,12 @@ class Assay(Strict):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channels of the probes in the order of the counts' columns."""
+        """Return the channels of the probes in the order of the counts' columns."""
         return tuple(p.channel for p in self.probes)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """All classes a cell can get, in the order of evaluation, "other" last."""
+        """Return all classes that a cell can get, in the order of evaluation, "other" last."""
         return (*(c.name for c in self.classes), OTHER)
 
     def is_cac(self, counts: Array) -> Array:
@@ -160,13 +160,21 @@ class Assay(Strict):
         cac = np.array([name in self.cac_classes for name in self.class_names])
         return np.asarray(cac[classify(counts, self.classes, self.channels)])
 
+    def read_from(self, text: str) -> Assay:
+        """Return the assay with the complete text that it was read from."""
+        self._text, self._as_read = text, self.model_dump()
+        return self
+
     def toml(self) -> str:
-        """The exact text the assay was read from. Raises UsageError for one built or changed in memory, which has none."""
+        """Return the complete text: the exact file, or for one that inherits a text of the same values without a base.
+
+        Raises UsageError for an assay built or changed in memory, which has no text.
+        """
         if self._text is None or self._as_read != self.model_dump():
             raise UsageError(f"assay {self.name} was changed in memory and has no text to store; write it to a file and load that")
         return self._text
 
     @property
     def sha256(self) -> str:
-        """Hex digest of ``toml()`` in UTF-8."""
+        """Return the hex digest of ``toml()`` in UTF-8."""
         return hashlib.sha256(self.toml().encode()).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from itertools import product
 
 import numpy as np
@@ -63,7 +62,7 @@ def test_deletions_are_told_from_gains_and_from_both() -> None:
     assert [c.cell_class for c in calls] == list(patterns.values())
 
 
-HER2 = (resources.files("cacapp.fish.assay") / "definitions" / "her2-cep17.toml").read_bytes().decode()
+HER2 = load_assay("her2-cep17").toml()
 
 
 @pytest.mark.parametrize(
