@@ -1,4 +1,4 @@
-"""The values that flow from files to calls: frozen, with shapes, axis order and units.
+"""The values that are passed from files to calls: frozen, with shapes, axis order and units.
 
 Suffixes say unit and order: ``_px _um _um2 _yx _xy _xyxy _xywh``. Axis order of images is (Y, X); the origin is the
 top-left pixel's centre.
@@ -117,9 +117,9 @@ class Instance:
     """One segmented object. Instances may overlap; a label image is only an export.
 
     Attributes:
-        bbox_xywh: left, top, width, height in px (integers); the box lies inside the frame and has the mask's shape.
-        mask: (h, w) bool crop of the frame at ``bbox_xywh``; at least one pixel is set.
-        score: confidence in [0, 1].
+        bbox_xywh: tuple of four int, px: left, top, width, height. The box lies inside the frame.
+        mask: (height, width) bool, the crop of the frame at the box; at least one pixel is True.
+        score: confidence in [0, 1], 1.0 by default.
     """
 
     bbox_xywh: tuple[int, int, int, int]
@@ -128,7 +128,7 @@ class Instance:
 
 
 UNSEGMENTED = -2
-"""In place of a neighbour's index: stained matter that no nucleus claims."""
+"""In place of a neighbour's index: stained matter that belongs to no segmented nucleus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Shape features of N instances, arrays of shape (N,) float64.
+    """Shape features of N instances: arrays of shape (N,) float64, in the order of the instances.
 
     Attributes:
         area_px: number of pixels.
@@ -209,10 +209,10 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """N dots of one channel.
+    """N dots of one channel, in any order; row n of each array is dot n.
 
     Attributes:
-        yx: (N, 2) float32, px, sub-pixel, in the frame's coordinates.
+        yx: (N, 2) float32, px, sub-pixel, (y, x) in the frame's coordinates.
         snr: (N,) float32, amplitude over the noise of a matched filter's response there.
         amplitude: (N,) float32, height above the local background in grey values.
         sigma_px: (N,) float32, standard deviation of the dot in px.
@@ -244,7 +244,7 @@ class DotPairs:
         index: (K, 2) int, the dots.
         separation_px: (K,) float64, between the centres of the two Gaussians.
         amplitude: (K, 2) float64, theirs.
-        two: (K,) bool, two Gaussians are the better model; False: one dot, however wide.
+        two: (K,) bool, two Gaussians are the better model; False: one dot, whatever its width.
     """
 
     index: Array
@@ -262,11 +262,11 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """An image to learn from.
+    """An image to learn from, with its labels.
 
     Attributes:
         dapi: (Y, X) uint8 or uint16.
-        labels: (Y, X) int32: 0 background, 1 and up one nucleus each, UNKNOWN (-1) where nothing is to be learnt.
+        labels: (Y, X) int32: 0 background, 1 and up one nucleus each, UNKNOWN (-1) for pixels that training must ignore.
         pixel_size_um: edge length of a pixel in µm, None where unknown.
     """
 

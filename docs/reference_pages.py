@@ -1,7 +1,7 @@
 """Pages made when the site is built: every command with its options, every built-in algorithm with its parameters, every plugin's README.
 
-A Sphinx extension; the pages go to docs/reference/ and docs/plugins/ and are not kept. ``undocumented`` lists what lacks a description; a
-test reads it.
+A Sphinx extension; the pages go to docs/reference/ and docs/plugins/ and are not in the repository. ``undocumented`` lists what lacks a
+description; a test reads it. ``python docs/reference_pages.py`` rewrites the section of docs/plugin-api.md that is made from the code.
 """
 
 from __future__ import annotations
@@ -149,6 +149,41 @@ def algorithms_page() -> str:
     return "\n\n".join(lines) + "\n"
 
 
+VALUES_BEGIN, VALUES_END = "<!-- made by docs/reference_pages.py -->", "<!-- end -->"
+
+
+def values_section() -> str:
+    """Markdown: the fields of the values that a plugin gets and returns, and what the contract suite claims of each kind."""
+    from cacapp import Instance, Prompts, Shapes, Signals, TrainingSample
+    from cacapp.testing import CONTRACTS, claims_of
+
+    lines = []
+    for value in (Instance, Prompts, Shapes, Signals, TrainingSample):
+        head, _, attributes = cleandoc(value.__doc__ or "").partition("\n\nAttributes:\n")
+        rows = [
+            f"| {_fields(names)} | {_cell(text)} |" for names, text in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {8,}.*)*)", attributes, re.M)
+        ]
+        lines += [
+            f"**`{value.__name__}({', '.join(value.__dataclass_fields__)})`**: {head}",
+            "\n".join(["| field | content |", "|---|---|", *rows]),
+        ]
+    for kind, contract in CONTRACTS.items():
+        own = [text for name, text in claims_of(kind).items() if name in vars(contract)]
+        lines.append(f"What the contract suite claims of every {kind.replace('-', ' ')}, besides what it claims of all kinds:")
+        lines.append("\n".join(f"- {_cell(text)}" for text in own))
+    return "\n\n".join(lines)
+
+
+def _fields(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))
+
+
+def with_values(page: str) -> str:
+    """A page with its section made anew."""
+    before, _, rest = page.partition(VALUES_BEGIN)
+    return f"{before}{VALUES_BEGIN}\n\n{values_section()}\n\n{VALUES_END}{rest.partition(VALUES_END)[2]}"
+
+
 def _prose(text: str | None) -> str:
     """A docstring as Markdown: ``code`` marked as here, ``Args:`` and the like as a list, markup of the console taken off."""
     text = re.sub(r"``([^`]+)``", r"`\1`", cleandoc(text or ""))
@@ -207,3 +242,8 @@ def _value(value: Any) -> str:
     if value is None or value in ("", ()) or callable(value):
         return "–"
     return f"`{_escaped(str(value))}`"
+
+
+if __name__ == "__main__":
+    api = Path(__file__).parent / "plugin-api.md"
+    api.write_text(with_values(api.read_text("utf-8")), "utf-8")

@@ -1,4 +1,4 @@
-"""What instance filters promise."""
+"""The claims of instance filters."""
 
 from __future__ import annotations
 

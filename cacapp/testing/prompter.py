@@ -1,4 +1,4 @@
-"""What prompters promise."""
+"""The claims of prompters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from cacapp.testing import scenes
 from cacapp.testing.claims import Contract, require
 from cacapp.testing.scenes import Scene
 from cacapp.types import Array, Instance, Prompts, label_image
+
+COVERED = 0.5
+"""Least share of a nucleus that the regions cover where no point lies on it."""
 
 
 class PrompterContract(Contract):
@@ -37,14 +40,14 @@ class PrompterContract(Contract):
         return scenes.whole_frame()
 
     def test_one_nucleus_is_prompted_once(self) -> None:
-        """One bright round nucleus gets one prompt, which points at it."""
+        """One bright round nucleus gets one prompt, with a positive point or the centre of a box on it."""
         scene = scenes.one_nucleus()
         found = self.holds(scene)
         require(len(found) == 1, f"{scene.name}: {len(found)} prompts")
         require(_hits(scene, scene.nuclei[0], found), f"{scene.name}: no positive point, and no box's centre, lies on it")
 
     def test_touching_nuclei_are_prompted(self) -> None:
-        """Two nuclei that touch are both pointed at, by a prompt each or by one of both."""
+        """Two nuclei that touch each have a positive point or the centre of a box on them, or a region over at least 50 % of them."""
         scene = scenes.touching_nuclei()
         found = self.holds(scene)
         require(1 <= len(found) <= 4, f"{scene.name}: {len(found)} prompts")
@@ -52,12 +55,12 @@ class PrompterContract(Contract):
         regions = label_image(found.regions, height, width) > 0
         for n, nucleus in enumerate(scene.nuclei):
             inside = label_image([nucleus], height, width) > 0
-            reached = _hits(scene, nucleus, found) or np.count_nonzero(regions & inside) >= np.count_nonzero(inside) / 2
+            reached = _hits(scene, nucleus, found) or np.count_nonzero(regions & inside) >= COVERED * np.count_nonzero(inside)
             require(reached, f"{scene.name}: nothing points at nucleus {n}")
 
 
 def _hits(scene: Scene, nucleus: Instance, prompts: Prompts) -> bool:
-    """Whether a positive point, or the centre of a box, lies on the nucleus."""
+    """Return whether a positive point, or the centre of a box, lies on the nucleus."""
     on = label_image([nucleus], *scene.image.shape) > 0
     places: list[Array] = [prompts.points_xy[prompts.point_labels == 1]]
     if prompts.boxes_xyxy is not None:

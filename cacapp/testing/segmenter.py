@@ -1,4 +1,4 @@
-"""What segmenters promise."""
+"""The claims of segmenters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from cacapp.testing.scenes import Scene
 from cacapp.types import Instance, Prompts, label_image
 
 FOUND_IOU = 0.5
+"""Least IoU of an instance with the only nucleus of an image."""
+
 COVERED = 0.5
+"""Least share of the pixels of two touching nuclei that the instances cover together."""
 
 
 class SegmenterContract(Contract):
@@ -46,7 +49,7 @@ class SegmenterContract(Contract):
         return scenes.whole_frame()
 
     def test_one_nucleus_is_found_once(self) -> None:
-        """One bright round nucleus is one instance, which covers it."""
+        """One bright round nucleus gives one instance; its IoU with the nucleus is at least 0.5."""
         scene = scenes.one_nucleus()
         found = self.holds(scene)
         require(len(found) == 1, f"{scene.name}: {len(found)} instances")
@@ -56,7 +59,7 @@ class SegmenterContract(Contract):
         require(iou >= FOUND_IOU, f"{scene.name}: IoU with the nucleus is {iou:.2f}, at least {FOUND_IOU} is asked for")
 
     def test_touching_nuclei_are_not_lost(self) -> None:
-        """Two nuclei that touch are found, as one or as two."""
+        """Two nuclei that touch are found, as one to four instances that together cover at least 50 % of their pixels."""
         scene = scenes.touching_nuclei()
         _covered(scene, self.holds(scene))
 

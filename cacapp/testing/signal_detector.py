@@ -1,4 +1,4 @@
-"""What signal detectors promise."""
+"""The claims of signal detectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cacapp.testing.scenes import Scene
 from cacapp.types import Instance
 
 NEAR_PX = 2.0
-"""How far off a dot may be told."""
+"""Largest distance of a found dot from the true one, px."""
 
 
 class SignalDetectorContract(Contract):
@@ -56,7 +56,7 @@ class SignalDetectorContract(Contract):
         return scenes.dots(frame.name, frame.image.shape, centres, [(y - 6, x + 5) for y, x in centres])
 
     def test_two_dots_of_a_nucleus_are_found(self) -> None:
-        """Two bright dots of a nucleus are found where they are, and are the strongest."""
+        """Two bright dots of a nucleus are found, each within 2 px of its place, and have the highest SNR."""
         scene = scenes.two_dots()
         found = self.holds(scene)
         require(len(found) >= 2, f"{scene.name}: {len(found)} found")
@@ -65,9 +65,9 @@ class SignalDetectorContract(Contract):
         require(off <= NEAR_PX, f"{scene.name}: the two strongest lie up to {off:.1f} px away from them")
 
     def test_touching_nuclei_share_no_dot(self) -> None:
-        """A dot where two nuclei touch is told once."""
+        """A dot where two nuclei touch is found once."""
         centres = [(80.0, 100.0 - scenes.DIAMETER_PX / 2), (80.0, 100.0 + scenes.DIAMETER_PX / 2)]
         scene = scenes.dots("a dot where two nuclei touch", (160, 200), centres, [(80, 100)])
         found = self.holds(scene)
         near = np.count_nonzero(np.linalg.norm(found.yx - np.array(scene.dots_yx), axis=1) <= NEAR_PX)
-        require(near == 1, f"{scene.name}: it is told {near} times")
+        require(near == 1, f"{scene.name}: it is found {near} times")

@@ -61,6 +61,20 @@ def test_the_page_of_algorithms_has_all_built_in_ones_with_their_parameters(page
         assert [name for name in found.cls.model_fields if f"| `{name}` |" not in section] == []
 
 
+def test_the_page_of_the_plugin_api_states_fields_and_claims_as_the_code_has_them(pages: ModuleType) -> None:
+    from cacapp.testing import prompter, segmenter, signal_detector
+
+    text = (DOCS / "plugin-api.md").read_text(encoding="utf-8")
+    assert text == pages.with_values(text), "run: python docs/reference_pages.py"
+    for stated in ("(height, width) bool", "`Signals(yx, snr, amplitude, sigma_px)`", "in any order", "(N, 2) float32"):
+        assert stated in text
+    # numbers in the claims' sentences are those that are tested
+    assert f"IoU with the nucleus is at least {segmenter.FOUND_IOU}" in text
+    assert f"together cover at least {segmenter.COVERED:.0%}".replace("%", " %") in text
+    assert f"over at least {prompter.COVERED:.0%}".replace("%", " %") in text
+    assert f"within {signal_detector.NEAR_PX:g} px" in text
+
+
 def test_the_page_of_hooks_has_all_of_them(pages: ModuleType) -> None:
     text = (DOCS / "reference" / "hooks.md").read_text()
     assert [name for name in pages.hooks() if name not in text] == []

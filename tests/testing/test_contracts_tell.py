@@ -193,7 +193,7 @@ WRONG = [
     ("segmenter", "test_touching_nuclei_are_not_lost", Blind, "0% of their pixels are found"),
     ("filter", "test_a_reason_belongs_to_its_nucleus", Ranks, "the order of the nuclei changes the reasons"),
     ("signal-detector", "test_two_dots_of_a_nucleus_are_found", Shifted, "px away from them"),
-    ("signal-detector", "test_touching_nuclei_share_no_dot", PerNucleus, "it is told 2 times"),
+    ("signal-detector", "test_touching_nuclei_share_no_dot", PerNucleus, "it is found 2 times"),
 ]
 
 
