@@ -146,9 +146,8 @@ def run_slide(
             (summary,) = patients_with_results(database, [patient])
         finally:
             database.dispose()
-    result = summary.result
-    assert result is not None, "the slide was counted"
     segmented, counted = done.reports
+    result = next(one for one in summary.results if counted.run_id in one.count_run_ids)
     return SlideResult(
         patient=patient,
         slide=slide,
@@ -165,7 +164,7 @@ def run_slide(
 
 
 class _Warnings:
-    """Passes progress on and collects the warnings and errors."""
+    """A progress that also collects the warnings and errors."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -182,7 +181,7 @@ class _Warnings:
 
 
 class _LogHandler(logging.Handler):
-    """Gives what cacapp's modules log to the progress; without a handler Python would print it."""
+    """A handler that passes on the warnings of cacapp's loggers; without one Python would print them."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(logging.WARNING)

@@ -75,6 +75,15 @@ def test_the_same_call_repeats_nothing_and_other_parameters_begin_new_runs(small
 
 
 @pytest.mark.sqlite_only
+def test_each_assay_has_its_own_result(small_slide: Path, record_url: str) -> None:
+    first = api.run_slide(small_slide, **WHO, db=record_url)
+    other = api.run_slide(small_slide, **WHO, db=record_url, assay="any-gain")
+    again = api.run_slide(small_slide, **WHO, db=record_url)
+    assert other.numbers.classes.keys() != first.numbers.classes.keys()
+    assert again.numbers == first.numbers
+
+
+@pytest.mark.sqlite_only
 def test_an_unknown_volume_is_a_warning_and_gives_no_rate(small_slide: Path, record_url: str) -> None:
     result = api.run_slide([small_slide], **(WHO | {"blood_volume_ul": None}), db=record_url)
     assert result.numbers.cacs_per_100ul is None

@@ -1,7 +1,7 @@
-"""Whose a run is: finds the run that a step on a slide is to go on with, or begins it, and makes it this process' own.
+"""Acquire exclusive ownership of a run: find the run that a step on a slide must resume, or begin it.
 
-A run has one owner at a time (see ``cacapp.db.runs.lease``); a second process that is to do the same waits for the first, and goes on where
-that one ends or dies.
+A run has one owner at a time (see ``cacapp.db.runs.lease``). A second process with the same job waits for the first, and resumes the run
+where that one ends or dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 POLL_S = 0.5
-"""How often a process that waits for another looks whether it is done, s."""
+"""Interval at which a waiting process checks whether the other one is done, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Job(Generic[Item, Result]):
         step: its name in the ledger.
         fingerprint: SHA-256 over all that decides the result.
         run: the further columns of the run row.
-        frames: the frames to work on.
+        frames: the frames to process.
         work: item -> result, without the database; sent to other processes.
-        item: what ``work`` needs beside the frame's source, read from the database just before.
-        write: stores a result; returns how many rows of interest, and details for the ledger.
-        warn: a line about the result worth a person's attention, or None.
-        request_id: the command it is part of.
+        item: reads from the database what ``work`` needs of a frame, just before.
+        write: stores a result; returns the number of cells or signals written, and details for the ledger.
+        warn: returns a line about the result that a person should know, or None.
+        request_id: the request that it is part of.
     """
 
     slide_id: int
@@ -61,10 +61,15 @@ class Job(Generic[Item, Result]):
 
 @dataclass(slots=True)
 class AcquiredRun:
-    """A run that is this process' to work on; with ``repeated`` there is nothing to do.
+    """A run that this process owns.
 
-    ``todo`` holds frames, ``attempts`` and ``quarantined`` (their errors) are by frame id; ``unclean``: its last owner died at work;
-    ``before``: frames done earlier.
+    Attributes:
+        todo: frames to process.
+        done: ids of frames with results.
+        quarantined: errors by frame id; ``attempts``: tries by frame id.
+        repeated: an earlier run did exactly this; there is nothing to do.
+        crashed: the last owner died while it processed a frame.
+        before: number of frames that were done before.
     """
 
     run_id: int
@@ -73,13 +78,13 @@ class AcquiredRun:
     quarantined: dict[int, str]
     attempts: dict[int, int]
     repeated: bool
-    unclean: bool
+    crashed: bool
     before: int
 
 
 def acquire_run(db: Database, job: Job[Item, Result], force: bool, progress: Progress, lease: Lease) -> AcquiredRun:
-    """Finds or begins the run, in the name of the lease's owner; waits as long as another process works on it."""
-    watch, told = Watch(), False
+    """Find or begin the run for the owner of the lease; wait as long as another process owns it."""
+    watch, announced = Watch(), False
     while True:
         with db.reading() as session:
             refuse_cancelled(session, job.request_id)
@@ -87,23 +92,23 @@ def acquire_run(db: Database, job: Job[Item, Result], force: bool, progress: Pro
             waiting = found is not None and found.status == "running" and not watch.lapsed(found)
         if not waiting:
             with db.session() as session:
-                claim = _acquire(session, job, force, lease, watch)
-            if claim is not None:
-                return claim
-        elif not told and found is not None and found.owner is not None:
+                acquired = _acquire(session, job, force, lease, watch)
+            if acquired is not None:
+                return acquired
+        elif not announced and found is not None and found.owner is not None:
             who = describe_owner(found.owner)
             progress.warn(f"{job.step} {job.barcode}: {who} is working on it (run {found.id}); waiting until it is done")
-            told = True
+            announced = True
         time.sleep(POLL_S)
 
 
 def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> AcquiredRun | None:
-    """Makes the run this process' own; None where another was quicker."""
+    """Make this process the owner of the run; return None where another one was quicker."""
     lock_slides(session, [job.slide_id])
     go_on_with_request(session, job.request_id)
     run = _matching_run(session, job, force)
     if run is None:
-        ids = [frame_id(f) for f in job.frames]
+        ids = [f.id for f in job.frames]
         run = start_run(
             session,
             step=job.step,
@@ -115,18 +120,18 @@ def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease
             owner=lease.owner,
             **job.run,
         )
-        unclean = False
+        crashed = False
     else:
         session.refresh(run, with_for_update={"key_share": True})
         if run.status == "running" and not watch.lapsed(run):
             return None
-        unclean = run.status == "running" and run.owner is not None
-        if run.status == "failed":  # not one frame was done: what was wrong may be mended by now
+        crashed = run.status == "running" and run.owner is not None
+        if run.status == "failed":  # no frame was done: the cause may be removed by now
             retry_frames(session, run.id)
     run_id = run.id
     ledger = {row.frame_id: row for row in session.exec(select(RunFrame).where(RunFrame.run_id == run_id))}
     done = {frame_id for frame_id, row in ledger.items() if row.status == "done"}
-    todo = [f for f in job.frames if ledger[frame_id(f)].status in OPEN]
+    todo = [f for f in job.frames if ledger[f.id].status in OPEN]
     repeated = not todo and run.status in SUCCEEDED
     if not repeated:
         run.status, run.error, run.owner = "running", None, lease.owner
@@ -142,15 +147,15 @@ def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease
         {i: row.error or "no reason stored" for i, row in ledger.items() if row.status == "quarantined"},
         {i: row.attempts for i, row in ledger.items()},
         repeated,
-        unclean,
+        crashed,
         len(done),
     )
 
 
 def _matching_run(session: Session, job: Job[Item, Result], force: bool) -> Run | None:
-    """The latest run that did, or began, exactly this; None where another has succeeded since, whose results are those being read.
+    """Return the latest run with this fingerprint; None where another run of the step has succeeded since, whose results are shown.
 
-    With ``force`` only one that this very command began.
+    With ``force`` only a run that this very request began.
     """
     here = (Run.slide_id == job.slide_id, Run.step == job.step)
     same = [*here, Run.fingerprint == job.fingerprint, Run.status != "cancelled"]
@@ -163,8 +168,3 @@ def _matching_run(session: Session, job: Job[Item, Result], force: bool) -> Run 
         return None
     later = (*here, col(Run.status).in_(SUCCEEDED), col(Run.id) > run.id)
     return run if session.exec(select(Run.id).where(*later).limit(1)).first() is None else None
-
-
-def frame_id(frame: FrameRow) -> int:
-    assert frame.id is not None, "the row was flushed"
-    return frame.id

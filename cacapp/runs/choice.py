@@ -1,4 +1,4 @@
-"""Which algorithms a run uses, with all their parameters: what is stored, fingerprinted and sent to workers."""
+"""The choice of an algorithm with all its parameters: stored, part of the fingerprint, and sent to workers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cacapp.exceptions import CacappError
 from cacapp.host import Host
 
 StoredChoices = Sequence[Mapping[str, Any]]
-"""Choices as an earlier run kept them."""
+"""Choices as an earlier run stored them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One algorithm of a plan, as the host found it and with every parameter spelled out."""
+    """An algorithm of a plan, with the distribution that has it and the value of every parameter."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class Choice:
     weights_sha256: str | None
 
     def record(self) -> dict[str, Any]:
-        """The row's JSON."""
+        """Return the choice as JSON values."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -38,10 +38,10 @@ class Choice:
 
 
 def build_algorithm(host: Host, kind: str, name: str, params: Mapping[str, Any], recorded: StoredChoices = ()) -> tuple[Choice, Algorithm]:
-    """The algorithm built, and its record with defaults filled in.
+    """Build an algorithm; return it with its choice, in which all defaults are written out.
 
     Args:
-        recorded: choices of earlier: one of this kind and name decides all parameters, whatever today's defaults are.
+        recorded: choices of an earlier run: one of this kind and name decides all parameters, whatever the defaults are now.
 
     Raises:
         UsageError: there is no such algorithm or parameter.
@@ -53,6 +53,6 @@ def build_algorithm(host: Host, kind: str, name: str, params: Mapping[str, Any],
     choice = Choice(kind, name, found.distribution, found.version, built.model_dump(mode="json"), built.weights_sha256())
     if before is not None and choice.record() != dict(before):
         here, there = (f"{r['distribution']} {r['version']}" for r in (choice.record(), before))
-        what = f"was {there}, here is {here}" if here != there else "had other weights or parameters than it takes now"
-        raise CacappError(f"{kind} {name!r} {what}: the run cannot go on as it began; install that version, or give the command again")
+        what = f"was {there}, here is {here}" if here != there else "had other weights or parameters than now"
+        raise CacappError(f"{kind} {name!r} {what}: the run cannot be resumed as it began; install that version, or give the command again")
     return choice, built

@@ -18,7 +18,7 @@ _REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
 def _packages() -> dict[str, str]:
     try:
         required = metadata.requires("cacapp") or []
-    except metadata.PackageNotFoundError:  # a source tree that nobody installed
+    except metadata.PackageNotFoundError:  # a source tree that is not installed
         return {}
     found = {}
     for line in required:

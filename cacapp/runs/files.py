@@ -1,4 +1,4 @@
-"""Files are there as a whole or not at all."""
+"""Write files atomically: a file is complete, or it is not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cacapp.exceptions import CacappError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and renames it there; makes the folder. Raises CacappError naming the path."""
+    """Write a temporary file beside the target and rename it; make the folder. Raises CacappError naming the path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -30,14 +30,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @lru_cache(maxsize=1)
 def _umask() -> int:
-    """The process' umask, asked for once: it can only be read by changing it, which threads that do it at once would garble."""
+    """Return the process' umask, read once: it can only be read by changing it, which is not safe in several threads at once."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder with its parents where it is not there. Raises CacappError naming it."""
+    """Make a folder and its parents if missing. Raises CacappError naming it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,5 +45,5 @@ def make_folder(path: Path) -> None:
 
 
 def file_name(code: str) -> str:
-    """A patient code as a file name that is safe on every system."""
+    """Return a patient code as a file name that is valid on every system."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", code).strip("._") or "patient"

@@ -1,6 +1,6 @@
-"""The frame-by-frame loop that the steps share: find or begin the run, do what is missing, write each frame in one transaction.
+"""Process the frames of a run and record each in the ledger: the loop that all steps share.
 
-A frame's results and its line in the ledger are one transaction, so that it is there as a whole or not at all.
+A frame's results and its line in the ledger are written in one transaction: a frame has either all of its results or none.
 """
 
 from __future__ import annotations
@@ -19,64 +19,64 @@ from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow
 from cacapp.engine import Engine, Outcome
 from cacapp.frames import State, add_known_digests, is_remote, known_digests
-from cacapp.runs.acquire import AcquiredRun, Item, Job, Result, acquire_run, frame_id
+from cacapp.runs.acquire import AcquiredRun, Item, Job, Result, acquire_run
 from cacapp.runs.progress import Progress, RunReport
 
 Keyed = tuple[int, Item, dict[State, str]]
-"""A frame's id, what is worked on, and the digests of its files where they are known: they need not be read again for that."""
+"""A frame's id, the item to process, and the known digests of its files, which need not be computed again."""
 
 
 def announce_frames(engine: Engine, frames: Iterable[FrameRow]) -> None:
-    """Tells the engine how much work the frames of all jobs are, before the first is carried out."""
+    """Announce the frames of all jobs to the engine, before the first job runs."""
     sizes = [frame.height_px * frame.width_px for frame in frames]
     engine.expect(len(sizes), sum(sizes))
 
 
 def run_job(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine, progress: Progress) -> RunReport:
-    """Does what is missing of a job, or all of it where it is new or ``force`` is on. Ctrl-C leaves a run that the next call resumes.
+    """Process the frames of a job that have no result yet, or all of them with ``force``. After Ctrl-C the next call resumes the run.
 
-    A frame that fails is tried again after the others, ``engine.retries`` times over all calls, and is quarantined then.
+    A frame that fails is tried again after the others, ``engine.retries`` times over all calls, and is then quarantined.
 
-    Where this process was starved or asleep for longer than its lease and another took the run over, it waits for that one as any
-    second process does: what it had worked on meanwhile is not stored.
+    Where this process was suspended for longer than its lease and another one took over the run, it waits for that one; results that
+    it computed meanwhile are not stored.
 
-    The caller has started the progress, over the frames of all its jobs.
+    The caller starts the progress, over the frames of all its jobs.
 
     Raises:
-        CacappError: the database cannot be written, or the run was cancelled; frames that were finished are kept.
+        CacappError: the database cannot be written, or the run was cancelled; finished frames keep their results.
     """
     start = time.perf_counter()
     before: int | None = None
     written = shown = 0
     while True:
         with Lease(db) as lease:
-            claim = acquire_run(db, job, force, progress, lease)
-            before = claim.before if before is None else before
-            settled = len(claim.done) + len(claim.quarantined)
+            acquired = acquire_run(db, job, force, progress, lease)
+            before = acquired.before if before is None else before
+            settled = len(acquired.done) + len(acquired.quarantined)
             progress.advance(job.barcode, by=max(settled - shown, 0))
-            worker = _Worker(db, job, claim, lease, engine, progress)
+            worker = _Worker(db, job, acquired, lease, engine, progress)
             try:
                 worker.work()
                 break
             except TakenOverError as taken:
-                if force and job.request_id is None:  # nothing tells that run from another, should it be begun again
+                if force and job.request_id is None:  # without a request, the run could not be found again
                     raise
                 progress.warn(f"{job.step} {job.barcode}: {taken}")
             finally:
                 written += worker.written
-        shown = max(shown, len(claim.done) + len(claim.quarantined))
+        shown = max(shown, len(acquired.done) + len(acquired.quarantined))
     with db.session() as session:
         lock_slides(session, [job.slide_id])
-        close_left_behind(session, get_run(session, claim.run_id))
-    failed = tuple((f.name, error) for f in job.frames if (error := claim.quarantined.get(frame_id(f))) is not None)
+        close_left_behind(session, get_run(session, acquired.run_id))
+    failed = tuple((f.name, error) for f in job.frames if (error := acquired.quarantined.get(f.id)) is not None)
     return RunReport(
         job.barcode,
-        claim.run_id,
+        acquired.run_id,
         job.step,
         len(job.frames),
-        len(claim.done),
+        len(acquired.done),
         failed,
-        repeated=claim.repeated,
+        repeated=acquired.repeated,
         before=before,
         items=written,
         seconds=time.perf_counter() - start,
@@ -85,44 +85,44 @@ def run_job(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine
 
 @dataclass(slots=True)
 class _Worker(Generic[Item, Result]):
-    """Works off a claim's frames; ``written`` counts the rows of interest."""
+    """Processes the frames of an acquired run; ``written`` counts the cells or signals."""
 
     db: Database
     job: Job[Item, Result]
-    claim: AcquiredRun
+    run: AcquiredRun
     lease: Lease
     engine: Engine
     progress: Progress
     written: int = 0
 
     def work(self) -> None:
-        """All that is left, and the run's end."""
-        if self.claim.todo:
+        """Process all frames that are left, and finish the run."""
+        if self.run.todo:
             self.lease.keep()
-            self._work_off()
-        if not self.claim.repeated:  # without frames left: killed between its last one and its end
+            self._process_frames()
+        if not self.run.repeated:  # no frames left: it was killed between its last frame and its end
             self._finish()
 
-    def _work_off(self) -> None:
-        """Rounds over the frames: those that failed with tries left come again in the next."""
-        frames = self.claim.todo
+    def _process_frames(self) -> None:
+        """Process the frames in rounds: a frame that failed and has tries left is in the next round."""
+        frames = self.run.todo
         while frames:
             again: list[FrameRow] = []
-            rows = {frame_id(f): f for f in frames}
+            rows = {f.id: f for f in frames}
             work = _Keyed(self.job.work)
-            # what may have crashed the last owner is kept out of this process
-            outcomes = self.engine.run(work, self._items(frames), apart=self.claim.unclean, stopped=self.lease.lost)
+            # a frame that may have crashed the last owner must not crash this process
+            outcomes = self.engine.run(work, self._items(frames), apart=self.run.crashed, stopped=self.lease.lost)
             with closing(outcomes):  # type: ignore[type-var]
                 for outcome in outcomes:
                     frame = rows[outcome.item[0]]
-                    self.claim.attempts[frame_id(frame)] += 1
+                    self.run.attempts[frame.id] += 1
                     if outcome.error is not None or outcome.result is None:
                         again += self._fail(frame, outcome)
                     else:
                         self.written += self._store(frame, outcome.result, outcome.seconds)
             if self.lease.lost():
                 with self.db.session() as session:
-                    assert_owned(session, self.claim.run_id, self.lease.owner)
+                    assert_owned(session, self.run.run_id, self.lease.owner)
             frames = again
 
     def _items(self, frames: Sequence[FrameRow]) -> Iterator[Keyed[Item]]:
@@ -132,48 +132,48 @@ class _Worker(Generic[Item, Result]):
                 item = self.job.item(session, frame, source)
             # on another machine the same path, size and times may be another file
             shared = {c.uri for c in source.channels if not is_remote(c.uri)} if self.engine.cluster is None else ()
-            yield frame_id(frame), item, known_digests(shared)
+            yield frame.id, item, known_digests(shared)
 
     def _store(self, frame: FrameRow, result: Result, seconds: float) -> int:
-        tries = self.claim.attempts[frame_id(frame)]
+        tries = self.run.attempts[frame.id]
         with self.db.session() as session:
-            assert_owned(session, self.claim.run_id, self.lease.owner)
-            count, details = self.job.write(session, self.claim.run_id, frame, result)
-            record_frame(session, self.claim.run_id, frame_id(frame), "done", tries, None, seconds, details)
-        self.claim.done.add(frame_id(frame))
+            assert_owned(session, self.run.run_id, self.lease.owner)
+            count, details = self.job.write(session, self.run.run_id, frame, result)
+            record_frame(session, self.run.run_id, frame.id, "done", tries, None, seconds, details)
+        self.run.done.add(frame.id)
         if line := self.job.warn(frame, result):
             self.progress.warn(f"slide {self.job.barcode}, frame {frame.name}: {line}")
         self.progress.advance(f"{self.job.barcode} {frame.name}")
         return count
 
     def _fail(self, frame: FrameRow, outcome: Outcome[Keyed[Item], Result]) -> list[FrameRow]:
-        """Records a failed try; returns the frame where there is another."""
-        error, tries = outcome.error or "no result", self.claim.attempts[frame_id(frame)]
+        """Record a failed try; return the frame if it is to be tried again."""
+        error, tries = outcome.error or "no result", self.run.attempts[frame.id]
         last = tries > self.engine.retries
         details = {"trace": outcome.trace} if outcome.trace else {}
         with self.db.session() as session:
-            assert_owned(session, self.claim.run_id, self.lease.owner)
+            assert_owned(session, self.run.run_id, self.lease.owner)
             state = "quarantined" if last else "failed"
-            record_frame(session, self.claim.run_id, frame_id(frame), state, tries, error, outcome.seconds, details)
+            record_frame(session, self.run.run_id, frame.id, state, tries, error, outcome.seconds, details)
         if not last:
             return [frame]
-        self.claim.quarantined[frame_id(frame)] = error
+        self.run.quarantined[frame.id] = error
         self.progress.fail(f"{self.job.step}: slide {self.job.barcode}, frame {frame.name}: {error}")
         self.progress.advance(f"{self.job.barcode} {frame.name}")
         return []
 
     def _finish(self) -> None:
-        claim, frames = self.claim, self.job.frames
-        names = {frame_id(f): f.name for f in frames}
-        text = "; ".join(f"{names[i]}: {error}" for i, error in claim.quarantined.items() if i in names) or None
-        status = "failed" if frames and not claim.done else PARTLY if claim.quarantined else "succeeded"
+        acquired, frames = self.run, self.job.frames
+        names = {f.id: f.name for f in frames}
+        text = "; ".join(f"{names[i]}: {error}" for i, error in acquired.quarantined.items() if i in names) or None
+        status = "failed" if frames and not acquired.done else PARTLY if acquired.quarantined else "succeeded"
         with self.db.session() as session:
-            assert_owned(session, claim.run_id, self.lease.owner)
-            finish_run(session, claim.run_id, status, text)
+            assert_owned(session, acquired.run_id, self.lease.owner)
+            finish_run(session, acquired.run_id, status, text)
 
 
 class _Keyed(Generic[Item, Result]):
-    """Does the work for keyed items; picklable where the work is."""
+    """Applies a job's work to keyed items; picklable if the work is."""
 
     def __init__(self, work: Callable[[Item], Result]) -> None:
         self.work = work

@@ -1,4 +1,4 @@
-"""What a step tells while it works, and what it hands back."""
+"""Progress of a step, and the report of a run."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Where a step reports to: the console shows a bar, a script nothing."""
+    """Receives the progress of a step: the console shows a bar, a script nothing."""
 
     def start(self, what: str, total: int) -> None:
-        """A new piece of work of ``total`` items begins."""
+        """Begin a task of ``total`` items."""
 
     def advance(self, note: str = "", by: int = 1) -> None:
-        """``by`` items are done, ``note`` the last of them."""
+        """Count ``by`` items as done; ``note`` names the last one."""
 
     def warn(self, line: str) -> None:
-        """Something a person should know, in one line; the work goes on."""
+        """Report what a person should know, in one line; the step continues."""
 
     def fail(self, line: str) -> None:
-        """A file, frame or slide that could not be done, and why, in one line; the work on the others goes on."""
+        """Report a file, frame or slide that failed, and why, in one line; the step continues with the others."""
 
 
 class Silent:
-    """Reports nothing."""
+    """A progress that reports nothing."""
 
     def start(self, what: str, total: int) -> None:
         return None
@@ -41,16 +41,16 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a step did on one slide.
+    """What a run of a step did on one slide.
 
     Attributes:
         slide: barcode.
         run_id: the run that holds the result.
-        frames: frames of the run; ``done`` of them have results, now or from before.
+        frames: frames of the run; ``done`` of them have results.
         failed: (frame name, error) of the others.
-        repeated: nothing was left to do: an earlier run did exactly this.
-        before: frames that were done before, and not again.
-        items: cells or signals written now.
+        repeated: an earlier run did exactly this, so nothing was done.
+        before: frames that an earlier call had done.
+        items: cells or signals written by this call.
         seconds: wall time, s.
     """
 

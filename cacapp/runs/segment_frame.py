@@ -1,4 +1,4 @@
-"""One frame's nuclei: the algorithms of a plan, what they find in DAPI, and the rows it becomes."""
+"""Segment one frame: build the algorithms of a plan, find the nuclei in DAPI, store them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SATURATED_WARNING = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Algorithms:
-    """The built algorithms of a plan; ``prompter`` None where the segmenter needs no prompts."""
+    """The algorithms of a plan; ``prompter`` is None where the segmenter needs no prompts."""
 
     prompter: Prompter | None
     segmenter: Segmenter
@@ -35,7 +35,7 @@ class Algorithms:
 
 @dataclass(frozen=True, slots=True)
 class SegmentedFrame:
-    """What segmentation gives for one frame, before it is stored."""
+    """The result of a segmentation for one frame, before it is stored."""
 
     instances: list[Instance]
     shapes: Shapes
@@ -47,7 +47,7 @@ class SegmentedFrame:
 
 
 def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame:
-    """Opens a frame (refusing a missing or changed file), reads DAPI and runs prompter, segmenter and filters on it."""
+    """Open a frame, read DAPI, and run prompter, segmenter and filters. Raises CacappError for a missing or changed file."""
     frame = open_frame(source)
     dapi = frame.channel(DAPI)
     prompts = guard.prompt(algorithms.prompter, dapi, frame.pixel_size_um) if algorithms.prompter else Prompts.empty()
@@ -58,7 +58,7 @@ def segment_frame(algorithms: Algorithms, source: FrameSource) -> SegmentedFrame
 def describe_nuclei(
     dapi: Array, instances: list[Instance], pixel_size_um: float | None, filters: Sequence[InstanceFilter] = ()
 ) -> SegmentedFrame:
-    """Nuclei with their shapes, their focus and the filters' verdicts, as a segmentation stores them. dapi: (Y, X)."""
+    """Return nuclei with their shapes, their focus and the filters' verdicts, as they are stored. dapi: (Y, X)."""
     height_px, width_px = dapi.shape
     shapes = shapes_of(instances, height_px, width_px, pixel_size_um)
     verdicts, limits = {}, {}
@@ -70,7 +70,7 @@ def describe_nuclei(
 
 
 def build_algorithms(host: Host, plan: SegmentPlan) -> tuple[list[Choice], Algorithms]:
-    """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter."""
+    """Build the plan's algorithms; return their choices too. Raises UsageError for an unknown name or parameter."""
 
     def build(kind: str, name: str) -> tuple[Choice, Any]:
         return build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded)
@@ -90,7 +90,7 @@ def build_algorithms(host: Host, plan: SegmentPlan) -> tuple[list[Choice], Algor
 
 
 def write_segmented(session: Session, run_id: int, frame: FrameRow, result: SegmentedFrame) -> tuple[int, dict[str, Any]]:
-    """Stores a frame's cells; returns their number, and details for the ledger."""
+    """Store a frame's cells; return their number, and details for the ledger."""
     rejected = list(zip(*result.verdicts.values(), strict=True)) if result.verdicts else [() for _ in result.instances]
     reasons = [next((r for r in row if r is not None), None) for row in rejected]
     frame_id = frame.id
@@ -102,7 +102,7 @@ def write_segmented(session: Session, run_id: int, frame: FrameRow, result: Segm
 
 
 def warning_of(frame: FrameRow, result: SegmentedFrame) -> str | None:
-    """A line about the frame's nuclei worth a person's attention, or None."""
+    """Return a line about the frame's nuclei that a person should know, or None."""
     if not result.instances:
         return "no nuclei found in DAPI"
     if result.saturated_share > SATURATED_WARNING:

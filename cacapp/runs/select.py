@@ -1,4 +1,4 @@
-"""Which slides a command works on."""
+"""Select the slides that a command processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cacapp.exceptions import UsageError
 
 
 def select_slides(session: Session, barcodes: Sequence[str] = (), patient: str | None = None) -> list[Slide]:
-    """The named slides, those of a patient, or all. Raises UsageError for a name that is not there, or an empty database."""
+    """Return the named slides, those of a patient, or all. Raises UsageError for an unknown name, or an empty database."""
     query = select(Slide).join(Patient).order_by(col(Slide.id))
     if patient is not None:
         if session.exec(select(Patient.id).where(Patient.code == patient)).first() is None:

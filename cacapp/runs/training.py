@@ -1,4 +1,4 @@
-"""A segmenter's training, called from whichever step has something to teach."""
+"""Train a segmenter, for the steps that have samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WEIGHTS = "weights"
 
 
 def training_settings(trainer: TrainableSegmenter) -> dict[str, Any]:
-    """Its parameters as JSON has them. Which weights it would segment with does not matter here, and they may be missing."""
+    """Return the parameters that decide a training, as JSON values: all but the weights, which may be missing."""
     return {name: value for name, value in trainer.model_dump(mode="json").items() if name != WEIGHTS}
 
 
@@ -32,5 +32,5 @@ def train_segmenter(
     except (Exception, SystemExit) as error:
         raise CacappError(f"{who}: training failed: {failure(error, type(trainer).__module__)}") from error
     if not path.is_file():
-        raise CacappError(f"{who}: train() returned {path}, which is no file")
+        raise CacappError(f"{who}: train() returned {path}, which is not a file")
     return path.resolve()

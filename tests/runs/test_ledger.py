@@ -138,7 +138,7 @@ def test_resume_refuses_another_version_of_an_algorithm(cacapp: Cacapp, frames: 
     tell_json(record_url, settings)
     ended = cacapp("runs", "resume")
     assert ended.code == 1
-    assert "cannot go on as it began; install that version, or give the command again" in ended.err
+    assert "cannot be resumed as it began; install that version, or give the command again" in ended.err
     assert ledger(cacapp, 1)["frame01"][0] == "pending"
 
 

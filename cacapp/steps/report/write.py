@@ -224,15 +224,11 @@ def _failed_frames(session: Session, slides: dict[int, Slide], counted: Sequence
         FailedFrame(
             slides[f.slide_id].barcode,
             f.name,
-            f"counted with another assay, {other}" if (other := otherwise.get(f.slide_id)) else errors[_id(f)],
+            f"counted with another assay, {other}" if (other := otherwise.get(f.slide_id)) else errors[f.id],
         )
         for f in frames
         if f.id not in done
     )
-
-
-def _id(frame: FrameRow) -> int:
-    return frame.id
 
 
 def _provenance(session: Session, run: Run, slides: dict[int, Slide]) -> tuple[RunProvenance, ...]:
