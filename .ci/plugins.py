@@ -1,37 +1,44 @@
-"""Installs each plugin of plugins/ beside cacapp, runs its tests and the contract suite; what cannot be installed here is said, not failed.
+"""Install the plugins of plugins/ beside cacapp, run their tests and the contract suite, two plugins at a time.
 
-A plugin that needs other versions than cacapp runs on here gets an environment of its own over this one, in .venv-plugins.
+What cannot be installed here is named and does not fail. A plugin that needs other versions than cacapp runs on here gets an environment
+of its own over this one, in .venv-plugins.
 
 Usage: python .ci/plugins.py [--strict] [NAME ...]    (strict: what cannot be installed is a failure)
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OFFERS_ALGORITHMS = "cacapp"
-"""The group of entry points."""
+ALGORITHMS = "cacapp"
+"""The group of entry points of those that offer algorithms."""
+AT_ONCE = 2
 OWN = ROOT / ".venv-plugins"
 
 
-def ran(*command: object, python: str = sys.executable, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([python, *map(str, command)], cwd=ROOT, capture_output=quiet, text=True, check=False)
+def ran(*command: object, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end with its share of the cores."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE))}
+    return subprocess.run([python, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def installed(folder: Path, held: Path) -> tuple[str, str | None]:
+def installed(folder: Path, pins: Path) -> tuple[str, str | None]:
     """The Python that has the plugin, and why it cannot be installed, None where it was. What cacapp itself runs on keeps its version."""
-    ended = ran("-m", "pip", "install", "--quiet", "--constraint", held, "--editable", folder, quiet=True)
+    ended = ran("-m", "pip", "install", "--quiet", "--constraint", pins, "--editable", folder)
     if ended.returncode == 0:
         return sys.executable, None
     python = layered(OWN / folder.name)
-    ended = ran("-m", "pip", "install", "--quiet", "--editable", folder, python=python, quiet=True)
+    ended = ran("-m", "pip", "install", "--quiet", "--editable", folder, python=python)
     if ended.returncode == 0:
         return python, None
     lines = [line for line in ended.stderr.splitlines() if line.strip()]
@@ -44,11 +51,39 @@ def layered(place: Path) -> str:
     ran("-m", "venv", place)
     python = next(p for p in (place / "bin" / "python", place / "Scripts" / "python.exe") if p.exists())
     own, under = (
-        ran("-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", python=one, quiet=True).stdout.strip()
+        ran("-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", python=one).stdout.strip()
         for one in (str(python), sys.executable)
     )
     (Path(own) / "_under.pth").write_text(f"import site; site.addsitedir({under!r})\n")
     return str(python)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a plugin: the line for the table, whether it passed, and all that its tests printed."""
+
+    line: str
+    passed: bool
+    output: str = ""
+
+
+def tried(folder: Path, python: str) -> Verdict:
+    """Run a plugin's tests and the contract suite on what it offers."""
+    start = time.perf_counter()
+    about = tomllib.loads((folder / "pyproject.toml").read_text())
+    offers = ALGORITHMS in about["project"].get("entry-points", {})
+    # its contract suite is what `plugins check` tries, and takes the longest
+    less = ["--ignore", folder / "tests" / "test_contract.py"] if offers else []
+    tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less, python=python)
+    passed, output = tests.returncode == 0, tests.stdout + tests.stderr
+    line = ("tests pass" if passed else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
+    if offers:
+        options = about.get("tool", {}).get("cacapp", {}).get("check", [])
+        chosen = [word.format(folder=folder, python=python) for word in options]
+        check = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python)
+        line += ", every claim holds" if check.returncode == 0 else ", CLAIMS ARE BROKEN"
+        passed, output = passed and check.returncode == 0, output + check.stdout + check.stderr
+    return Verdict(f"{line} ({time.perf_counter() - start:.0f} s)", passed, output)
 
 
 def main(names: list[str], strict: bool) -> int:
@@ -56,39 +91,28 @@ def main(names: list[str], strict: bool) -> int:
     unknown = set(names) - {f.name for f in folders}
     if unknown:
         sys.exit(f"no such plugin: {', '.join(sorted(unknown))}; there are {', '.join(f.name for f in folders)}")
-    table, failed = [], False
+    folders = [f for f in folders if not names or f.name in names]
+    verdicts: dict[str, Verdict] = {}
+    pythons: dict[Path, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        held = Path(scratch) / "held.txt"
-        frozen = ran("-m", "pip", "list", "--format", "freeze", "--exclude-editable", quiet=True).stdout
-        held.write_text(frozen)
-        for folder in (f for f in folders if not names or f.name in names):
-            start = time.perf_counter()
-            print(f"\n-- {folder.name} --", flush=True)
-            python, why = installed(folder, held)
-            if why is not None:
-                table.append((folder.name, f"NOT TRIED, it cannot be installed here: {why}"))
-                failed = failed or strict
-                continue
-            about = tomllib.loads((folder / "pyproject.toml").read_text())
-            offers = OFFERS_ALGORITHMS in about["project"].get("entry-points", {})
-            # its contract suite is what `plugins check` tries, and takes the longest
-            less = ["--ignore", folder / "tests" / "test_contract.py"] if offers else []
-            words = ["-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less]
-            tests = ran(*words, python=python).returncode == 0
-            told = ("tests pass" if tests else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
-            good = tests
-            if offers:
-                asked = about.get("tool", {}).get("cacapp", {}).get("check", [])
-                chosen = [word.format(folder=folder, python=python) for word in asked]
-                holds = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python).returncode == 0
-                told += ", every claim holds" if holds else ", CLAIMS ARE BROKEN"
-                good = good and holds
-            failed = failed or not good
-            table.append((folder.name, f"{told} ({time.perf_counter() - start:.0f} s)"))
+        pins = Path(scratch) / "pins.txt"
+        pins.write_text(ran("-m", "pip", "list", "--format", "freeze", "--exclude-editable").stdout)
+        for folder in folders:  # one after the other: two pips in one environment get in each other's way
+            print(f"installing {folder.name}", flush=True)
+            python, why = installed(folder, pins)
+            if why is None:
+                pythons[folder] = python
+            else:
+                verdicts[folder.name] = Verdict(f"NOT TRIED, it cannot be installed here: {why}", not strict)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        trials = {pool.submit(tried, folder, python): folder.name for folder, python in pythons.items()}
+        for trial in as_completed(trials):
+            verdict = verdicts[trials[trial]] = trial.result()
+            print(f"\n-- {trials[trial]} --\n{verdict.output}", flush=True)
     print()
-    for name, told in table:
-        print(f"{name:24} {told}")
-    return int(failed)
+    for name, verdict in sorted(verdicts.items()):
+        print(f"{name:24} {verdict.line}")
+    return int(not all(verdict.passed for verdict in verdicts.values()))
 
 
 if __name__ == "__main__":
