@@ -55,9 +55,9 @@ docs: $(STAMP)
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs $(SITE)
 	@echo "Done: $(SITE)/index.html"
 
-# at once; a file's tests stay together, since they share what is slow to make
+# at once; a file's tests stay together, since they share what is slow to make, in the order of tests/selection.py
 TEST_PROCESSES ?= 2
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
 	$(PYTEST) --database sqlite -m "not (slow or e2e or browser or postgres or training)"

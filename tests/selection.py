@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs, as its folder, its fixtures and its parameters show."""
+    """Mark each test with what it needs, as its folder, its fixtures and its parameters show; put whole commands first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
         if "postgresql" in [p for p in parameters if isinstance(p, str)]:
             item.add_marker("postgres")
+    items.sort(key=lambda item: _folder(item) != "e2e")  # the longest first, or one process works on them alone in the end
 
 
 def _folder(item: pytest.Item) -> str:

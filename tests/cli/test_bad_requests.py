@@ -60,6 +60,7 @@ def test_an_unknown_volume_is_accepted_with_a_warning_and_gives_no_rate(cacapp: 
     assert (patient["verdict"], patient["cacs_per_100ul"]) == ("undetermined", None)
 
 
+@pytest.mark.slow
 def test_one_bad_slide_of_a_manifest_does_not_lose_the_others(cacapp: Run, batch: Path, small_slide: Path, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.tif").write_text("no image")
@@ -197,6 +198,7 @@ def bound(args: list[str]) -> list[str]:
     return [setpriv, "--bounding-set", "-dac_override,-dac_read_search", *args]
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_a_folder_that_may_not_be_written_is_one_line(batch: Path, tmp_path: Path, cacapp: Run) -> None:
     locked = tmp_path / "locked"

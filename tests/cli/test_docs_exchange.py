@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_each_command_of_the_page_runs(cacapp: Callable[..., Any]) -> None:
     frames = sorted((ROOT / "sample_slides" / "S01").glob("*.ome.tif"))

@@ -22,6 +22,7 @@ from cacapp.runs.request import PipelineRequest
 from cacapp.steps.pipeline import _needed_modules
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
     """With the modules loaded, building and pickling the default segmenter's work loads no torch any more."""
@@ -32,6 +33,7 @@ def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_processes_start_with_ingest_and_not_for_what_is_done(
     cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +59,7 @@ def test_processes_start_with_ingest_and_not_for_what_is_done(
     assert len(started) == 2
 
 
+@pytest.mark.slow
 def test_as_many_as_the_user_says_start_before_the_first_file_is_read(
     cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

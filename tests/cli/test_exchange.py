@@ -52,6 +52,7 @@ def ious(before: Array, after: Array) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["tiff", "ome-zarr", "coco", "geojson", "roi"])
 def test_nuclei_come_back_as_they_left(drawn: Cacapp, tmp_path: Path, form: str) -> None:
     before = masks(drawn, tmp_path / "before")
@@ -71,6 +72,7 @@ def test_nuclei_come_back_as_they_left(drawn: Cacapp, tmp_path: Path, form: str)
             assert np.array_equal(before[name], after[name]), name
 
 
+@pytest.mark.slow
 def test_ome_zarrs_own_reader_finds_image_and_nuclei(drawn: Cacapp, tmp_path: Path) -> None:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
@@ -91,6 +93,7 @@ def test_ome_zarrs_own_reader_finds_image_and_nuclei(drawn: Cacapp, tmp_path: Pa
     assert [a["name"] for a in sizes["axes"]] == ["c", "y", "x"]
 
 
+@pytest.mark.slow
 def test_an_exported_ome_zarr_is_a_frame_of_its_own_right(drawn: Cacapp, tmp_path: Path) -> None:
     assert drawn("export", tmp_path / "zarr", "--slide", "S", "--format", "ome-zarr").code == 0
     done = drawn("ingest", tmp_path / "zarr", "--patient", "P2", "--slide", "S2", "--blood-volume-ul", "100")
@@ -101,6 +104,7 @@ def test_an_exported_ome_zarr_is_a_frame_of_its_own_right(drawn: Cacapp, tmp_pat
     assert drawn("export", tmp_path / "zarr", "--slide", "S", "--format", "ome-zarr").code == 0, "an older export makes way"
 
 
+@pytest.mark.slow
 def test_imagej_qupath_and_coco_tools_open_the_files(drawn: Cacapp, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
     from shapely.geometry import shape

@@ -16,7 +16,8 @@ from cacapp.db.engine.session import open_database
 from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.steps.review.accounts import add_account
-from tests.e2e.programs import FRAMES
+from tests.e2e.programs import FRAMES, command, run
+from tests.e2e.records import content
 from tests.e2e.review_server import CHROMIUM, PASSWORD, Server, copied, serving
 from tests.postgres import Postgres
 from tests.review.conftest import settle
@@ -42,6 +43,14 @@ def twelve_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kinds = {"normal": 3, "cac": 1}
     write_slide(folder, SAMPLE_MODEL, frames=FRAMES, seed=5, height_px=224, width_px=224, nuclei=4, kinds=[kinds] * FRAMES)
     return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, twelve_frames: Path) -> dict[str, list[str]]:
+    """The rows of a run on the twelve frames that nothing disturbed."""
+    url = str(tmp_path_factory.mktemp("undisturbed") / "whole.db")
+    assert run(url, *command(twelve_frames)).returncode == 0
+    return content(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,13 +20,6 @@ from tests.web_store import WebStore
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, twelve_frames: Path) -> dict[str, list[str]]:
-    url = str(tmp_path_factory.mktemp("undisturbed") / "whole.db")
-    assert run(url, *command(twelve_frames)).returncode == 0
-    return content(url)
-
-
 @pytest.fixture
 def store(tmp_path: Path, twelve_frames: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebStore]:
     monkeypatch.setenv("CACAPP_FRAME_CACHE", str(tmp_path / "cache"))

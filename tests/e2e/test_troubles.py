@@ -23,13 +23,6 @@ from tests.e2e.records import content, half_done, opened
 from tests.postgres import Postgres
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, twelve_frames: Path) -> dict[str, list[str]]:
-    url = str(tmp_path_factory.mktemp("undisturbed") / "whole.db")
-    assert run(url, *command(twelve_frames)).returncode == 0
-    return content(url)
-
-
 def ask(url: str, query: str) -> list[tuple[object, ...]]:
     engine = opened(url)
     with engine.connect() as connection:
@@ -182,7 +175,7 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(
 def test_a_database_held_by_another_program_is_waited_for(
     empty_record: Path, tmp_path: Path, twelve_frames: Path, undisturbed: dict[str, list[str]]
 ) -> None:
-    url, held_s = str(tmp_path / "record.db"), float(os.environ.get("CACAPP_LOCK_S", "8"))
+    url, held_s = str(tmp_path / "record.db"), float(os.environ.get("CACAPP_LOCK_S", "4"))
     shutil.copy(empty_record, url)
     process = start(url, *command(twelve_frames))
     while process.poll() is None and ask(url, "SELECT count(*) FROM run_frame WHERE status = 'done'")[0] < (3,):

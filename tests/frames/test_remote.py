@@ -166,6 +166,7 @@ def test_copies_unused_for_longest_go_when_there_are_too_many(store: WebStore, c
         open_frame(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "frames"), [("tiff", 24), ("zarr", 8)])
 def test_who_makes_room_takes_no_copy_from_another_who_has_just_fetched_it(
     store: WebStore,
@@ -207,6 +208,7 @@ for frame in pickle.loads(bytes.fromhex(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_want_the_same_file_fetch_it_once(store: WebStore, cache: Path) -> None:
     import pickle
 

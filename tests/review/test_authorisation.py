@@ -73,6 +73,7 @@ def asked(client: TestClient, prefix: str, route: APIRoute, record: Record, head
     return client.request(method, url, headers=headers, data={} if method == "POST" else None).status_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", [*ROLES, None])
 def test_the_matrix_of_routes_and_roles(staffed: Record, app: FastAPI, visit: Visit, role: str | None) -> None:
     allowed = set() if role is None else ROLES[role]

@@ -103,6 +103,7 @@ def test_single_user_mode_stays_on_this_computer_and_takes_nobodys_account(count
     assert words in ended.err
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_a_port_in_use_is_one_line(counted: Cacapp, monkeypatch: pytest.MonkeyPatch) -> None:
     add_account(open_database("cacapp.db"), "rita", "reviewer", LONG)

@@ -27,6 +27,7 @@ from cacapp.runs.progress import Silent
 from cacapp.steps.segment import segment
 from tests.e2e.records import half_done
 from tests.runs.interruptions import PLAN, WHO, Cacapp, ask, interrupted, ledger, tell
+from tests.selection import KINDS
 
 MOMENTS = 60
 
@@ -50,6 +51,7 @@ def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: st
     assert ask(begun, "SELECT count(*) FROM run_frame WHERE status = 'done'") == 4
 
 
+@pytest.mark.slow
 def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wall clocks go back by days between any two looks."""
     moment = datetime(2030, 1, 1)
@@ -145,12 +147,14 @@ class Calls:
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("database_kind", KINDS)  # each driver is interrupted in its own way
 def test_ctrl_c_at_any_moment_leaves_no_run_in_anybodys_hands(
-    database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
+    database: Database, tiny_slide: Path, cacapp: Cacapp, record_url: str
 ) -> None:
     """Between the claim of a run and its first frame too: else another machine waits until the lease has lapsed."""
-    assert cacapp("ingest", small_slide, *WHO).code == 0
+    assert cacapp("ingest", tiny_slide, *WHO).code == 0
     host = Host.discover()
     with Calls() as calls:
         segment(database, host, PLAN)

@@ -30,6 +30,7 @@ def test_the_light_network_is_small() -> None:
     assert sum(v.numel() * 2 for v in network.state_dict().values()) < 6.8e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["light", "resnet50-fpn"])
 def test_a_step_moves_every_weight_it_should(backbone: str) -> None:
     torch.manual_seed(0)
