@@ -1,4 +1,4 @@
-"""Step ``evaluate``: a segmentation against labels a person drew. Needs no database."""
+"""Step ``evaluate``: compare a segmentation with labels that a person drew. Needs no database."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class ImageScore:
     """One image with readable labels.
 
     Attributes:
-        match: true nuclei against predicted ones; none are predicted where there is an ``error``.
+        match: true and predicted nuclei; with an ``error``, none is predicted.
         megapixels: size of the image, 10⁶ px.
         seconds: time of prompter, segmenter and filters, s; None where there is no prediction.
-        error: why there is none, in one line.
+        error: why there is no prediction, in one line.
         sizes_px: typical diameter of labelled and of found nuclei, px; None where the image states its pixel size.
     """
 
@@ -70,7 +70,7 @@ class Evaluation:
         images: those with readable labels, in the order of their names.
         choices: prompter, segmenter and filters, with version and parameters.
         device: where the segmenter ran.
-        failed: (name, what is wrong) of everything that could not be measured or predicted.
+        failed: (name, error) of everything that could not be measured or predicted.
     """
 
     images: tuple[ImageScore, ...]
@@ -80,7 +80,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures over all images with labels (``cacapp.arrays.metrics.scores``), rounded, and how many got no prediction."""
+        """The figures over all images with labels (``cacapp.arrays.metrics.scores``), rounded, and the number without prediction."""
         found = scores([image.match for image in self.images])
         rounded = {key: value if isinstance(value, int) else round(value, DIGITS) for key, value in found.items()}
         return rounded | {"missing": sum(image.error is not None for image in self.images)}
@@ -92,7 +92,7 @@ class Evaluation:
 
     @property
     def seconds_per_image(self) -> float:
-        """Mean seconds an image; the first, which loads the weights, counts only where it is the only one."""
+        """Mean seconds per image; the first one, which loads the weights, counts only where it is the only one."""
         seconds = [i.seconds for i in self.images if i.seconds is not None]
         return float(np.mean(seconds[1:] or seconds))
 
@@ -102,7 +102,7 @@ class Evaluation:
         return float(np.mean([i.megapixels for i in self.images if i.seconds is not None]))
 
     def record(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the evaluation as JSON values."""
         return self.figures | {
             "seconds_per_image": round(self.seconds_per_image, DIGITS),
             "seconds_first_image": round(self.first_seconds, DIGITS),
@@ -123,13 +123,13 @@ def evaluate(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Segments the images and compares with the labels of the same stems.
+    """Segment the images and compare the nuclei with the labels of the same stems.
 
-    Labels whose image is missing, unreadable or of another size, or makes an algorithm fail, count as all missed, and in ``missing``;
-    an image without labels is left out. Each is told to ``progress`` in one line and listed in ``failed``.
+    Where an image is missing, unreadable or of another size, or an algorithm fails on it, all its labels count as missed; an image without
+    labels is left out. Each is reported to ``progress`` in one line and listed in ``failed``.
 
     Args:
-        plan: its filters are applied: what they reject is no prediction.
+        plan: what its filters reject is not a prediction.
         channels: canonical name -> found name or ``#position``, for files of several channels.
         out: folder for predictions (``<stem>_labels.tif``, int32), metrics.csv and examples.png; None writes nothing.
 
@@ -140,8 +140,8 @@ def evaluate(
     progress = progress or Silent()
     if out is not None and out.resolve() in (images.resolve(), labels.resolve()):
         raise UsageError(f"--out {out} holds the images or labels to measure with; predictions go to another folder")
-    files, wrong = labelled_files(images, labels)
-    found = measure(host, plan, files, wrong, channels=channels, out=out, progress=progress)
+    files, unreadable = labelled_files(images, labels)
+    found = measure(host, plan, files, unreadable, channels=channels, out=out, progress=progress)
     if out is not None:
         write_atomically(out / METRICS_CSV, metrics_csv(found.images).encode())
         write_atomically(out / EXAMPLES_PNG, examples_png(_examples(found.images, out, channels)))
@@ -152,18 +152,18 @@ def measure(
     host: Host,
     plan: SegmentPlan,
     files: Sequence[LabelledFile],
-    wrong: Sequence[tuple[str, str]] = (),
+    unreadable: Sequence[tuple[str, str]] = (),
     *,
     channels: Mapping[str, str] | None = None,
     out: Path | None = None,
     progress: Progress,
     what: str = "evaluate",
 ) -> Evaluation:
-    """``evaluate`` on files that are put together already; ``wrong`` are those that could not be. Raises CacappError as it does."""
+    """Evaluate a list of files; ``unreadable`` has (name, error) of others. Raises CacappError as ``evaluate`` does."""
     choices, algorithms = build_algorithms(host, plan)
     progress.start(what, len(files))
-    measured, failed = [], list(wrong)
-    for _, line in wrong:
+    measured, failed = [], list(unreadable)
+    for _, line in unreadable:
         progress.fail(line)
     for file in files:
         score, error = _measured(algorithms, file, channels, out, progress)
@@ -173,7 +173,7 @@ def measure(
             progress.fail(error)
             failed.append((file.stem, error))
         progress.advance(file.stem)
-        _give_up(measured)
+        _stop_where_all_fail_alike(measured)
     if all(image.error is not None for image in measured):
         raise CacappError(next((image.error for image in measured if image.error), failed[0][1]))
     if (far := size_warning([image.sizes_px for image in measured if image.sizes_px], choices)) is not None:
@@ -184,7 +184,7 @@ def measure(
 def _measured(
     algorithms: Algorithms, file: LabelledFile, channels: Mapping[str, str] | None, out: Path | None, progress: Progress
 ) -> tuple[ImageScore | None, str | None]:
-    """An image's score where its labels can be read, and what went wrong."""
+    """Return an image's score, None where its labels cannot be read, and the error."""
     target = None if out is None else prediction_path(out, file)
     if target is not None:
         target.unlink(missing_ok=True)  # an older prediction must not stand for one that fails now
@@ -216,15 +216,15 @@ def _measured(
     return ImageScore(file, match(truth, labels), truth.size / 1e6, seconds, sizes_px=sizes_px), None
 
 
-def _give_up(measured: Sequence[ImageScore]) -> None:
-    """Raises CacappError where the first SAME_FAILURES images failed for one reason: a model that does not load fails on the rest too."""
+def _stop_where_all_fail_alike(measured: Sequence[ImageScore]) -> None:
+    """Raise CacappError where the first SAME_FAILURES images failed for one reason: a model that does not load fails on all of them."""
     causes = {i.error and i.error.removeprefix(f"{i.file.image}: ") for i in measured}
     if len(measured) == SAME_FAILURES and len(causes) == 1 and (cause := causes.pop()) is not None:
         raise CacappError(cause)
 
 
 def predict(algorithms: Algorithms, pixels: Pixels) -> tuple[list[Instance], float]:
-    """Instances of an image, less those a filter rejects, and the seconds it took. Raises CacappError naming the algorithm that failed."""
+    """Return the instances of an image that no filter rejects, and the seconds it took. Raises CacappError naming the failed algorithm."""
     dapi, pixel_size_um = pixels.dapi, pixels.pixel_size_um
     start = time.perf_counter()
     prompts = guard.prompt(algorithms.prompter, dapi, pixel_size_um) if algorithms.prompter else Prompts.empty()
@@ -235,19 +235,19 @@ def predict(algorithms: Algorithms, pixels: Pixels) -> tuple[list[Instance], flo
 
 
 def rejected(filters: Sequence[InstanceFilter], instances: Sequence[Instance], pixels: Pixels) -> list[bool]:
-    """For each instance whether any filter rejects it. Raises CacappError naming a filter that failed."""
+    """Tell for each instance whether a filter rejects it. Raises CacappError naming a filter that failed."""
     shapes = shapes_of(instances, pixels.dapi.shape[0], pixels.dapi.shape[1], pixels.pixel_size_um)
     verdicts = [guard.judge(one, shapes)[0] for one in filters]
     return [any(reasons[n] is not None for reasons in verdicts) for n in range(len(instances))]
 
 
 def prediction_path(out: Path, file: LabelledFile) -> Path:
-    """Where the prediction of an image is written."""
+    """Return the path of an image's prediction."""
     return out / f"{file.stem}{LABELS_SUFFIX}.tif"
 
 
 def metrics_csv(images: Sequence[ImageScore]) -> str:
-    """One row an image, with a header; the time of an image without prediction is empty."""
+    """Return the CSV text: one row per image; the time of an image without prediction is empty."""
     text = io.StringIO()
     average = [f"AP@{t}" for t in THRESHOLDS]
     figures = [*average, "F1@0.5", "object_dice", "pixel_dice", "pixel_iou"]
@@ -262,7 +262,7 @@ def metrics_csv(images: Sequence[ImageScore]) -> str:
 
 
 def _examples(images: Sequence[ImageScore], out: Path, channels: Mapping[str, str] | None) -> list[Example]:
-    """Best, median and worst image by AP@0.5 among those with a prediction; object Dice decides between equals."""
+    """Return the best, median and worst image by AP@0.5 among those with a prediction; object Dice decides ties."""
     ranked = sorted(
         (i for i in images if i.seconds is not None),
         key=lambda i: (-i.match.average_precision(0.5), -i.match.object_dice(), i.file.stem),
@@ -290,7 +290,7 @@ def _tiff(labels: Array) -> bytes:
 
 
 def _device(segmenter: object) -> str:
-    """Where a segmenter ran: its parameter ``device``; ``auto`` is what torch, which it has loaded by now, offers."""
+    """Return the device that a segmenter ran on; ``auto`` is what torch offers, which is loaded by now."""
     name = str(getattr(segmenter, "device", "cpu"))
     if name != "auto":
         return name

@@ -1,4 +1,4 @@
-"""The rows of the benchmark's table: the method paper's, the coarse algorithms alone, and whatever else is installed."""
+"""The rows of the benchmark: those of the paper's table, the prompt algorithms alone, and every other installed algorithm."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Row:
 
     Attributes:
         key: its name on the command line and of its result file.
-        params, prompter_params: of the segmenter and of the prompter, what makes the row.
-        learns: what it is trained on first; None where it is used as it comes.
-        get: how to get a segmenter that is not installed.
-        paper: Dice in [0, 1] and seconds a frame in Table 1, None where it is not there.
+        params, prompter_params: parameters of the segmenter and of the prompter that define the row.
+        learns: labels that the segmenter is trained on first; None: it is not trained.
+        get: how to install a segmenter that is missing.
+        paper: Dice in [0, 1] and seconds per frame in the paper's Table 1; None: not in the table.
     """
 
     key: str
@@ -83,10 +83,10 @@ NEGATIVES = {
 
 
 def negatives(host: Host, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Kinds of negative point that the ABLATED row's prompter knows, and the row of each; first the one that ABLATED itself uses.
+    """Return the kinds of negative point of the ABLATED row's prompter, with the row of each; first the kind that ABLATED uses.
 
     Args:
-        settings: the user's, of that prompter.
+        settings: the user's parameters of that prompter.
     """
     prompter = next((r for r in host.algorithms("prompter") if r.name == defaults.PROMPTER), None)
     parameter = prompter.cls.model_fields.get("negative") if prompter else None
@@ -97,8 +97,9 @@ def negatives(host: Host, settings: Mapping[str, Any] | None = None) -> dict[str
 
 
 def rows_of(host: Host, settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Row]:
-    """The table's rows, those with other negative points, and one for every other prompter (alone) and segmenter that the host has found,
-    two for a segmenter that learns.
+    """Return the table's rows, those with other negative points, and one for every other installed prompter (alone) and segmenter.
+
+    A trainable segmenter has a second row, trained on pseudo-labels.
 
     Args:
         settings: the user's parameters by algorithm.
@@ -138,7 +139,7 @@ def requirements(host: Host, row: Row) -> list[str]:
         return []
     weights = str(row.params.get(name, found.cls.model_fields[name].default))
     entry = entries().get(weights)
-    if entry is None:  # a plugin's names of weights are its own
+    if entry is None:  # a plugin names its weights itself
         return [f"weights {weights}, which are not here: {row.get}"] if found.distribution == "cacapp" else []
     if where(entry) in ("embedded", "here"):
         return [] if entry.embedded else [f"weights {weights}"]

@@ -1,4 +1,4 @@
-"""Step ``benchmark``: the method paper's Table 1 on the user's own images, with every segmenter that is installed."""
+"""Step ``benchmark``: measure every installed segmenter on the same images, as Table 1 of the method's paper does."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from cacapp.steps.benchmark.methods import HUMAN, Row, negatives, rows_of
 from cacapp.steps.benchmark.training_sources import PSEUDO_PLAN, HumanLabels, PseudoLabels, TrainingSource, digest_of, files_digest
 
 FORMAT = 2
-"""Of the kept results; another number makes them be measured again."""
+"""Format of the stored results; a change makes all rows be measured again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark to run: ``folder`` has images/ and labels/, ``train`` images/ and maybe labels/; results are kept in ``out``.
+    """A benchmark: ``folder`` has images/ and labels/, ``train`` has images/ and optionally labels/; results are stored in ``out``.
 
     Attributes:
-        settings: ``--set`` texts, for every row that has the algorithm; a row's own parameters go before them.
+        settings: ``--set`` texts, for every row with the algorithm; a row's own parameters override them.
         channels: canonical name -> found name or ``#position``, for images of several channels.
         seed: of the training.
         force: measure again what ``out`` holds.
@@ -52,10 +52,13 @@ class Benchmark:
     progress: Progress
 
     def run(self, only: Sequence[str] = ()) -> Comparison:
-        """Measures the rows (those named in ``only``; of others what was kept) and writes benchmark.md, .csv and .svg after each.
+        """Measure the rows and write benchmark.md, .csv and .svg after each.
 
         A row that cannot be measured says why in its note and stops no other. A finished row is not measured again while images,
         labels, algorithms, versions, parameters and weights are the same.
+
+        Args:
+            only: rows to measure; of the others the stored results are shown.
 
         Raises:
             UsageError: unknown rows or parameters, folders without labelled images, or images both trained and measured on.
@@ -66,11 +69,11 @@ class Benchmark:
         if unknown is not None:
             raise UsageError(f"--row {unknown}: there is no such row; see: cacapp benchmark DIR --rows")
         data = _Data(*_files(self.folder))
-        once = _Once(self.progress)
-        training = self._training(data, once)
+        warn_once = _WarnOnce(self.progress)
+        training = self._training(data, warn_once)
         done: list[tuple[Line, Mapping[str, Any]]] = []
         for row in rows:
-            result = self._row(row, values, data, training, once, bool(only) and row.key not in only)
+            result = self._row(row, values, data, training, warn_once, bool(only) and row.key not in only)
             if result is not None:
                 done.append(result)
                 self._write(self._comparison(done, values))
@@ -99,8 +102,8 @@ class Benchmark:
             )
         return _Data(files, wrong)
 
-    def _lesson(self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None) -> TrainingSource:
-        """What a row learns from. Raises CacappError where it is not given."""
+    def _training_source(self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None) -> TrainingSource:
+        """Return the training source of a row. Raises CacappError where it is missing."""
         if row.learns == HUMAN:
             complete = [file for file in training.files if file.image and file.labels] if training else []
             if not complete:
@@ -112,7 +115,7 @@ class Benchmark:
     def _row(
         self, row: Row, values: Mapping[str, Mapping[str, Any]], data: _Data, training: _Data | None, progress: Progress, kept_only: bool
     ) -> tuple[Line, Mapping[str, Any]] | None:
-        """A row's line and record; None where it is not asked for and nothing was kept."""
+        """Return a row's line and record; None where the row is not requested and has no stored result."""
         paper_dice, paper_seconds = row.paper or (None, None)
         empty = Line(row.key, row.method, paper_dice=paper_dice, paper_seconds=paper_seconds)
         path = self.out / "rows" / f"{row.key}.json"
@@ -120,9 +123,9 @@ class Benchmark:
         if kept_only and kept is None:
             return None
         try:
-            lesson = self._lesson(row, values, data, training) if row.learns and _installed(self.host, row) else None
-            plan, taught = self._plan(row, values, lesson, progress, train=not kept_only)
-            key = _fingerprint(self.host, plan, [files_digest(data.files), sorted((self.channels or {}).items()), taught])
+            source = self._training_source(row, values, data, training) if row.learns and _installed(self.host, row) else None
+            plan, training_note = self._plan(row, values, source, progress, train=not kept_only)
+            key = _fingerprint(self.host, plan, [files_digest(data.files), sorted((self.channels or {}).items()), training_note])
             if kept is not None and kept["fingerprint"] == key and (kept_only or not self.force):
                 return Line(**kept["line"]), kept
             if kept_only:
@@ -143,38 +146,38 @@ class Benchmark:
             pixel_dice=figures["pixel_dice"],
             seconds=round(found.seconds_per_image, 4),
             device=found.device,
-            note="; ".join([taught, *notes] if taught else notes),
+            note="; ".join([training_note, *notes] if training_note else notes),
         )
         record = {"fingerprint": key, "line": asdict(line), "evaluation": found.record()}
         write_atomically(path, json.dumps(record, indent=1).encode())
         return line, record
 
     def _plan(
-        self, row: Row, values: Mapping[str, Mapping[str, Any]], lesson: TrainingSource | None, progress: Progress, train: bool
+        self, row: Row, values: Mapping[str, Mapping[str, Any]], source: TrainingSource | None, progress: Progress, train: bool
     ) -> tuple[SegmentPlan, str]:
-        """What the row runs, trained first where it learns; and what to know of what it learnt."""
+        """Return the row's plan, after training where the row needs it, and a note on the training."""
         if not _installed(self.host, row):
             raise CacappError(f"no segmenter {row.segmenter!r} installed: {row.get}")
         found = self.host.find("segmenter", row.segmenter)
         params = {**values.get(row.segmenter, {}), **row.params}
-        taught = ""
-        if lesson is not None:
-            learnt, taught = self._learnt(row, found, params, lesson, progress, train)
-            params |= learnt
+        training_note = ""
+        if source is not None:
+            weights, training_note = self._train(row, found, params, source, progress, train)
+            params |= weights
         prompting = {**values.get(row.prompter, {}), **row.prompter_params}
-        return SegmentPlan(row.prompter, row.segmenter, (), {**values, row.prompter: prompting, row.segmenter: params}), taught
+        return SegmentPlan(row.prompter, row.segmenter, (), {**values, row.prompter: prompting, row.segmenter: params}), training_note
 
-    def _learnt(
-        self, row: Row, found: Registered, params: Mapping[str, Any], lesson: TrainingSource, progress: Progress, train: bool
+    def _train(
+        self, row: Row, found: Registered, params: Mapping[str, Any], source: TrainingSource, progress: Progress, train: bool
     ) -> tuple[dict[str, Any], str]:
-        """The parameter that names the model trained for this row, and its note; trained now unless an earlier call finished it.
+        """Train the row's model unless an earlier call finished it; return the parameter that names its weights, and a note.
 
-        Each lesson has a folder of its own: a training that was stopped goes on there, and none overwrites another's model.
+        Each training source has a folder of its own: an interrupted training resumes there, and none overwrites another's model.
         """
         if not issubclass(found.cls, TrainableSegmenter) or WEIGHTS not in found.cls.model_fields:
             raise CacappError(f"segmenter {row.segmenter!r} ({found.origin}) cannot be trained")
         trainer: Any = self.host.build("segmenter", row.segmenter, params)
-        key = digest_of([FORMAT, found.name, found.distribution, found.version, training_settings(trainer), lesson.digest(), self.seed])
+        key = digest_of([FORMAT, found.name, found.distribution, found.version, training_settings(trainer), source.digest(), self.seed])
         folder = self.out / "models" / f"{row.key}-{key[:8]}"
         note = folder.with_suffix(".json")
         kept = _read(note)
@@ -182,10 +185,10 @@ class Benchmark:
             return {WEIGHTS: kept["model"]}, str(kept["note"])
         if not train:
             raise CacappError("not trained yet")
-        samples = lesson.samples(progress)
+        samples = source.samples(progress)
         progress.start(f"train {row.key}", 0)
         model = train_segmenter(found, trainer, samples, folder, self.seed, progress)
-        record = {"fingerprint": key, "model": str(model), "sha256": sha256_of(model), "note": lesson.note(samples)}
+        record = {"fingerprint": key, "model": str(model), "sha256": sha256_of(model), "note": source.note(samples)}
         write_atomically(note, json.dumps(record).encode())
         return {WEIGHTS: str(model)}, record["note"]
 
@@ -209,28 +212,28 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Images, some with labels, and what was wrong with others."""
+    """Images, some with labels, and (name, error) of the unreadable ones."""
 
     files: Sequence[LabelledFile]
     wrong: Sequence[tuple[str, str]]
 
 
-class _Once:
-    """Passes on what it is told, a line that was told before only the first time: every row meets the same bad files."""
+class _WarnOnce:
+    """A progress that passes on each line once: every row meets the same unreadable files."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self.start, self.advance = progress.start, progress.advance
 
     def warn(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._shown:
+            self._shown.add(line)
             self._progress.warn(line)
 
     def fail(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._shown:
+            self._shown.add(line)
             self._progress.fail(line)
 
 
@@ -242,7 +245,7 @@ def _files(folder: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
 
 
 def _installed(host: Host, row: Row) -> bool:
-    """Whether the row's segmenter is here, be it broken."""
+    """Tell whether the row's segmenter is installed, even if it is broken."""
     names = [found.name for found in host.algorithms("segmenter")] + [problem.name for problem in host.problems]
     return row.segmenter in names
 
@@ -252,7 +255,7 @@ def _same_file(path: Path, sha256: str) -> bool:
 
 
 def _fingerprint(host: Host, plan: SegmentPlan, data: Sequence[Any]) -> str:
-    """What a row's result follows from. Raises CacappError where an algorithm cannot be built or its weights are not here."""
+    """Return a digest of all that decides a row's result. Raises CacappError where an algorithm cannot be built or lacks weights."""
     choice, segmenter = build_algorithm(host, "segmenter", plan.segmenter, plan.params.get(plan.segmenter, {}))
     records = [choice.record()]
     if getattr(segmenter, "needs_prompts", True):
@@ -261,7 +264,7 @@ def _fingerprint(host: Host, plan: SegmentPlan, data: Sequence[Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A kept result; None where there is none or it cannot be read: it is then made again."""
+    """Return a stored result; None where there is none or it cannot be read, and must be made again."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):

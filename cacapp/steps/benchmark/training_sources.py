@@ -1,4 +1,4 @@
-"""What the rows of the benchmark that learn are taught: labels of a person, or pseudo-labels of the user's own images."""
+"""Sources of training samples for the benchmark's trained rows: a person's labels, or pseudo-labels of the user's own images."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from cacapp.steps.benchmark.evaluate import SAME_FAILURES, predict, rejected
 from cacapp.types import TrainingSample
 
 PSEUDO_PLAN = SegmentPlan(segmenter="sam")
-"""Where the masks come from that may become pseudo-labels, and who judges them."""
+"""The algorithms that make the masks for pseudo-labels, and the filters that judge them."""
 
 
 class TrainingSource(Protocol):
-    """Images with labels to learn from."""
+    """Images with labels to train on."""
 
     def digest(self) -> str:
-        """Over all that the samples follow from. Raises CacappError where an algorithm or its weights are not here."""
+        """Return a digest of all that decides the samples. Raises CacappError where an algorithm or its weights are missing."""
 
     def samples(self, progress: Progress) -> TrainingSamples:
-        """The samples, made now where they must be. Raises CacappError where there is nothing to learn."""
+        """Return the samples, making those that are missing. Raises CacappError where no label is accepted."""
 
     def note(self, samples: TrainingSamples) -> str:
-        """What to know of a row that learnt from them, in a line; may be empty."""
+        """Return a note on a model that is trained on the samples, in a line; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class HumanLabels:
-    """Labels a person drew, as they are."""
+    """Labels that a person drew."""
 
     files: Sequence[LabelledFile]
     channels: Mapping[str, str] | None
@@ -62,7 +62,7 @@ class HumanLabels:
 
 @dataclass(frozen=True, slots=True)
 class StoredSamples:
-    """Pseudo-labelled images in files, read when indexed. ``nuclei``: how many labels they have."""
+    """Pseudo-labelled images in files, read when indexed. ``nuclei``: number of labels."""
 
     paths: Sequence[Path]
     nuclei: int
@@ -73,21 +73,21 @@ class StoredSamples:
     def __getitem__(self, index: int, /) -> TrainingSample:
         sample = _read(self.paths[index])
         if sample is None:
-            raise CacappError(f"{self.paths[index]} is gone or damaged; the same command makes it again")
+            raise CacappError(f"{self.paths[index]} is missing or damaged; repeat the command to make it again")
         return sample
 
 
 @dataclass(frozen=True, slots=True)
 class PseudoLabels:
-    """Pseudo-labels of the user's own images: their masks by PSEUDO_PLAN, judged by its filters, rejects filled with background.
+    """Pseudo-labels of the user's own images: masks of PSEUDO_PLAN, judged by its filters; rejected nuclei are filled with background.
 
-    Each image is done once and kept in ``folder``, so that a command that was stopped goes on, and every row learns from the same.
+    Each image is processed once and stored in ``folder``, so that an interrupted command resumes, and all rows train on the same samples.
 
     Attributes:
-        files: with images; labels a person drew beside them are not read.
+        files: with images; their labels are not read.
         params: of the plan's algorithms, by name.
-        seed: of the noise that fills.
-        measured: the rows are measured on these very images.
+        seed: of the noise that fills rejected nuclei.
+        measured: the rows are measured on these same images.
     """
 
     host: Host
@@ -99,22 +99,22 @@ class PseudoLabels:
     measured: bool
 
     def digest(self) -> str:
-        return digest_of([self._way(), files_digest([replace(file, labels=None) for file in self.files])])
+        return digest_of([self._labelling_digest(), files_digest([replace(file, labels=None) for file in self.files])])
 
     def samples(self, progress: Progress) -> StoredSamples:
         _, algorithms = build_algorithms(self.host, replace(PSEUDO_PLAN, params=self.params))
         progress.start("pseudo-label", len(self.files))
-        way, paths, nuclei, failures = self._way(), [], 0, []
+        labelling, paths, nuclei, failures = self._labelling_digest(), [], 0, []
         for file in self.files:
             assert file.image is not None
-            path = self.folder / f"{digest_of([way, sha256_of(file.image)])[:32]}.npz"
+            path = self.folder / f"{digest_of([labelling, sha256_of(file.image)])[:32]}.npz"
             try:
                 sample = _read(path) or self._make(algorithms, file.image, path)
                 paths.append(path)
                 nuclei += len(np.unique(sample.labels[sample.labels > 0]))
             except CacappError as error:
                 line = str(error) if str(file.image) in str(error) else f"{file.image}: {error}"
-                progress.warn(f"{line}; it teaches nothing")
+                progress.warn(f"{line}; it is not trained on")
                 failures.append(line)
                 if not paths and len(failures) == SAME_FAILURES:
                     break
@@ -132,10 +132,10 @@ class PseudoLabels:
         nuclei = samples.nuclei if isinstance(samples, StoredSamples) else 0
         count = f"{len(samples)} image{'s' if len(samples) != 1 else ''}"
         here = ", measured here; their human labels were not read (--train DIR names other images)" if self.measured else ""
-        return f"learnt from {nuclei} pseudo-labels of {count}{here}"
+        return f"trained on {nuclei} pseudo-labels of {count}{here}"
 
-    def _way(self) -> str:
-        """Digest of all that decides the labels of an image."""
+    def _labelling_digest(self) -> str:
+        """Return a digest of all that decides the labels of an image."""
         plan = PSEUDO_PLAN
         named = [("prompter", plan.prompter), ("segmenter", plan.segmenter), *(("filter", name) for name in plan.filters)]
         records = [build_algorithm(self.host, kind, name, self.params.get(name, {}))[0].record() for kind, name in named]
@@ -144,11 +144,11 @@ class PseudoLabels:
     def _make(self, algorithms: Algorithms, image: Path, path: Path) -> TrainingSample:
         pixels = read_dapi(image, self.channels)
         instances, _ = predict(replace(algorithms, filters=()), pixels)
-        gone = rejected(algorithms.filters, instances, pixels)
+        is_rejected = rejected(algorithms.filters, instances, pixels)
         sample = training_sample(
             pixels.dapi,
-            [i for i, out in zip(instances, gone, strict=True) if not out],
-            [i for i, out in zip(instances, gone, strict=True) if out],
+            [i for i, out in zip(instances, is_rejected, strict=True) if not out],
+            [i for i, out in zip(instances, is_rejected, strict=True) if out],
             pixels.pixel_size_um,
             seed_of(sha256_of(image), self.seed),
         )
@@ -159,12 +159,12 @@ class PseudoLabels:
 
 
 def files_digest(files: Sequence[LabelledFile]) -> str:
-    """Over the names and contents of images and labels."""
+    """Return a digest of the names and contents of images and labels."""
     return digest_of([[f.stem, *(sha256_of(p) if p else None for p in (f.image, f.labels))] for f in files])
 
 
 def digest_of(value: Any) -> str:
-    """Hex SHA-256 of what JSON can hold."""
+    """Return the hex SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -173,7 +173,7 @@ def _items(channels: Mapping[str, str] | None) -> list[tuple[str, str]]:
 
 
 def _read(path: Path) -> TrainingSample | None:
-    """A kept sample; None where it is not there or not whole."""
+    """Return a stored sample; None where it is missing or damaged."""
     try:
         with np.load(path) as kept:
             return TrainingSample(kept["dapi"], kept["labels"], float(kept["pixel_size_um"]) or None)

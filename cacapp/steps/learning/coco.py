@@ -1,4 +1,4 @@
-"""Pseudo-labels as a COCO data set: images, annotations and a sheet to look at, in a folder that is there as a whole or not at all."""
+"""Write pseudo-labels as a COCO data set: images, annotations and an overview picture; the folder is complete or not there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CATEGORY = {"id": 1, "name": "nucleus", "supercategory": "cell"}
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """What was written. ``labels``: accepted nuclei, each an annotation; ``rejected``: nuclei filled with background."""
+    """A data set that was written. ``labels``: accepted nuclei, one annotation each; ``rejected``: nuclei filled with background."""
 
     folder: Path
     images: int
@@ -40,28 +40,28 @@ class DataSet:
     rejected: int
 
     def record(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the data set as JSON values."""
         return asdict(self) | {"folder": str(self.folder)}
 
 
 def require_folder(out: Path) -> None:
-    """Raises UsageError unless ``out`` can become a data set: it is not there, empty, or holds an older one, which is replaced."""
+    """Raise UsageError unless ``out`` is missing, empty, or holds an older data set, which is replaced."""
     if not out.exists():
         return
     if not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
     if out.resolve() == Path.cwd():
-        raise UsageError(f"--out {out} is the folder you are in; name another one, it is made anew")
+        raise UsageError(f"--out {out} is the current folder, which cannot be replaced; name another one")
     if any(out.iterdir()) and not _is_ours(out):
         raise UsageError(f"--out {out} holds other files; name a new folder, or empty this one")
 
 
 def write_coco(db: Database, run_ids: Sequence[int], out: Path, seed: int = 0, progress: Progress | None = None) -> DataSet:
-    """Writes the frames of pseudo-label runs as a COCO data set into the folder ``out``, in place of an older one.
+    """Write the frames of pseudo-label runs as a COCO data set into the folder ``out``, in place of an older one.
 
-    ``images/*.png``: DAPI as it is taught, rejected nuclei filled with background, with the bit depth it was ingested with;
-    ``annotations.json``: one annotation an accepted nucleus (compressed RLE of the whole image, iscrowd 0); pixels of rejected nuclei
-    that could not be filled are one annotation with iscrowd 1, which COCO's tools leave out of account; ``overlay.png``: a sheet.
+    ``images/*.png``: DAPI with rejected nuclei filled with background, in the bit depth of the frame;
+    ``annotations.json``: one annotation per accepted nucleus (compressed RLE of the whole image, iscrowd 0); pixels of rejected nuclei
+    that could not be filled are one annotation with iscrowd 1, which COCO's tools ignore; ``overlay.png``: an overview.
 
     Args:
         run_ids: finished pseudo-label runs.
@@ -80,7 +80,7 @@ def write_coco(db: Database, run_ids: Sequence[int], out: Path, seed: int = 0, p
     annotations: list[dict[str, Any]] = []
     picker = CropPicker(seed)
     rejected = 0
-    with _made_anew(out) as folder:
+    with _replaced(out) as folder:
         for number, frame in enumerate(samples.frames, 1):
             dapi, records = samples.dapi(frame), samples.records(frame)
             sample = samples.sample(frame, dapi, records)
@@ -106,8 +106,8 @@ def write_coco(db: Database, run_ids: Sequence[int], out: Path, seed: int = 0, p
 
 
 @contextmanager
-def _made_anew(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place at the end; nothing of it is left where an exception leaves the body."""
+def _replaced(out: Path) -> Iterator[Path]:
+    """Yield a folder beside ``out`` that replaces it at the end; after an exception it is removed."""
     out = out.absolute()
     part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
     try:
@@ -130,7 +130,7 @@ def _made_anew(out: Path) -> Iterator[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds a data set of this program and nothing else."""
+    """Tell whether a folder holds a data set of this program and nothing else."""
     try:
         content = json.loads((folder / ANNOTATIONS).read_bytes())
         own = {folder / name for name in (ANNOTATIONS, OVERLAY, IMAGES)} | {folder / image["file_name"] for image in content["images"]}
@@ -147,7 +147,7 @@ def _png(plane: Array) -> bytes:
 
 
 def _unique(stem: str, taken: set[str]) -> str:
-    """A file name that no other image has, also where capitals are one with small letters."""
+    """Return a file name that no other image has, also where file names ignore case."""
     name, n = f"{stem}.png", 1
     while name.lower() in taken:
         n += 1
@@ -193,7 +193,7 @@ def _annotation(number: int, image: int, record: PseudoLabelRecord, shape: tuple
 
 
 def _unknown(number: int, image: int, labels: Array) -> dict[str, Any] | None:
-    """The pixels nothing is to be learnt from, as COCO's crowd; None where there are none."""
+    """Return the pixels that are not trained on as a COCO crowd annotation; None where there are none."""
     mask = labels == UNKNOWN
     if not mask.any():
         return None
@@ -211,7 +211,7 @@ def _unknown(number: int, image: int, labels: Array) -> dict[str, Any] | None:
 
 
 def _info(db: Database, samples: PseudoSamples, seed: int) -> dict[str, Any]:
-    """COCO's own fields, and under ``cacapp`` all that decided the labels."""
+    """Return COCO's own fields, and under ``cacapp`` all that decided the labels."""
     runs = {frame.run.id: frame for frame in samples.frames}
     lineage = []
     with db.reading() as session:

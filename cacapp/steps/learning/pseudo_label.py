@@ -1,4 +1,4 @@
-"""Step ``pseudo-label``: which masks of a segmentation are fit to teach a model."""
+"""Step ``pseudo-label``: judge which masks of a segmentation become labels to train on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from cacapp.types import DAPI, FrameSource, Instance
 
 @dataclass(frozen=True, slots=True)
 class JudgingAlgorithms:
-    """The built algorithms of a plan."""
+    """The algorithms that judge masks."""
 
     filters: tuple[InstanceFilter, ...]
     prompters: tuple[Prompter, ...]
@@ -53,7 +53,7 @@ class JudgingAlgorithms:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One frame's work: where its pixels are, and its cells as the segmentation left them."""
+    """A frame to judge: its pixels' source and its segmented cells."""
 
     source: FrameSource
     cells: PackedCells
@@ -61,7 +61,7 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class JudgedFrame:
-    """What became of a frame's masks, before it is stored."""
+    """The judgements of a frame's masks, before they are stored."""
 
     cell_ids: tuple[int, ...]
     judgements: list[Judgement]
@@ -81,9 +81,9 @@ def pseudo_label(
     progress: Progress | None = None,
     request_id: int | None = None,
 ) -> list[RunReport]:
-    """Judges the masks of each slide's latest segmentation, or of segment run ``run_id``; one run a slide, what was done is not repeated.
+    """Judge the masks of each slide's latest segmentation, or of segment run ``run_id``: one run per slide; finished runs are not repeated.
 
-    Where no slide is named, those that are not segmented yet are left out with a warning. ``request_id``: the command this is part of.
+    Where no slide is named, slides without a segmentation are left out with a warning. ``request_id``: the request this is part of.
 
     Raises:
         UsageError: unknown slides, algorithms or parameters, a run of another step or slide, or more agreement than algorithms.
@@ -110,7 +110,7 @@ def pseudo_label(
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """What a pseudo-label run rejected and why. ``prompters``: the prompt algorithms that were asked."""
+    """What a pseudo-label run rejected and why. ``prompters``: the prompt algorithms that it compared with."""
 
     slide: str
     run_id: int
@@ -123,7 +123,7 @@ class RunStats:
 def statistics(
     db: Database, barcodes: Sequence[str] = (), *, patient: str | None = None, run_id: int | None = None
 ) -> tuple[list[RunStats], PseudoLabelStats]:
-    """Each slide's latest pseudo-label run, or run ``run_id``, and the sums over all of them.
+    """Return the statistics of each slide's latest pseudo-label run, or of run ``run_id``, and their sums.
 
     Raises:
         UsageError: unknown slides, or a run of another step or slide.
@@ -158,10 +158,10 @@ def _chosen(run: Run, kind: str) -> tuple[str, ...]:
 
 
 def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Choice], JudgingAlgorithms]:
-    """The plan's algorithms and their records. Raises UsageError for an unknown name or parameter, or an agreement that cannot be."""
-    asked = len(set(plan.prompters))
-    if plan.min_agreement > asked:
-        raise UsageError(f"--min-agreement {plan.min_agreement}: only {asked} prompt algorithms are asked; name more with --prompters")
+    """Build the plan's algorithms; return their choices too. Raises UsageError for an unknown name or parameter or agreement."""
+    available = len(set(plan.prompters))
+    if plan.min_agreement > available:
+        raise UsageError(f"--min-agreement {plan.min_agreement}: only {available} prompt algorithms are chosen; name more with --prompters")
     kinds = [("filter", name) for name in dict.fromkeys(plan.filters)] + [("prompter", name) for name in dict.fromkeys(plan.prompters)]
     chosen = [build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
     filters = tuple(built for _, built in chosen if isinstance(built, InstanceFilter))
@@ -170,7 +170,7 @@ def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Ch
 
 
 def judge_frame(judges: JudgingAlgorithms, task: _Task) -> JudgedFrame:
-    """Judges a frame's masks by their shapes; where there are prompt algorithms, opens the frame and runs them on DAPI."""
+    """Judge a frame's masks by their shapes; with prompt algorithms, open the frame and run them on DAPI too."""
     source, nuclei = task.source, task.cells.instances()
     shapes = shapes_of(nuclei, source.height_px, source.width_px, source.pixel_size_um)
     against: list[list[str]] = [[] for _ in nuclei]
@@ -185,9 +185,9 @@ def judge_frame(judges: JudgingAlgorithms, task: _Task) -> JudgedFrame:
     for algorithm in judges.prompters if dapi is not None else ():
         for i in has_match(nuclei, _regions(algorithm, dapi, source.pixel_size_um)).nonzero()[0].tolist():
             agreement[i].append(algorithm.name)
-    asked = [algorithm.name for algorithm in judges.prompters]
+    prompters = [algorithm.name for algorithm in judges.prompters]
     for own, names in zip(against, agreement, strict=True):
-        if (reason := agreement_reason(names, asked, judges.min_agreement)) is not None:
+        if (reason := agreement_reason(names, prompters, judges.min_agreement)) is not None:
             own.append(reason)
     judged = [Judgement(not own, tuple(own), tuple(names)) for own, names in zip(against, agreement, strict=True)]
     return JudgedFrame(task.cells.ids, judged, limits)
@@ -203,7 +203,7 @@ def _regions(algorithm: Prompter, dapi: Any, pixel_size_um: float | None) -> Seq
 def _segmentations(
     session: Session, barcodes: Sequence[str], patient: str | None, run_id: int | None, progress: Progress
 ) -> list[tuple[Slide, Run, list[FrameRow]]]:
-    """The slides, the segmentation of each, and its frames."""
+    """Return the slides, the segmentation of each, and its frames."""
     slides = select_slides(session, barcodes, patient)
     if run_id is not None:
         run = get_run(session, run_id)
@@ -253,7 +253,7 @@ def _job(
         work=partial(judge_frame, judges),
         item=partial(_task, run_id=run.id),
         write=_write,
-        warn=lambda frame, result: None,  # a frame without labels is no news; a run without is told at its end
+        warn=lambda frame, result: None,  # a frame without labels is common; a run without any is reported at its end
     )
 
 

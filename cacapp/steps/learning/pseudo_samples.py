@@ -1,4 +1,4 @@
-"""Pseudo-labels as images to learn from: accepted nuclei labelled, rejected ones filled with background."""
+"""Training samples from pseudo-labels: accepted nuclei are labelled, rejected ones filled with background."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cacapp.types import DAPI, Array, FrameSource, TrainingSample
 
 @dataclass(frozen=True, slots=True)
 class LabelledFrame:
-    """A frame of a pseudo-label run: where its pixels are, and whose labels they have."""
+    """A frame of a pseudo-label run, with its pixels' source."""
 
     run: Run
     slide: str
@@ -29,8 +29,8 @@ class LabelledFrame:
 class PseudoSamples:
     """The frames of pseudo-label runs, one TrainingSample each, read when indexed (``api.TrainingSamples``).
 
-    Accepted nuclei have the labels 1..N, by label of their cells; where two overlap the smaller one stays on top. Rejected ones are
-    background, their pixels filled with it; UNKNOWN where a frame has no background to fill them from.
+    Accepted nuclei have the labels 1..N, in the order of their cells; where two overlap the smaller one is on top. The pixels
+    of rejected nuclei are filled with background; UNKNOWN where a frame has no background to take it from.
     """
 
     def __init__(self, db: Database, frames: Sequence[LabelledFrame], seed: int = 0) -> None:
@@ -39,7 +39,7 @@ class PseudoSamples:
 
     @classmethod
     def of_runs(cls, db: Database, run_ids: Sequence[int], seed: int = 0) -> PseudoSamples:
-        """The frames that the pseudo-label runs have judged, in the order of the runs, by name.
+        """Return the samples of the frames that the pseudo-label runs have judged, in the order of the runs, by name.
 
         Args:
             seed: of the noise that rejected regions are filled with.
@@ -49,7 +49,7 @@ class PseudoSamples:
             CacappError: a run is not finished, or none of them has an accepted label.
         """
         if not run_ids:
-            raise UsageError("name the pseudo-label runs to learn from; see: cacapp runs list")
+            raise UsageError("name the pseudo-label runs to train on; see: cacapp runs list")
         frames = []
         with db.reading() as session:
             for run_id in dict.fromkeys(run_ids):
@@ -65,21 +65,21 @@ class PseudoSamples:
         return len(self.frames)
 
     def __getitem__(self, index: int, /) -> TrainingSample:
-        """The frame's sample. Raises CacappError where its file is gone or has changed, IndexError beyond the last."""
+        """Return the frame's sample. Raises CacappError where its file is gone or has changed, IndexError beyond the last."""
         frame = self.frames[index]
         return self.sample(frame, self.dapi(frame), self.records(frame))
 
     def dapi(self, frame: LabelledFrame) -> Array:
-        """The frame's DAPI as it was ingested, (Y, X) uint8 or uint16. Raises CacappError where its file is gone or has changed."""
+        """Return the frame's DAPI as it was ingested, (Y, X) uint8 or uint16. Raises CacappError where its file is gone or has changed."""
         return open_frame(frame.source).channel(DAPI)
 
     def records(self, frame: LabelledFrame) -> list[PseudoLabelRecord]:
-        """The judged cells of a frame, by label."""
+        """Return the judged cells of a frame, by label."""
         with self._db.reading() as session:
             return read_pseudo_labels(session, frame.run, frame.frame_id)
 
     def sample(self, frame: LabelledFrame, dapi: Array, records: Sequence[PseudoLabelRecord]) -> TrainingSample:
-        """The frame's sample, from its plane and judged cells."""
+        """Return the frame's sample, from its plane and judged cells."""
         accepted = [r.instance for r in records if r.judgement.accepted]
         rejected = [r.instance for r in records if not r.judgement.accepted]
         seed = seed_of(frame.source.sha256, self._seed)
@@ -87,7 +87,7 @@ class PseudoSamples:
 
 
 def no_labels(run_ids: Sequence[int]) -> str:
-    """Why these runs teach nothing, and the way out."""
+    """Return an error line for runs without accepted labels, with the way out."""
     which = f"run {run_ids[0]} has" if len(run_ids) == 1 else f"runs {', '.join(map(str, run_ids))} have"
     way_out = f"see why with: cacapp pseudo-label --stats --run {run_ids[0]}, then loosen the filters (--set) or --min-agreement"
     return f"{which} no accepted pseudo-label; {way_out}"

@@ -1,4 +1,4 @@
-"""Step ``train``: pseudo-labels to a registered model, with its lineage."""
+"""Step ``train``: train a model on pseudo-labels, and register it with its lineage."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from cacapp.weights.digest import sha256_of
 from cacapp.weights.registry import entries
 
 LOG, CURVES = "log.jsonl", "curves.svg"
-"""What a training may leave in its folder: a line of numbers an epoch; and what becomes of it."""
+"""Files in a training's folder: one line of numbers per epoch, and their plot."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """What is trained: a trainable segmenter by name, its parameters, the seed of everything random."""
+    """The segmenter to train, its parameters, and the seed of everything random."""
 
     segmenter: str = "maskrcnn"
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """A model that is ready to use.
+    """A trained model.
 
     Attributes:
         folder: holds the weights, log.jsonl and curves.svg.
-        runs: the pseudo-label runs that taught it, of ``labels`` accepted nuclei.
+        runs: the pseudo-label runs it was trained on; ``labels``: their accepted nuclei.
         repeated: an earlier call did exactly this.
     """
 
@@ -75,9 +75,9 @@ def train(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Trains on the pseudo-labels of runs (by default the latest of each slide, or of those named) and registers the model.
+    """Train on the pseudo-labels of runs (by default the latest of each slide, or of those named) and register the model.
 
-    A model of that name that was made of exactly this is not trained again. A training that was stopped goes on from its checkpoint.
+    A model of that name from the same inputs is not trained again. An interrupted training resumes from its checkpoint.
 
     Args:
         name: of the model; by default made of the segmenter's name and the fingerprint.
@@ -91,13 +91,13 @@ def train(
     found, trainer = _trainer(host, plan)
     with db.reading() as session:
         run_ids = tuple(dict.fromkeys(run_ids)) or _latest(session, barcodes, patient)
-        taught = _lineage(session, run_ids)
+        lineage = _lineage(session, run_ids)
         record = _record(found, trainer)
-        key = fingerprint(step="train", inputs=[run["fingerprint"] for run in taught], algorithm=record, seed=plan.seed)
+        key = fingerprint(step="train", inputs=[run["fingerprint"] for run in lineage], algorithm=record, seed=plan.seed)
         name = _checked(name or f"{plan.segmenter}-{key[:8]}")
         known = find_model(session, name)
         known = known if known is not None and known.name == name else None
-    labels = sum(run["accepted"] for run in taught)
+    labels = sum(run["accepted"] for run in lineage)
     if known is not None:
         if known.metrics.get("fingerprint") != key:
             raise UsageError(f"--name {name}: a model of that name was trained on something else; choose another name")
@@ -116,7 +116,7 @@ def train(
         "seed": plan.seed,
         "app_version": __version__,
         FIGURES: _figures(rows),
-        LINEAGE: taught,
+        LINEAGE: lineage,
     }
     with db.session() as session:
         model = register(
@@ -142,7 +142,7 @@ def _trainer(host: Host, plan: TrainPlan) -> tuple[Registered, TrainableSegmente
 
 
 def _record(found: Registered, trainer: TrainableSegmenter) -> dict[str, Any]:
-    """The algorithm as lineage keeps it."""
+    """Return the algorithm as the lineage stores it."""
     params = training_settings(trainer)
     return {"kind": "segmenter", "name": found.name, "distribution": found.distribution, "version": found.version, "params": params}
 
@@ -159,12 +159,12 @@ def _latest(session: Session, barcodes: Sequence[str], patient: str | None) -> t
 
 
 def _lineage(session: Session, run_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """What taught the model, run by run: filters, prompts and masks, and the frames with their digests."""
-    taught = []
+    """Return what the model is trained on, run by run: filters, prompts and masks, and the frames with their digests."""
+    lineage = []
     for run_id in run_ids:
         run = pseudo_label_run(session, run_id)
         source = get_run(session, cast(int, run.source_run_id))
-        taught.append(
+        lineage.append(
             {
                 "run": run_id,
                 "fingerprint": run.fingerprint,
@@ -176,11 +176,11 @@ def _lineage(session: Session, run_ids: Sequence[int]) -> list[dict[str, Any]]:
                 "frames": [{"name": frame.name, "sha256": frame.sha256} for frame in frames_in_state(session, run_id, "done")],
             }
         )
-    return taught
+    return lineage
 
 
 def _masks(run: Run) -> dict[str, Any]:
-    """The segmentation that the labels were chosen from."""
+    """Return the segmentation that the labels were chosen from."""
     chosen = [one for one in run.algorithms.get("chosen", []) if one["kind"] in ("prompter", "segmenter")]
     return {"run": run.id, "fingerprint": run.fingerprint, "algorithms": chosen, "weights_sha256": run.weights_sha256}
 
@@ -194,7 +194,7 @@ def _checked(name: str) -> str:
 
 
 def _log(path: Path) -> list[dict[str, float]]:
-    """The numbers of each epoch, as far as the training left any."""
+    """Return the numbers of each epoch, if the training wrote any."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError):
@@ -204,7 +204,7 @@ def _log(path: Path) -> list[dict[str, float]]:
 
 
 def _figures(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Epochs, loss of the last one, and the best of each figure on held images."""
+    """Return the number of epochs, the loss of the last one, and the best of each figure on the validation images."""
     if not rows:
         return {}
     measured = [name for name in rows[-1] if "@" in name or "dice" in name.lower() or "iou" in name.lower()]

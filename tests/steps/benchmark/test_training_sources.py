@@ -158,7 +158,7 @@ def test_a_row_learns_from_pseudo_labels_of_the_measured_images_and_never_sees_t
 
 def test_with_train_it_learns_from_those_images_with_or_without_labels(host: Host, data: Path, train: Path) -> None:
     found = run(host, data, "maskrcnn", "maskrcnn-human", train=train)
-    assert "learnt from" in line(found, "maskrcnn").note
+    assert "trained on" in line(found, "maskrcnn").note
     assert "measured here" not in line(found, "maskrcnn").note
     assert line(found, "maskrcnn-human").measured
     told = Told()
@@ -237,7 +237,7 @@ def test_an_image_that_cannot_be_read_costs_a_warning_and_teaches_nothing(host: 
     assert len(pseudo(host, data, told=told)) == 1
     (warning,) = told.warnings
     assert "bad.png" in warning
-    assert "teaches nothing" in warning
+    assert "not trained on" in warning
 
 
 def test_without_an_accepted_mask_the_row_says_so(host: Host, data: Path) -> None:
