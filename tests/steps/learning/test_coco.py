@@ -111,7 +111,7 @@ def test_a_folder_with_other_files_is_left_alone(database: Database, run_id: int
         ("set", "holds other files"),
         ("mine", "holds other files"),
         ("file", "is a file"),
-        ("here", "the folder you are"),
+        ("here", "the current folder"),
     ):
         with pytest.raises(UsageError, match=message):
             write_coco(database, [run_id], tmp_path / out)
