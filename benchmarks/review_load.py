@@ -182,7 +182,6 @@ def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-
     from cacapp.fish.assay.read import load_assay
     from cacapp.fish.calls import call_by_counts
     from cacapp.results.patient import refresh_results
-    from cacapp.steps.count import CalledRow
     from cacapp.types import Instance, Shapes
 
     assay = load_assay("katz-4color")
@@ -215,7 +214,7 @@ def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-
                     session, counted, frame.id, channel, yx, np.full(m, 20.0), np.full(m, 1500.0), np.full(m, 1.5), [*ids, *ids], [None] * m
                 )
             write_counts(session, counted, ids, counts)
-            write_calls(session, counted, ids, [CalledRow(c, None) for c in call_by_counts(counts, np.ones(n, bool), assay)])
+            write_calls(session, counted, ids, call_by_counts(counts, [None] * n, assay))
             record_frame(session, counted, frame.id, "done")
         finish_run(session, segment)
         finish_run(session, counted)

@@ -21,25 +21,23 @@ class Call:
     """The call of a cell.
 
     Attributes:
-        cell_class: name of the assay's class, None for a cell that is not evaluable.
+        class_: name of the assay's class, None for a cell that is not evaluable.
         subtype: the first subtype that applies, None without.
         is_cac: the class is one of the assay's ``cac_classes`` (balanced polyploids are, by the letter).
         margin: SNR, see ``cacapp.fish.doubt.margin.cac_margin``; None where it is unknown.
         needs_review: a person has to look before the call can be relied on.
         review_reason: why, None without.
-        evaluable: False for a cell that is excluded from all counts.
+        evaluable: False for a cell that is excluded from all counts; ``exclusion_reason`` says why.
     """
 
-    cell_class: str | None
+    class_: str | None
     subtype: str | None
     is_cac: bool
     margin: float | None
     needs_review: bool
     review_reason: str | None
     evaluable: bool
-
-
-NOT_EVALUABLE = Call(None, None, False, None, False, None, False)
+    exclusion_reason: str | None = None
 
 
 def call_cells(evidence: Evidence, doubts: Sequence[Doubt]) -> list[Call]:
@@ -51,7 +49,7 @@ def call_cells(evidence: Evidence, doubts: Sequence[Doubt]) -> list[Call]:
     Raises:
         ValueError: wrong shapes or negative counts.
     """
-    calls = call_by_counts(evidence.counts, evidence.evaluable, evidence.assay)
+    calls = call_by_counts(evidence.counts, evidence.exclusions, evidence.assay)
     margins = [float(m) if np.isfinite(m) else None for m in evidence.margin]
     calls = [replace(call, margin=m) if call.evaluable else call for call, m in zip(calls, margins, strict=True)]
     for doubt in reversed(doubts):
@@ -61,28 +59,28 @@ def call_cells(evidence: Evidence, doubts: Sequence[Doubt]) -> list[Call]:
     return calls
 
 
-def call_by_counts(counts: Array, evaluable: Array, assay: Assay) -> list[Call]:
+def call_by_counts(counts: Array, exclusions: Sequence[str | None], assay: Assay) -> list[Call]:
     """Call cells by their counts alone. A probe without any signal sends the cell to review.
 
     Args:
         counts: (N, P) int >= 0, signals per probe in the assay's order.
-        evaluable: (N,) bool.
+        exclusions: N reasons why a cell is not evaluable, None for one that is.
 
     Raises:
         ValueError: wrong shapes or negative counts.
     """
-    counts, evaluable = np.asarray(counts), np.asarray(evaluable, bool)
-    if counts.ndim != 2 or counts.shape[1] != len(assay.probes) or evaluable.shape != (len(counts),):
-        raise ValueError(f"counts {counts.shape} and evaluable {evaluable.shape} for {len(assay.probes)} probes of assay {assay.name}")
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[1] != len(assay.probes) or len(exclusions) != len(counts):
+        raise ValueError(f"counts {counts.shape} and {len(exclusions)} exclusions for {len(assay.probes)} probes of assay {assay.name}")
     if (counts < 0).any():
         raise ValueError("a count of signals is negative")
     index = classify(counts, assay.classes, assay.channels)
     subtypes = _subtypes(counts, index, assay)
     failed = (counts == 0).any(axis=1)
     calls = []
-    for i in range(len(counts)):
-        if not evaluable[i]:
-            calls.append(NOT_EVALUABLE)
+    for i, excluded in enumerate(exclusions):
+        if excluded is not None:
+            calls.append(Call(None, None, False, None, False, None, False, excluded))
             continue
         name = assay.class_names[index[i]]
         reason = HYBRIDISATION_FAILURE if failed[i] else None

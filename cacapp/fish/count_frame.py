@@ -88,10 +88,9 @@ class DetectedDots:
 
 @dataclass(frozen=True, slots=True)
 class JudgedFrame:
-    """The evidence of a frame's calls; ``exclusions``: N reasons why a nucleus is not evaluable, None for one that is."""
+    """The evidence of a frame's calls, and its quality with what the signals say."""
 
     evidence: Evidence
-    exclusions: list[str | None]
     quality: FrameQuality
 
 
@@ -103,7 +102,6 @@ class CountedFrame:
     spots: Mapping[str, Spots]
     counts: Array
     calls: list[Call]
-    exclusions: list[str | None]
     shifts: dict[str, Shift]
     crosstalk: list[Crosstalk]
     quality: FrameQuality
@@ -125,7 +123,6 @@ def count_frame(detector: Detect, assay: Assay, pixels: Mapping[str, Array], pix
         spots=judged.evidence.spots,
         counts=judged.evidence.counts,
         calls=call_cells(judged.evidence, DOUBTS),
-        exclusions=judged.exclusions,
         shifts=prepared.shifts,
         crosstalk=prepared.crosstalk,
         quality=judged.quality,
@@ -223,6 +220,6 @@ def judge(assay: Assay, prepared: PreparedFrame, dots: DetectedDots, pixel_size_
         fewest=fewest,
         most=most,
         margin=cac_margin(counts, *flip_costs(spots, n, assay), assay),
-        evaluable=np.array([reason is None for reason in exclusions], bool),
+        exclusions=exclusions,
     )
-    return JudgedFrame(evidence, exclusions, quality)
+    return JudgedFrame(evidence, quality)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.signals.judge import Spots
 from cacapp.types import Array, Instance
@@ -24,7 +26,7 @@ class Evidence:
         counts: (N, P) int64, counted signals.
         fewest, most: (N, P) int64, the counts without and with every signal that a neighbour could own.
         margin: (N,) float64, SNR, see ``cacapp.fish.doubt.margin.cac_margin``; inf where nothing near flips the call.
-        evaluable: (N,) bool.
+        exclusions: N reasons why a nucleus is not evaluable, None for one that is.
     """
 
     assay: Assay
@@ -37,7 +39,12 @@ class Evidence:
     fewest: Array
     most: Array
     margin: Array
-    evaluable: Array
+    exclusions: Sequence[str | None]
+
+    @property
+    def evaluable(self) -> Array:
+        """Return (N,) bool."""
+        return np.array([reason is None for reason in self.exclusions], bool)
 
 
 Doubt = Callable[[Evidence], tuple[Array, str]]

@@ -111,8 +111,8 @@ def recounted(state: State, assay: Assay) -> State:
     if not state.evaluable:
         return replace(state, class_=None, subtype=None, is_cac=False, needs_review=False, decided=True)
     counts = np.array([[state.counts.get(c, 0) for c in assay.channels]])
-    (call,) = call_by_counts(counts, np.array([True]), assay)
-    return replace(state, class_=call.cell_class, subtype=call.subtype, is_cac=call.is_cac, needs_review=False, decided=True)
+    (call,) = call_by_counts(counts, [None], assay)
+    return replace(state, class_=call.class_, subtype=call.subtype, is_cac=call.is_cac, needs_review=False, decided=True)
 
 
 def accept(state: State, assay: Assay) -> State:

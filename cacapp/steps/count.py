@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +22,6 @@ from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
-from cacapp.fish.calls import Call
 from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame, pool_of_channels
 from cacapp.fish.evaluability import touches_edge
 from cacapp.frames import open_frame
@@ -39,21 +38,6 @@ from cacapp.runs.plan import CountPlan
 from cacapp.runs.progress import Progress, RunReport, Silent
 from cacapp.runs.select import select_slides
 from cacapp.types import DAPI, FrameSource, Shapes
-
-
-@dataclass(frozen=True, slots=True)
-class CalledRow:
-    """A call as the database stores it."""
-
-    call: Call
-    exclusion_reason: str | None
-
-    @property
-    def class_(self) -> str | None:
-        return self.call.cell_class
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.call, name)
 
 
 def count(
@@ -199,8 +183,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
         write_signals(session, run_id, frame_id, names.index(channel), *dots, owners, list(s.reason), rivals)
         written += len(s)
     write_counts(session, run_id, result.cell_ids, result.counts, [names.index(c) for c in channels])
-    stored = [CalledRow(call, reason) for call, reason in zip(result.calls, result.exclusions, strict=True)]
-    write_calls(session, run_id, result.cell_ids, stored)
+    write_calls(session, run_id, result.cell_ids, result.calls)
     outcome = {
         "signals": {c: int(result.spots[c].counts.sum()) for c in channels},
         "shift_yx_px": {c: [round(s.y_px, 2), round(s.x_px, 2)] for c, s in result.shifts.items() if s.n_nuclei},
@@ -212,7 +195,7 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
 
 
 def _warning(frame: FrameRow, result: CountedFrame) -> str | None:
-    evaluable = np.array([reason is None for reason in result.exclusions], bool)
+    evaluable = np.array([call.evaluable for call in result.calls], bool)
     if not evaluable.any():
         return None
     empty = [c for c, column in zip(result.spots, result.counts[evaluable].T, strict=True) if not column.any()]

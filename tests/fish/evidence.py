@@ -26,7 +26,7 @@ def evidence_of(counts: Any, assay: Assay, **given: Any) -> Evidence:
         "fewest": table,
         "most": table,
         "margin": np.full(n, np.inf),
-        "evaluable": np.ones(n, bool),
+        "exclusions": [None] * n,
     }
     return Evidence(**usual | given)
 

@@ -28,12 +28,12 @@ def spelled_out(pattern: tuple[int, ...]) -> str:
 
 
 def call_all(patterns):
-    return call_by_counts(np.array(patterns), np.ones(len(patterns), bool), KATZ)
+    return call_by_counts(np.array(patterns), [None] * len(patterns), KATZ)
 
 
 def test_every_pattern_up_to_six_copies_gets_its_class() -> None:
     for pattern, call in zip(ALL, call_all(ALL), strict=True):
-        assert call.cell_class == spelled_out(pattern), pattern
+        assert call.class_ == spelled_out(pattern), pattern
         assert call.is_cac == (spelled_out(pattern) == "cac"), pattern
 
 
@@ -52,8 +52,8 @@ def test_a_probe_without_signals_goes_to_review_and_keeps_its_class() -> None:
 
 
 def test_a_cell_that_is_not_evaluable_is_neither_cac_nor_for_review() -> None:
-    call = call_by_counts(np.array([[4, 4, 0, 2]]), np.array([False]), KATZ)[0]
-    assert (call.cell_class, call.is_cac, call.needs_review, call.evaluable) == (None, False, False, False)
+    call = call_by_counts(np.array([[4, 4, 0, 2]]), ["edge"], KATZ)[0]
+    assert (call.class_, call.is_cac, call.needs_review, call.evaluable) == (None, False, False, False)
 
 
 def test_a_pattern_no_class_matches_is_other() -> None:
@@ -68,21 +68,21 @@ def test_the_first_class_that_matches_wins() -> None:
 
 def test_counts_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
-        call_by_counts(np.array([[-1, 2, 2, 2]]), np.array([True]), KATZ)
+        call_by_counts(np.array([[-1, 2, 2, 2]]), [None], KATZ)
     with pytest.raises(ValueError, match="4 probes"):
-        call_by_counts(np.array([[2, 2, 2]]), np.array([True]), KATZ)
+        call_by_counts(np.array([[2, 2, 2]]), [None], KATZ)
 
 
 def test_no_cells_no_calls() -> None:
-    assert call_by_counts(np.zeros((0, 4), int), np.zeros(0, bool), KATZ) == []
+    assert call_by_counts(np.zeros((0, 4), int), [], KATZ) == []
 
 
 def test_the_first_doubt_that_applies_gives_the_reason_and_no_doubt_touches_a_cell_that_is_not_evaluable() -> None:
-    evaluable = np.array([True, True, True, False])
+    exclusions = [None, None, None, "edge"]
     some, others = np.array([True, False, False, True]), np.array([True, True, False, True])
-    evidence = evidence_of([[3, 3, 2, 2]] * 4, KATZ, evaluable=evaluable, margin=np.array([7.0, 8.0, np.inf, 9.0]))
+    evidence = evidence_of([[3, 3, 2, 2]] * 4, KATZ, exclusions=exclusions, margin=np.array([7.0, 8.0, np.inf, 9.0]))
     calls = call_cells(evidence, (doubt_of(some, "one"), doubt_of(others, "two")))
-    assert [(c.cell_class, c.is_cac, c.needs_review, c.review_reason, c.margin) for c in calls] == [
+    assert [(c.class_, c.is_cac, c.needs_review, c.review_reason, c.margin) for c in calls] == [
         ("uncertain", False, True, "one", 7.0),
         ("uncertain", False, True, "two", 8.0),
         ("cac", True, False, None, None),

@@ -25,7 +25,6 @@ from cacapp.results.patient import refresh_results
 from cacapp.results.tally import assay_of
 from cacapp.review.app import create_app
 from cacapp.review.settings import Settings
-from cacapp.steps.count import CalledRow
 from cacapp.steps.review.accounts import add_account
 from cacapp.steps.review.decide import Action, Outcome, decide
 
@@ -60,10 +59,8 @@ def settle(db: Database) -> None:
         cells = called_cells(session, run.id)
         states = machine_states(session, run.id, [c.cell_id for c in cells])
         counts = np.array([[states[c.cell_id].counts[name] for name in assay.channels] for c in cells])
-        calls = call_by_counts(counts, np.array([c.evaluable for c in cells]), assay)
-        stored = [
-            CalledRow(replace(call, margin=c.margin), states[c.cell_id].exclusion_reason) for call, c in zip(calls, cells, strict=True)
-        ]
+        calls = call_by_counts(counts, [states[c.cell_id].exclusion_reason for c in cells], assay)
+        stored = [replace(call, margin=c.margin) for call, c in zip(calls, cells, strict=True)]
         write_calls(session, run.id, [c.cell_id for c in cells], stored)
         refresh_results(session, [run.id], assay, None)
 

@@ -42,24 +42,24 @@ def test_a_shipped_assay_flags_the_patterns_its_words_say(name: str) -> None:
     assert assay.name == name
     assert "Research use only" in assay.description
     patterns = list(product(range(9 if len(assay.probes) == 2 else 6), repeat=len(assay.probes)))
-    calls = call_by_counts(np.array(patterns), np.ones(len(patterns), bool), assay)
+    calls = call_by_counts(np.array(patterns), [None] * len(patterns), assay)
     for pattern, call in zip(patterns, calls, strict=True):
         assert call.is_cac == FLAGGED[name](pattern), pattern
-    assert {c.cell_class for c in calls} == set(assay.class_names) - {"other"}
+    assert {c.class_ for c in calls} == set(assay.class_names) - {"other"}
 
 
 @pytest.mark.parametrize("name", FLAGGED)
 def test_a_normal_cell_is_normal_in_every_assay(name: str) -> None:
     assay = load_assay(name)
-    (call,) = call_by_counts(np.array([[2] * len(assay.probes)]), np.array([True]), assay)
-    assert (call.cell_class, call.is_cac, call.needs_review) == ("normal", False, False)
+    (call,) = call_by_counts(np.array([[2] * len(assay.probes)]), [None], assay)
+    assert (call.class_, call.is_cac, call.needs_review) == ("normal", False, False)
 
 
 def test_deletions_are_told_from_gains_and_from_both() -> None:
     assay = load_assay("gain-or-loss")
     patterns = {(3, 3, 1, 2): "gains", (1, 1, 2, 2): "losses", (3, 1, 2, 2): "mixed", (3, 2, 2, 2): "gain", (1, 2, 2, 2): "loss"}
-    calls = call_by_counts(np.array(list(patterns)), np.ones(len(patterns), bool), assay)
-    assert [c.cell_class for c in calls] == list(patterns.values())
+    calls = call_by_counts(np.array(list(patterns)), [None] * len(patterns), assay)
+    assert [c.class_ for c in calls] == list(patterns.values())
 
 
 HER2 = load_assay("her2-cep17").toml()

@@ -20,7 +20,7 @@ def test_a_cell_that_ambiguous_signals_make_a_cac_is_uncertain_and_goes_to_revie
     counts = np.array([[3, 3, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]])
     fewest, most = np.array([[3, 2, 2, 2], [3, 3, 2, 2], [2, 2, 2, 2]]), np.array([[3, 3, 2, 2], [3, 4, 2, 2], [3, 2, 2, 2]])
     calls = call_cells(evidence_of(counts, KATZ, fewest=fewest, most=most), (ambiguous_signals,))
-    assert [c.cell_class for c in calls] == ["uncertain", "cac", "normal"]
+    assert [c.class_ for c in calls] == ["uncertain", "cac", "normal"]
     assert [c.is_cac for c in calls] == [False, True, False]
     assert (calls[0].needs_review, calls[0].review_reason) == (True, "contested signals decide")
 
@@ -30,7 +30,7 @@ def test_a_normal_count_between_two_abnormal_ends_is_a_doubt() -> None:
     evidence = evidence_of([[3, 3, 2, 2]], assay, fewest=np.array([[1, 1, 2, 2]]), most=np.array([[3, 3, 2, 2]]))
     assert assay.is_cac(np.array([[1, 1, 2, 2], [2, 2, 2, 2], [3, 3, 2, 2]])).tolist() == [True, False, True]
     (call,) = call_cells(evidence, (ambiguous_signals,))
-    assert (call.cell_class, call.is_cac, call.review_reason) == ("uncertain", False, "contested signals decide")
+    assert (call.class_, call.is_cac, call.review_reason) == ("uncertain", False, "contested signals decide")
 
 
 @pytest.mark.parametrize("name", builtin_assays())

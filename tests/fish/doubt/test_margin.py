@@ -49,7 +49,7 @@ def test_a_cac_below_the_assays_margin_is_doubted() -> None:
     strict, lenient = (KATZ.model_copy(update={"signals": KATZ.signals.model_copy(update={"min_cac_margin": m})}) for m in (3.0, 0.0))
     counts, margin = [[3, 3, 2, 2], [3, 3, 2, 2], [3, 2, 2, 2]], np.array([2.0, 4.0, 1.0])
     calls = call_cells(evidence_of(counts, strict, margin=margin), (small_margin,))
-    assert [(c.cell_class, c.is_cac, c.review_reason) for c in calls] == [
+    assert [(c.class_, c.is_cac, c.review_reason) for c in calls] == [
         ("uncertain", False, "margin too small"),
         ("cac", True, None),
         ("gain", False, None),

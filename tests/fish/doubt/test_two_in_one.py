@@ -76,7 +76,7 @@ def test_a_cac_that_may_be_two_nuclei_is_uncertain_with_that_reason() -> None:
     left, right = disk(38, 32), disk(82, 32)
     evidence = scene(4000.0 * left + 4000.0 * right, left | right, 4)
     call = call_cells(evidence, (two_nuclei,))[30]
-    assert (call.cell_class, call.is_cac, call.review_reason) == ("uncertain", False, "may be two nuclei")
+    assert (call.class_, call.is_cac, call.review_reason) == ("uncertain", False, "may be two nuclei")
 
 
 def test_a_small_nucleus_with_two_concavities_is_hardly_two() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,10 @@ from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.calls import Call, call_by_counts
+from cacapp.fish.calls import call_by_counts
 from cacapp.results.patient import refresh_results
 from cacapp.runs.environment import environment
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A call as the database stores it."""
-
-    call: Call
-    exclusion_reason: str | None = None
-
-    @property
-    def class_(self) -> str | None:
-        return self.call.cell_class
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.call, name)
 
 
 def put(
@@ -53,7 +37,7 @@ def put(
     side = 10 * max(50, n // 50 + 1)
     source = FrameSource("f1", f"/nowhere/{barcode}.tif", digest, "", "none", side, 510, "uint16", 0.1, channels)
     counts = np.array(patterns).reshape(n, len(definition.probes))
-    there = np.ones(n, bool) if evaluable is None else np.array(evaluable)
+    exclusions = [None if evaluable is None or evaluable[i] else "edge" for i in range(n)]
     with database.session() as session:
         slide = slides.register_slide(session, patient, barcode, 100.0)
         frame = slides.add_frame(session, slide, source)
@@ -89,8 +73,7 @@ def put(
             **same,
         ).id
         calls.write_counts(session, count, ids, counts, [CHANNELS.index(c) for c in definition.channels])
-        made = call_by_counts(counts, there, definition)
-        calls.write_calls(session, count, ids, [Stored(c, None if ok else "edge") for c, ok in zip(made, there, strict=True)])
+        calls.write_calls(session, count, ids, call_by_counts(counts, exclusions, definition))
         runs.record_frame(session, count, frame.id, "done")
         runs.finish_run(session, count)
         refresh_results(session, [count], definition, None)
