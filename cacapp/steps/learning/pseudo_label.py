@@ -33,6 +33,7 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import open_frame
 from cacapp.host import Host
+from cacapp.report.wording import plural
 from cacapp.runs.acquire import Job
 from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.ledger import announce_frames, run_job
@@ -161,7 +162,9 @@ def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Ch
     """Build the plan's algorithms; return their choices too. Raises UsageError for an unknown name or parameter or agreement."""
     available = len(set(plan.prompters))
     if plan.min_agreement > available:
-        raise UsageError(f"--min-agreement {plan.min_agreement}: only {available} prompt algorithms are chosen; name more with --prompters")
+        raise UsageError(
+            f"--min-agreement {plan.min_agreement}: at most {plural(available, 'prompt algorithm')} can agree; name more with --prompters"
+        )
     kinds = [("filter", name) for name in dict.fromkeys(plan.filters)] + [("prompter", name) for name in dict.fromkeys(plan.prompters)]
     chosen = [build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
     filters = tuple(built for _, built in chosen if isinstance(built, InstanceFilter))

@@ -134,7 +134,7 @@ def test_agreement_can_be_required(segmented: Database, host: Host) -> None:
 
 
 def test_more_agreement_than_algorithms_is_refused(segmented: Database, host: Host) -> None:
-    with pytest.raises(UsageError, match="only 1 prompt algorithms are asked"):
+    with pytest.raises(UsageError, match="at most 1 prompt algorithm can agree"):
         pseudo_label(segmented, host, PseudoLabelPlan(prompters=("watershed", "watershed"), min_agreement=2))
 
 
