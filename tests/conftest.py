@@ -178,17 +178,22 @@ def _count(slide: Path, db: str) -> None:
 @pytest.fixture
 def counted(cacapp: Callable[..., Ended], database_kind: str, record_url: str, request: pytest.FixtureRequest) -> Callable[..., Ended]:
     """The command line in a folder whose record holds the counted small slide."""
-    if database_kind == "sqlite":
-        with closing(sqlite3.connect(request.getfixturevalue("counted_once"))) as source, closing(sqlite3.connect(record_url)) as copy:
-            source.backup(copy)  # with what is still in the write-ahead log
-    else:
-        template: str = request.getfixturevalue("counted_template")
-        server: Postgres = request.getfixturevalue("postgres")
-        name = make_url(record_url).database
-        assert name
-        server.drop(name)
-        server.create(name, template)
+    copy_template(request, record_url, "counted_once" if database_kind == "sqlite" else "counted_template")
     return cacapp
+
+
+def copy_template(request: pytest.FixtureRequest, record_url: str, fixture: str) -> None:
+    """Puts a copy of a record in place of this test's; ``fixture`` gives a SQLite file, or the name of a PostgreSQL database."""
+    template: Path | str = request.getfixturevalue(fixture)
+    if isinstance(template, Path):
+        with closing(sqlite3.connect(template)) as source, closing(sqlite3.connect(record_url)) as copy:
+            source.backup(copy)  # with what is still in the write-ahead log
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = make_url(record_url).database
+    assert name
+    server.drop(name)
+    server.create(name, template)
 
 
 @pytest.fixture(scope="session")

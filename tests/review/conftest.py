@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,8 @@ from cacapp.review.app import create_app
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import add_account
 from cacapp.steps.review.decide import Action, Outcome, decide
+from tests.conftest import Ended, copy_template
+from tests.postgres import Postgres
 
 
 @dataclass
@@ -66,15 +71,43 @@ def settle(db: Database) -> None:
 
 
 def opened(url: str) -> Record:
-    """The record behind a path or URL, with its one patient and slide."""
+    """The record behind a path or URL, with its one patient and slide, which is counted."""
     db = open_database(url)
-    settle(db)
     with db.reading() as session:
         patient, slide = session.exec(select(Patient)).one(), session.exec(select(Slide)).one()
         assert patient.id is not None
         assert slide.id is not None
         run_id = latest_run_ids(session, "count", [slide.id])[slide.id]
         return Record(db, url, patient.id, slide.id, run_id, called_cells(session, run_id))
+
+
+@pytest.fixture(scope="session")
+def settled_once(counted_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite record whose cells are called by their counts alone; copy it."""
+    path = tmp_path_factory.mktemp("settled") / "settled.db"
+    with closing(sqlite3.connect(counted_once)) as source, closing(sqlite3.connect(path)) as copy:
+        source.backup(copy)
+    db = open_database(path)
+    settle(db)
+    db.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def settled_template(postgres: Postgres, counted_template: str) -> str:
+    """The same on PostgreSQL: the name of a database to copy."""
+    name = postgres.create("settled", counted_template)
+    db = open_database(postgres.url(name))
+    settle(db)
+    db.dispose()
+    return name
+
+
+@pytest.fixture
+def counted(cacapp: Callable[..., Ended], database_kind: str, record_url: str, request: pytest.FixtureRequest) -> Callable[..., Ended]:
+    """The command line in a folder whose record holds the counted small slide, each cell called by its counts."""
+    copy_template(request, record_url, "settled_once" if database_kind == "sqlite" else "settled_template")
+    return cacapp
 
 
 @pytest.fixture
@@ -105,9 +138,13 @@ def quick_hashes() -> Iterator[None]:
 @pytest.fixture
 def staffed(record: Record) -> Record:
     """A record with an account of each role, and a second reviewer."""
-    for name, password in PASSWORDS.items():
-        add_account(record.db, name, "reviewer" if name == "second" else name, password)
+    add_accounts(record.db)
     return record
+
+
+def add_accounts(db: Database) -> None:
+    for name, password in PASSWORDS.items():
+        add_account(db, name, "reviewer" if name == "second" else name, password)
 
 
 @pytest.fixture
@@ -130,6 +167,36 @@ def visit(app: FastAPI) -> Iterator[Callable[..., Browser]]:
     yield make
     for one in opened:
         one.close()
+
+
+@dataclass
+class Shared:
+    """An application that all tests of a module ask, as they change nothing in it; each role logs in once."""
+
+    record: Record
+    app: FastAPI
+    browsers: dict[str, Browser] = field(default_factory=dict)
+
+    def browser(self, name: str) -> Browser:
+        """The browser of the account with this name."""
+        if name not in self.browsers:
+            self.browsers[name] = Browser(self.app)
+            self.browsers[name].log_in(name, PASSWORDS[name])
+        return self.browsers[name]
+
+
+@pytest.fixture(scope="module")
+def shared(settled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """The application on a SQLite record with accounts, for tests whose requests are refused or only read."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(settled_once, folder / "shared.db")
+    record = opened(str(folder / "shared.db"))
+    add_accounts(record.db)
+    one = Shared(record, create_app(record.db, Settings(cache=folder / "pictures", prefetch_threads=0)))
+    yield one
+    for browser in one.browsers.values():
+        browser.close()
+    record.db.dispose()
 
 
 class Browser(TestClient):

@@ -100,6 +100,7 @@ def test_a_comment_changes_nothing(record: Record) -> None:
     assert (found.decided, found.reviewed) == (0, found.automatic)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("kind", "more", "words"),
     [

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bs4 import BeautifulSoup
 
 from cacapp.steps.review.sign import amend
@@ -77,6 +78,7 @@ def test_tables_and_csv_show_both_numbers(counted: Cacapp, record: Record) -> No
     assert row["standing"].startswith("signed by paula")
 
 
+@pytest.mark.sqlite_only
 def test_the_page_and_the_index_say_at_the_top_whether_a_person_stands_behind_the_verdict(
     counted: Cacapp, record: Record, tmp_path: Path
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_token_lasts_as_long_as_asked_and_the_page_allows(cacapp: Cacapp, rita
     assert [round((at - now()).total_seconds() / 86400) for at in (short, usual)] == [2, 90]
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("options", "words"),
     [
