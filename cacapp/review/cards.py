@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlmodel import Session
@@ -11,7 +11,7 @@ from sqlmodel import Session
 from cacapp.db.review.readings import seen_ids
 from cacapp.review.cell_cache import CachedCell
 from cacapp.review.context import ReviewContext, SlideView
-from cacapp.review.crops import VERSION_LENGTH, Window
+from cacapp.review.crops import VERSION_LENGTH
 from cacapp.review.shown_cell import ShownCell, ShownSignal, shown_signals
 
 CELLS_PER_SHEET = 20
@@ -48,7 +48,7 @@ def cards(session: Session, context: ReviewContext, view: SlideView, cell_ids: S
         picture = pictures[cell_id]
         cell = view.shown(picture.place, picture.machine)
         url = sheets.get(cell_id) or f"/cells/{cell_id}/sprite.webp?v={picture.version}"
-        signals = _in_picture(shown_signals(picture.dots, cell.state), picture.window)
+        signals = tuple(shown_signals(picture.dots, cell.state, picture.window))
         made.append(Card(cell, picture, signals, url, cell_id in sheets, seen.get(cell_id, 0)))
     return made
 
@@ -61,9 +61,3 @@ def _sheet_urls(slide_id: int, run_id: int, cell_ids: Sequence[int], pictures: M
         version = sha256("".join(pictures[c].etag for c in ids).encode()).hexdigest()[:VERSION_LENGTH]
         urls |= dict.fromkeys(ids, f"/slides/{slide_id}/pictures?run={run_id}&cells={','.join(map(str, ids))}&v={version}")
     return urls
-
-
-def _in_picture(signals: Sequence[ShownSignal], window: Window) -> tuple[ShownSignal, ...]:
-    """Return the signals with positions in px of the picture."""
-    left, top = window[0] - 0.5, window[1] - 0.5  # in SVG, 0 is the edge of the first pixel, not its centre
-    return tuple(replace(s, y_px=round(s.y_px - top, 1), x_px=round(s.x_px - left, 1)) for s in signals)

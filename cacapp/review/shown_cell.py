@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from cacapp.db.cells.states import Place
 from cacapp.fish.review import Dot, State, counts_now
+from cacapp.review.crops import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,22 @@ def pattern(state: State) -> str:
 
 def in_channel_order(state: State, channels: Sequence[str]) -> State:
     """Return the state with one count per channel, in this order; 0 where nothing is stored."""
-    return replace(state, counts={c: state.counts.get(c, 0) for c in channels})
+    return state if tuple(state.counts) == tuple(channels) else replace(state, counts={c: state.counts.get(c, 0) for c in channels})
 
 
-def shown_signals(dots: Sequence[Dot], state: State) -> list[ShownSignal]:
-    """Return the software's dots, then the signals that were added where the software found none; positions in px of the frame."""
-    signals = [ShownSignal(d.channel, "auto", d.number, d.y_px, d.x_px, d.snr, counts_now(state, d), d.reason) for d in dots]
-    signals += [ShownSignal(a.channel, "added", i, a.y_px, a.x_px, None, True, None) for i, a in enumerate(state.added) if a.number is None]
+def shown_signals(dots: Sequence[Dot], state: State, window: Window | None = None) -> list[ShownSignal]:
+    """Return the software's dots, then the signals that were added where the software found none.
+
+    Args:
+        window: left, top, width and height of a picture in the frame. Positions are then in px of the picture, (0, 0) the
+            corner of its first pixel as in SVG, rounded to 0.1 px; without a window in px of the frame.
+    """
+
+    def place(y_px: float, x_px: float) -> tuple[float, float]:
+        return (y_px, x_px) if window is None else (round(y_px - window[1] + 0.5, 1), round(x_px - window[0] + 0.5, 1))
+
+    signals = [ShownSignal(d.channel, "auto", d.number, *place(d.y_px, d.x_px), d.snr, counts_now(state, d), d.reason) for d in dots]
+    for number, a in enumerate(state.added):
+        if a.number is None:
+            signals.append(ShownSignal(a.channel, "added", number, *place(a.y_px, a.x_px), None, True, None))
     return signals

@@ -164,6 +164,7 @@ def grown_mb(path: Path) -> tuple[int, str]:
     return int(ended.stdout.splitlines()[-1]), line
 
 
+@pytest.mark.slow
 def test_a_member_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: Path) -> None:
     members = read_members(capsule) | {"segment/ledger.json": b" " * (1200 << 20)}
     path = write_members(tmp_path / "bomb.zip", members)
@@ -173,6 +174,7 @@ def test_a_member_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: P
     assert grown < 1200
 
 
+@pytest.mark.slow
 def test_a_table_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: Path) -> None:
     members = read_members(capsule)
     schema = parquet.read_schema(io.BytesIO(members["segment/verdicts.parquet"]))
