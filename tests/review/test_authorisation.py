@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from sqlmodel import select
 
 from cacapp.db.review.accounts import make_token, require_account
 from cacapp.db.review.readings import seen_ids
@@ -168,11 +169,11 @@ def test_logging_out_ends_the_session_on_the_server(visit: Visit) -> None:
 def test_who_does_nothing_is_logged_out_and_watching_progress_is_nothing(staffed: Record, visit: Visit) -> None:
     browser = visit("reviewer")
     with staffed.db.session() as session:
-        for kept in session.query(WebSession):
+        for kept in session.exec(select(WebSession)):
             kept.last_seen_at = now() - timedelta(minutes=29)
     assert browser.get("/").status_code == 200  # which counts as use
     with staffed.db.session() as session:
-        for kept in session.query(WebSession):
+        for kept in session.exec(select(WebSession)):
             assert now() - kept.last_seen_at < timedelta(minutes=1)
             kept.last_seen_at = now() - timedelta(minutes=31)
     assert browser.get("/").status_code == 303
