@@ -1,7 +1,8 @@
-"""Nuclei that overlapping frames show twice, found by the stage positions and confirmed by the nuclei themselves.
+"""Nuclei that overlapping frames show twice, found by the stage positions where they are known, and always by the nuclei themselves.
 
 Stages differ in which way their axes run and in how well they come back to a place, so the positions are only where to look: of the four
 ways the axes may run, the one that brings most nuclei together is taken for the slide, and each pair of frames is aligned by its nuclei.
+Positions in a wrong unit, or none at all, are no obstacle: ``cacapp.fish.overlap`` finds overlaps by triangles of neighbouring nuclei.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import combinations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cacapp.fish.overlap import overlaps
 from cacapp.types import Array
 
 STAGE_ERROR_DIAMETERS = 1.0  # of a median nucleus: how far a stage may be off
@@ -28,7 +30,8 @@ class View:
     """A frame with its nuclei.
 
     Attributes:
-        stage_yx_um: position of the frame's centre or corner (the same of all frames), µm.
+        stage_yx_um: position of the frame's centre or corner (the same of all frames), µm; None where unknown.
+        pixel_size_um: edge length of a pixel; None where unknown.
         shape_px: (height, width).
         ids: N ids of its nuclei.
         yx_px: (N, 2) their centres.
@@ -36,9 +39,9 @@ class View:
         evaluable: (N,) bool.
     """
 
-    stage_yx_um: tuple[float, float]
+    stage_yx_um: tuple[float, float] | None
     shape_px: tuple[int, int]
-    pixel_size_um: float
+    pixel_size_um: float | None
     ids: Sequence[int]
     yx_px: Array
     area_px: Array
@@ -49,7 +52,7 @@ def duplicates(views: Sequence[View]) -> dict[int, int]:
     """Id of each nucleus that is a duplicate -> id of the one that stands for it: an evaluable one, the farthest from its frame's edge.
 
     Args:
-        views: the frames of one slide whose stage position and pixel size are known.
+        views: the frames of one slide.
     """
     areas = np.concatenate([v.area_px for v in views]) if views else np.zeros(0)
     if not len(areas):
@@ -61,7 +64,12 @@ def duplicates(views: Sequence[View]) -> dict[int, int]:
         if len(found) > len(best):
             best = found
     if len(best) < MIN_MATCHES:
-        return {}
+        best = []
+    best += [
+        (o.first, n, o.second, m)
+        for o in overlaps([(v.yx_px, v.area_px, v.shape_px, v.pixel_size_um) for v in views])
+        for n, m in _matches(views[o.first], views[o.second], np.array(o.shift_yx_px), diameter_px)
+    ]
     return _keep_one(views, best)
 
 
@@ -70,7 +78,9 @@ def _all_matches(views: Sequence[View], direction: tuple[int, int], diameter_px:
     found = []
     for i, j in combinations(range(len(views)), 2):
         a, b = views[i], views[j]
-        shift = np.array(direction) * (np.array(b.stage_yx_um) - a.stage_yx_um) / a.pixel_size_um
+        if a.stage_yx_um is None or b.stage_yx_um is None or a.pixel_size_um is None:
+            continue
+        shift = np.array(direction) * np.subtract(b.stage_yx_um, a.stage_yx_um) / a.pixel_size_um
         if (np.abs(shift) >= np.array(a.shape_px)).any():
             continue
         found += [(i, n, j, m) for n, m in _matches(a, b, shift, diameter_px)]

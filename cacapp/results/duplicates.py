@@ -18,24 +18,24 @@ CALL, CELL = Table.metadata.tables["cell_call"], Table.metadata.tables["cell"]
 
 
 def mark_duplicates(session: Session, run_id: int) -> int:
-    """Marks the duplicates among the cells of a finished count run and takes back their calls; returns how many there are.
+    """Mark the duplicates among the cells of a finished count run and take back their calls; return how many there are.
 
-    Frames without a stage position or pixel size have none, and overlap without nuclei that agree is no overlap.
+    Overlap without nuclei that agree is no overlap.
     """
     frames = session.execute(select(FrameRow).where(col(FrameRow.id).in_(frames_of_runs([run_id])))).scalars()
-    placed = {f.id: f for f in frames if f.stage_x_um is not None and f.stage_y_um is not None and f.pixel_size_um}
-    if len(placed) < 2:
+    known = {f.id: f for f in frames}
+    if len(known) < 2:
         return 0
     query = (
         select(CELL.c.frame_id, CELL.c.id, CELL.c.centroid_y_px, CELL.c.centroid_x_px, CELL.c.area_px, CALL.c.evaluable)
         .join(CALL, CALL.c.cell_id == CELL.c.id)
-        .where(CALL.c.run_id == run_id, CELL.c.frame_id.in_(placed))
+        .where(CALL.c.run_id == run_id, CELL.c.frame_id.in_(known))
         .order_by(CELL.c.id)
     )
     cells = defaultdict(list)
     for frame_id, *cell in session.connection().execute(query):
         cells[frame_id].append(cell)
-    views = [_view(placed[frame_id], own) for frame_id, own in cells.items()]
+    views = [_view(known[frame_id], own) for frame_id, own in cells.items()]
     found = duplicates(views)
     write_duplicates(session, run_id, found, DUPLICATE)
     return len(found)
@@ -43,11 +43,9 @@ def mark_duplicates(session: Session, run_id: int) -> int:
 
 def _view(frame: FrameRow, cells: list[list[float]]) -> View:
     table = np.array([cell[:4] for cell in cells], float)
-    assert frame.stage_y_um is not None, "asked for above"
-    assert frame.stage_x_um is not None, "asked for above"
-    assert frame.pixel_size_um is not None, "asked for above"
+    y_um, x_um = frame.stage_y_um, frame.stage_x_um
     return View(
-        stage_yx_um=(frame.stage_y_um, frame.stage_x_um),
+        stage_yx_um=None if y_um is None or x_um is None else (y_um, x_um),
         shape_px=(frame.height_px, frame.width_px),
         pixel_size_um=frame.pixel_size_um,
         ids=[int(cell[0]) for cell in cells],
