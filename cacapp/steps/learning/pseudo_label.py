@@ -162,9 +162,8 @@ def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Ch
     """Build the plan's algorithms; return their choices too. Raises UsageError for an unknown name or parameter or agreement."""
     available = len(set(plan.prompters))
     if plan.min_agreement > available:
-        raise UsageError(
-            f"--min-agreement {plan.min_agreement}: at most {plural(available, 'prompt algorithm')} can agree; name more with --prompters"
-        )
+        most = plural(available, "prompt algorithm")
+        raise UsageError(f"--min-agreement {plan.min_agreement}: at most {most} can agree; name more with --prompters")
     kinds = [("filter", name) for name in dict.fromkeys(plan.filters)] + [("prompter", name) for name in dict.fromkeys(plan.prompters)]
     chosen = [build_algorithm(host, kind, name, plan.params.get(name, {}), plan.recorded) for kind, name in kinds]
     filters = tuple(built for _, built in chosen if isinstance(built, InstanceFilter))
