@@ -133,7 +133,7 @@ UNSEGMENTED = -2
 
 @dataclass(frozen=True, slots=True)
 class OverlapZone:
-    """Where a nucleus may lie under or over its neighbour: signals there could be either's.
+    """A zone where a nucleus may lie under or over its neighbour: signals there could belong to either.
 
     Attributes:
         owner: index of the nucleus whose mask has the zone.

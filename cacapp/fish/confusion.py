@@ -1,4 +1,4 @@
-"""Counts and calls held against a person's: confusion of copies per probe and of classes, and how often CACs are told from others."""
+"""Counts and calls compared with a person's: confusion of copies per probe and of classes, sensitivity and specificity for CACs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_EVALUABLE = "not evaluable"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A nucleus as a person counted it beside the run's cell it was matched to.
+    """A nucleus as a person counted it, and the run's cell that it was matched to.
 
     Attributes:
         truth, counted: signals per probe in the assay's order.
@@ -42,7 +42,7 @@ class Pair:
 
     @property
     def off_by(self) -> int:
-        """Signals too many and too few, over all probes."""
+        """Return the number of signals too many and too few, over all probes."""
         return sum(abs(a - b) for a, b in zip(self.truth, self.counted, strict=True))
 
 
@@ -68,11 +68,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A run beside a person's counts.
+    """The agreement of a run with a person's counts.
 
     Attributes:
-        counts: by probe channel a (6, 6) int matrix over ``BINS``: rows are the truth, columns what was counted; evaluable cells only.
-        exact: by channel, evaluable cells with the very number of signals.
+        counts: by probe channel a (6, 6) int matrix over ``BINS``: rows are the truth, columns the counts; evaluable cells only.
+        exact: by channel, evaluable cells with exactly the true number of signals.
         classes: (true, called) -> cells, "not evaluable" among the called.
         sensitivity: CACs called so, of the true CACs that are evaluable.
         specificity: others not called CAC, of the true others that are evaluable.
@@ -90,7 +90,7 @@ class Agreement:
 
 
 def agreement(pairs: Sequence[Pair], assay: Assay, missed_cacs: int = 0) -> Agreement:
-    """The confusion of matched nuclei.
+    """Compare matched nuclei.
 
     Args:
         missed_cacs: true CACs that no cell of the run was matched to.
@@ -111,7 +111,7 @@ def agreement(pairs: Sequence[Pair], assay: Assay, missed_cacs: int = 0) -> Agre
 
 
 def confusion(truth: Array, counted: Array) -> Array:
-    """(6, 6) int: nuclei by true (rows) and counted (columns) signals, 0 to 4 and 5 or more.
+    """Return (6, 6) int: nuclei by true (rows) and counted (columns) signals, 0 to 4 and 5 or more.
 
     >>> confusion(np.array([2, 2, 9]), np.array([2, 3, 5]))[2].tolist()
     [0, 0, 1, 1, 0, 0]
@@ -123,6 +123,6 @@ def confusion(truth: Array, counted: Array) -> Array:
 
 
 def worst(pairs: Sequence[Pair], limit: int) -> list[int]:
-    """Indices of the evaluable cells that differ most: CACs made or missed first, then by signals off, at most ``limit``."""
+    """Return at most ``limit`` indices of the evaluable cells that differ most: false or missed CACs first, then by signals off."""
     wrong = [i for i, p in enumerate(pairs) if p.evaluable and (p.off_by or p.true_cac != p.called_cac)]
     return sorted(wrong, key=lambda i: (pairs[i].true_cac == pairs[i].called_cac, -pairs[i].off_by, i))[:limit]

@@ -1,7 +1,7 @@
-"""What healthy donors' slides say of false calls: rate, normal cut-offs, and how far errors alone explain a patient's count.
+"""False calls on slides of healthy donors: their rate, normal cut-offs, and how far errors alone explain a patient's count.
 
-Every evaluable nucleus of a healthy donor that is called a CAC is taken for a false one. Nuclei are taken to err independently, so the
-counts are binomial; donors who differ from each other make the true spread larger than these limits.
+Every evaluable nucleus of a healthy donor that is called a CAC counts as a false one. Errors of nuclei are assumed to be independent, so
+the counts are binomial; where donors differ from each other, the true spread is larger than these limits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class ControlPool:
-    """Healthy donors' slides added up.
+    """The sum over healthy donors' slides.
 
     Attributes:
         slides, donors: how many.
@@ -35,7 +35,7 @@ class ControlPool:
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """How often a finding occurs in healthy donors, and what is beyond it.
+    """The frequency of a finding in healthy donors, and its normal limit.
 
     Attributes:
         finding: "cac", "red gain", "red loss", ...
@@ -56,7 +56,7 @@ class Cutoff:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A patient's share of a finding beside its cut-off."""
+    """A patient's share of a finding, with its cut-off."""
 
     cutoff: Cutoff
     cells: int
@@ -68,13 +68,13 @@ class Finding:
 
     @property
     def beyond(self) -> bool:
-        """The patient's share lies above the normal limit."""
+        """Tell whether the patient's share is above the normal limit."""
         return self.share > self.cutoff.limit
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBudget:
-    """How many of a patient's CACs errors alone would give.
+    """The number of CACs that errors alone would give in a patient.
 
     Attributes:
         pool: the healthy donors' slides.
@@ -84,7 +84,7 @@ class ErrorBudget:
         probability: of the observed count or more at the rate seen in the controls (0 where they had none).
         probability_high: the same at the upper end of the rate's interval.
         probability_exact: one-sided Fisher test of the patient against the controls, which holds however few nuclei these have.
-        findings: the patient's classes and probes beside their cut-offs.
+        findings: the patient's classes and probes with their cut-offs.
         confidence: of interval and cut-offs.
     """
 
@@ -105,7 +105,7 @@ class ErrorBudget:
 
 
 def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Exact two-sided interval of a share of which ``k`` of ``n`` were seen (Clopper & Pearson 1934); (0, 1) of none.
+    """Return the exact two-sided interval of a share of which ``k`` of ``n`` were seen (Clopper & Pearson 1934); (0, 1) of none.
 
     low = BETAINV(α/2; k; n − k + 1), high = BETAINV(1 − α/2; k + 1; n − k) with α = 1 − confidence.
 
@@ -113,7 +113,7 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
     >>> round(low, 6), round(high, 6)
     (0.000619, 0.008742)
     """
-    from scipy.stats import beta  # takes a third of a second to load, which most commands need not wait for
+    from scipy.stats import beta  # takes a third of a second to load: only where it is needed
 
     _require(k, n, confidence)
     tail = (1 - confidence) / 2
@@ -123,7 +123,7 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
 
 
 def upper_limit(k: int, n: int, confidence: float = CONFIDENCE) -> float:
-    """One-sided exact upper limit of a share, BETAINV(confidence; k + 1; n − k): the normal cut-off; 1 of none.
+    """Return the one-sided exact upper limit of a share, BETAINV(confidence; k + 1; n − k): the normal cut-off; 1 of none.
 
     >>> round(upper_limit(0, 500), 5)  # the "rule of three": 3 / 500
     0.00597
@@ -135,7 +135,7 @@ def upper_limit(k: int, n: int, confidence: float = CONFIDENCE) -> float:
 
 
 def largest_normal_count(n: int, share: float, confidence: float = CONFIDENCE) -> int:
-    """CRITBINOM(n, share, confidence): the smallest count that at least ``confidence`` of normal samples of ``n`` stay at or below.
+    """Return CRITBINOM(n, share, confidence): the smallest count that at least ``confidence`` of normal samples of ``n`` stay at or below.
 
     >>> largest_normal_count(200, 0.01)
     5
@@ -146,7 +146,7 @@ def largest_normal_count(n: int, share: float, confidence: float = CONFIDENCE) -
 
 
 def cutoffs(pool: ControlPool, assay: Assay, per_cells: int, confidence: float = CONFIDENCE) -> list[Cutoff]:
-    """The normal cut-offs of every class that is not normal, and of gain and loss of every probe.
+    """Return the normal cut-offs of every class that is not normal, and of gain and loss of every probe.
 
     Args:
         per_cells: the nuclei of a patient that ``limit_cells`` is for.
@@ -167,7 +167,7 @@ def cutoffs(pool: ControlPool, assay: Assay, per_cells: int, confidence: float =
 
 
 def findings(assay: Assay, classes: Mapping[str, int], copies: Mapping[str, Mapping[int, int]]) -> dict[str, int]:
-    """Nuclei by finding: every class but that of a normal nucleus, then "<channel> gain" and "<channel> loss" of every probe."""
+    """Count nuclei by finding: every class but that of a normal nucleus, then "<channel> gain" and "<channel> loss" of every probe."""
     found = {name: classes.get(name, 0) for name in assay.class_names if name != "normal"}
     for probe in assay.probes:
         bins = copies.get(probe.channel, {})
@@ -186,7 +186,7 @@ def error_budget(
     copies: Mapping[str, Mapping[int, int]],
     confidence: float = CONFIDENCE,
 ) -> ErrorBudget:
-    """What the controls say of a patient with ``observed`` CACs among ``cells`` evaluable nuclei.
+    """Estimate from the controls the false CACs of a patient with ``observed`` CACs among ``cells`` evaluable nuclei.
 
     Args:
         classes, copies: of the patient, as in ``ControlPool``.

@@ -1,4 +1,4 @@
-"""Which nuclei may be counted at all, and for every other one the reason why not."""
+"""Evaluable nuclei, and for every other one the reason why it is not counted."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ IMPLAUSIBLE = "implausible_number"
 DUPLICATE = "duplicate"
 REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL, SATURATED, NO_SIGNAL, IMPLAUSIBLE, DUPLICATE)
 OF_CHANNELS = (SATURATED, NO_SIGNAL, IMPLAUSIBLE)  # the nucleus itself is sound
-SINGLE_RANGE = (0.5, 1.6)  # of the median: what is neither a fragment nor two nuclei in one
+SINGLE_RANGE = (0.5, 1.6)  # of the median area: a smaller nucleus is a fragment, a larger one may be two in one outline
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What the single nuclei of a frame or slide have in common.
+    """Properties of the single nuclei of a frame or slide.
 
     Attributes:
-        n: single nuclei it was learnt from.
+        n: number of single nuclei.
         area_px: their median area.
         focus: the median of their focus measure, NaN where unknown.
     """
@@ -41,7 +41,7 @@ class Population:
 
 
 def single_nuclei(shapes: Shapes, focus: Array | None, assay: Assay) -> Population:
-    """The population of single nuclei: solid, off the frame's edge, inside the area gate, and of like area.
+    """Estimate the population of single nuclei: solid, off the frame's edge, inside the area gate, and of like area.
 
     The median area is taken again over those within 0.5 to 1.6 of it, so that fragments and aggregates do not shift it.
 
@@ -83,20 +83,19 @@ def judge_nuclei(
     undivided: Array | None = None,
     population: Population | None = None,
 ) -> list[str | None]:
-    """For each nucleus the reason why it is not evaluable, the first that applies, or None.
+    """Return for each nucleus the reason why it is not evaluable, the first that applies, or None.
 
-    edge: touches the frame's edge, part of it is unseen.
+    edge: touches the frame's edge, so part of it may be missing.
     area: smaller or larger than a nucleus can be (µm² where the pixel size is known, else multiples of the population's median).
     aggregate: several nuclei in one outline, whose summed signals would read as a false CAC: larger than the population and not solid
         or elongated, or far larger whatever its shape (the assay's list). A round tetraploid nucleus (area about 2^(2/3) = 1.6) passes,
-        and one of any shape that is of one piece.
+        and so does one of any shape without concavity and seam.
     solidity: the outline is not that of one nucleus, at any size.
     focus: far less sharp than the population.
     shared_signal: a counted signal lies in the overlap with another nucleus.
-
-    saturated: too many of its pixels are as bright as the camera can tell.
+    saturated: too many of its pixels are at the camera's largest value.
     no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
-    implausible_number: more signals of a probe than a cell can have, specks of dirt.
+    implausible_number: more signals of a probe than a cell can have; they are specks of dirt.
 
     Args:
         shapes: features of N instances of one frame.
@@ -104,8 +103,8 @@ def judge_nuclei(
         in_overlap: (N,) bool, a counted signal lies in the overlap with another nucleus; None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
-        undivided: (N,) bool, neither the outline nor the light shows where two nuclei would meet (see
-            ``fish.doubt.two_in_one``): no aggregate for its shape. None: not looked at.
+        undivided: (N,) bool, the nucleus has no concavity and no seam (see ``fish.doubt.two_in_one``): no aggregate for its shape.
+            None: not measured.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.
 
@@ -150,7 +149,7 @@ def judge_nuclei(
 
 
 def _aggregate(shapes: Shapes, area: Array, assay: Assay, undivided: Array | None) -> Array:
-    """(N,) bool: any of the assay's descriptions of an aggregate applies. ``area``: in medians of the population."""
+    """Return (N,) bool: any of the assay's descriptions of an aggregate applies. ``area``: in medians of the population."""
     elongation = shapes.length_px / np.maximum(shapes.width_px, 1)
     found = np.zeros(len(shapes), bool)
     for rule in assay.nuclei.aggregates:

@@ -127,10 +127,10 @@ def tally(
 
 
 def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_cells: int | None = None) -> PatientOutcome:
-    """The result of a patient from the tallies of all slides, which add up.
+    """Return the result of a patient from the tallies of all slides, which add up.
 
-    The verdict, in this order: fewer evaluable cells than the minimum is "insufficient", whatever else is known, since no volume
-    could mend it; a ratio assay's verdict is that of its outcome, "undetermined" without a ratio; an unknown volume of any slide is
+    The verdict, in this order: fewer evaluable cells than the minimum is "insufficient", whatever else is known, for a known volume
+    would not change that; a ratio assay's verdict is that of its outcome, "undetermined" without a ratio; an unknown volume of any slide is
     "undetermined", counts only; else CACs per 100 µL at or above the threshold is "increased", below it "not increased".
 
     Args:
@@ -179,7 +179,7 @@ def patient_result(slides: Sequence[SlideTally], assay: Assay, *, min_evaluable_
 
 
 def poisson_interval(k: int, confidence: float) -> tuple[float, float]:
-    """Exact (Garwood 1936) interval of a Poisson mean of which ``k`` events were seen.
+    """Return the exact (Garwood 1936) interval of a Poisson mean of which ``k`` events were seen.
 
     low = χ²(α/2; 2k) / 2 and high = χ²(1 − α/2; 2k + 2) / 2 with α = 1 − confidence, where χ²(p; 2a) / 2 is the inverse of the
     regularised incomplete gamma function of shape a.
@@ -215,5 +215,5 @@ def _verdict(cacs: int, evaluable: int, minimum: int, volume_ul: float | None, r
         return found or words.undetermined
     if rate is None or limit is None:
         return words.undetermined
-    # A rate that misses the limit by rounding alone has reached it.
+    # A rate that is below the limit only by rounding has reached it.
     return words.increased if rate >= limit or isclose(rate, limit, rel_tol=1e-9) else words.not_increased

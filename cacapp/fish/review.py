@@ -1,4 +1,4 @@
-"""What a person's decisions make of a cell: pure changes of its state, recounted by the assay's own rule at once."""
+"""Decisions of a person about a cell: pure changes of its state, whose class follows from the assay's rule."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cacapp.fish.calls import call_by_counts
 from cacapp.fish.patient import SlideTally
 
 REASONS = ("aggregate", "overlapping nuclei", "out of focus", "damaged nucleus", "debris or artefact", "probe failed")
-"""Why a person finds a nucleus not evaluable; any other words are allowed too."""
+"""Reasons why a person finds a nucleus not evaluable; other words are allowed too."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddedSignal:
-    """A signal a person saw. ``y_px, x_px`` in the frame; ``number``: the dot the software found there and did not count, else None."""
+    """A signal that a person added, at ``y_px, x_px`` in the frame; ``number``: the software's uncounted dot there, else None."""
 
     channel: str
     y_px: float
@@ -29,15 +29,15 @@ class AddedSignal:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A cell as it stands: as the software called it, or as a person left it.
+    """The state of a cell: as the software called it, or as a person decided.
 
     Attributes:
         counts: signals by probe channel, in the assay's order.
         class_, subtype, is_cac: the call; None, None, False where not evaluable.
         evaluable, exclusion_reason: whether it counts, and why not.
-        needs_review: nobody has decided yet what the software left open.
+        needs_review: the software left the call open and no person has decided yet.
         decided: a person has looked and decided.
-        added, removed: signals a person added; the software's dots, (channel, number), a person took away.
+        added, removed: signals that a person added; the software's dots, (channel, number), that a person removed.
     """
 
     counts: Mapping[str, int]
@@ -53,16 +53,16 @@ class State:
 
     @property
     def flagged(self) -> bool:
-        """The software asks for a person's look."""
+        """Tell whether the software asks for a review."""
         return self.evaluable and (self.is_cac or self.needs_review)
 
     @property
     def label(self) -> str:
-        """The class, or "not evaluable": what two readers are compared by."""
+        """Return the class, or "not evaluable": two readers are compared by it."""
         return self.class_ if self.evaluable and self.class_ is not None else "not evaluable"
 
     def record(self) -> dict[str, Any]:
-        """As the database keeps it."""
+        """Return the state as the database keeps it."""
         return {
             "counts": dict(self.counts),
             "class": self.class_,
@@ -78,7 +78,7 @@ class State:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> State:
-        """The state that ``record()`` wrote."""
+        """Return the state that ``record()`` wrote."""
         return cls(
             counts=dict(record["counts"]),
             class_=record["class"],
@@ -95,7 +95,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A dot the software found in a cell; ``counted`` by the software's own rules, ``reason`` says why it does not."""
+    """A dot that the software found in a cell; ``counted`` by the software's rules, else ``reason`` says why not."""
 
     channel: str
     number: int
@@ -107,7 +107,7 @@ class Dot:
 
 
 def recounted(state: State, assay: Assay) -> State:
-    """The state with the class its counts have by the assay's rules; a person has decided the counts, so no doubt is left."""
+    """Return the state with the class of its counts by the assay's rules; a person has decided the counts, so no doubt is left."""
     if not state.evaluable:
         return replace(state, class_=None, subtype=None, is_cac=False, needs_review=False, decided=True)
     counts = np.array([[state.counts.get(c, 0) for c in assay.channels]])
@@ -116,14 +116,14 @@ def recounted(state: State, assay: Assay) -> State:
 
 
 def accept(state: State, assay: Assay) -> State:
-    """The call is right; an uncertain one becomes what its counts say."""
+    """Accept the call; an uncertain cell gets the class of its counts."""
     if state.evaluable and state.class_ not in assay.class_names:
         return recounted(state, assay)
     return replace(state, needs_review=False, decided=True)
 
 
 def reclassify(state: State, name: str, assay: Assay) -> State:
-    """The class is ``name``, whatever the counts say; a cell that was not evaluable becomes so.
+    """Set the class to ``name``, whatever the counts are; a cell that was not evaluable becomes evaluable.
 
     Raises UsageError for no class of the assay.
     """
@@ -136,16 +136,16 @@ def reclassify(state: State, name: str, assay: Assay) -> State:
 
 
 def reject(state: State, reason: str, assay: Assay) -> State:
-    """The nucleus cannot be judged. Raises UsageError without a reason."""
+    """Exclude the nucleus as not evaluable. Raises UsageError without a reason."""
     if not reason.strip():
         raise UsageError("say why the nucleus is not evaluable")
     return recounted(replace(state, evaluable=False, exclusion_reason=reason.strip()), assay)
 
 
 def add_signal(state: State, signal: AddedSignal, assay: Assay) -> State:
-    """One signal more, in a probe's channel. Raises UsageError for a dot that counts already."""
+    """Add a signal in a probe's channel. Raises UsageError for a dot that counts already."""
     if signal.number is not None:
-        if (signal.channel, signal.number) in state.removed:  # taken away before: it is put back
+        if (signal.channel, signal.number) in state.removed:  # removed before: it counts again
             kept = tuple(r for r in state.removed if r != (signal.channel, signal.number))
             return recounted(replace(_with_count(state, signal.channel, 1), removed=kept), assay)
         if any((a.channel, a.number) == (signal.channel, signal.number) for a in state.added):
@@ -154,10 +154,10 @@ def add_signal(state: State, signal: AddedSignal, assay: Assay) -> State:
 
 
 def remove_signal(state: State, channel: str, dot: Dot | None, added: int | None, assay: Assay) -> State:
-    """One signal less: the software's ``dot``, or the person's own by its place in ``state.added``.
+    """Remove a signal: the software's ``dot``, or one of ``state.added`` by its place there.
 
     Raises:
-        UsageError: it does not count, or there is no such signal.
+        UsageError: the dot does not count, or there is no such signal.
     """
     if added is not None:
         if not 0 <= added < len(state.added) or state.added[added].channel != channel:
@@ -166,14 +166,14 @@ def remove_signal(state: State, channel: str, dot: Dot | None, added: int | None
         return recounted(replace(_with_count(state, channel, -1), added=kept), assay)
     if dot is None or not counts_now(state, dot):
         raise UsageError(f"this {channel} dot does not count, so it cannot be removed")
-    by_hand = tuple(a for a in state.added if (a.channel, a.number) != (dot.channel, dot.number))
-    if len(by_hand) < len(state.added):  # a dot that counted through a person alone
-        return recounted(replace(_with_count(state, channel, -1), added=by_hand), assay)
+    by_reader = tuple(a for a in state.added if (a.channel, a.number) != (dot.channel, dot.number))
+    if len(by_reader) < len(state.added):  # a dot that counts only because a person added it
+        return recounted(replace(_with_count(state, channel, -1), added=by_reader), assay)
     return recounted(replace(_with_count(state, channel, -1), removed=(*state.removed, (dot.channel, dot.number))), assay)
 
 
 def counts_now(state: State, dot: Dot) -> bool:
-    """Whether one of the software's dots counts in this state."""
+    """Tell whether one of the software's dots counts in this state."""
     if (dot.channel, dot.number) in state.removed:
         return False
     return dot.counted or any((a.channel, a.number) == (dot.channel, dot.number) for a in state.added)
@@ -188,7 +188,7 @@ def _with_count(state: State, channel: str, step: int) -> State:
 
 
 def reviewed_tally(machine: SlideTally, changes: Sequence[tuple[State, State]], assay: Assay) -> SlideTally:
-    """A slide's tally after review: the software's, with each reviewed cell taken out as it was and put in as it is.
+    """Return a slide's tally after review: the software's, with each reviewed cell subtracted as it was and added as it is.
 
     Args:
         changes: (the software's state, the state now) of each reviewed cell.
@@ -221,7 +221,7 @@ def reviewed_tally(machine: SlideTally, changes: Sequence[tuple[State, State]], 
 
 
 def cohens_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """Agreement of two readers beyond chance: κ = (p_o − p_e) / (1 − p_e) (Cohen 1960, doi:10.1177/001316446002000104).
+    """Return the agreement of two readers beyond chance: κ = (p_o − p_e) / (1 − p_e) (Cohen 1960, doi:10.1177/001316446002000104).
 
     p_o is the share of cells with one label from both, p_e the share that readers with these frequencies of labels would share by
     chance. None where it is not defined: no cells, or both readers gave one and the same label throughout.

@@ -52,9 +52,9 @@ def count(
     progress: Progress | None = None,
     request_id: int | None = None,
 ) -> list[RunReport]:
-    """Counts signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
+    """Count signals in the cells of each slide's latest segmentation, calls the cells, and brings the patients' results up to date.
 
-    Where no slide is named, those that are not segmented yet are left out with a warning. ``request_id``: the command this is part of.
+    Where no slide is named, those that are not segmented yet are left out with a warning. ``request_id``: the command that it is part of.
 
     Raises UsageError for unknown slides, detectors or parameters, and CacappError for a named slide that is not segmented, before
     anything is written.
@@ -144,7 +144,7 @@ def _job(
 
 
 def open_and_count(detector: SignalDetector, assay: Assay, task: CountTask) -> CountedFrame:
-    """Opens a frame, reads DAPI and the assay's channels, and counts its signals. Raises CacappError where a file is gone or changed."""
+    """Open a frame, read DAPI and the assay's channels, and count its signals. Raises CacappError where a file is gone or changed."""
     frame = open_frame(task.source)
     names = (DAPI, *assay.channels)
     with pool_of_channels() as pool:
@@ -176,11 +176,11 @@ def _write(session: Session, run_id: int, frame: FrameRow, result: CountedFrame,
     for channel in channels:
         s = result.spots[channel]
         owners = [result.cell_ids[i] if i >= 0 else None for i in s.cell.tolist()]
-        rivals = {
+        others = {
             i: result.cell_ids[j] if (j := int(s.other[i])) >= 0 else None for i in np.flatnonzero(s.ambiguous & (s.cell >= 0)).tolist()
         }
         dots = (s.yx, s.snr, s.amplitude, s.sigma_px)
-        write_signals(session, run_id, frame_id, names.index(channel), *dots, owners, list(s.reason), rivals)
+        write_signals(session, run_id, frame_id, names.index(channel), *dots, owners, list(s.reason), others)
         written += len(s)
     write_counts(session, run_id, result.cell_ids, result.counts, [names.index(c) for c in channels])
     write_calls(session, run_id, result.cell_ids, result.calls)

@@ -13,7 +13,7 @@ Problem = tuple[str, str] | None
 
 
 def contradiction(assay: Assay) -> Problem:
-    """(key, what is wrong with it), None for an assay that is sound. Entries of a list are numbered from 1: ``probes #2``."""
+    """Return (key, what is wrong with it), None for an assay that is sound. Entries of a list are numbered from 1: ``probes #2``."""
     checks = (_probe_problem, _alias_problem, _signal_problem, _nuclei_problem, _class_problem, _subtype_problem, _patient_problem)
     for check in (*checks, _ratio_problem, _quality_problem):
         if (problem := check(assay)) is not None:

@@ -29,7 +29,7 @@ class Probe(Strict):
 
 
 class Debris(Strict):
-    """What is no signal though it looks like one. ``_medians``: in multiples of the median over the frame's dots of that channel."""
+    """Debris: dots that look like signals and are none. ``_medians``: in multiples of the median over the frame's dots of that channel."""
 
     same_place_in_all_channels: bool = True
     radius_diameters: float = Field(0.5, gt=0, le=1, description="same place: within this many signal diameters")
@@ -40,7 +40,7 @@ class Debris(Strict):
 
 
 class BleedPair(Strict):
-    """Light of the donor's dye seen in the acceptor's channel, at most ``max_share`` of the donor's amplitude."""
+    """Light of the donor's dye in the acceptor's channel, at most ``max_share`` of the donor's amplitude."""
 
     donor: str
     acceptor: str
@@ -48,7 +48,7 @@ class BleedPair(Strict):
 
 
 class BleedThrough(Strict):
-    """When a weak dot under a strong one of a neighbouring dye is that dye's light."""
+    """Bleed-through: a weak dot under a strong one of a neighbouring dye is that dye's light."""
 
     radius_diameters: float = Field(0.25, gt=0, le=1, description="same place: within this many signal diameters")
     min_donor_spots: int = Field(30, ge=1, description="fewer bright donor dots: max_share instead of the frame's own estimate")
@@ -56,13 +56,13 @@ class BleedThrough(Strict):
 
 
 class SignalRules(Strict):
-    """Which dots count as signals."""
+    """Rules for the dots that count as signals."""
 
     diameter_um: float = Field(gt=0, description="of one signal, µm")
     diameter_px: float = Field(gt=0, description="of one signal where the pixel size is unknown, px")
     rim_tolerance_diameters: float = Field(ge=0, le=5, description="a dot this far outside a mask still belongs to it, signal diameters")
     contested_diameters: float = Field(
-        1.0, ge=0, le=5, description="contested: a dot's distance to a second nucleus plus its depth in its own, at most, signal diameters"
+        1.0, ge=0, le=5, description="ambiguous: a dot's distance to a second nucleus plus its depth in its own, at most, signal diameters"
     )
     min_cac_margin: float = Field(0.0, ge=0, description="a CAC whose margin (SNR) is smaller goes to review as uncertain")
     snr_tail: float = Field(

@@ -8,7 +8,7 @@ from cacapp.fish.assay.rules import Strict
 
 
 class Limit(Strict):
-    """Where a measure is worth a look, and where the channel cannot be used; None for no such limit."""
+    """Limits of a measure: beyond ``warn`` it is worth a look, beyond ``fail`` the channel is not used; None for no limit."""
 
     warn: float | None = Field(None, ge=0)
     fail: float | None = Field(None, ge=0)
@@ -30,7 +30,7 @@ class Quality(Strict):
     min_evaluable: Limit = Limit(warn=0.5)
 
     def problem(self) -> tuple[str, str] | None:
-        """(key, what is wrong with it), None when all is well."""
+        """Return (key, what is wrong with it), None for consistent limits."""
         for name in type(self).model_fields:
             limit = getattr(self, name)
             if not isinstance(limit, Limit) or limit.warn is None or limit.fail is None:

@@ -1,4 +1,4 @@
-"""Ratio assays such as HER2/CEP17: signals of two probes summed over the cells, held against bands of ratio and copies per cell."""
+"""Ratio assays such as HER2/CEP17: signals of two probes summed over the cells, compared with bands of ratio and copies per cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome(Strict):
     verdict: VerdictKey
 
     def holds(self, ratio: float, copies: float) -> bool:
-        """Whether a ratio and mean copies lie in the band; lower limits belong to it, upper ones do not."""
+        """Tell whether a ratio and mean copies lie in the band; lower limits belong to it, upper ones do not."""
         limits = ((ratio, self.ratio_at_least, self.ratio_below), (copies, self.copies_at_least, self.copies_below))
         return all((low is None or value >= low) and (high is None or value < high) for value, low, high in limits)
 
@@ -38,11 +38,11 @@ class Ratio(Strict):
     outcomes: tuple[Outcome, ...] = Field(min_length=1)
 
     def outcome(self, ratio: float, copies: float) -> Outcome | None:
-        """The first outcome that holds, None where none does."""
+        """Return the first outcome that holds, None where none does."""
         return next((o for o in self.outcomes if o.holds(ratio, copies)), None)
 
     def problem(self, channels: Sequence[str]) -> tuple[str, str] | None:
-        """(key, what is wrong with it) for an assay of these channels, None when all is well."""
+        """Return (key, what is wrong with it) for an assay of these channels, None for a consistent criterion."""
         for key, channel in (("numerator", self.numerator), ("denominator", self.denominator)):
             if channel not in channels:
                 return f"ratio.{key}", f"no probe of this assay has channel {channel!r}; it has {', '.join(channels)}"
@@ -57,7 +57,7 @@ class Ratio(Strict):
         return self._gap()
 
     def _gap(self) -> tuple[str, str] | None:
-        """The first ratio and copies that no outcome covers, or the first outcome that earlier ones always forestall."""
+        """Return the first ratio and copies that no outcome covers, or the first outcome that can never match after the earlier ones."""
         ratios = _between(v for o in self.outcomes for v in (o.ratio_at_least, o.ratio_below))
         copies = _between(v for o in self.outcomes for v in (o.copies_at_least, o.copies_below))
         reached = set()
@@ -74,7 +74,7 @@ class Ratio(Strict):
 
 @dataclass(frozen=True, slots=True)
 class RatioResult:
-    """What a ratio assay finds in a patient.
+    """The result of a ratio assay for a patient.
 
     Attributes:
         cells: evaluable cells the signals were summed over.
@@ -96,12 +96,12 @@ class RatioResult:
     verdict: VerdictKey | None
 
     def record(self) -> dict[str, Any]:
-        """As the database keeps it."""
+        """Return the result as the database keeps it."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def ratio_result(criterion: Ratio, signals: Mapping[str, int], cells: int) -> RatioResult:
-    """The ratio of the total signals of two probes over all cells (not the mean of the cells' ratios), and the outcome.
+    """Return the ratio of the total signals of two probes over all cells (not the mean of the cells' ratios), and the outcome.
 
     ratio = Σ numerator / Σ denominator, copies = Σ numerator / cells, after the ASCO/CAP way of reporting dual-probe FISH
     (Wolff et al. 2018).
@@ -128,7 +128,7 @@ def ratio_result(criterion: Ratio, signals: Mapping[str, int], cells: int) -> Ra
 
 
 def _between(limits: Iterable[float | None]) -> list[float]:
-    """A value below all limits, each limit, and one between each two and beyond the last: every band is hit."""
+    """Return a value below all limits, each limit, one between each two, and one above the last: every band has one."""
     sorted_limits = sorted({v for v in limits if v is not None})
     points = [0.0]
     for here, after in zip(sorted_limits, [*sorted_limits[1:], None], strict=True):

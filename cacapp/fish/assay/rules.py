@@ -21,7 +21,7 @@ IndexArray = NDArray[np.int64]
 
 
 class Strict(BaseModel):
-    """Common ground of the assay's tables: frozen, no unknown keys, no NaN."""
+    """Base of the assay's tables: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -36,7 +36,7 @@ class Condition(Strict):
     probes: tuple[str, ...] | None = Field(None, min_length=1, description="channels to look at, all by default")
 
     def holds(self, counts: Array, channels: Sequence[str]) -> BoolArray:
-        """(N,) bool for counts (N, P) int whose columns are ``channels``."""
+        """Return (N,) bool for counts (N, P) int whose columns are ``channels``."""
         columns = counts if self.probes is None else counts[:, [channels.index(p) for p in self.probes]]
         within = np.ones(columns.shape, bool)
         if self.at_least is not None:
@@ -48,7 +48,7 @@ class Condition(Strict):
         return result if self.max_probes is None else result & (n <= self.max_probes)
 
     def problem(self, channels: Sequence[str]) -> tuple[str, str] | None:
-        """(key, what is wrong with it) for an assay of these channels, None when all is well."""
+        """Return (key, what is wrong with it) for an assay of these channels, None for a consistent condition."""
         if self.at_least is None and self.at_most is None:
             return "at_least", "give at_least or at_most, or the condition says nothing"
         if self.min_probes is None and self.max_probes is None:
@@ -77,7 +77,7 @@ class CellClass(Strict):
     when: tuple[Condition, ...] = Field(min_length=1)
 
     def matches(self, counts: Array, channels: Sequence[str]) -> BoolArray:
-        """(N,) bool for counts (N, P) int, whatever the other classes say."""
+        """Return (N,) bool for counts (N, P) int, whatever the other classes say."""
         result = np.ones(len(counts), bool)
         for condition in self.when:
             result &= condition.holds(counts, channels)
@@ -92,13 +92,13 @@ class Subtype(Strict):
     equal_counts_at_least: int = Field(ge=1)
 
     def matches(self, counts: Array) -> BoolArray:
-        """(N,) bool for counts (N, P) int, whatever the class."""
+        """Return (N,) bool for counts (N, P) int, whatever the class."""
         result: BoolArray = (counts == counts[:, :1]).all(axis=1) & (counts[:, 0] >= self.equal_counts_at_least)
         return result
 
 
 def classify(counts: Array, classes: Sequence[CellClass], channels: Sequence[str]) -> IndexArray:
-    """Index of the first class that matches each pattern, (N,) int; ``len(classes)`` where none does.
+    """Return the index of the first class that matches each pattern, (N,) int; ``len(classes)`` where none does.
 
     Args:
         counts: (N, P) int, columns in the order of ``channels``.
@@ -110,7 +110,7 @@ def classify(counts: Array, classes: Sequence[CellClass], channels: Sequence[str
 
 
 def all_patterns(classes: Sequence[CellClass], n_probes: int) -> Array | None:
-    """Every distinguishable pattern of counts, (K, n_probes) int; None where there are too many to look at.
+    """Return every distinguishable pattern of counts, (K, n_probes) int; None where there are more than ``MAX_PATTERNS``.
 
     Counts beyond the largest limit of any condition cannot be told apart, so the list is finite and exhaustive.
     """
@@ -122,7 +122,7 @@ def all_patterns(classes: Sequence[CellClass], n_probes: int) -> Array | None:
 
 
 def unreachable(classes: Sequence[CellClass], channels: Sequence[str]) -> tuple[int, str] | None:
-    """The first class that no pattern of counts can reach, with the reason; None when there is none or it is too many to decide."""
+    """Return the first class that no pattern of counts can reach, with the reason; None without one or with too many patterns."""
     patterns = all_patterns(classes, len(channels))
     if patterns is None:
         return None
@@ -139,6 +139,6 @@ def unreachable(classes: Sequence[CellClass], channels: Sequence[str]) -> tuple[
 
 
 def duplicate(names: Sequence[Any]) -> Any | None:
-    """A value that occurs twice, None when there is none."""
+    """Return a value that occurs twice, None without one."""
     ordered = sorted(names)
     return next((a for a, b in pairwise(ordered) if a == b), None)

@@ -1,4 +1,4 @@
-"""Seams in a nucleus' DAPI: straight lines across which the light steps or along which it dips, as where two nuclei touch or overlap."""
+"""Seams in a nucleus' DAPI: straight lines where the light steps or dips, as it does where two nuclei touch or overlap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cacapp.types import Array, Instance
 ANGLES = 16
 MIN_SIDE = 0.15  # of the area, on either side of a seam
 SAMPLE_PIXELS = 2500  # of a nucleus, evenly taken
-INNER_PX, OUTER_PX = 2, 5  # what is compared on either side of a line, px from it
+INNER_PX, OUTER_PX = 2, 5  # the light from 2 to 5 px on either side of a line is compared; for about 0.1 µm a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Seams:
     strength: Array
 
     def strongest(self) -> float:
-        """The largest strength, 0 without lines."""
+        """Return the largest strength, 0 without lines."""
         return float(self.strength.max(initial=0.0))
 
     def side(self, yx: Array) -> Array:
-        """(K, N) bool: which of N points (y, x) lie beyond each line."""
+        """Return (K, N) bool: which of N points (y, x) lie beyond each line."""
         place = yx[None, :, 1] * np.cos(self.angle)[:, None] + yx[None, :, 0] * np.sin(self.angle)[:, None]
         return np.asarray(place > self.offset_px[:, None])
 
 
 def seams(dapi: Array, nucleus: Instance, background: float) -> Seams:
-    """Lines in ``ANGLES`` directions, a pixel apart, with at least ``MIN_SIDE`` of the nucleus on either side.
+    """Return lines in ``ANGLES`` directions, a pixel apart, with at least ``MIN_SIDE`` of the nucleus on either side.
 
     The light is averaged along each line inside the mask, so that texture averages out and an edge as long as the nucleus is wide does not.
 
@@ -68,7 +68,7 @@ def seams(dapi: Array, nucleus: Instance, background: float) -> Seams:
     total = np.concatenate([np.zeros((ANGLES, 1)), np.cumsum(along, axis=1)], axis=1)
 
     def mean(start: int, stop: int) -> Array:
-        """Mean light of the lines from ``start`` to ``stop`` px off each."""
+        """Return the mean light of the lines from ``start`` to ``stop`` px off each."""
         return np.asarray((total[which, line + stop + 1] - total[which, line + start]) / (stop - start + 1))
 
     beyond, before, on = mean(INNER_PX, OUTER_PX), mean(-OUTER_PX, -INNER_PX), mean(-1, 1)

@@ -1,4 +1,4 @@
-"""Where touching nuclei may lie over each other: light adds up in the lens they share, and a bitten outline goes on under its neighbour."""
+"""Zones where touching nuclei may lie over each other: there their light adds up, and a concave outline continues under its neighbour."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from cacapp.arrays.regions import median_light
 from cacapp.arrays.robust import robust_sd
 from cacapp.types import UNSEGMENTED, Array, Instance, OverlapZone
 
-GAP_PX = 6  # masks at most this far apart touch
+GAP_PX = 6  # masks at most this far apart touch; this and the other lengths in px are for about 0.1 µm a pixel
 BLUR_PX = 1.5  # standard deviation; the texture of chromatin is not to look like a lens
-ADDED = 0.5  # of the neighbour's light on top of the nucleus' own: from here on a pixel shows both
+ADDED = 0.5  # of the neighbour's light in addition to the nucleus' own: a brighter pixel shows both
 TEXTURE = 0.5  # standard deviations of the nucleus' own light that the added light must exceed; less is texture
-MARGIN_PX = 2  # by which outlines err
-RIM_PX = 6  # signals this far off the mask may still be counted; they are in a zone where the nearest part of the mask is
-THIN_RADII = 0.3  # of the nucleus' radius: what a disk of this radius does not fit into is an appendage
-MIN_APPENDAGE = 0.015  # of the area; less is the corner of an outline
+MARGIN_PX = 2  # error of an outline
+RIM_PX = 6  # signals up to this far off the mask may count; they are in a zone if the nearest part of the mask is
+THIN_RADII = 0.3  # of the nucleus' radius: a part too thin for a disk of this radius is an appendage
+MIN_APPENDAGE = 0.015  # of the area; a smaller part is the corner of an outline
 
 
 def find_overlap_zones(dapi: Array, nuclei: Sequence[Instance], background: float, others: Sequence[Instance] = ()) -> list[OverlapZone]:
-    """The zones of each nucleus that a touching neighbour may claim; empty ones are left out.
+    """Return the zones of each nucleus in which a signal may belong to a touching neighbour; empty ones are left out.
 
-    A zone towards a neighbour is what is bright enough to show both nuclei (own light + ``ADDED`` of the neighbour's, connected to the
-    contact), and what the convex hull of the neighbour's mask covers. Outlines of overlapping nuclei are cut along one side of the lens;
-    which one is no evidence of whose signals are in it. A thin appendage of a mask is a zone towards ``UNSEGMENTED``: more often than not
-    it was a neighbour's.
+    A zone towards a neighbour is the part bright enough to show both nuclei (own light + ``ADDED`` of the neighbour's, connected to the
+    contact), and the part that the convex hull of the neighbour's mask covers. Segmentation cuts overlapping nuclei along one side of
+    their overlap; that says nothing about which of them a signal there belongs to. A thin appendage of a mask is a zone towards
+    ``UNSEGMENTED``: most often it belongs to a neighbour.
 
     Args:
         dapi: (Y, X) of any numeric dtype.
         background: grey value without a nucleus.
-        others: objects that are no nuclei of the frame, yet may lie over them (``cacapp.fish.doubt.unsegmented``).
+        others: objects that are no nuclei of the frame and may lie over them (``cacapp.fish.doubt.unsegmented``).
     """
     everything = [*nuclei, *others]
     light = [median_light(dapi, n) - background for n in everything]
@@ -48,7 +48,7 @@ def find_overlap_zones(dapi: Array, nuclei: Sequence[Instance], background: floa
 
 
 def _touching(objects: Sequence[Instance]) -> Iterator[tuple[int, int]]:
-    """Pairs i < j whose boxes are at most ``GAP_PX`` apart."""
+    """Yield the pairs i < j whose boxes are at most ``GAP_PX`` apart."""
     box = np.array([o.bbox_xywh for o in objects], np.int64).reshape(-1, 4)
     left, top, right, bottom = box[:, 0], box[:, 1], box[:, 0] + box[:, 2], box[:, 1] + box[:, 3]
     for i in range(len(box)):
@@ -78,7 +78,7 @@ def _zone(dapi: Array, own: Instance, other: Instance, light: float, others_ligh
 
 
 def _grown(zone: Array, nucleus: Instance) -> Instance | None:
-    """A zone of a mask with the margin of its outline, and what lies off the mask beside it; None where the zone is empty."""
+    """Return a zone of a mask with the margin of its outline and the rim beside it, off the mask; None for an empty zone."""
     if not zone.any():
         return None
     x, y, w, h = nucleus.bbox_xywh
@@ -89,12 +89,12 @@ def _grown(zone: Array, nucleus: Instance) -> Instance | None:
 
 
 def _appendages(nucleus: Instance) -> Array:
-    """(h, w) bool: the thin parts of a mask."""
-    half = nucleus.mask[::2, ::2].astype(np.uint8)  # as good at half the size: what sticks out is larger than a pixel
+    """Return (h, w) bool: the thin parts of a mask."""
+    half = nucleus.mask[::2, ::2].astype(np.uint8)  # half the size is enough: an appendage is larger than a pixel
     area, (height, width) = np.count_nonzero(half), nucleus.mask.shape
     small = Instance((0, 0, half.shape[1], half.shape[0]), half)
     if not area or area > (1 - MIN_APPENDAGE) * np.count_nonzero(_hull(small, small.bbox_xywh)):
-        return np.zeros((height, width), bool)  # as good as convex: nothing sticks out
+        return np.zeros((height, width), bool)  # nearly convex: no appendage
     r = round(THIN_RADII * np.sqrt(area / np.pi))
     padded = cv2.copyMakeBorder(half, r, r, r, r, cv2.BORDER_CONSTANT, value=0)
     rest = padded - cv2.morphologyEx(padded, cv2.MORPH_OPEN, _ellipse(r))
@@ -111,7 +111,7 @@ def _ellipse(radius: int) -> Array:
 
 
 def _hull(nucleus: Instance, box: tuple[int, int, int, int]) -> Array:
-    """(h, w) bool: the convex hull of a nucleus within a box of the frame."""
+    """Return (h, w) bool: the convex hull of a nucleus within a box of the frame."""
     x, y, w, h = box
     contours, _ = cv2.findContours(nucleus.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = cv2.convexHull(np.concatenate(contours)) + np.array([nucleus.bbox_xywh[0] - x, nucleus.bbox_xywh[1] - y])
@@ -121,7 +121,7 @@ def _hull(nucleus: Instance, box: tuple[int, int, int, int]) -> Array:
 
 
 def _within(mask: Array, box: tuple[int, int, int, int], window: tuple[int, int, int, int], margin: int) -> Array:
-    """A mask at ``box`` as seen from ``window`` with a margin around it: (h + 2 margin, w + 2 margin)."""
+    """Return the part of a mask at ``box`` that lies in ``window`` with a margin around it: (h + 2 margin, w + 2 margin)."""
     x, y, w, h = window[0] - margin, window[1] - margin, window[2] + 2 * margin, window[3] + 2 * margin
     result = np.zeros((h, w), mask.dtype)
     left, top = max(x, box[0]), max(y, box[1])

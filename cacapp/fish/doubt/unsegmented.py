@@ -1,4 +1,4 @@
-"""Stained matter that no outline claims: nuclei that segmentation left out, debris, the rest of a nucleus cut wrongly."""
+"""Stained objects outside all outlines: nuclei that segmentation left out, debris, the rest of a nucleus cut wrongly."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cacapp.types import Array, Instance
 
 MIN_LIGHT = 0.15  # of the light of the frame's typical nucleus
 MIN_AREA = 0.08  # of its area
-GLOW_RADII = 0.25  # of its radius: a thinner rim around a nucleus is its glow, or an outline drawn too tight
-STEP_DIAMETERS = 18  # pixels a typical nucleus is wide in the reduced picture
+HALO_RADII = 0.25  # of its radius: a thinner rim around a nucleus is its halo, or an outline drawn too tight
+STEP_DIAMETERS = 18  # a typical nucleus is about this many pixels wide in the reduced picture
 
 
 def find_unsegmented(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> list[Instance]:
-    """Objects beside the nuclei that are stained and as thick as nuclei are; none where there are no nuclei to tell what that is.
+    """Return the stained objects beside the nuclei that are as thick as nuclei; none without nuclei to compare with.
 
     Args:
         dapi: (Y, X) of any numeric dtype.
-        grey: its levels.
+        grey: the levels of ``dapi``.
     """
     if not nuclei:
         return []
@@ -33,12 +33,12 @@ def find_unsegmented(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> l
     height, width = dapi.shape
     small = (-(-width // step), -(-height // step))
     stained = cv2.resize(dapi, small, interpolation=cv2.INTER_AREA)
-    claimed = cv2.resize(_painted(dapi.shape, nuclei), small, interpolation=cv2.INTER_AREA)
-    free = ((stained > grey.background + max(6 * grey.noise, MIN_LIGHT * light)) & (claimed == 0)).astype(np.uint8)
-    r = max(1, round(GLOW_RADII * radius / step))
+    segmented = cv2.resize(_painted(dapi.shape, nuclei), small, interpolation=cv2.INTER_AREA)
+    free = ((stained > grey.background + max(6 * grey.noise, MIN_LIGHT * light)) & (segmented == 0)).astype(np.uint8)
+    r = max(1, round(HALO_RADII * radius / step))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))
     thick = cv2.morphologyEx(free, cv2.MORPH_OPEN, disk)
-    whole = cv2.dilate(thick, disk) & free  # opening takes the corners, where it touches a nucleus
+    whole = cv2.dilate(thick, disk) & free  # opening removes the corners where the object touches a nucleus
     n, labels, stats, _ = cv2.connectedComponentsWithStats(whole, connectivity=4)
     found = []
     for i in range(1, n):
@@ -51,7 +51,7 @@ def find_unsegmented(dapi: Array, nuclei: Sequence[Instance], grey: Levels) -> l
 
 
 def _painted(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
-    """(Y, X) uint8, 255 on the nuclei."""
+    """Return (Y, X) uint8, 255 on the nuclei."""
     picture = np.zeros(shape, np.uint8)
     for nucleus in nuclei:
         x, y, w, h = nucleus.bbox_xywh

@@ -24,7 +24,7 @@ class FrameQuality:
     gated: int = 0
 
     def record(self) -> dict[str, Any]:
-        """What the ledger keeps of the frame; ``evaluable``: nuclei that passed the gates, whatever the channels' quality."""
+        """Return the measures as the ledger keeps them; ``evaluable``: nuclei that passed the gates, whatever the channels' quality."""
         nuclei = len(self.saturated)
         return {"nuclei": nuclei, "evaluable": self.gated, "channels": {c: m.record() for c, m in self.channels.items()}}
 
@@ -32,7 +32,7 @@ class FrameQuality:
 def measure_frame(
     planes: Mapping[str, Array], nuclei: Sequence[Instance], focus: Array, shapes: Shapes, pixel_size_um: float | None, assay: Assay
 ) -> FrameQuality:
-    """Measures the planes as the camera gave them, DAPI and the assay's probes.
+    """Measure the planes as the camera gave them, DAPI and the assay's probes.
 
     Args:
         focus: (N,) gradient energy of each nucleus in DAPI, see ``cacapp.arrays.focus``.
@@ -42,7 +42,7 @@ def measure_frame(
     found = {c: plane_quality(planes[c], nuclei, radius_px, outside) for c in (DAPI, *assay.channels)}
     measures = {c: _measures(q) for c, q in found.items()}
     known = np.isfinite(focus)
-    # times the squared radius: independent of magnification, about the nucleus' radius over the width of its edge's blur
+    # times the squared radius: about the nucleus' radius over the blur of its edge, at any magnification
     outline = float(np.median(focus[known]) * np.median(shapes.area_px) / np.pi) if known.any() else float("nan")
     measures[DAPI] = replace(measures[DAPI], sharpness=outline)
     saturated = np.max([q.saturated for q in found.values()], axis=0) if nuclei else np.zeros(0)
@@ -50,11 +50,11 @@ def measure_frame(
 
 
 def with_signals(quality: FrameQuality, spots: Mapping[str, Spots], counts: Array, evaluable: Array, assay: Assay) -> FrameQuality:
-    """The quality with what the signals say: SNR of the counted ones over the probe's minimum, nuclei with a signal.
+    """Add the measures that need the signals: SNR of the counted ones over the probe's minimum, nuclei with a signal.
 
     Args:
         counts: (N, P) signals.
-        evaluable: (N,) bool, the nuclei that are looked at.
+        evaluable: (N,) bool, the nuclei that are measured.
     """
     n = int(evaluable.sum())
     channels = dict(quality.channels)
@@ -72,7 +72,7 @@ def with_signals(quality: FrameQuality, spots: Mapping[str, Spots], counts: Arra
 
 
 def failures(quality: FrameQuality, assay: Assay) -> list[str]:
-    """Channels of the frame that failed: no cell of it is called."""
+    """Return the channels of the frame that failed: no cell of it is called."""
     return failed_channels(judge_channels(quality.channels, assay.quality))
 
 

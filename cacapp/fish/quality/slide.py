@@ -1,4 +1,4 @@
-"""Slide quality: what each channel's measures say by the assay's limits, and channels that look swapped.
+"""Quality of a slide: verdicts on each channel's measures by the assay's limits, and channels that look swapped.
 
 Measures of a channel: ``sharpness`` of its dots (of DAPI: of the nuclei's outline), ``background`` as a share of the camera's range,
 ``snr`` of the counted dots as a multiple of the probe's minimum, ``hybridised`` share of nuclei with a signal, ``saturated`` share of the
@@ -22,7 +22,7 @@ from cacapp.types import DAPI
 Grade = Literal["pass", "warn", "fail"]
 WHOLE_SLIDE = ""
 FAILED_QC = "failed_qc_"
-"""Start of the exclusion reason of cells whose channel failed; the channel follows."""
+"""Exclusion reason of cells whose channel failed, without the channel, which follows."""
 
 UNEXPECTED_SHARE = 0.02
 """Cross-talk between dyes that are no neighbours from which the channels may be swapped."""
@@ -32,7 +32,7 @@ UNEXPECTED_SHARE = 0.02
 class ChannelMeasures:
     """Measures of one channel, of a frame or over a slide's frames; NaN where unknown (see the module).
 
-    ``fill``: how evenly nuclei shine in it, near 1 for a counterstain. ``signals``: nuclei with a signal, of ``nuclei`` looked at.
+    ``fill``: evenness of the light over a nucleus, near 1 for a counterstain. ``signals``: nuclei with a signal, of ``nuclei`` measured.
     """
 
     sharpness: float
@@ -47,7 +47,7 @@ class ChannelMeasures:
     nuclei: int = 0
 
     def record(self) -> dict[str, float | None]:
-        """For JSON, which has no NaN."""
+        """Return the measures for JSON, which has no NaN."""
         return {k: None if not isfinite(v) else round(v, 5) for k in self.__dataclass_fields__ if (v := getattr(self, k)) is not None}
 
     @classmethod
@@ -59,7 +59,7 @@ class ChannelMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A measure of a channel with its verdict; ``reason`` says in words what is wrong, None where nothing is."""
+    """A measure of a channel with its verdict; ``reason``: what is wrong in words, None for a pass."""
 
     channel: str
     measure: str
@@ -69,7 +69,7 @@ class Mark:
 
 
 def pooled(frames: Sequence[ChannelMeasures]) -> ChannelMeasures:
-    """A channel over a slide: medians over the frames, sums of nuclei."""
+    """Return the measures of a channel over a slide: medians over the frames, sums of nuclei."""
 
     def middle(name: str) -> float:
         values = [v for f in frames if isfinite(v := getattr(f, name))]
@@ -80,7 +80,7 @@ def pooled(frames: Sequence[ChannelMeasures]) -> ChannelMeasures:
 
 
 def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> list[Mark]:
-    """The marks of every channel, DAPI among them, of a frame or a slide."""
+    """Judge every channel, DAPI among them, of a frame or a slide."""
     marks = []
     for channel, m in measures.items():
         few = m.nuclei < limits.min_nuclei
@@ -110,7 +110,7 @@ def judge_slide(
     crosstalk: Mapping[tuple[str, str], float],
     expected: Sequence[tuple[str, str]],
 ) -> list[Mark]:
-    """The marks of the channels, and those of the slide as a whole.
+    """Judge the channels and the slide as a whole.
 
     Args:
         measures: over the slide's frames, DAPI and the probes.
@@ -134,12 +134,12 @@ def judge_slide(
 
 
 def failed_channels(marks: Sequence[Mark]) -> list[str]:
-    """Channels with a failing mark, in their order."""
+    """Return the channels with a failing mark, in their order."""
     return list(dict.fromkeys(m.channel for m in marks if m.verdict == "fail" and m.channel != WHOLE_SLIDE))
 
 
 def looks_like_dapi(measures: Mapping[str, ChannelMeasures]) -> str | None:
-    """The probe channel in which nuclei shine more evenly than in DAPI, None where there is none: the two are swapped."""
+    """Return the probe channel that lights nuclei more evenly than DAPI, which means that the two are swapped; None without one."""
     if DAPI not in measures or not isfinite(measures[DAPI].fill):
         return None
     fills = {c: m.fill for c, m in measures.items() if c != DAPI and isfinite(m.fill)}
@@ -150,18 +150,18 @@ def looks_like_dapi(measures: Mapping[str, ChannelMeasures]) -> str | None:
 def swapped(
     crosstalk: Mapping[tuple[str, str], float], expected: Sequence[tuple[str, str]], channels: Sequence[str]
 ) -> dict[str, str] | None:
-    """Which channel stands for which, {channel as named: dye it shows}, where another order explains the cross-talk and this one does not.
+    """Return {channel as named: dye that it shows} where another order of the channels explains the cross-talk and this one does not.
 
-    Light of a dye shows in its neighbours' channels only, so an exchange of names moves cross-talk to pairs that are no neighbours. Each
-    order of the channels is scored by the cross-talk it puts on neighbours; the order given must leave some out and be beaten clearly.
-    Without cross-talk there is nothing to tell by.
+    Light of a dye shows in its neighbours' channels only, so an exchange of names moves cross-talk to pairs that are no neighbours. The
+    score of an order is the cross-talk between dyes that are neighbours in it. Another order is returned only where the given one leaves
+    out some cross-talk and has a clearly lower score. None without cross-talk.
     """
     unexpected = max((s for pair, s in crosstalk.items() if pair not in expected), default=0.0)
     if unexpected < UNEXPECTED_SHARE or not expected:
         return None
 
     def score(order: Sequence[str]) -> float:
-        name_of = dict(zip(order, channels, strict=True))  # dye -> the channel it is taken to be under
+        name_of = dict(zip(order, channels, strict=True))  # dye -> the channel that is assumed to show it
         return sum(crosstalk.get((name_of[d], name_of[a]), 0.0) for d, a in expected)
 
     orders = sorted(permutations(channels), key=lambda o: (-round(score(o), 4), sum(a != b for a, b in zip(o, channels, strict=True))))
