@@ -52,10 +52,10 @@ class Part(NamedTuple):
 
 
 class Algorithm(BaseModel):
-    """Common ground of all kinds. Give ``name`` (unique within its kind, kebab-case) and ``api_version`` (a literal).
+    """Common base of all kinds. Give ``name`` (unique within its kind, kebab-case) and ``api_version`` (a literal).
 
     Attributes:
-        loads: modules that are imported only when it works, such as torch: a worker process loads them before its first frame.
+        loads: modules that its methods import, such as torch: a worker process imports them before its first frame.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -65,15 +65,15 @@ class Algorithm(BaseModel):
     loads: ClassVar[tuple[str, ...]] = ()
 
     def weights_sha256(self) -> str | None:
-        """Digest of the model weights behind the results, stored with every run; None for an algorithm without weights."""
+        """Return the digest of the model weights, stored with every run; None for an algorithm without weights."""
         return None
 
     def parts(self) -> Sequence[tuple[str, str]]:
-        """Other algorithms this one is made of: (kind, name) each. The host builds them, with their defaults, together with this one."""
+        """Return the algorithms that this one is made of, (kind, name) each. The host builds them with their defaults."""
         return ()
 
     def built_parts(self) -> tuple[Part, ...]:
-        """What the host built of ``parts``, in their order; empty where it was not the host that built this algorithm."""
+        """Return the built ``parts`` in their order; empty where this algorithm was not built by the host."""
         parts: tuple[Part, ...] = self.__dict__.get(PARTS, ())
         return parts
 
@@ -82,7 +82,7 @@ class Prompter(Algorithm):
     """Proposes coarse regions and prompts for a promptable segmenter."""
 
     def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
-        """Prompts for the nuclei of a frame.
+        """Return prompts for the nuclei of a frame.
 
         Args:
             dapi: (Y, X) uint8 or uint16, read-only.
@@ -97,31 +97,31 @@ class Segmenter(Algorithm):
     needs_prompts: ClassVar[bool] = True
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
-        """Instances of a frame.
+        """Return the nuclei of a frame, one Instance each.
 
         Args:
             dapi: (Y, X) uint8 or uint16, read-only.
-            prompts: what the prompter gave.
+            prompts: the result of the prompter; empty where ``needs_prompts`` is False.
             pixel_size_um: edge length of a pixel in µm, None where unknown.
         """
         raise NotImplementedError
 
 
 class TrainingProgress(Protocol):
-    """Where a training reports to."""
+    """Receiver of a training's progress."""
 
     def start(self, what: str, total: int) -> None:
-        """Work of ``total`` items begins."""
+        """Report that work of ``total`` items begins."""
 
     def advance(self, note: str = "", by: int = 1) -> None:
-        """``by`` items are done; ``note``: the loss and the time left, say."""
+        """Report that ``by`` items are done; ``note``: for example the loss and the time left."""
 
     def warn(self, line: str) -> None:
-        """Something a person should know, in one line."""
+        """Report a warning in one line."""
 
 
 class TrainingSamples(Protocol):
-    """Images to learn from, read when indexed (0 .. len - 1): one that was used need not be kept in memory."""
+    """Images to learn from, read when indexed (0 .. len - 1), so that they need not all be in memory."""
 
     def __len__(self) -> int: ...
 
@@ -132,27 +132,27 @@ class TrainableSegmenter(Segmenter):
     """A segmenter that learns from labels. Its field ``weights`` takes the path that ``train`` returned."""
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """Trains, and returns the file of weights inside the folder ``out``.
+        """Train, and return the file of weights inside the folder ``out``.
 
-        Called again with the same ``out`` after a kill, it goes on from its last checkpoint.
+        Called again with the same ``out`` after a kill, it continues from its last checkpoint.
 
         Args:
             samples: images with labels.
             out: folder for checkpoints, curves and the result; made where it is missing.
-            seed: of everything random.
+            seed: of all random numbers.
         """
         raise NotImplementedError
 
 
 class InstanceFilter(Algorithm):
-    """Judges instances by their shape."""
+    """Accepts or rejects instances by their shape."""
 
     def judge(self, shapes: Shapes) -> list[str | None]:
-        """For each instance of one frame the reason to reject it, or None to accept it."""
+        """Return for each instance of one frame the reason to reject it, or None to accept it."""
         raise NotImplementedError
 
     def limits(self, shapes: Shapes) -> dict[str, float]:
-        """The bounds ``judge`` holds these instances against, by name with unit; stored with the frame's run."""
+        """Return the limits that ``judge`` compares these instances with, by name with unit; stored with the frame's run."""
         return {}
 
 
@@ -160,18 +160,18 @@ class SignalDetector(Algorithm):
     """Finds FISH signals (dots) of one probe channel inside nuclei."""
 
     def detect(self, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
-        """Candidate signals of a channel, with SNR; the assay decides which of them count.
+        """Return the candidate signals of a channel with their SNR; the assay decides which of them count.
 
         Args:
             plane: (Y, X) uint8 or uint16, read-only.
-            nuclei: the frame's instances: where to look, and where background and noise are estimated.
+            nuclei: the frame's instances: where to find signals, and where to estimate background and noise.
             pixel_size_um: edge length of a pixel in µm, None where unknown.
         """
         raise NotImplementedError
 
 
 def um(pixel_size_um: float | None, default_um: float) -> float:
-    """The pixel size to use: the known one, else ``default_um`` (both µm)."""
+    """Return the known pixel size, else ``default_um`` (both µm)."""
     return pixel_size_um if pixel_size_um else default_um
 
 

@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement. All of them collect: every plugin's answer counts, none wins silently.
+"""The hooks that a plugin may implement. All of them collect the answers of every plugin; none replaces another.
 
 Each returns classes, not instances: the host builds them with the user's parameters.
 """

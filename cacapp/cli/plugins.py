@@ -150,7 +150,7 @@ def check(
     for one in found.checked:
         broken = sum(v.broken is not None for v in one.verdicts)
         if broken:
-            hint = "; it may want weights: --train, or --set weights=FILE" if one.untaught else ""
+            hint = "; it may want weights: --train, or --set weights=FILE" if one.untrained else ""
             say_error(f"{one.kind} {one.name!r}, {one.origin}: {broken} of {len(one.verdicts)} claims are broken{hint}")
     if not found.holds:
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ WORKERS_S = 60.0
 
 
 def connect(address: str) -> Client:
-    """A client of the scheduler at ``address``, once it has a worker.
+    """Return a client of the scheduler at ``address`` as soon as it has a worker.
 
     Raises:
         UsageError: Dask is not installed, the address is none, or nobody answers there.
@@ -56,12 +56,12 @@ def connect(address: str) -> Client:
 
 
 def installed_version() -> str:
-    """Of cacapp, where this runs."""
+    """Return the version of cacapp where this runs."""
     return __version__
 
 
 class Cluster:
-    """Hands tasks to a cluster's workers."""
+    """The workers of a cluster, to which tasks are submitted."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -71,7 +71,7 @@ class Cluster:
         return cast("Future[Outcome[None, Any]]", self._client.submit(perform, task, pure=False))
 
     def capacity(self) -> int:
-        """Items to have under way: twice what the workers there are can do at once.
+        """Return how many items to submit at once: twice as many as the workers can do in parallel.
 
         Raises:
             CacappError: the scheduler is gone.
@@ -87,7 +87,7 @@ class Cluster:
         return CacappError(f"--cluster {self._address}: its scheduler is gone; what was finished is kept, go on with: cacapp runs resume")
 
     def abandon(self, engine: str) -> None:
-        """Ends the work under way of ``engine``."""
+        """End all running work of ``engine``."""
         self._on_all(engine, for_good=False)
 
     def close(self, engine: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs a step's per-frame work, here, in local processes or on a cluster: one item in, one outcome out, in the order they end."""
+"""Run a step's per-frame work in this process, in local processes or on a cluster: one outcome for each item, as they end."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ENOUGH_PX = 4 * 4128 * 3600
 """Work from which processes pay, px of all frames (four of full size): each takes two seconds to load what it works with."""
 
 LOOK_UP_S = 0.5
-"""How often is looked whether to stop, or whether a cluster has grown, s."""
+"""Interval of the checks whether to stop, and whether a cluster has more workers, s."""
 
 
 class Engine:
-    """Where per-frame work is done. A context; its processes end with it.
+    """The place of per-frame work. A context manager; its processes end with it.
 
-    The processes start when first needed, or when ``expect`` finds that they will be, and are kept, since each takes seconds to load
-    what it works with.
+    The processes start with the first item, or when ``expect`` finds that they will be needed, and serve all later items, since each takes
+    seconds to load its libraries.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Engine:
 
 @contextmanager
 def engine_or_new(engine: Engine | None) -> Iterator[Engine]:
-    """The engine, which stays; where there is none, a new one, which ends here."""
+    """Give the engine, which stays open; without one, a new engine that ends with the body."""
     if engine is not None:
         yield engine
         return
@@ -164,7 +164,7 @@ def engine_or_new(engine: Engine | None) -> Iterator[Engine]:
 
 
 class _Place(Protocol):
-    """Where tasks are done."""
+    """A place where tasks are done."""
 
     def submit(self, task: Task) -> Future[Outcome[None, Any]]: ...
     def capacity(self) -> int: ...
@@ -182,7 +182,7 @@ class _Local:
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="cacapp-worker")
 
     def start(self, engine: str, items: int, modules: Sequence[str]) -> None:
-        """A process for each thread that so many items will need; where the machine has none left to give, the items will say so."""
+        """Start a process for each thread that so many items need. Where the system refuses one, the items report it."""
         with suppress(OSError):
             while self._early < min(self._workers, items):
                 self._early += 1
@@ -192,7 +192,7 @@ class _Local:
         return self._threads.submit(perform, task)
 
     def capacity(self) -> int:
-        """One item more than there are workers: the next is at hand when one ends."""
+        """Return one more than there are workers: the next item is ready when one ends."""
         return self._workers + 1
 
     def lost(self) -> CacappError:

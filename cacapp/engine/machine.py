@@ -42,7 +42,7 @@ def free_mb() -> int:
 
 
 def has_gpu() -> bool:
-    """Whether torch may find a graphics card, told without loading torch."""
+    """Return whether torch may find a graphics card, without loading torch."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     return sys.platform == "darwin" or any(Path(driver).exists() for driver in GPU_DRIVERS)

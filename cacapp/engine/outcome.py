@@ -1,4 +1,4 @@
-"""What became of one item."""
+"""The outcome of one item: its result or its error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Item, Result]):
-    """What became of an item.
+    """The outcome of an item.
 
     Attributes:
-        result: what the work gave, None where it failed.
-        error: why it failed, in one line.
-        trace: the traceback of a failure nobody foresaw.
-        seconds: what the item took, s.
+        result: the result of the work, None if it failed.
+        error: the reason why it failed, in one line.
+        trace: the traceback of an unexpected exception.
+        seconds: the time the item took, s.
     """
 
     item: Item
@@ -33,7 +33,7 @@ class Outcome(Generic[Item, Result]):
 
 
 def timed(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
-    """Does the work; whatever goes wrong with one item is that item's outcome, so that the others go on."""
+    """Do the work. A failure of one item becomes its outcome, so that the others continue."""
     start = time.perf_counter()
     trace = None
     try:

@@ -1,6 +1,6 @@
-"""Worker processes as their coordinator sees them: one for each thread that hands out work, here or in a worker of a cluster.
+"""Worker processes, seen from the coordinator: one for each thread that submits work, here or in a worker of a cluster.
 
-Every process has a pipe of its own, so that one which is killed in the middle of a message harms no other. (A process pool of the
+Every process has its own pipes, so that a process killed in the middle of a message harms no other. (A process pool of the
 standard library ends as a whole with one of its processes; one with a shared queue can be left with its lock held.)
 """
 
@@ -35,12 +35,12 @@ counting a frame. Under the setting that Dask gives its workers it was two fifth
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An item's work as it travels.
+    """The work of an item, as it is sent to a process.
 
     Attributes:
-        engine: the engine it belongs to; its processes are kept apart from those of others.
+        engine: the engine it belongs to; engines share no processes.
         payload, item: the pickled work and item.
-        timeout_s: a process that takes longer is killed; None: it may take as long as it likes.
+        timeout_s: time limit, s; a process that takes longer is killed; None: no limit.
     """
 
     engine: str
@@ -110,7 +110,7 @@ _closed: set[str] = set()
 
 
 def perform(task: Task) -> Outcome[None, Any]:
-    """Does a task in this thread's process, started where it has none. Runs in a thread of the coordinator or of a cluster's worker."""
+    """Do a task in the process of this thread; start one if there is none. Runs in a thread of the coordinator or of a cluster's worker."""
     while True:
         process = _process_of(task.engine)
         if process is None:
@@ -122,14 +122,14 @@ def perform(task: Task) -> Outcome[None, Any]:
 
 
 def start_process(engine: str, modules: Sequence[str]) -> None:
-    """Starts a process for an engine before there is a task for it; the next thread that needs one takes it."""
+    """Start a process for an engine before there is a task for it; the next thread that needs one takes it."""
     with _lock:
         if engine not in _closed:
             _started.setdefault(engine, []).append(WorkerProcess(modules))
 
 
 def stop_processes(engine: str, *, for_good: bool) -> None:
-    """Kills the processes of an engine; ``for_good``: it gets no new ones either."""
+    """Kill the processes of an engine; ``for_good``: it also gets no new ones."""
     with _lock:
         if for_good:
             _closed.add(engine)

@@ -14,7 +14,7 @@ from cacapp.host.registered import Registered
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of an algorithm as a person reads it."""
+    """One parameter of an algorithm, in words for people."""
 
     name: str
     type: str
@@ -24,7 +24,7 @@ class Parameter:
 
 
 def parameters(cls: type[Algorithm]) -> list[Parameter]:
-    """The parameters of an algorithm, in the order declared."""
+    """Return the parameters of an algorithm in the order of their declaration."""
     schema = cls.model_json_schema(by_alias=False)
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
     rows = []
@@ -35,19 +35,19 @@ def parameters(cls: type[Algorithm]) -> list[Parameter]:
 
 
 def schemas(cls: type[Algorithm]) -> dict[str, dict[str, Any]]:
-    """The parameters as plain JSON, for a stand-in that shows the same: ``schema``, ``default`` and ``description`` by name."""
+    """Return the parameters as JSON values, {name: ``schema``, ``default`` and ``description``}, for a stand-in that has the same."""
     schema = cls.model_json_schema(by_alias=False)
     defaults = cls().model_dump(mode="json")
-    told = {}
+    described = {}
     for name, info in cls.model_fields.items():
         prop = _resolved(schema.get("properties", {})[name], schema)
         plain = {key: value for key, value in prop.items() if key not in ("title", "default", "description", "anyOf", "$ref")}
-        told[name] = {"schema": plain, "default": defaults[name], "description": info.description or ""}
-    return told
+        described[name] = {"schema": plain, "default": defaults[name], "description": info.description or ""}
+    return described
 
 
 def assign(settings: Sequence[str], chosen: Sequence[Registered]) -> dict[str, dict[str, Any]]:
-    """Splits ``--set`` texts among the chosen algorithms: {algorithm name: {parameter: value}}.
+    """Assign ``--set`` texts to the chosen algorithms: {algorithm name: {parameter: value}}.
 
     ``name=value`` where one chosen algorithm has that parameter, ``algorithm.name=value`` where several have it. Values are read as
     JSON where they are JSON, else as text. Raises UsageError for a text without "=", an unknown or an ambiguous parameter.
@@ -77,7 +77,7 @@ def _value(text: str) -> Any:
 
 
 def _resolved(prop: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A property with its $ref and its one non-null alternative folded in."""
+    """Return a property with its $ref and its one non-null alternative resolved."""
     merged = dict(prop)
     if "$ref" in merged:
         merged |= schema["$defs"][merged["$ref"].rsplit("/", 1)[1]]

@@ -1,4 +1,4 @@
-"""A laboratory's settings of plugins: which are kept out, and which run in a process of their own."""
+"""The plugin settings of a laboratory: which plugins are left out, and which run in a process of their own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class PluginSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    enabled: bool = Field(True, description="false keeps the plugin out")
-    isolation: Literal["none", "process"] = Field("none", description="process: it is loaded and run in a process of its own")
-    timeout_s: float | None = Field(None, gt=0, description="a call that takes longer fails, and the process with it, s")
-    memory_mb: int | None = Field(None, ge=64, description="memory its process may write to, MB; held on Linux")
-    python: str | None = Field(None, description="interpreter of its process, which has the plugin and cacapp; this one by default")
+    enabled: bool = Field(True, description="false: the plugin is not used")
+    isolation: Literal["none", "process"] = Field("none", description="process: the plugin is loaded and run in a process of its own")
+    timeout_s: float | None = Field(None, gt=0, description="time limit of a call, s; a longer one fails and its process is killed")
+    memory_mb: int | None = Field(None, ge=64, description="memory its process may write to, MB; works on Linux")
+    python: str | None = Field(None, description="interpreter of its process, with the plugin and cacapp installed; this one by default")
 
     @model_validator(mode="after")
-    def _only_apart(self) -> Self:
+    def _limits_need_a_process(self) -> Self:
         bounds = [name for name in ("timeout_s", "memory_mb", "python") if getattr(self, name) is not None]
         if bounds and self.isolation != "process":
             raise ValueError(f'{bounds[0]} holds only with isolation = "process"')
@@ -41,9 +41,9 @@ class PluginSettings(BaseModel):
 
 
 def settings_file() -> Path:
-    """The variable CACAPP_CONFIG, else config.toml in the platform's configuration folder of this user.
+    """Return the file that CACAPP_CONFIG names, else config.toml in this user's configuration folder of the platform.
 
-    Never a file of the folder one works in: what lies there is data, and this file names programs to run.
+    It is never a file of the working folder: that folder holds data, and this file names programs to run.
     """
     from platformdirs import user_config_dir
 
@@ -52,7 +52,7 @@ def settings_file() -> Path:
 
 
 def read_settings(path: Path | None = None) -> dict[str, PluginSettings]:
-    """The settings by name; none where there is no file, unless the variable names it.
+    """Return the settings by plugin name; none without a file, unless the variable names one.
 
     Raises:
         UsageError: the file cannot be read, is no TOML, or sets what there is not.
@@ -89,5 +89,5 @@ def _settings(path: Path, name: str, table: Any) -> PluginSettings:
         if first["type"] == "extra_forbidden":
             raise UsageError(f"{where}: there is no setting {field!r}; there are {', '.join(PluginSettings.model_fields)}") from None
         message = first["msg"].removeprefix("Value error, ")
-        told = f"{field}: {message}, got {first['input']!r}" if field else message
-        raise UsageError(f"{where}: {told}") from None
+        what = f"{field}: {message}, got {first['input']!r}" if field else message
+        raise UsageError(f"{where}: {what}") from None

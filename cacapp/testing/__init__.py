@@ -1,4 +1,4 @@
-"""The contract suite: what every algorithm promises, as pytest classes and as verdicts.
+"""The contract suite: the claims of every kind of algorithm, as pytest classes and as verdicts.
 
 In a plugin's tests::
 

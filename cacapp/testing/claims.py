@@ -1,4 +1,4 @@
-"""What algorithms of every kind promise. A claim is a method ``test_*``; its docstring is the sentence it is told by."""
+"""The claims of all kinds of algorithms. A claim is a method ``test_*``; its docstring is the sentence that reports it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cacapp.testing.guarded_calls import GUARDED, METHOD, measured, one_thread
 from cacapp.testing.scenes import Scene
 
 UNITS = {"px": "px", "um": "µm", "um2": "µm²", "nm": "nm", "s": "s", "ms": "ms", "mb": "MB", "deg": "°", "ul": "µL"}
-"""What a parameter's name ends with, and the unit its description then states."""
+"""Unit by ending of a parameter's name: the description must state it."""
 
 
 class ClaimError(AssertionError):
@@ -29,7 +29,7 @@ class ClaimError(AssertionError):
 
 
 def require(holds: object, line: str) -> None:
-    """Raises ClaimError with ``line`` unless it holds: a plain assert says nothing where pytest does not rewrite it."""
+    """Raise ClaimError with ``line`` unless it holds. A plain assert has no message where pytest does not rewrite it."""
     if not holds:
         raise ClaimError(line)
 
@@ -46,34 +46,34 @@ class Contract:
     algorithm: ClassVar[type[Algorithm] | Algorithm]
     memory_mb: ClassVar[int] = 4096
 
-    # What a kind says of itself.
+    # Each kind defines these.
 
     def inputs(self, scene: Scene) -> tuple[Any, ...]:
-        """What the algorithm's method is called with on a scene; arrays are fresh and writable."""
+        """Return the arguments of the algorithm's method for a scene; arrays are new and writable."""
         raise NotImplementedError
 
     def ordinary(self) -> Iterator[Scene]:
-        """Scenes as the field has them."""
+        """Yield ordinary scenes."""
         raise NotImplementedError
 
     def empty(self) -> Iterator[Scene]:
-        """Scenes with nothing to find."""
+        """Yield scenes without nuclei or dots."""
         raise NotImplementedError
 
     def small(self) -> Iterator[Scene]:
-        """Scenes smaller than a nucleus."""
+        """Yield scenes smaller than a nucleus."""
         raise NotImplementedError
 
     def plain(self) -> Scene:
-        """A scene with everything the algorithm works on."""
+        """Return a scene with everything the algorithm needs."""
         raise NotImplementedError
 
     def whole(self) -> Scene:
-        """A scene of full size."""
+        """Return a scene of full size."""
         raise NotImplementedError
 
     def found(self, result: Any) -> int:
-        """How many objects a result holds."""
+        """Return the number of objects in a result."""
         return len(result)
 
     # The claims.
@@ -160,22 +160,22 @@ class Contract:
         _, peak_mb = self._elsewhere(self.whole())
         require(peak_mb <= self.memory_mb, f"{self.whole().name}: the process took {peak_mb} MB, the bound is {self.memory_mb} MB")
 
-    # What the claims share.
+    # Shared by the claims.
 
     def built(self) -> Algorithm:
-        """The algorithm, built where a class was given."""
+        """Return the algorithm; where a class was given, built with its defaults."""
         given = type(self).algorithm
         return given() if isinstance(given, type) else given
 
     def holds(self, scene: Scene) -> Any:
-        """The guarded result; what is wrong with it is told with the scene's name."""
+        """Return the guarded result. Raises ClaimError that names the scene where it is wrong."""
         try:
             return GUARDED[self.kind](self.built(), *self.inputs(scene))
         except CacappError as error:
             raise ClaimError(f"{scene.name}: {error}") from error
 
     def _seeded(self, seed: int, scene: Scene) -> Any:
-        """A run with the process' global random states set to ``seed``."""
+        """Return the result after the global random states of the process were set to ``seed``."""
         random.seed(seed)
         np.random.seed(seed)
         torch = sys.modules.get("torch")
@@ -184,7 +184,7 @@ class Contract:
         return self.holds(scene)
 
     def _elsewhere(self, scene: Scene) -> tuple[Any, int]:
-        """Result and peak memory, MB, of a worker process that does nothing else."""
+        """Return the result of a worker process that does nothing else, and its peak memory, MB."""
         with Engine(1) as engine:
             (outcome,) = engine.run(partial(measured, self.kind, self.built()), [self.inputs(scene)], apart=True)
         if outcome.result is None:
@@ -193,7 +193,7 @@ class Contract:
 
 
 def same(one: Any, two: Any) -> bool:
-    """Whether two results are equal, arrays by dtype, shape and value."""
+    """Return whether two results are equal; arrays by dtype, shape and value."""
     if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
         return one.dtype == two.dtype and np.array_equal(one, two)
     if isinstance(one, list | tuple) and isinstance(two, list | tuple):

@@ -1,4 +1,4 @@
-"""Guarded calls by kind, and what one costs a process in memory."""
+"""Guarded calls by kind, and the memory that a call takes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ METHOD: Mapping[str, str] = {"prompter": "prompt", "segmenter": "segment", "filt
 
 
 def measured(kind: str, algorithm: Algorithm, arguments: tuple[Any, ...]) -> tuple[Any, int]:
-    """The guarded result, and the peak memory of this process so far, MB. Runs in a worker process."""
+    """Return the guarded result and the peak memory of this process so far, MB. Runs in a worker process."""
     return GUARDED[kind](algorithm, *arguments), peak_mb()
 
 
 def peak_mb() -> int:
-    """The largest resident memory of this process so far, MB."""
+    """Return the largest resident memory of this process so far, MB."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would tell that of the process this one came from, where that was larger
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
@@ -41,7 +41,7 @@ def peak_mb() -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch, as in a worker: sums over more threads are added in another order, which moves the last bits."""
+    """Give torch one thread, as in a worker: sums over more threads are added in another order, which moves the last bits."""
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch is not None else 0
     if torch is not None:

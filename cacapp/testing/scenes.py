@@ -1,4 +1,4 @@
-"""Images whose truth is known: disks with a soft rim on a noisy background, the same each time."""
+"""Images with known truth: disks with a soft rim on a noisy background, the same each time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BACKGROUND, LIGHT, NOISE = 200.0, 2400.0, 12.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an algorithm is shown.
+    """The input of an algorithm, with its truth.
 
     Attributes:
-        name: as it is told in a verdict.
+        name: its name in a verdict.
         image: (Y, X) uint8 or uint16.
         nuclei: the true ones.
         pixel_size_um: edge length of a pixel in µm, None where unknown.

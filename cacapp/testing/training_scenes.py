@@ -1,4 +1,4 @@
-"""What teaches a network in a plugin's tests and in ``plugins check --train``, and what it is told."""
+"""Simulated frames to train a network in a plugin's tests and in ``plugins check --train``, and the progress it reports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cacapp.simulation import SlideModel, simulate_frame
 from cacapp.types import Array
 
 
-class Told:
-    """Progress that keeps what it is told."""
+class RecordedProgress:
+    """Training progress that keeps all notes and warnings."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -28,8 +28,8 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """The file of weights, and what the training wrote an epoch."""
+class TrainedWeights:
+    """The file of weights, and the lines that the training logged, one for each epoch."""
 
     weights: Path
     log: list[dict[str, float]]
@@ -44,6 +44,6 @@ class Frame:
 
 
 def simulated(seed: int) -> Frame:
-    """A frame of 420 x 440 px with 16 nuclei, another for each seed."""
+    """Return a frame of 420 x 440 px with 16 nuclei, another for each seed."""
     frame = simulate_frame(SlideModel(), np.random.default_rng(seed), 420, 440, 16)
     return Frame(frame.planes[0], frame.labels.astype(np.int32))

@@ -1,4 +1,4 @@
-"""Runs a contract's claims on an algorithm, each in a process that may crash or hang, and tells what became of each."""
+"""Run the claims of a contract on an algorithm, each in a process that may crash or hang, and return a verdict for each."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ CONTRACTS: Mapping[str, type[Contract]] = {
 }
 
 CLAIM_S = 300.0
-"""What a claim may take, s."""
+"""Time limit of a claim, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a claim.
+    """The verdict of a claim.
 
     Attributes:
         claim: its sentence.
-        broken: why it does not hold, in one line; None where it holds.
-        seconds: what it took, s.
+        broken: the reason why it does not hold, in one line; None if it holds.
+        seconds: the time it took, s.
     """
 
     claim: str
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def claims_of(kind: str) -> dict[str, str]:
-    """The claims of a kind, from the general to the particular: method -> sentence."""
+    """Return the claims of a kind, general ones first: {method: sentence}."""
     methods: dict[str, str] = {}
     for cls in reversed(CONTRACTS[kind].__mro__):
         methods |= {name: inspect.getdoc(value) or name for name, value in vars(cls).items() if name.startswith("test_")}
@@ -49,10 +49,10 @@ def claims_of(kind: str) -> dict[str, str]:
 
 
 def check(kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_mb, claim_s: float = CLAIM_S) -> Iterator[Verdict]:
-    """A verdict a claim, in their order.
+    """Yield a verdict for each claim, in their order.
 
     Args:
-        memory_mb: what a process that works on a whole frame may take, MB.
+        memory_mb: memory limit of a process that works on a whole frame, MB.
         claim_s: a claim that takes longer is broken, s.
     """
     claims = claims_of(kind)
@@ -63,7 +63,7 @@ def check(kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_m
 
 
 def hold(kind: str, algorithm: Algorithm, memory_mb: int, claim: str) -> str | None:
-    """Why a claim does not hold, or None. Runs in a worker process."""
+    """Return why a claim does not hold, or None. Runs in a worker process."""
     contract = type("Checked", (CONTRACTS[kind],), {"algorithm": algorithm, "memory_mb": memory_mb})()
     try:
         getattr(contract, claim)()

@@ -1,4 +1,4 @@
-"""Segmenter ``dense``: a compact network that sees every pixel once; the student that is taught by pseudo-labels."""
+"""Segmenter ``dense``: a compact network that computes every pixel once, trained on pseudo-labels."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Dense(Student):
         return self._segment(dapi, network)
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
         from cacapp.algorithms.dense.network import NUCLEUS_PX
         from cacapp.algorithms.dense.training import train
         from cacapp.algorithms.sam.models import device_of
 
-        scaled = self.model_copy(update={"diameter_px": NUCLEUS_PX})  # held crops are at the network's scale
+        scaled = self.model_copy(update={"diameter_px": NUCLEUS_PX})  # validation crops are at the network's scale
         return train(samples, out, seed, progress, self._recipe("dense", self._beginning()), device_of(self.device), scaled._segment)
 
     def _segment(self, dapi: Array, network: DenseNetwork) -> list[Instance]:

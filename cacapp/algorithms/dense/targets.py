@@ -54,6 +54,6 @@ def losses_of(output: Tensor, target: Tensor) -> dict[str, Tensor]:
     p = torch.sigmoid(output[:, FOREGROUND]) * (weight > 0)
     dice = 1 - ((2 * p * inside).sum((1, 2)) + 20) / (p.sum((1, 2)) + inside.sum((1, 2)) + 20)
     miss = functional.smooth_l1_loss(output[:, OFFSET_Y : OFFSET_Y + 2], target[:, 2:4], reduction="none", beta=0.1).sum(1)
-    held = inside * weight
-    offset = (miss * held).sum() / held.sum().clamp(min=1)
+    weighted = inside * weight
+    offset = (miss * weighted).sum() / weighted.sum().clamp(min=1)
     return {"foreground": fore, "dice": DICE_WEIGHT * dice.mean(), "border": BORDER_WEIGHT * edge, "offset": OFFSET_WEIGHT * offset}

@@ -1,4 +1,4 @@
-"""How segmenter ``dense`` learns: crops of pseudo-labelled images, per-pixel losses, AP@0.5 on what was held back."""
+"""How segmenter ``dense`` learns: crops of pseudo-labelled images, per-pixel losses, AP@0.5 on validation images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.targets import losses_of, targets_of
-from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
+from cacapp.algorithms.training.crop_training import Crops, TrainableNetwork, train_on_crops
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.algorithms.training.start import start_from
 from cacapp.api import TrainingProgress, TrainingSamples
@@ -30,7 +30,7 @@ def train(
     device: str,
     segment: Callable[[Array, DenseNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``teach``.
+    """Trains and returns the file of the best weights; see ``train_on_crops``.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
@@ -49,5 +49,5 @@ def train(
         images = batch[0].to(device).float().div(255).to(memory_format=torch.channels_last)
         return losses_of(learning(images).float(), batch[1].to(device))
 
-    pupil = Pupil("dense", NUCLEUS_PX, build, partial(start_from, ours="dense"), batch, losses, segment)
-    return teach(pupil, samples, out, seed, progress, recipe, device)
+    trainable = TrainableNetwork("dense", NUCLEUS_PX, build, partial(start_from, ours="dense"), batch, losses, segment)
+    return train_on_crops(trainable, samples, out, seed, progress, recipe, device)

@@ -1,1 +1,1 @@
-"""Segmenter ``maskrcnn``: torchvision's Mask R-CNN, taught by pseudo-labels."""
+"""Segmenter ``maskrcnn``: torchvision's Mask R-CNN, trained on pseudo-labels."""

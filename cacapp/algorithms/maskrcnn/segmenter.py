@@ -47,7 +47,7 @@ class MaskRcnn(Student):
         return self._segment(dapi, load_network(*choose(self.weights), device_of(self.device)))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
         from cacapp.algorithms.maskrcnn.network import build
         from cacapp.algorithms.maskrcnn.training import train
         from cacapp.algorithms.sam.models import device_of

@@ -1,4 +1,4 @@
-"""How segmenter ``maskrcnn`` learns: crops of pseudo-labelled images, torchvision's losses, AP@0.5 on what was held back."""
+"""How segmenter ``maskrcnn`` learns: crops of pseudo-labelled images, torchvision's losses, AP@0.5 on validation images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacapp.algorithms.maskrcnn.detect import detect, instances_of
 from cacapp.algorithms.maskrcnn.network import NUCLEUS_PX
 from cacapp.algorithms.maskrcnn.targets import target_of
 from cacapp.algorithms.sam.tiled import ScaledFrame
-from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
+from cacapp.algorithms.training.crop_training import Crops, TrainableNetwork, train_on_crops
 from cacapp.algorithms.training.parallel import losses_on_gpus
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.algorithms.training.start import start_from
@@ -37,7 +37,7 @@ def train(
     device: str,
     model: str = "maskrcnn",
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``teach``.
+    """Trains and returns the file of the best weights; see ``train_on_crops``.
 
     Args:
         build: gives the network with random weights.
@@ -52,8 +52,8 @@ def train(
         return made
 
     begin = partial(start_from, ours="maskrcnn")
-    pupil = Pupil(model, NUCLEUS_PX, network, begin, _batch, _losses(device), _found)
-    return teach(pupil, samples, out, seed, progress, recipe, device)
+    trainable = TrainableNetwork(model, NUCLEUS_PX, network, begin, _batch, _losses(device), _found)
+    return train_on_crops(trainable, samples, out, seed, progress, recipe, device)
 
 
 def _batch(drawn: Crops, _: np.random.Generator) -> Batch:

@@ -96,7 +96,7 @@ def small_frame(rng: np.random.Generator, image: Array, labels: Array) -> tuple[
     return whole, seen
 
 
-def held_crops(images: Sequence[Scaled], side_px: int, count: int, rng: np.random.Generator) -> list[tuple[Array, Array]]:
+def validation_crops(images: Sequence[Scaled], side_px: int, count: int, rng: np.random.Generator) -> list[tuple[Array, Array]]:
     """``count`` crops with nuclei, as they are, for validation: spread evenly over the images."""
     useful = [one for one in images if len(one.centres_yx)]
     crops = []

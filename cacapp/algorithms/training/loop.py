@@ -36,7 +36,7 @@ Losses = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast. ``patience``: epochs without a better score after which the training ends; 0: never."""
+    """Length and learning rate of a training. ``patience``: it ends after so many epochs without a better score; 0: never."""
 
     epochs: int
     steps: int
@@ -55,8 +55,8 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a segmenter brings to the loop.
+class TrainingTask:
+    """The task of a training: network, batches, losses and score.
 
     Attributes:
         network: on its device.
@@ -79,7 +79,7 @@ class Lesson:
 
 @dataclass(slots=True)
 class _State:
-    """Where a training is."""
+    """The state of a training, as a checkpoint stores it."""
 
     step: int = 0
     seconds: float = 0.0
@@ -89,8 +89,8 @@ class _State:
     sums: dict[str, float] = field(default_factory=dict)
 
 
-def fit(lesson: Lesson, schedule: Schedule, device: str, out: Path, progress: TrainingProgress) -> Path:
-    """Trains to the end of the schedule, or until the score gets no better; returns the file of the best weights.
+def fit(task: TrainingTask, schedule: Schedule, device: str, out: Path, progress: TrainingProgress) -> Path:
+    """Train to the end of the schedule, or until the score no longer improves; return the file of the best weights.
 
     ``out`` gets checkpoint.pt (every minute), log.jsonl (a line an epoch) and model.safetensors (the best averaged weights so far, half
     precision). Called again with the same ``out``, it goes on from the checkpoint, and gives what an unbroken training would have given.
@@ -98,15 +98,15 @@ def fit(lesson: Lesson, schedule: Schedule, device: str, out: Path, progress: Tr
     Raises:
         CacappError: a file cannot be written, or the loss is no longer a number.
     """
-    run = _Run(lesson, schedule, device, out, progress)
+    run = _Run(task, schedule, device, out, progress)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device == "cuda" else []):
         return run.go()
 
 
 class _Run:
-    def __init__(self, lesson: Lesson, schedule: Schedule, device: str, out: Path, progress: TrainingProgress) -> None:
-        self.lesson, self.schedule, self.out, self.progress, self.device = lesson, schedule, out, progress, device
-        self.network = lesson.network.train()
+    def __init__(self, task: TrainingTask, schedule: Schedule, device: str, out: Path, progress: TrainingProgress) -> None:
+        self.task, self.schedule, self.out, self.progress, self.device = task, schedule, out, progress, device
+        self.network = task.network.train()
         self.average = copy.deepcopy(self.network).eval()
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.network.parameters() if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
@@ -124,7 +124,7 @@ class _Run:
             raise CacappError(f"{weights} is gone although the training wrote it; remove {self.out / CHECKPOINT} to train anew")
         if self._over():
             return weights
-        self.progress.start(f"train {self.lesson.about.get('model', 'a model')}", self.schedule.total)
+        self.progress.start(f"train {self.task.about.get('model', 'a model')}", self.schedule.total)
         if state.step:
             self.progress.advance(f"goes on at step {state.step} of {self.schedule.total}", by=state.step)
         saved, began, before = time.monotonic(), time.monotonic(), state.seconds
@@ -153,7 +153,7 @@ class _Run:
         return state.step >= self.schedule.total or (stale and epoch > 0)
 
     def _batch(self, step: int) -> Batch:
-        return self.lesson.draw(np.random.default_rng([abs(self.schedule.seed), 2, step]))
+        return self.task.draw(np.random.default_rng([abs(self.schedule.seed), 2, step]))
 
     def _step(self, batch: Batch) -> None:
         state = self.state
@@ -161,7 +161,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(state.step)
         with self.amp.cast():
-            losses = self.lesson.losses(self.network, batch)
+            losses = self.task.losses(self.network, batch)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -180,21 +180,21 @@ class _Run:
         state, steps = self.state, self.schedule.steps
         epoch = state.step // steps
         with torch.no_grad():
-            score = self.lesson.score(self.average.eval())
+            score = self.task.score(self.average.eval())
         row = {"epoch": epoch, "step": state.step, "learning_rate": self.schedule.rate(state.step - 1), "seconds": round(state.seconds, 1)}
-        state.history.append(row | {k: round(v / steps, 5) for k, v in state.sums.items()} | {self.lesson.score_name: round(score, 5)})
+        state.history.append(row | {k: round(v / steps, 5) for k, v in state.sums.items()} | {self.task.score_name: round(score, 5)})
         state.sums = {}
         if score > state.best:
             state.best, state.best_epoch = score, epoch
-            about = {"epoch": str(epoch), "steps": str(state.step), self.lesson.score_name: f"{score:.4f}"}
-            write_half(self.average, self.out / WEIGHTS, {**self.lesson.about, **about})
+            about = {"epoch": str(epoch), "steps": str(state.step), self.task.score_name: f"{score:.4f}"}
+            write_half(self.average, self.out / WEIGHTS, {**self.task.about, **about})
         write_whole(self.out / LOG, "".join(json.dumps(row) + "\n" for row in state.history).encode())
 
     def _note(self) -> str:
         state, steps = self.state, self.schedule.steps
         done = state.step % steps or steps
         left = state.seconds / state.step * (self.schedule.total - state.step)
-        score = f", {self.lesson.score_name} {state.history[-1][self.lesson.score_name]:.3f}" if state.history else ""
+        score = f", {self.task.score_name} {state.history[-1][self.task.score_name]:.3f}" if state.history else ""
         epoch = -(-state.step // steps)
         loss = state.sums.get("loss", 0.0) / done
         return f"epoch {epoch}/{self.schedule.epochs}, loss {loss:.3f}{score}, {_clock(left)} left"
@@ -204,7 +204,7 @@ class _Run:
 
     def _save(self) -> None:
         saved: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
-        saved |= {"key": self.lesson.key, "state": {name: getattr(self.state, name) for name in _State.__slots__}}
+        saved |= {"key": self.task.key, "state": {name: getattr(self.state, name) for name in _State.__slots__}}
         write_whole(self.out / CHECKPOINT, lambda file: torch.save(saved, file))
 
     def _resume(self) -> None:
@@ -213,7 +213,7 @@ class _Run:
             return
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
-            if saved["key"] != self.lesson.key:
+            if saved["key"] != self.task.key:
                 self.progress.warn(f"{path} is of another training (other images, parameters or seed); this one begins anew")
                 return
             for name, part in self._parts().items():

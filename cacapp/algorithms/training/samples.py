@@ -1,4 +1,4 @@
-"""Training samples at the scale a network works at, kept in files: read once, however often crops are drawn from them."""
+"""Training samples at the scale of the network, stored in files: each is read once, however many crops are drawn from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.exceptions import CacappError
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
-HELD_SHARE = 0.15
+VALIDATION_SHARE = 0.15
 """Of the frames, for validation; of the rows where there is one frame, twice that where no nucleus lies in them."""
 
 ENOUGH = 5
@@ -51,20 +51,20 @@ class Scaled:
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """What to learn from, what to validate on, and the digest of both."""
+    """Frames to learn from, frames for validation, and the digest of both."""
 
     learn: tuple[Scaled, ...]
-    held: tuple[Scaled, ...]
+    validation: tuple[Scaled, ...]
     digest: str
     nuclei: int
 
 
 def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int, progress: TrainingProgress) -> Sets:
-    """Scales all samples into ``folder`` and divides them: some frames are held for validation, of a single frame a strip of it.
+    """Scale all samples into ``folder`` and divide them into frames to learn from and frames for validation; a single frame gives a strip.
 
     Args:
         nucleus_px: diameter of a nucleus at the working scale.
-        seed: decides what is held.
+        seed: decides which frames are for validation.
 
     Raises:
         CacappError: there is no accepted label in any sample, or the folder cannot be written.
@@ -92,11 +92,11 @@ def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int
     for i in few:
         frames[i], shas[i] = _scale(samples[i], overall, nucleus_px, folder / f"{i:05d}.npy")
         progress.advance(f"image {i + 1}")
-    learn, held = _divide([frames[i] for i in sorted(frames)], np.random.default_rng([abs(seed), 1]))
-    if not held:
+    learn, validation = _divide([frames[i] for i in sorted(frames)], np.random.default_rng([abs(seed), 1]))
+    if not validation:
         progress.warn("the training images are too few to hold some back: the model is validated on what it learns from")
     digest = hashlib.sha256("".join(shas[i] for i in sorted(shas)).encode()).hexdigest()
-    return Sets(tuple(learn), tuple(held or learn), digest, sum(len(one.centres_yx) for one in frames.values()))
+    return Sets(tuple(learn), tuple(validation or learn), digest, sum(len(one.centres_yx) for one in frames.values()))
 
 
 def _diameter(sample: TrainingSample) -> tuple[float, int]:
@@ -135,15 +135,15 @@ def _centres(labels: Array) -> Array:
 
 
 def _divide(frames: list[Scaled], rng: np.random.Generator) -> tuple[list[Scaled], list[Scaled]]:
-    """What to learn from and what to hold; nothing is held where either would be without a nucleus."""
+    """Return frames to learn from and frames for validation; none for validation where either part would have no nucleus."""
     order = rng.permutation(len(frames)).tolist()
     useful = [i for i in order if len(frames[i].centres_yx)]
     if len(useful) > 1:
-        held = set(useful[: max(1, round(HELD_SHARE * len(useful)))])
-        return [f for i, f in enumerate(frames) if i not in held], [frames[i] for i in sorted(held)]
+        validation = set(useful[: max(1, round(VALIDATION_SHARE * len(useful)))])
+        return [f for i, f in enumerate(frames) if i not in validation], [frames[i] for i in sorted(validation)]
     whole = frames[useful[0]]
     ends = [True, False] if rng.integers(2) else [False, True]
-    for share, first in product((HELD_SHARE, 2 * HELD_SHARE), ends):
+    for share, first in product((VALIDATION_SHARE, 2 * VALIDATION_SHARE), ends):
         strip = round(share * whole.height_px)
         at = strip if first else whole.height_px - strip
         above, below = _rows(whole, 0, at), _rows(whole, at, whole.height_px)

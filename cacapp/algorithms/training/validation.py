@@ -1,4 +1,4 @@
-"""How well a network in training does on held crops."""
+"""How well a network in training does on validation crops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step ``plugins check``: the contract suite on what is installed."""
+"""Step ``plugins check``: run the contract suite on installed plugins."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cacapp.types import TrainingSample
 
 OWN = "cacapp"
 
-LESSONS = 3
-"""Simulated frames that what is to be checked is trained on."""
+TRAINING_FRAMES = 3
+"""Number of simulated frames for the training before a check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An algorithm and a verdict a claim; ``untaught``: it can be trained, and had neither weights given (``--set``) nor a training."""
+    """An algorithm with a verdict for each claim. ``untrained``: it can be trained, but got neither weights (``--set``) nor a training."""
 
     kind: str
     name: str
@@ -34,12 +34,12 @@ class Checked:
     version: str
     origin: str
     verdicts: tuple[Verdict, ...]
-    untaught: bool = False
+    untrained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PluginCheck:
-    """What was checked, and what could not be: plugins that failed to load, algorithms that could not be built."""
+    """The checked algorithms, and the problems: plugins that failed to load, algorithms that could not be built."""
 
     checked: tuple[Checked, ...]
     problems: tuple[str, ...]
@@ -49,7 +49,7 @@ class PluginCheck:
         return not self.problems and all(v.broken is None for one in self.checked for v in one.verdicts)
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return it as JSON values."""
         algorithms = [
             {"kind": c.kind, "name": c.name, "distribution": c.distribution, "version": c.version}
             | {
@@ -73,14 +73,14 @@ def check_plugins(
     train: bool = False,
     progress: Progress | None = None,
 ) -> PluginCheck:
-    """Checks the algorithms of a distribution; of all but cacapp itself where none is named.
+    """Check the algorithms of a distribution; without one, of all but cacapp itself.
 
     Args:
         algorithm: only those of this name.
         settings: ``--set`` texts.
-        memory_mb: what a process that works on a whole frame may take, MB.
+        memory_mb: memory limit of a process that works on a whole frame, MB.
         claim_s: a claim that takes longer is broken, s.
-        train: what can be trained, and is given no weights, is trained first, on simulated nuclei.
+        train: first train, on simulated nuclei, each algorithm that can be trained and gets no weights.
 
     Raises:
         UsageError: there is no such distribution or algorithm.
@@ -101,9 +101,11 @@ def check_plugins(
         for found in chosen:
             try:
                 built = host.build(found.kind, found.name, values[found.name])
-                untaught = isinstance(built, TrainableSegmenter) and WEIGHTS in found.cls.model_fields and WEIGHTS not in values[found.name]
-                if train and untaught:
-                    built, untaught = _taught(host, found, cast(TrainableSegmenter, built), Path(scratch) / found.name), False
+                untrained = (
+                    isinstance(built, TrainableSegmenter) and WEIGHTS in found.cls.model_fields and WEIGHTS not in values[found.name]
+                )
+                if train and untrained:
+                    built, untrained = _trained(host, found, cast(TrainableSegmenter, built), Path(scratch) / found.name), False
             except CacappError as error:
                 problems.append(str(error))
                 continue
@@ -111,15 +113,15 @@ def check_plugins(
             for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s):
                 verdicts.append(verdict)
                 progress.advance(found.name)
-            checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts), untaught))
+            checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts), untrained))
     return PluginCheck(tuple(checked), tuple(dict.fromkeys(problems)))
 
 
-def _taught(host: Host, found: Registered, pupil: TrainableSegmenter, folder: Path) -> Algorithm:
-    """The same algorithm with weights that it learnt on simulated nuclei. Raises CacappError where it learns none."""
-    samples = [TrainingSample(frame.dapi, frame.labels) for frame in map(simulated, range(LESSONS))]
-    weights = train_segmenter(found, pupil, samples, folder, 0, Silent())
-    return host.build(found.kind, found.name, training_settings(pupil) | {WEIGHTS: str(weights)})
+def _trained(host: Host, found: Registered, trainable: TrainableSegmenter, folder: Path) -> Algorithm:
+    """Return the same algorithm with weights from a training on simulated nuclei. Raises CacappError where that fails."""
+    samples = [TrainingSample(frame.dapi, frame.labels) for frame in map(simulated, range(TRAINING_FRAMES))]
+    weights = train_segmenter(found, trainable, samples, folder, 0, Silent())
+    return host.build(found.kind, found.name, training_settings(trainable) | {WEIGHTS: str(weights)})
 
 
 def _nothing(host: Host, distribution: str | None, algorithm: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Step ``plugins new``: writes an installable package with a small working algorithm of each kind asked for."""
+"""Step ``plugins new``: write an installable package with a small working algorithm of each requested kind."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Described:
 
 
 def new_plugin(host: Host, name: str, kinds: Sequence[str], into: Path) -> list[Path]:
-    """Writes the package ``into / name``; returns its files.
+    """Write the package ``into / name``; return its files.
 
-    The algorithm has the package's name without a leading "cacapp-"; of several kinds, each has its kind's name behind it.
+    The algorithm has the package's name without a leading "cacapp-", followed by its kind where there are several.
 
     Raises:
-        UsageError: the name is none for a package, a kind is unknown or given twice, or an algorithm of that name is installed.
+        UsageError: the name is no valid package name, a kind is unknown or repeated, or an algorithm of that name is installed.
         CacappError: the folder exists or cannot be written.
     """
     algorithms = _described(host, name, kinds)
@@ -114,7 +114,7 @@ def _filled(template: str, values: Mapping[str, object]) -> str:
 
 
 def _write(home: Path, files: Mapping[str, str]) -> None:
-    """All of them, or nothing."""
+    """Write all files, or none."""
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from cacapp.arrays.metrics import match
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.training_scenes import Frame, Taught
+from cacapp.testing.training_scenes import Frame, TrainedWeights
 from cacapp.types import UNKNOWN, Prompts
 
 
-def test_without_points_it_finds_nearly_all_nuclei_of_a_frame_it_never_saw(taught: Taught, unseen: Frame) -> None:
-    found = AutoSam(weights=str(taught.weights)).segment(unseen.dapi, Prompts.empty(), None)
+def test_without_points_it_finds_nearly_all_nuclei_of_a_frame_it_never_saw(trained: TrainedWeights, unseen: Frame) -> None:
+    found = AutoSam(weights=str(trained.weights)).segment(unseen.dapi, Prompts.empty(), None)
     assert match(unseen.labels, found).average_precision(0.5) > 0.8
 
 
@@ -28,8 +28,8 @@ def test_it_needs_no_prompter() -> None:
     assert not AutoSam.needs_prompts
 
 
-def test_nothing_is_found_where_middles_must_be_surer_than_sure(taught: Taught, unseen: Frame) -> None:
-    assert AutoSam(weights=str(taught.weights), middle=0.9999).segment(unseen.dapi, Prompts.empty(), None) == []
+def test_nothing_is_found_where_middles_must_be_surer_than_sure(trained: TrainedWeights, unseen: Frame) -> None:
+    assert AutoSam(weights=str(trained.weights), middle=0.9999).segment(unseen.dapi, Prompts.empty(), None) == []
 
 
 def test_summits_closer_than_two_cells_are_one_middle() -> None:
@@ -62,8 +62,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, unseen: Frame) -
         AutoSam(weights=str(tmp_path / "other.pt")).segment(unseen.dapi, Prompts.empty(), None)
 
 
-def test_weights_that_prompt_another_sam_are_refused(tmp_path: Path, taught: Taught, unseen: Frame) -> None:
-    save_file(load_file(taught.weights), tmp_path / "strange.safetensors", metadata={"sam": "ab" * 32})
+def test_weights_that_prompt_another_sam_are_refused(tmp_path: Path, trained: TrainedWeights, unseen: Frame) -> None:
+    save_file(load_file(trained.weights), tmp_path / "strange.safetensors", metadata={"sam": "ab" * 32})
     with pytest.raises(CacappError, match=r"was trained to prompt nuclei_t abababababab\.\.\.,.*train it again"):
         AutoSam(weights=str(tmp_path / "strange.safetensors")).segment(unseen.dapi, Prompts.empty(), None)
 

@@ -11,13 +11,13 @@ from cacapp_autosam.network import PromptNetwork
 from cacapp_autosam.segmenter import AutoSam
 from cacapp_autosam.training import batch_of, losses_of
 
-from cacapp.testing.training_scenes import Frame, Taught, Told
+from cacapp.testing.training_scenes import Frame, RecordedProgress, TrainedWeights
 from cacapp.types import UNKNOWN, TrainingSample
 
 
-def test_the_log_has_the_losses_and_the_precision_on_held_images(taught: Taught) -> None:
-    assert set(taught.log[0]) >= {"epoch", "loss_middle", "loss_mask", "loss_dice", "AP@0.5"}
-    assert taught.log[0]["AP@0.5"] > 0.7
+def test_the_log_has_the_losses_and_the_precision_on_validation_images(trained: TrainedWeights) -> None:
+    assert set(trained.log[0]) >= {"epoch", "loss_middle", "loss_mask", "loss_dice", "AP@0.5"}
+    assert trained.log[0]["AP@0.5"] > 0.7
 
 
 def test_gradients_reach_the_network_through_the_decoder_and_leave_the_sam_alone(unseen: Frame) -> None:
@@ -41,7 +41,7 @@ def test_unknown_pixels_teach_nothing(unseen: Frame) -> None:
     assert [float(value.detach()) for value in losses.values()] == pytest.approx([0, 0, 0])
 
 
-def test_the_same_seed_gives_the_same_file(tmp_path: Path, samples: list[TrainingSample], told: Told) -> None:
-    pupil = AutoSam(epochs=1, crops=2, batch=1, device="cpu")
-    one, two = (pupil.train(samples, tmp_path / name, 3, told) for name in ("one", "two"))
+def test_the_same_seed_gives_the_same_file(tmp_path: Path, samples: list[TrainingSample], progress: RecordedProgress) -> None:
+    trainable = AutoSam(epochs=1, crops=2, batch=1, device="cpu")
+    one, two = (trainable.train(samples, tmp_path / name, 3, progress) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()

@@ -1,4 +1,4 @@
-"""A Cellpose network that was taught for less than a minute, from random weights, on simulated nuclei."""
+"""A Cellpose network that was trained for less than a minute, from random weights, on simulated nuclei."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 import pytest
 from cacapp_cellpose.segmenter import Cellpose
 
-from cacapp.testing.training_scenes import Frame, Taught, Told, simulated
+from cacapp.testing.training_scenes import Frame, RecordedProgress, TrainedWeights, simulated
 from cacapp.types import TrainingSample
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def progress() -> RecordedProgress:
+    return RecordedProgress()
 
 
 @pytest.fixture(scope="session")
 def unseen() -> Frame:
-    """A frame that taught nobody."""
+    """A frame that was not used for training."""
     return simulated(8)
 
 
@@ -28,8 +28,8 @@ def samples() -> list[TrainingSample]:
 
 
 @pytest.fixture(scope="session")
-def taught(tmp_path_factory: pytest.TempPathFactory, samples: list[TrainingSample]) -> Taught:
+def trained(tmp_path_factory: pytest.TempPathFactory, samples: list[TrainingSample]) -> TrainedWeights:
     out = tmp_path_factory.mktemp("cellpose")
-    pupil = Cellpose(start="none", epochs=1, crops=480, batch=4, crop_px=96, learning_rate=4e-3, device="cpu")
-    weights = pupil.train(samples, out, 1, Told())
-    return Taught(weights, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])
+    trainable = Cellpose(start="none", epochs=1, crops=480, batch=4, crop_px=96, learning_rate=4e-3, device="cpu")
+    weights = trainable.train(samples, out, 1, RecordedProgress())
+    return TrainedWeights(weights, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])

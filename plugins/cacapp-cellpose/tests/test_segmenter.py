@@ -14,7 +14,7 @@ from cacapp_cellpose.segmenter import Cellpose
 from cacapp.arrays.metrics import match
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.training_scenes import Frame, Taught
+from cacapp.testing.training_scenes import Frame, TrainedWeights
 from cacapp.types import Instance, Prompts
 
 
@@ -23,15 +23,15 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACAPP_WEIGHTS", str(tmp_path / "cache"))
 
 
-def test_a_network_taught_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw(taught: Taught, unseen: Frame) -> None:
-    found = Cellpose(weights=str(taught.weights)).segment(unseen.dapi, Prompts.empty(), None)
+def test_a_network_trained_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw(trained: TrainedWeights, unseen: Frame) -> None:
+    found = Cellpose(weights=str(trained.weights)).segment(unseen.dapi, Prompts.empty(), None)
     assert match(unseen.labels, found).average_precision(0.5) > 0.6
     assert all(0.5 < one.score <= 1 for one in found)
 
 
-def test_a_given_diameter_decides_the_scale(taught: Taught, unseen: Frame) -> None:
+def test_a_given_diameter_decides_the_scale(trained: TrainedWeights, unseen: Frame) -> None:
     def found(**given: float) -> list[Instance]:
-        return Cellpose(weights=str(taught.weights), **given).segment(unseen.dapi, Prompts.empty(), None)
+        return Cellpose(weights=str(trained.weights), **given).segment(unseen.dapi, Prompts.empty(), None)
 
     measured, wrong, absurd = found(), found(diameter_px=100), found(diameter_px=600)
     right = match(unseen.labels, measured)

@@ -12,7 +12,7 @@ from cacapp_cellpose.segmenter import Cellpose
 from cacapp_cellpose.training import losses_of, normalised, target_of
 
 from cacapp.exceptions import CacappError
-from cacapp.testing.training_scenes import Taught, Told
+from cacapp.testing.training_scenes import RecordedProgress, TrainedWeights
 from cacapp.types import UNKNOWN, TrainingSample
 
 
@@ -20,7 +20,7 @@ class StoppedError(Exception):
     pass
 
 
-class Stopping(Told):
+class Stopping(RecordedProgress):
     """Progress that breaks the training off at a step."""
 
     def __init__(self, at: int) -> None:
@@ -33,13 +33,13 @@ class Stopping(Told):
             raise StoppedError
 
 
-def test_the_log_has_losses_and_the_precision_on_held_images(taught: Taught) -> None:
-    assert set(taught.log[0]) >= {"epoch", "loss_flow", "loss_cell", "AP@0.5"}
-    assert taught.log[0]["AP@0.5"] > 0.5
+def test_the_log_has_losses_and_the_precision_on_validation_images(trained: TrainedWeights) -> None:
+    assert set(trained.log[0]) >= {"epoch", "loss_flow", "loss_cell", "AP@0.5"}
+    assert trained.log[0]["AP@0.5"] > 0.5
 
 
-def test_the_diameter_goes_with_the_weights(taught: Taught) -> None:
-    state = read_state(taught.weights, 30.0)
+def test_the_diameter_goes_with_the_weights(trained: TrainedWeights) -> None:
+    state = read_state(trained.weights, 30.0)
     assert (float(state["diam_mean"]), float(state["diam_labels"])) == (17.0, 17.0)
 
 
@@ -72,31 +72,31 @@ def test_images_are_normalised_as_cellpose_does() -> None:
     assert not empty.any()
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, samples: list[TrainingSample], told: Told) -> None:
-    pupil = Cellpose(start="none", epochs=2, crops=4, batch=2, crop_px=64, device="cpu")
-    unbroken = pupil.train(samples, tmp_path / "one", 3, told)
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, samples: list[TrainingSample], progress: RecordedProgress) -> None:
+    trainable = Cellpose(start="none", epochs=2, crops=4, batch=2, crop_px=64, device="cpu")
+    unbroken = trainable.train(samples, tmp_path / "one", 3, progress)
     with pytest.raises(StoppedError):
-        pupil.train(samples, tmp_path / "two", 3, Stopping(at=3))
-    again = pupil.train(samples, tmp_path / "two", 3, told)
-    assert any("goes on at step 2" in note for note in told.notes)
+        trainable.train(samples, tmp_path / "two", 3, Stopping(at=3))
+    again = trainable.train(samples, tmp_path / "two", 3, progress)
+    assert any("goes on at step 2" in note for note in progress.notes)
     assert again.read_bytes() == unbroken.read_bytes()
 
 
 def test_fine_tuning_begins_with_the_weights_that_are_named(
-    tmp_path: Path, taught: Taught, samples: list[TrainingSample], told: Told
+    tmp_path: Path, trained: TrainedWeights, samples: list[TrainingSample], progress: RecordedProgress
 ) -> None:
-    pupil = Cellpose(start=str(taught.weights), epochs=1, crops=2, batch=2, crop_px=64, learning_rate=1e-6, device="cpu")
-    tuned = read_state(pupil.train(samples, tmp_path, 0, told), 30.0)
-    begun, random = read_state(taught.weights, 30.0), build(17.0).state_dict()
+    trainable = Cellpose(start=str(trained.weights), epochs=1, crops=2, batch=2, crop_px=64, learning_rate=1e-6, device="cpu")
+    tuned = read_state(trainable.train(samples, tmp_path, 0, progress), 30.0)
+    begun, random = read_state(trained.weights, 30.0), build(17.0).state_dict()
     name = "output.2.weight"
     assert torch.allclose(tuned[name], begun[name], atol=1e-3)
     assert not torch.allclose(tuned[name], random[name], atol=1e-2)
 
 
 def test_fine_tuning_without_cellposes_weights_names_the_way_out(
-    tmp_path: Path, samples: list[TrainingSample], told: Told, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples: list[TrainingSample], progress: RecordedProgress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACAPP_WEIGHTS", str(tmp_path))
     with pytest.raises(CacappError, match=r"cacapp weights pull cellpose-nuclei.*to train from scratch instead: --set start=none"):
-        Cellpose().train(samples, tmp_path / "out", 0, told)
+        Cellpose().train(samples, tmp_path / "out", 0, progress)
     assert not (tmp_path / "out").exists()

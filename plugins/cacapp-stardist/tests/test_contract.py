@@ -1,13 +1,13 @@
-"""The contract suite of cacapp, on the network that was taught here."""
+"""The contract suite of cacapp, on the network that was trained here."""
 
 import pytest
 from cacapp_stardist.segmenter import StarDist
 
 from cacapp.testing import SegmenterContract
-from cacapp.testing.training_scenes import Taught
+from cacapp.testing.training_scenes import TrainedWeights
 
 
 class TestStarDist(SegmenterContract):
     @pytest.fixture(autouse=True)
-    def _taught(self, taught: Taught) -> None:
-        type(self).algorithm = StarDist(weights=str(taught.weights), device="cpu")
+    def _trained(self, trained: TrainedWeights) -> None:
+        type(self).algorithm = StarDist(weights=str(trained.weights), device="cpu")

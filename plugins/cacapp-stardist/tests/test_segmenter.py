@@ -17,19 +17,19 @@ from cacapp.algorithms.sam.tiled import ScaledFrame
 from cacapp.arrays.metrics import match
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host
-from cacapp.testing.training_scenes import Frame, Taught
+from cacapp.testing.training_scenes import Frame, TrainedWeights
 from cacapp.types import Prompts
 
 
-def test_a_network_taught_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw(taught: Taught, unseen: Frame) -> None:
-    found = StarDist(weights=str(taught.weights)).segment(unseen.dapi, Prompts.empty(), None)
+def test_a_network_trained_for_a_minute_finds_most_nuclei_of_a_frame_it_never_saw(trained: TrainedWeights, unseen: Frame) -> None:
+    found = StarDist(weights=str(trained.weights)).segment(unseen.dapi, Prompts.empty(), None)
     assert match(unseen.labels, found).average_precision(0.5) > 0.5
     assert all(0.5 <= one.score <= 1 for one in found)
 
 
-def test_tiles_leave_no_seams(taught: Taught, unseen: Frame) -> None:
-    one = StarDist(weights=str(taught.weights), diameter_px=40).segment(unseen.dapi, Prompts.empty(), None)
-    many = StarDist(weights=str(taught.weights), diameter_px=40, tile_px=64).segment(unseen.dapi, Prompts.empty(), None)
+def test_tiles_leave_no_seams(trained: TrainedWeights, unseen: Frame) -> None:
+    one = StarDist(weights=str(trained.weights), diameter_px=40).segment(unseen.dapi, Prompts.empty(), None)
+    many = StarDist(weights=str(trained.weights), diameter_px=40, tile_px=64).segment(unseen.dapi, Prompts.empty(), None)
     assert abs(len(one) - len(many)) <= 1
 
 

@@ -11,7 +11,7 @@ from cacapp_stardist.network import StarNetwork, load_network
 from cacapp_stardist.segmenter import StarDist
 from cacapp_stardist.training import losses_of, target_of
 
-from cacapp.testing.training_scenes import Taught, Told
+from cacapp.testing.training_scenes import RecordedProgress, TrainedWeights
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 
@@ -20,9 +20,9 @@ def disk(radius: float = 14) -> Array:
     return (np.hypot(y - 32, x - 30) <= radius).astype(np.int16) * 5
 
 
-def test_the_log_has_losses_and_the_precision_on_held_images(taught: Taught) -> None:
-    assert set(taught.log[0]) >= {"epoch", "loss_middle", "loss_distance", "AP@0.5"}
-    assert taught.log[0]["AP@0.5"] > 0.5
+def test_the_log_has_losses_and_the_precision_on_validation_images(trained: TrainedWeights) -> None:
+    assert set(trained.log[0]) >= {"epoch", "loss_middle", "loss_distance", "AP@0.5"}
+    assert trained.log[0]["AP@0.5"] > 0.5
 
 
 def test_targets_are_the_distances_to_the_outline_and_the_nearness_to_the_middle() -> None:
@@ -45,11 +45,11 @@ def test_unknown_pixels_teach_nothing() -> None:
 
 
 def test_the_same_seed_gives_the_same_file_and_another_start_is_taken(
-    tmp_path: Path, taught: Taught, samples: list[TrainingSample], told: Told
+    tmp_path: Path, trained: TrainedWeights, samples: list[TrainingSample], progress: RecordedProgress
 ) -> None:
-    pupil = StarDist(start=str(taught.weights), epochs=1, crops=4, batch=2, crop_px=64, learning_rate=1e-6, device="cpu")
-    one, two = (pupil.train(samples, tmp_path / name, 3, told) for name in ("one", "two"))
+    trainable = StarDist(start=str(trained.weights), epochs=1, crops=4, batch=2, crop_px=64, learning_rate=1e-6, device="cpu")
+    one, two = (trainable.train(samples, tmp_path / name, 3, progress) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
-    begun, tuned = (load_network(path, str(path), "cpu").state_dict()["rays.weight"] for path in (taught.weights, one))
+    begun, tuned = (load_network(path, str(path), "cpu").state_dict()["rays.weight"] for path in (trained.weights, one))
     assert torch.allclose(begun, tuned, atol=1e-3)
     assert not torch.allclose(StarNetwork().state_dict()["rays.weight"], tuned, atol=1e-2)

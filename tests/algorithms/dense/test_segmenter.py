@@ -21,7 +21,7 @@ from cacapp.types import UNKNOWN, Array, Prompts
 
 
 @pytest.fixture(scope="module")
-def pupil() -> Dense:
+def trainable() -> Dense:
     """With the weights that come with cacapp."""
     return Dense(device="cpu")
 
@@ -42,27 +42,27 @@ def test_training_lowers_the_loss_and_raises_the_precision(taught: Any) -> None:
     assert not (taught.weights.parent / "images").exists()
 
 
-def test_it_finds_nuclei_it_has_not_seen(pupil: Dense, frame: tuple[Array, Array]) -> None:
-    found = match(frame[1], pupil.segment(frame[0], Prompts.empty(), None))
+def test_it_finds_nuclei_it_has_not_seen(trainable: Dense, frame: tuple[Array, Array]) -> None:
+    found = match(frame[1], trainable.segment(frame[0], Prompts.empty(), None))
     assert found.average_precision(0.5) > 0.9
     assert found.object_dice() > 0.9
 
 
-def test_the_same_frame_gives_the_same_masks(pupil: Dense, frame: tuple[Array, Array]) -> None:
-    one, two = (pupil.segment(frame[0], Prompts.empty(), None) for _ in range(2))
+def test_the_same_frame_gives_the_same_masks(trainable: Dense, frame: tuple[Array, Array]) -> None:
+    one, two = (trainable.segment(frame[0], Prompts.empty(), None) for _ in range(2))
     assert [(i.bbox_xywh, i.score) for i in one] == [(i.bbox_xywh, i.score) for i in two]
     assert all(np.array_equal(a.mask, b.mask) for a, b in zip(one, two, strict=True))
 
 
-def test_the_size_of_tiles_changes_no_count(pupil: Dense, frame: tuple[Array, Array]) -> None:
-    sized = pupil.model_copy(update={"diameter_px": 72.0})
+def test_the_size_of_tiles_changes_no_count(trainable: Dense, frame: tuple[Array, Array]) -> None:
+    sized = trainable.model_copy(update={"diameter_px": 72.0})
     counts = {len(sized.model_copy(update={"tile_px": side}).segment(frame[0], Prompts.empty(), None)) for side in (96, 160, 768)}
     assert len(counts) == 1
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (9, 300), (1, 1)])
-def test_a_frame_without_nuclei_gives_none_whatever_its_shape(pupil: Dense, shape: tuple[int, int]) -> None:
-    assert pupil.segment(np.full(shape, 100, np.uint16), Prompts.empty(), None) == []
+def test_a_frame_without_nuclei_gives_none_whatever_its_shape(trainable: Dense, shape: tuple[int, int]) -> None:
+    assert trainable.segment(np.full(shape, 100, np.uint16), Prompts.empty(), None) == []
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -35,6 +35,6 @@ class Taught:
 def taught(tmp_path_factory: pytest.TempPathFactory, simulated_samples: list[TrainingSample]) -> Taught:
     """The light network after 24 steps on three simulated frames, from the encoder of nuclei_t."""
     out = tmp_path_factory.mktemp("maskrcnn")
-    pupil = MaskRcnn(epochs=3, crops=32, crop_px=128, batch=4, start="nuclei_t", learning_rate=2e-3, device="cpu")
-    weights = pupil.train(simulated_samples, out, 3, Silent())
+    trainable = MaskRcnn(epochs=3, crops=32, crop_px=128, batch=4, start="nuclei_t", learning_rate=2e-3, device="cpu")
+    weights = trainable.train(simulated_samples, out, 3, Silent())
     return Taught(weights, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])

@@ -22,7 +22,7 @@ from cacapp.weights.cache import choose
 
 
 @pytest.fixture(scope="module")
-def pupil() -> MaskRcnn:
+def trainable() -> MaskRcnn:
     """With the weights that come with cacapp."""
     return MaskRcnn(device="cpu")
 
@@ -43,35 +43,35 @@ def test_training_lowers_the_loss_and_raises_the_precision(taught: Any) -> None:
     assert not (taught.weights.parent / "images").exists()
 
 
-def test_it_finds_nuclei_it_has_not_seen(pupil: MaskRcnn, frame: tuple[Array, Array]) -> None:
+def test_it_finds_nuclei_it_has_not_seen(trainable: MaskRcnn, frame: tuple[Array, Array]) -> None:
     dapi, truth = frame
-    found = match(truth, pupil.segment(dapi, Prompts.empty(), None))
+    found = match(truth, trainable.segment(dapi, Prompts.empty(), None))
     assert found.average_precision(0.5) > 0.85
     assert found.object_dice() > 0.85
 
 
-def test_the_same_frame_gives_the_same_masks(pupil: MaskRcnn, frame: tuple[Array, Array]) -> None:
-    one, two = (pupil.segment(frame[0], Prompts.empty(), None) for _ in range(2))
+def test_the_same_frame_gives_the_same_masks(trainable: MaskRcnn, frame: tuple[Array, Array]) -> None:
+    one, two = (trainable.segment(frame[0], Prompts.empty(), None) for _ in range(2))
     assert [(i.bbox_xywh, i.score) for i in one] == [(i.bbox_xywh, i.score) for i in two]
     assert all(np.array_equal(a.mask, b.mask) for a, b in zip(one, two, strict=True))
 
 
-def test_a_shift_or_another_size_of_tiles_changes_no_count(pupil: MaskRcnn, frame: tuple[Array, Array]) -> None:
-    network = load_network(*choose(pupil.weights), "cpu")
+def test_a_shift_or_another_size_of_tiles_changes_no_count(trainable: MaskRcnn, frame: tuple[Array, Array]) -> None:
+    network = load_network(*choose(trainable.weights), "cpu")
     scaled = scaled_frame(frame[0], 72.0, NUCLEUS_PX)
     tilings = ((640, (0, 0)), (128, (0, 0)), (128, (64, 32)), (160, (96, 128)))
-    counts = [len(instances_of(detect(network, scaled.image, core_px, pupil.min_score, shift), scaled)) for core_px, shift in tilings]
+    counts = [len(instances_of(detect(network, scaled.image, core_px, trainable.min_score, shift), scaled)) for core_px, shift in tilings]
     assert counts == [int(frame[1].max())] * 4
 
 
-def test_where_there_is_nothing_nothing_is_found(pupil: MaskRcnn) -> None:
-    assert pupil.segment(np.full((200, 220), 100, np.uint16), Prompts.empty(), None) == []
+def test_where_there_is_nothing_nothing_is_found(trainable: MaskRcnn) -> None:
+    assert trainable.segment(np.full((200, 220), 100, np.uint16), Prompts.empty(), None) == []
 
 
 @pytest.mark.parametrize("shape", [(230, 240), (250, 500)])
-def test_a_frame_of_any_shape_is_taken(pupil: MaskRcnn, frame: tuple[Array, Array], shape: tuple[int, int]) -> None:
+def test_a_frame_of_any_shape_is_taken(trainable: MaskRcnn, frame: tuple[Array, Array], shape: tuple[int, int]) -> None:
     dapi, truth = (whole[: shape[0], : shape[1]] for whole in frame)
-    assert match(truth, pupil.segment(np.ascontiguousarray(dapi), Prompts.empty(), None)).average_precision(0.5) > 0.5
+    assert match(truth, trainable.segment(np.ascontiguousarray(dapi), Prompts.empty(), None)).average_precision(0.5) > 0.5
 
 
 def test_without_an_accepted_label_there_is_nothing_to_learn(tmp_path: Path) -> None:

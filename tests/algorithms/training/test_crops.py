@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cacapp.algorithms.training.crops import Crops, cut, held_crops, small_frame
+from cacapp.algorithms.training.crops import Crops, cut, small_frame, validation_crops
 from cacapp.algorithms.training.samples import Scaled
 from cacapp.types import UNKNOWN, Array
 
@@ -95,6 +95,6 @@ def test_a_smaller_frame_is_part_of_the_crop_and_even_around_it() -> None:
 
 def test_held_crops_come_from_every_image_with_nuclei(ellipse: Scaled, tmp_path: Path) -> None:
     empty = stored(tmp_path / "empty.npy", np.zeros((100, 100), int))
-    held = held_crops([empty, ellipse], SIDE, 5, np.random.default_rng(0))
-    assert len(held) == 5
-    assert all((labels == 1).any() for _, labels in held)
+    validation = validation_crops([empty, ellipse], SIDE, 5, np.random.default_rng(0))
+    assert len(validation) == 5
+    assert all((labels == 1).any() for _, labels in validation)

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from cacapp.algorithms.training.loop import CHECKPOINT, LOG, WEIGHTS, Lesson, Schedule, fit
+from cacapp.algorithms.training.loop import CHECKPOINT, LOG, WEIGHTS, Schedule, TrainingTask, fit
 from cacapp.exceptions import CacappError
 
 SCHEDULE = Schedule(epochs=4, steps=25, learning_rate=0.1, patience=0, seed=3)
@@ -56,12 +56,12 @@ def closeness(network: nn.Module) -> float:
 
 
 @pytest.fixture
-def lesson() -> Callable[..., Lesson]:
-    def make(**changes: Any) -> Lesson:
+def task() -> Callable[..., TrainingTask]:
+    def make(**changes: Any) -> TrainingTask:
         network = nn.Linear(1, 1)
         nn.init.zeros_(network.weight)
         nn.init.zeros_(network.bias)
-        whole = Lesson(network, draw, losses, closeness, "closeness", {"model": "line", "architecture": "linear"}, "key")
+        whole = TrainingTask(network, draw, losses, closeness, "closeness", {"model": "line", "architecture": "linear"}, "key")
         return replace(whole, **changes)
 
     return make
@@ -76,9 +76,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
-def test_it_learns_and_writes_what_it_learnt(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
+def test_it_learns_and_writes_what_it_learnt(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
     heard = Heard()
-    path = fit(lesson(), SCHEDULE, "cpu", tmp_path, heard)
+    path = fit(task(), SCHEDULE, "cpu", tmp_path, heard)
     found = tensors(path)
     assert path == tmp_path / WEIGHTS
     assert (found["weight"].item(), found["bias"].item()) == pytest.approx((2, 1), abs=0.05)
@@ -92,8 +92,8 @@ def test_it_learns_and_writes_what_it_learnt(lesson: Callable[..., Lesson], tmp_
     assert heard.notes[-1].endswith(" left")
 
 
-def test_the_file_says_what_it_is(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
-    with safe_open(str(fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard())), "pt") as file:
+def test_the_file_says_what_it_is(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
+    with safe_open(str(fit(task(), SCHEDULE, "cpu", tmp_path, Heard())), "pt") as file:
         about = file.metadata()
     assert about["model"] == "line"
     assert about["architecture"] == "linear"
@@ -102,67 +102,67 @@ def test_the_file_says_what_it_is(lesson: Callable[..., Lesson], tmp_path: Path)
 
 @pytest.mark.parametrize("stop_at", [25, 40, 99])
 def test_a_stopped_training_goes_on_to_the_very_result_of_an_unbroken_one(
-    lesson: Callable[..., Lesson], tmp_path: Path, stop_at: int
+    task: Callable[..., TrainingTask], tmp_path: Path, stop_at: int
 ) -> None:
-    whole = fit(lesson(), SCHEDULE, "cpu", tmp_path / "whole", Heard())
+    whole = fit(task(), SCHEDULE, "cpu", tmp_path / "whole", Heard())
     with pytest.raises(KeyboardInterrupt):
-        fit(lesson(), SCHEDULE, "cpu", tmp_path / "broken", Heard(stop_at))
+        fit(task(), SCHEDULE, "cpu", tmp_path / "broken", Heard(stop_at))
     heard = Heard()
-    broken = fit(lesson(), SCHEDULE, "cpu", tmp_path / "broken", heard)
+    broken = fit(task(), SCHEDULE, "cpu", tmp_path / "broken", heard)
     assert whole.read_bytes() == broken.read_bytes()
     assert [row["loss"] for row in rows(tmp_path / "whole")] == [row["loss"] for row in rows(tmp_path / "broken")]
     assert stop_at < 50 or heard.notes[0].startswith("goes on at step ")
 
 
-def test_a_finished_training_is_not_repeated(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
-    fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard())
+def test_a_finished_training_is_not_repeated(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
+    fit(task(), SCHEDULE, "cpu", tmp_path, Heard())
     heard = Heard()
-    assert fit(lesson(), SCHEDULE, "cpu", tmp_path, heard) == tmp_path / WEIGHTS
+    assert fit(task(), SCHEDULE, "cpu", tmp_path, heard) == tmp_path / WEIGHTS
     assert heard.steps == 0
 
 
-def test_another_training_in_the_same_folder_begins_anew(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
-    fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard())
+def test_another_training_in_the_same_folder_begins_anew(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
+    fit(task(), SCHEDULE, "cpu", tmp_path, Heard())
     heard = Heard()
-    fit(lesson(key="other"), SCHEDULE, "cpu", tmp_path, heard)
+    fit(task(key="other"), SCHEDULE, "cpu", tmp_path, heard)
     assert "is of another training" in heard.warnings[0]
     assert heard.steps == 100
 
 
-def test_it_ends_early_when_nothing_gets_better_and_keeps_the_best(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
+def test_it_ends_early_when_nothing_gets_better_and_keeps_the_best(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
     scores = iter([0.5, 0.7, 0.6, 0.7, 0.9])
-    path = fit(lesson(score=lambda network: next(scores)), replace(SCHEDULE, epochs=5, patience=2), "cpu", tmp_path, Heard())
+    path = fit(task(score=lambda network: next(scores)), replace(SCHEDULE, epochs=5, patience=2), "cpu", tmp_path, Heard())
     assert [row["closeness"] for row in rows(tmp_path)] == [0.5, 0.7, 0.6, 0.7]
     with safe_open(str(path), "pt") as file:
         assert file.metadata()["epoch"] == "2"
 
 
 @pytest.mark.parametrize("name", [CHECKPOINT, WEIGHTS, LOG])
-def test_a_full_disk_is_named_and_the_last_checkpoint_stays(lesson: Callable[..., Lesson], tmp_path: Path, name: str) -> None:
+def test_a_full_disk_is_named_and_the_last_checkpoint_stays(task: Callable[..., TrainingTask], tmp_path: Path, name: str) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard(30))
+        fit(task(), SCHEDULE, "cpu", tmp_path, Heard(30))
     before = (tmp_path / CHECKPOINT).read_bytes()
     (tmp_path / f"{name}.part").symlink_to("/dev/full")
     with pytest.raises(CacappError, match=f"{name} cannot be written: the disk is full; make room.*the same command goes on"):
-        fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard())
+        fit(task(), SCHEDULE, "cpu", tmp_path, Heard())
     assert (tmp_path / CHECKPOINT).read_bytes() == before
-    assert fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard()).is_file()
+    assert fit(task(), SCHEDULE, "cpu", tmp_path, Heard()).is_file()
 
 
-def test_a_damaged_checkpoint_is_named(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"nothing of the kind")
     with pytest.raises(CacappError, match=r"checkpoint\.pt cannot be read .*remove it to train anew"):
-        fit(lesson(), SCHEDULE, "cpu", tmp_path, Heard())
+        fit(task(), SCHEDULE, "cpu", tmp_path, Heard())
 
 
-def test_a_loss_that_is_no_number_stops_the_training(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
-    wrong = lesson(losses=lambda network, x: {"loss_line": network(x).sum() * float("nan")})
+def test_a_loss_that_is_no_number_stops_the_training(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
+    wrong = task(losses=lambda network, x: {"loss_line": network(x).sum() * float("nan")})
     with pytest.raises(CacappError, match=r"loss became nan at step 0.*learning_rate"):
         fit(wrong, SCHEDULE, "cpu", tmp_path, Heard())
 
 
-def test_the_generator_of_the_caller_is_left_alone(lesson: Callable[..., Lesson], tmp_path: Path) -> None:
-    made = lesson()
+def test_the_generator_of_the_caller_is_left_alone(task: Callable[..., TrainingTask], tmp_path: Path) -> None:
+    made = task()
     torch.manual_seed(1)
     before = torch.get_rng_state()
     fit(made, SCHEDULE, "cpu", tmp_path, Heard())

@@ -54,7 +54,7 @@ def test_nuclei_of_any_size_are_32_px_across(tmp_path: Path, diameter_px: float)
 
 def test_a_frame_with_few_nuclei_takes_the_scale_of_the_others(tmp_path: Path) -> None:
     sets = prepare([disks(60), disks(20, count=1)], tmp_path, 30.0, 0, Heard())
-    both = [one.read()[1] for one in (*sets.learn, *sets.held)]
+    both = [one.read()[1] for one in (*sets.learn, *sets.validation)]
     found = sorted(float(np.median(np.sqrt(areas(labels) * 4 / np.pi))) for labels in both)
     assert found == pytest.approx([30 * 20 / 40, 30], rel=0.04)  # the median of 60 and 20 px is 40 px
 
@@ -69,26 +69,26 @@ def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
 def test_frames_are_learnt_or_held_never_both_and_the_seed_decides(tmp_path: Path) -> None:
     samples = [disks(30 + n) for n in range(8)]
     once, again, other = (prepare(samples, tmp_path / str(seed), 32.0, seed, Heard()) for seed in (1, 1, 5))
-    assert len(once.held) == 1
+    assert len(once.validation) == 1
     assert len(once.learn) == 7
-    assert {one.path for one in once.held} & {one.path for one in once.learn} == set()
-    assert [one.path for one in once.held] == [one.path for one in again.held]
+    assert {one.path for one in once.validation} & {one.path for one in once.learn} == set()
+    assert [one.path for one in once.validation] == [one.path for one in again.validation]
     assert once.digest == again.digest == other.digest
-    assert len({prepare(samples, tmp_path, 32.0, seed, Heard()).held[0].path for seed in range(5)}) > 1
+    assert len({prepare(samples, tmp_path, 32.0, seed, Heard()).validation[0].path for seed in range(5)}) > 1
 
 
 def test_of_a_single_frame_a_strip_is_held(tmp_path: Path) -> None:
     sets = prepare([disks(32, (600, 300), 9)], tmp_path, 32.0, 0, Heard())
-    (learn,), (held,) = sets.learn, sets.held
-    assert sorted([*learn.rows, *held.rows])[::3] == [0, learn.height_px + held.height_px]
-    assert len(learn.centres_yx) + len(held.centres_yx) == 9
-    assert (held.centres_yx[:, 0] < held.height_px).all()
+    (learn,), (validation,) = sets.learn, sets.validation
+    assert sorted([*learn.rows, *validation.rows])[::3] == [0, learn.height_px + validation.height_px]
+    assert len(learn.centres_yx) + len(validation.centres_yx) == 9
+    assert (validation.centres_yx[:, 0] < validation.height_px).all()
 
 
 def test_where_nothing_can_be_held_it_is_said(tmp_path: Path) -> None:
     heard = Heard()
     sets = prepare([disks(32, (100, 100), 9)], tmp_path, 32.0, 0, heard)
-    assert sets.held == sets.learn
+    assert sets.validation == sets.learn
     assert "validated on what it learns from" in heard.warnings[0]
 
 

@@ -68,7 +68,7 @@ def decode(sam: Sam, features: Tensor, tokens: Tensor, image: Tensor, cells_yx: 
 def load_network(path: Path, sha256: str, sam_sha256: str, device: str) -> PromptNetwork:
     """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
 
-    Raises CacappError for a file that is damaged, of another network, or taught with other weights of the SAM.
+    Raises CacappError for a file that is damaged, of another network, or trained with other weights of the SAM.
     """
     network = PromptNetwork()
     load_into(network, path)

@@ -58,7 +58,7 @@ class AutoSam(Student):
         return self._segment(dapi, sam, network, self.diameter_px or typical_diameter_px(dapi, prompts))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
         from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX
         from cacapp_autosam.training import train
 

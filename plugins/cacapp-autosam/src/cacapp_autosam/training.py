@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cacapp.algorithms.sam.models import LoadedSam
 from cacapp.algorithms.sam.nuclei_t import MASK_STRIDE, NUCLEUS_PX
-from cacapp.algorithms.training.crop_training import Pupil, teach
+from cacapp.algorithms.training.crop_training import TrainableNetwork, train_on_crops
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
@@ -57,7 +57,7 @@ def train(
     sam: LoadedSam,
     segment: Callable[[Array, PromptNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``teach``. The SAM does not change.
+    """Trains and returns the file of the best weights; see ``train_on_crops``. The SAM does not change.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
@@ -70,8 +70,8 @@ def train(
         return losses_of(sam, learning, batch.to(sam.device))
 
     about = {"sam": digest_of("nuclei_t")}
-    pupil = Pupil("autosam", NUCLEUS_PX, PromptNetwork, load_into, batch_of, losses, segment, about)
-    return teach(pupil, samples, out, seed, progress, recipe, sam.device)
+    trainable = TrainableNetwork("autosam", NUCLEUS_PX, PromptNetwork, load_into, batch_of, losses, segment, about)
+    return train_on_crops(trainable, samples, out, seed, progress, recipe, sam.device)
 
 
 def batch_of(drawn: Sequence[tuple[Array, Array]], rng: np.random.Generator) -> Batch:

@@ -15,7 +15,7 @@ from cellpose.models import CellposeModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
+from cacapp.algorithms.training.crop_training import Crops, TrainableNetwork, train_on_crops
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
@@ -38,7 +38,7 @@ def train(
     device: str,
     segment: Segment,
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``teach``.
+    """Trains and returns the file of the best weights; see ``train_on_crops``.
 
     Args:
         nucleus_px: diameter of a nucleus at the network's scale.
@@ -67,8 +67,8 @@ def train(
         judge.net.eval()
         return segment(image, judge, nucleus_px)
 
-    pupil = Pupil("cellpose", nucleus_px, random, begin, batch, losses, found, most_held=12)
-    return teach(pupil, samples, out, seed, progress, recipe, device)
+    trainable = TrainableNetwork("cellpose", nucleus_px, random, begin, batch, losses, found, max_validation_crops=12)
+    return train_on_crops(trainable, samples, out, seed, progress, recipe, device)
 
 
 def for_diameter(network: nn.Module, nucleus_px: float) -> nn.Module:

@@ -12,7 +12,7 @@ from cacapp.types import label_image
 
 
 class ExampleSignalDetector(SignalDetector):
-    """Maxima of a difference of two Gaussians inside nuclei, held against the noise (1.4826 MAD) of all nuclei's pixels."""
+    """Maxima of a difference of two Gaussians inside nuclei, compared with the noise (1.4826 MAD) of all nuclei's pixels."""
 
     name: ClassVar[str] = "example-signal-detector"
     api_version: ClassVar[int] = 1

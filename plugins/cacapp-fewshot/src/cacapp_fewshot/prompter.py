@@ -21,8 +21,8 @@ OVERLAP = 3.0
 """Of neighbouring tiles, nuclear diameters."""
 
 
-class _Taught(NamedTuple):
-    """What the examples taught; ``over_typical``: their diameter over that of a typical nucleus on their images."""
+class _ExampleNuclei(NamedTuple):
+    """Features and size of the example nuclei; ``over_typical``: their diameter over that of a typical nucleus on their images."""
 
     like: Likeness
     diameter_px: float
@@ -69,17 +69,17 @@ class FewShot(Prompter):
 
         path = self._file()
         sam = _load(self.model, self.device)
-        taught = _taught(path, digest_of(path), self.model, self.device)
+        examples = _example_nuclei(path, digest_of(path), self.model, self.device)
         if dapi.min() == dapi.max():
             return Prompts.empty()
         if self.scale == "frame":
-            diameter_px = taught.over_typical * typical_diameter_px(dapi, Prompts.empty())
+            diameter_px = examples.over_typical * typical_diameter_px(dapi, Prompts.empty())
         else:
-            known = pixel_size_um and taught.pixel_size_um
-            diameter_px = taught.diameter_px * (taught.pixel_size_um / pixel_size_um if known else 1.0)  # type: ignore[operator]
+            known = pixel_size_um and examples.pixel_size_um
+            diameter_px = examples.diameter_px * (examples.pixel_size_um / pixel_size_um if known else 1.0)  # type: ignore[operator]
         frame = scaled_frame(dapi, diameter_px, NUCLEUS_PX[self.model])
         found = feature_map(sam, frame, round(OVERLAP * NUCLEUS_PX[self.model]))
-        boxes, _ = locate(found, taught.like, self.likeness, self.apart)
+        boxes, _ = locate(found, examples.like, self.likeness, self.apart)
         return _prompts((boxes + 0.5) / frame.zoom - 0.5, dapi.shape)
 
     def _file(self) -> Path:
@@ -108,7 +108,7 @@ def _load(model: ModelName, device: Literal["auto", "cpu", "cuda", "mps"]) -> Lo
 
 
 @lru_cache(maxsize=4)
-def _taught(path: Path, digest: str, model: ModelName, device: Literal["auto", "cpu", "cuda", "mps"]) -> _Taught:
+def _example_nuclei(path: Path, digest: str, model: ModelName, device: Literal["auto", "cpu", "cuda", "mps"]) -> _ExampleNuclei:
     """What a file of examples teaches; ``digest`` keeps a changed file from being taken for the old one."""
     from cacapp.algorithms.sam.models import NUCLEUS_PX
     from cacapp.algorithms.sam.segmenter import typical_diameter_px
@@ -130,4 +130,4 @@ def _taught(path: Path, digest: str, model: ModelName, device: Literal["auto", "
         frame = scaled_frame(dapi, diameter_px, NUCLEUS_PX[model])
         features = feature_map(_load(model, device), frame, round(OVERLAP * NUCLEUS_PX[model]))
         maps.append((features, one.boxes_xyxy * frame.zoom - 0.5))
-    return _Taught(learn(maps), diameter_px, diameter_px / typical_px, sizes.pop())
+    return _ExampleNuclei(learn(maps), diameter_px, diameter_px / typical_px, sizes.pop())

@@ -46,12 +46,12 @@ class StarDist(Student):
         return self._segment(dapi, load_network(*self._chosen(), device_of(self.device)))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on held images."""
+        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
         from cacapp.algorithms.sam.models import device_of
         from cacapp_stardist.network import NUCLEUS_PX
         from cacapp_stardist.training import train
 
-        scaled = self.model_copy(update={"diameter_px": NUCLEUS_PX})  # held crops are at the network's scale
+        scaled = self.model_copy(update={"diameter_px": NUCLEUS_PX})  # validation crops are at the network's scale
         return train(samples, out, seed, progress, self._recipe("stardist", self._beginning()), device_of(self.device), scaled._segment)
 
     def _chosen(self) -> tuple[Path, str]:

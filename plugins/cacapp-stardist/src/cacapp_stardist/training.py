@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cacapp.algorithms.training.crop_training import Crops, Pupil, teach
+from cacapp.algorithms.training.crop_training import Crops, TrainableNetwork, train_on_crops
 from cacapp.algorithms.training.recipe import Recipe
 from cacapp.api import TrainingProgress, TrainingSamples
 from cacapp.types import UNKNOWN, Array, Instance
@@ -34,7 +34,7 @@ def train(
     device: str,
     segment: Callable[[Array, StarNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``teach``.
+    """Trains and returns the file of the best weights; see ``train_on_crops``.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
@@ -50,8 +50,8 @@ def train(
         logits, distances = learning(batch[0].to(device).float().div(255))
         return losses_of(logits.float(), distances.float(), batch[1].to(device))
 
-    pupil = Pupil("stardist", NUCLEUS_PX, StarNetwork, load_into, batch, losses, segment)
-    return teach(pupil, samples, out, seed, progress, recipe, device)
+    trainable = TrainableNetwork("stardist", NUCLEUS_PX, StarNetwork, load_into, batch, losses, segment)
+    return train_on_crops(trainable, samples, out, seed, progress, recipe, device)
 
 
 def target_of(labels: Array) -> Array:
