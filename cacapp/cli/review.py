@@ -1,4 +1,4 @@
-"""``cacapp review``: the review application on this machine."""
+"""``cacapp review``: start the review server."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def review(
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; anything but loopback needs a TLS proxy in front.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; any other than loopback needs a TLS proxy.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8350,
-    single_user: Annotated[bool, typer.Option("--single-user", help="You alone, on this computer: no login, a one-time link.")] = False,
+    single_user: Annotated[bool, typer.Option("--single-user", help="One user on this computer: a one-time link, no login.")] = False,
     user: Annotated[
         str | None, typer.Option("--user", help="Your name in the record, in single-user mode.", show_default="your login name")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", metavar="NAME", help="A name browsers may use for this server; may be repeated.")
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A host name that browsers may use; may be repeated."),
     ] = None,
-    behind_tls: Annotated[bool, typer.Option("--behind-tls", help="A proxy in front speaks TLS: cookies are sent over TLS only.")] = False,
-    idle_minutes: Annotated[int, typer.Option("--idle-minutes", min=1, max=720, help="Log out after so long without use.")] = 30,
+    behind_tls: Annotated[bool, typer.Option("--behind-tls", help="Behind a TLS proxy: cookies are sent over TLS only.")] = False,
+    idle_minutes: Annotated[int, typer.Option("--idle-minutes", min=1, max=720, help="Log out after this many minutes without use.")] = 30,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for the pictures of cells.", show_default="the user's cache folder")
     ] = None,
     db: o.Db = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Look at every flagged cell in the browser, decide, sign: starts the server."""
+    """Start the server on which people review flagged cells in the browser, decide and sign."""
     require_extra()
     if single_user and host not in LOOPBACK:
         raise UsageError(
-            f"--single-user listens on this computer only; --host {host} is open to others: make accounts with cacapp users add"
+            f"--single-user is for this computer only, and --host {host} is open to others: create accounts with cacapp users add"
         )
     if user is not None and not single_user:
         raise UsageError("--user goes with --single-user; accounts log in by name")
@@ -59,10 +58,10 @@ def review(
         with record.reading() as session:
             if not any(a.active and a.role != "owner" for a in accounts(session)):
                 raise CacappError(
-                    "there are no accounts yet; make one with: cacapp users add NAME --role pathologist, or start with --single-user"
+                    "there are no accounts yet; create one with: cacapp users add NAME --role pathologist, or start with --single-user"
                 )
     if host not in LOOPBACK and not behind_tls:
-        say_warning(f"{host} is open to others without TLS: passwords and pictures can be read on the way; see docs/review.md", quiet)
+        say_warning(f"{host} is open to others without TLS: passwords and pictures are readable on the network; see docs/review.md", quiet)
     settings = Settings(
         cache=cache_folder(record, cache),
         hosts=(*NAMES, *([host] if host not in ("0.0.0.0", "::") else []), *(n.lower() for n in allow_host or ())),  # noqa: S104
@@ -73,12 +72,12 @@ def review(
     place = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"{place}/once/{once}" if once else place, lead="Open" if once else "Review at")
     if once:
-        say(f"The link works once; decisions are recorded as {owner}. Ctrl-C ends the server.", quiet)
+        say(f"The link works once; decisions are recorded under {owner}. Ctrl-C stops the server.", quiet)
     serve(record, settings, host, port, once)
 
 
 def require_extra() -> None:
-    """Raises CacappError where the web packages are not installed."""
+    """Raise CacappError if the web packages are not installed."""
     from importlib.util import find_spec
 
     missing = [name for name in ("fastapi", "uvicorn", "argon2", "multipart", "xstatic", "js_lib_htmx") if find_spec(name) is None]

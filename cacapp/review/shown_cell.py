@@ -18,7 +18,7 @@ class ShownCell:
         place: position, bounding box and mask in the frame, px.
         machine: the software's call.
         state: the call after the reviews that the viewer may see; the software's where there are none.
-        margin: distance of the call to the next class, SNR; None where no small change of the image flips it.
+        margin: change of signals that turns a CAC into no CAC or the reverse, SNR; None if no near change does.
         decided_by: the account that made the valid decision, None without one.
     """
 

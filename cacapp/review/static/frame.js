@@ -1,4 +1,4 @@
-// The frame as a map: tiles below, outlines above; px are the map's units.
+// The frame map: tiles with outlines above; map units are px.
 "use strict";
 (() => {
   const map = document.getElementById("map");

@@ -1,4 +1,4 @@
-// The gallery: size, moving by keys, deciding without opening a cell.
+// The gallery: picture size, movement by keys, decisions without opening a cell.
 "use strict";
 (() => {
   const gallery = document.getElementById("gallery");

@@ -1,4 +1,4 @@
-// What every page shares: theme, keys, the toast, and sending a decision.
+// Shared by all pages: theme, keys, messages, and sending a decision.
 "use strict";
 const Review = (() => {
   const root = document.documentElement;
@@ -21,7 +21,7 @@ const Review = (() => {
   const words = async (answer) => {
     try { return (await answer.json()).detail; } catch { return `the server answered ${answer.status}`; }
   };
-  // A decision is sent again with the same key where the line was lost, so that it is done once or not at all.
+  // After a lost connection a decision is sent again with the same key, so that it is written at most once.
   const decide = async (cell, body, then, group) => {
     const sent = JSON.stringify({ ...body, key: crypto.randomUUID ? crypto.randomUUID() : [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("") });
     const url = `/cells/${cell}/reviews?then=${then}&group=${encodeURIComponent(group)}`;

@@ -1,4 +1,4 @@
-// Pictures of cells: grey channels come below each other in one image; colours, contrast and toggles are laid on here, for all at once.
+// Pictures of cells: one grey image with the channels below each other; colours, contrast and visibility are applied here to all of them.
 "use strict";
 const Sprites = (() => {
   const HEADROOM = 2;
@@ -30,7 +30,7 @@ const Sprites = (() => {
     for (let i = 0; i < grey.length; i += 1) grey[i] = data[4 * i];
     return { grey, width: image.width, height: image.height };
   };
-  // A sheet brings several cells' pictures, each as it is drawn: a line "cell length" and that many bytes, 0 where there is none.
+  // A sheet holds several pictures in the order of drawing: a line "cell length", then that many bytes; 0 if a picture failed.
   const read = async (url, wanted) => {
     const reader = (await ask(url)).body.getReader();
     let held = new Uint8Array(0);
@@ -62,7 +62,7 @@ const Sprites = (() => {
       }
       if (sheets.size >= SHEETS_KEPT) sheets.delete(sheets.keys().next().value);
       sheets.set(url, wanted);
-      for (const one of wanted.values()) one.blob.catch(() => sheets.delete(url)); // asked for anew next time
+      for (const one of wanted.values()) one.blob.catch(() => sheets.delete(url)); // requested again next time
       read(url, wanted).catch(() => {}).finally(() => { for (const one of wanted.values()) one.reject(new Error("no picture")); });
     }
     return sheets.get(url).get(cell).blob;
@@ -84,7 +84,7 @@ const Sprites = (() => {
     due.add(canvas);
     if (!painting) { painting = true; requestAnimationFrame(paintSome); }
   };
-  // A few pictures a frame, so that scrolling never waits for a row of them.
+  // Paint only a few pictures per animation frame, so that scrolling stays smooth.
   const paintSome = () => {
     const until = performance.now() + BUDGET_MS;
     for (const canvas of due) {
