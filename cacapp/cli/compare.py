@@ -27,6 +27,10 @@ def compare(
         ),
     ],
     by: Annotated[str, typer.Option("--match", metavar="auto|position|label", help="How the nuclei are matched with the run's.")] = "auto",
+    coordinates: Annotated[
+        str,
+        typer.Option("--coordinates", metavar="px|um|px-exchanged|um-exchanged", help="What y and x are; exchanged: the column y holds x."),
+    ] = "px",
     worst: Annotated[int, typer.Option("--worst", min=0, help="Number of cells to list that differ most.")] = 20,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json, cells.csv and worst.png.")] = None,
     db: o.Db = None,
@@ -38,7 +42,7 @@ def compare(
     from cacapp.steps.compare.counts import compare as step
 
     with progress(quiet) as bar:
-        found = step(open_database(db, create=False), run, truth, by=by, worst_cells=worst, out=out, progress=bar)
+        found = step(open_database(db, create=False), run, truth, by=by, coordinates=coordinates, worst_cells=worst, out=out, progress=bar)
     if json:
         print_json(found.record())
     elif not quiet:

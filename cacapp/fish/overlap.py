@@ -89,7 +89,7 @@ def _shared_shifts(frames: Sequence[Nuclei], diameter: float) -> dict[tuple[int,
 
 
 def _most_frequent(shifts: Array, reach: float) -> list[Array]:
-    groups = []
+    groups: list[Array] = []
     while len(shifts) and len(groups) < MAX_SHIFTS:
         votes = cKDTree(shifts).query_ball_point(shifts, 2 * reach)
         best = max(votes, key=len)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from cacapp.exceptions import UsageError
+from cacapp.exchange.csv_table import number, read_table
 from cacapp.frames import check_address, is_remote
 from cacapp.runs.plan import SlideRequest
 
@@ -20,9 +21,11 @@ def volume_ul(text: str, where: str) -> float | None:
     if text.strip().lower() in UNKNOWN:
         return None
     try:
-        value = float(text)
-    except ValueError:
-        raise UsageError(f"{where}: blood_volume_ul must be a number in µL, or empty where unknown; got {text!r}") from None
+        value = number(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: blood_volume_ul: {error}") from None
+    if math.isnan(value):
+        raise UsageError(f"{where}: blood_volume_ul must be a number in µL, or empty where unknown; got {text!r}")
     if not 0 < value < 1e9:
         raise UsageError(f"{where}: blood_volume_ul must be above 0 µL, got {text.strip()}")
     return value
@@ -47,20 +50,16 @@ def read_manifest(path: Path) -> list[SlideRequest]:
     Raises UsageError naming file, line and column for unknown or missing columns, empty values, a bad volume, a missing path, a slide
     listed twice with different patients or volumes.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, list(reader.fieldnames or ()))
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise UsageError(f"manifest {path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"manifest {path}: not a CSV text file in UTF-8") from error
+    columns, rows = read_table(path, "manifest", REQUIRED + OPTIONAL)
+    if missing := [c for c in REQUIRED if c not in columns]:
+        raise UsageError(
+            f"manifest {path}: column {missing[0]!r} is missing (leave a value empty where it is unknown, but keep the column)"
+        )
     if not rows:
         raise UsageError(f"manifest {path}: no slides in it, only a header")
     requests: dict[str, SlideRequest] = {}
-    for line, row in rows:
-        request = _request(path, line, row)
+    for row in rows:
+        line, request = row.line, _request(path, row.line, row.values)
         if (seen := requests.get(request.slide)) is not None:
             raise UsageError(
                 f"manifest {path}, line {line}: slide {request.slide} is listed twice (patients {seen.patient}, {request.patient})"
@@ -69,26 +68,8 @@ def read_manifest(path: Path) -> list[SlideRequest]:
     return list(requests.values())
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
-    unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], REQUIRED + OPTIONAL, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(
-            f"manifest {path}: unknown column {unknown[0]!r}{hint} Columns are {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
-        )
-    missing = [c for c in REQUIRED if c not in columns]
-    if missing:
-        raise UsageError(
-            f"manifest {path}: column {missing[0]!r} is missing (leave a value empty where it is unknown, but keep the column)"
-        )
-
-
-def _request(path: Path, line: int, row: dict[str, str | None]) -> SlideRequest:
+def _request(path: Path, line: int, values: Mapping[str, str]) -> SlideRequest:
     where = f"manifest {path}, line {line}"
-    if None in row:
-        raise UsageError(f"{where}: more values than columns")
-    values = {key: (value or "").strip() for key, value in row.items()}
     for key in ("patient", "slide", "path"):
         if not values[key]:
             raise UsageError(f"{where}: {key} is empty")

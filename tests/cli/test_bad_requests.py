@@ -29,7 +29,7 @@ HEADER = "patient,slide,path,blood_volume_ul"
         ("patient,slide,path\nP1,S1,in\n", "'blood_volume_ul' is missing"),
         (f"{HEADER}\nP1,S1,in,-5\n", "above 0"),
         (f"{HEADER}\nP1,S1,in,much\n", "must be a number"),
-        (f"{HEADER}\nP1,S1,in,nan\n", "above 0"),
+        (f"{HEADER}\nP1,S1,in,nan\n", "must be a number"),
         (f"{HEADER}\nP1,S1,nowhere,100\n", "nowhere"),
         (f"{HEADER}\nP1,S1,in,100\nP2,S1,in,100\n", "listed twice"),
         (f"{HEADER}\n,S1,in,100\n", "patient is empty"),

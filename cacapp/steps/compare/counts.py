@@ -27,7 +27,7 @@ from cacapp.report.pictured import Picture
 from cacapp.results.pictures import cell_pictures, planes_of
 from cacapp.runs.files import write_atomically
 from cacapp.runs.progress import Progress, Silent
-from cacapp.steps.compare.truth import TrueCell, match, match_kind, read_truth
+from cacapp.steps.compare.truth import TrueCell, check_coordinates, match, match_kind, placed, read_truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,14 @@ def compare(
     truth_file: Path,
     *,
     by: str = "auto",
+    coordinates: str = "px",
     worst_cells: int = 20,
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Matches a run's cells with a person's, frame by frame, and counts where they differ.
+    """Match a run's cells with a person's, frame by frame, and count where they differ.
+
+    ``coordinates`` are those of the file's y and x, a key of ``truth.COORDINATES``.
 
     With ``out``, that folder gets ``comparison.json``, ``cells.csv`` (every nucleus of the truth) and ``worst.png``, pictures of the worst.
 
@@ -120,9 +123,14 @@ def compare(
         matched: list[Matched] = []
         missed: list[TrueCell] = []
         extra = 0
+        groups = []
         for name in dict.fromkeys(t.frame for t in truth):
-            here = [t for t in truth if t.frame == name]
             records = [c for c in read_cells(session, cast(int, run.source_run_id), frames[name].id) if c.id in rows]
+            groups.append(([t for t in truth if t.frame == name], records, frames[name].pixel_size_um))
+        if kind == "position":
+            check_coordinates(groups, coordinates, truth_file)
+            groups = [(placed(here, coordinates, size), records, size) for here, records, size in groups]
+        for here, records, _ in groups:
             found = match(here, records, kind)
             matched += [_matched(here[t], rows[records[c].id], assay) for t, c in sorted(found.items())]
             missed += [cell for t, cell in enumerate(here) if t not in found]

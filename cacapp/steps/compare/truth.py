@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cacapp.db.cells.nuclei import CellRecord
 from cacapp.exceptions import UsageError
+from cacapp.exchange.csv_table import number, read_table
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.rules import classify
 
 MATCHES = ("auto", "position", "label")
+COORDINATES = {
+    "px": "in px",
+    "um": "in µm",
+    "px-exchanged": "in px, with x and y exchanged",
+    "um-exchanged": "in µm, with x and y exchanged",
+}
+CLEAR_SHARE = 0.5  # of the nuclei must be found where positions are taken otherwise, and twice as many as where they are taken as stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +45,18 @@ def read_truth(path: Path, assay: Assay) -> list[TrueCell]:
     Raises:
         UsageError: the file cannot be used; one line that names the file, the line and the column.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"truth {path}: {reason}") from error
-    reader = csv.DictReader(io.StringIO(text))
-    columns = [c.strip() for c in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    columns, lines = read_table(path, "truth", ("frame", "y", "x", "label", "class", *assay.channels), others=True)
     if not columns:
         raise UsageError(f"truth {path}: empty; its first line must name the columns: {described_columns(assay)}")
-    if repeated := next((c for c in columns if columns.count(c) > 1), None):
-        raise UsageError(f"truth {path}: column {repeated} is there twice")
     if missing := [c for c in ("frame", *assay.channels) if c not in columns]:
         raise UsageError(f"truth {path}: no column {missing[0]}; the columns for assay {assay.name} are {described_columns(assay)}")
     if "label" not in columns and not {"y", "x"} <= set(columns):
         raise UsageError(
             f"truth {path}: no columns y and x, and no column label, to find the cells by; the columns are {described_columns(assay)}"
         )
-    rows = [_row(path, reader.line_num, row, assay) for row in reader if any((v or "").strip() for v in row.values() if isinstance(v, str))]
+    if short := next((row for row in lines if not row.complete), None):
+        raise UsageError(f"truth {path}, line {short.line}: not as many values as column names")
+    rows = [_row(path, row.line, row.values, assay) for row in lines]
     if not rows:
         raise UsageError(f"truth {path}: no rows below the column names")
     return rows
@@ -68,11 +67,7 @@ def described_columns(assay: Assay) -> str:
     return f"frame, y and x (px) or label, {', '.join(assay.channels)}, and optionally class"
 
 
-def _row(path: Path, line: int, row: Mapping[str, str | None], assay: Assay) -> TrueCell:
-    if None in row or None in row.values():
-        raise UsageError(f"truth {path}, line {line}: not as many values as column names")
-    value = {k: (v or "").strip() for k, v in row.items()}
-
+def _row(path: Path, line: int, value: Mapping[str, str], assay: Assay) -> TrueCell:
     def whole(column: str) -> int:
         if not value[column].isdecimal() or not value[column].isascii():
             raise UsageError(f"truth {path}, line {line}: {column} is {value[column]!r}; give a whole number, 0 or more")
@@ -80,12 +75,12 @@ def _row(path: Path, line: int, row: Mapping[str, str | None], assay: Assay) -> 
 
     def real(column: str) -> float:
         try:
-            number = float(value[column])
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
+            position = number(value[column])
+        except UsageError as error:
+            raise UsageError(f"truth {path}, line {line}: {column}: {error}") from None
+        if math.isnan(position):
             raise UsageError(f"truth {path}, line {line}: {column} is {value[column]!r}; give a position in px")
-        return number
+        return position
 
     if not value["frame"]:
         raise UsageError(f"truth {path}, line {line}: frame is empty")
@@ -116,6 +111,53 @@ def match_kind(truth: Sequence[TrueCell], wanted: str, path: Path) -> str:
                 raise UsageError(f"truth {path}, line {cell.line}: frame {cell.frame}, label {cell.label} is there twice")
             seen.add((cell.frame, cell.label))
     return kind
+
+
+def placed(truth: Sequence[TrueCell], coordinates: str, pixel_size_um: float | None) -> list[TrueCell]:
+    """Return the nuclei of a frame with positions in px, (y, x).
+
+    Raises:
+        UsageError: an unknown word for the coordinates, or positions in µm in a frame without a pixel size.
+    """
+    if coordinates not in COORDINATES:
+        raise UsageError(f"--coordinates {coordinates}: choose one of {', '.join(COORDINATES)}")
+    if coordinates.startswith("um") and pixel_size_um is None:
+        raise UsageError(f"--coordinates {coordinates}: frame {truth[0].frame} has no pixel size; give positions in px")
+    size = pixel_size_um if coordinates.startswith("um") and pixel_size_um else 1.0
+    turned = coordinates.endswith("exchanged")
+
+    def place(cell: TrueCell) -> TrueCell:
+        if cell.yx is None:
+            return cell
+        y, x = reversed(cell.yx) if turned else cell.yx
+        return replace(cell, yx=(y / size, x / size))
+
+    return [place(cell) for cell in truth]
+
+
+def check_coordinates(
+    frames: Sequence[tuple[Sequence[TrueCell], Sequence[CellRecord], float | None]], coordinates: str, path: Path
+) -> None:
+    """Raise UsageError where few nuclei lie at the stated positions, and most would if these were in µm or had x and y exchanged.
+
+    Args:
+        frames: nuclei of the truth as in the file, cells of the run and pixel size of each frame.
+    """
+    total = sum(len(truth) for truth, _, _ in frames)
+
+    def found(way: str) -> int:
+        usable = [(placed(truth, way, size), cells) for truth, cells, size in frames if size is not None or way.startswith("px")]
+        return sum(len(match(truth, cells, "position")) for truth, cells in usable)
+
+    stated = found(coordinates)
+    if stated >= CLEAR_SHARE * total:
+        return
+    best, way = max((found(way), way) for way in COORDINATES)
+    if best >= CLEAR_SHARE * total and best >= 2 * stated:
+        raise UsageError(
+            f"truth {path}: {stated} of {total} nuclei lie where the run has cells, {best} would if positions were {COORDINATES[way]}; "
+            f"if they are, say --coordinates {way}"
+        )
 
 
 def match(truth: Sequence[TrueCell], cells: Sequence[CellRecord], kind: str) -> dict[int, int]:

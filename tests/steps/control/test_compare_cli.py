@@ -9,8 +9,10 @@ from typing import Any
 
 import cv2
 import pytest
+from sqlmodel import select
 
 from cacapp.db.engine.session import Database
+from cacapp.db.tables import FrameRow
 
 Run = Callable[..., Any]
 NORMAL, CAC, GAIN = [2, 2, 2, 2], [3, 3, 2, 2], [2, 3, 2, 2]
@@ -85,7 +87,7 @@ def test_a_class_column_goes_before_the_counts(run_id: int, cacapp: Run, tmp_pat
         ((HEAD, "f1,4,4,2,2.0,2,2"), ", line 2: green is '2.0'; give a whole number, 0 or more"),
         ((HEAD, "f1,nan,4,2,2,2,2"), ", line 2: y is 'nan'; give a position in px"),
         ((HEAD, "f1,4,4,2,2,2"), ", line 2: not as many values as column names"),
-        ((HEAD, "f1,4,4,2,2,2,2,9"), ", line 2: not as many values as column names"),
+        ((HEAD, "f1,4,4,2,2,2,2,9"), ", line 2: more values than columns"),
         ((HEAD, "f9,4,4,2,2,2,2"), ", line 2: slide S1 has no frame 'f9'; it has f1"),
         ((HEAD, ",4,4,2,2,2,2"), ", line 2: frame is empty"),
         ((HEAD + ",class", "f1,4,4,2,2,2,2,odd"), ", line 2: assay katz-4color has no class 'odd'; it has cac, gain, loss, normal, other"),
@@ -136,3 +138,25 @@ def test_a_simulated_slide_is_compared_with_its_truth_and_the_worst_are_drawn(co
     # Words and six pictures of 160 px a row.
     assert sheet.shape[1] > 6 * 160
     assert sheet.shape[0] > 160 * len(ended.json["worst"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "way"),
+    [
+        (("f1;14,2;4,1", "f1;24;4", "f1;34;3,5", "f1;44;4"), "px-exchanged"),
+        (("f1;0,4;1,4", "f1;0,4;2,4", "f1;0,4;3,4", "f1;0,4;4,4"), "um"),
+        (("f1;1,4;0,4", "f1;2,4;0,4", "f1;3,4;0,4", "f1;4,4;0,4"), "um-exchanged"),
+    ],
+)
+def test_positions_in_micrometres_or_exchanged_are_named_and_read_when_stated(
+    run_id: int, cacapp: Run, tmp_path: Path, database: Database, rows: tuple[str, ...], way: str
+) -> None:
+    with database.session() as session:
+        frame = session.exec(select(FrameRow)).one()
+        frame.pixel_size_um = 0.1
+        session.add(frame)
+    truth = write(tmp_path / "t.csv", "Frame;Y;X;Aqua;Green;Gold;Red", *(f"{row};2;2;2;2" for row in rows))
+    ended = cacapp("compare", run_id, truth)
+    assert ended.code == 2
+    assert f"if they are, say --coordinates {way}" in ended.err
+    assert cacapp("compare", run_id, truth, "--coordinates", way, "--json").json["matched"] == 4
