@@ -9,8 +9,8 @@ from cacapp.steps.review.second_reading import finish_second, start_second
 from cacapp.steps.review.sign import amend
 from tests.e2e.review_server import PROGRAM
 from tests.review.conftest import Record, opened
-from tests.review.test_carry_over import segmented_beside
-from tests.review.test_second_reading_and_signature import sign_now
+from tests.steps.review.test_carry_over import segmented_beside
+from tests.steps.review.test_second_reading_and_signature import sign_now
 
 
 def decided(path: Path, who: str = "rita") -> Record:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cacapp.db.engine.session import Database
-from tests.steps.control.conftest import put
+from tests.steps.conftest import put
 
 Run = Callable[..., Any]
 

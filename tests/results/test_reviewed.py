@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from cacapp.steps.review.sign import amend
 from tests.review.conftest import Record
-from tests.review.test_second_reading_and_signature import sign_now
+from tests.steps.review.test_second_reading_and_signature import sign_now
 
 Cacapp = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from cacapp.fish.assay.quality import Quality
 from cacapp.fish.assay.read import builtin_assays
 from cacapp.fish.evaluability import REASONS
 
-DOCS = Path(__file__).parents[3] / "docs" / "assays.md"
+DOCS = Path(__file__).parents[2] / "docs" / "assays.md"
 Run = Callable[..., Any]
 
 

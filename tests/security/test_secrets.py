@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from cacapp.db.engine.session import open_database
 from cacapp.db.engine.transfer import tables
+from tests.selection import KINDS
 
 Run = Callable[..., Any]
 SECRET = "hunter2-S3cret"
@@ -56,6 +57,7 @@ def test_a_password_in_the_database_url_is_nowhere(
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.parametrize("database_kind", KINDS)
 def test_names_are_never_run_as_sql_or_by_a_shell(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     evil = "x'; DROP TABLE cell; --"
     folder = tmp_path / "in; touch pwned1 $(touch pwned2) `touch pwned3`"

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 import cacapp as api
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_results
-from tests.steps.control.conftest import put
+from tests.steps.conftest import put
 
 Cacapp = Callable[..., Any]
 KATZ = (resources.files("cacapp.fish.assay") / "definitions" / "katz-4color.toml").read_text()
