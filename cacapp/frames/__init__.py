@@ -1,4 +1,4 @@
-"""Reading of frames from files: the only importer of aicsimageio. Channels are read lazily and assigned by name, never by position."""
+"""Reading of frames from files. Channels are read lazily and assigned by name, never by position."""
 
 from cacapp.frames.cache import cached_path, digest_now
 from cacapp.frames.channels import DEFAULT_ALIASES, extend_aliases, parse_channels, resolve_channels

@@ -26,7 +26,7 @@ DEFAULT_ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-# What aicsimageio writes where a file names no channels.
+# What readers give where a file names no channels.
 _INVENTED = re.compile(r"^Channel:\d+:\d+$")
 
 
@@ -36,7 +36,7 @@ def normalise(name: str) -> str:
 
 
 def is_placeholder(name: str) -> bool:
-    """Return whether a channel name is empty or a placeholder of aicsimageio ("Channel:0:1")."""
+    """Return whether a channel name is empty or a placeholder ("Channel:0:1")."""
     return not normalise(name) or _INVENTED.match(name) is not None
 
 

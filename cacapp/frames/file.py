@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from cacapp.exceptions import CacappError
-from cacapp.frames import raster, tiff
 from cacapp.frames.quiet_libraries import quiet_libraries
-from cacapp.frames.raster import raster_scenes
+from cacapp.frames.readers import pictures
+from cacapp.frames.readers.tiff import scenes as tiff
+from cacapp.frames.readers.zarr_folder import is_zarr, zarr_scenes
 from cacapp.frames.scene import Scene, first_line
-from cacapp.frames.tiff import tiff_scenes
-from cacapp.frames.zarr_folder import is_zarr, zarr_scenes
 
-SUFFIXES = (*tiff.SUFFIXES, *raster.SUFFIXES)
+SUFFIXES = (*tiff.SUFFIXES, *pictures.SUFFIXES)
 # Microscopes' own formats: they are images, and are refused with a message.
 VENDOR_SUFFIXES = (
     *(".czi", ".lif", ".nd2", ".lsm", ".oib", ".oif", ".oir", ".vsi", ".dv", ".zvi"),
@@ -46,9 +45,9 @@ def scenes_of(path: Path) -> list[Scene]:
             if path.is_dir():
                 raise CacappError("a folder, and no OME-Zarr")
             if suffix in tiff.SUFFIXES:
-                return tiff_scenes(path)
-            if suffix in raster.SUFFIXES:
-                return raster_scenes(path)
+                return tiff.tiff_scenes(path)
+            if suffix in pictures.SUFFIXES:
+                return pictures.raster_scenes(path)
     except CacappError:
         raise
     except PermissionError:

@@ -205,7 +205,7 @@ def _looks_done(db: Database, request: PipelineRequest) -> bool:
 
 def _needed_modules(host: Host, request: PipelineRequest) -> list[str]:
     """Return the modules that a process needs seconds to load before it can read and process frames."""
-    modules = ["aicsimageio", "distributed"]  # dask, which reads for aicsimageio, imports the other where it is installed
+    modules = ["tifffile"]
     if request.segment is not None:
         chosen = host.find("segmenter", request.segment.segmenter).cls
         modules += ["cacapp.steps.segment", chosen.__module__, *chosen.loads]

@@ -236,8 +236,8 @@ def _version_3(path: Path) -> None:
         (_break_array, "corrupt: .zarray"),
         (_drop_array, "corrupt: 0/.zarray is missing"),
         (_break_attributes, "no OME-Zarr image"),
-        (_rename_level, "under 's0'"),
-        (_version_3, "Zarr version 3"),
+        (_rename_level, "corrupt: s0/.zarray is missing"),
+        (_version_3, "no OME-Zarr image: its metadata has no multiscales"),
     ],
 )
 @pytest.mark.parametrize("compressor", ["default", None])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from cacapp.exceptions import CacappError
+from cacapp.frames.readers.unpacked_size import check_unpacked, jpeg_2000_size, jpeg_size
 from cacapp.frames.scene import MAX_PLANE_PX, check_plane_size
-from cacapp.frames.unpacked_size import check_unpacked, jpeg_2000_size, jpeg_size
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR = 256, 257, 258, 259, 277, 278, 284
 TILE_WIDTH, TILE_LENGTH = 322, 323
@@ -28,7 +28,7 @@ Tags = Mapping[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class Layout:
     """Layout of a page: lengths in px, ``full`` the bytes of a whole strip or tile."""
 
     number: int
@@ -48,7 +48,7 @@ def _one(tags: Tags, tag: int, default: int) -> int:
     return (tags.get(tag) or (default,))[0]
 
 
-def _layout(tags: Tags) -> _Layout:
+def layout_of(tags: Tags) -> Layout:
     width, height = _one(tags, WIDTH, 0), _one(tags, LENGTH, 0)
     check_plane_size(height, width)
     samples, bits = _one(tags, SAMPLES, 1), tags.get(BITS) or (1,)
@@ -66,12 +66,12 @@ def _layout(tags: Tags) -> _Layout:
         if th * tw > max(4 * height * width, 1 << 20):
             raise CacappError(f"damaged: it declares tiles of {tw} x {th} px in an image of {width} x {height} px; export it again")
         number = math.ceil(width / tw) * math.ceil(height / th) * planes
-        return _Layout(number, number // planes, th, tw, (tw * bits[0] * together + 7) // 8, th, True)
+        return Layout(number, number // planes, th, tw, (tw * bits[0] * together + 7) // 8, th, True)
     rows = min(_one(tags, ROWS, height), height)
     if rows < 1:
         raise CacappError("damaged: it declares strips without rows; export it again")
     strips = math.ceil(height / rows)
-    return _Layout(strips * planes, strips, rows, width, (width * bits[0] * together + 7) // 8, height - rows * (strips - 1), False)
+    return Layout(strips * planes, strips, rows, width, (width * bits[0] * together + 7) // 8, height - rows * (strips - 1), False)
 
 
 def check_strips(file: BinaryIO, tags: Tags, size: int) -> Iterator[tuple[int, int]]:
@@ -84,7 +84,7 @@ def check_strips(file: BinaryIO, tags: Tags, size: int) -> Iterator[tuple[int, i
     Raises:
         CacappError: too large a page, a compression that is not read, strips missing, cut short or bursting.
     """
-    layout = _layout(tags)
+    layout = layout_of(tags)
     compression = _one(tags, COMPRESSION, _PLAIN)
     if compression not in _READ:
         raise CacappError(f"compressed in a way that is not read (TIFF code {compression}); export it uncompressed or with deflate")
@@ -110,7 +110,7 @@ def check_strips(file: BinaryIO, tags: Tags, size: int) -> Iterator[tuple[int, i
     yield from ((o, o + c) for o, c in zip(offsets, counts, strict=True))
 
 
-def _check_plain(layout: _Layout, counts: Sequence[int]) -> None:
+def _check_plain(layout: Layout, counts: Sequence[int]) -> None:
     last = layout.last_rows * layout.row_bytes
     for i, count in enumerate(counts):
         # the last strip of a plane holds the rows that are left, or is padded to a whole one
@@ -119,7 +119,7 @@ def _check_plain(layout: _Layout, counts: Sequence[int]) -> None:
             raise CacappError(f"damaged: it declares {layout.full} bytes of pixels in a part and holds {count}; copy or export it again")
 
 
-def _check_packed(file: BinaryIO, compression: int, layout: _Layout, offsets: Sequence[int], counts: Sequence[int]) -> None:
+def _check_packed(file: BinaryIO, compression: int, layout: Layout, offsets: Sequence[int], counts: Sequence[int]) -> None:
     what = "a part of the image"
     for offset, count in zip(offsets, counts, strict=True):
         if compression in _PACKED:

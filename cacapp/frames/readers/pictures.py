@@ -1,4 +1,4 @@
-"""PNG and JPEG exports, 8 or 16 bit. Read with OpenCV: aicsimageio's reader for them turns 16-bit colour into 8 bit."""
+"""PNG and JPEG exports, 8 or 16 bit. Read with OpenCV, which keeps 16-bit colour."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from cacapp.exceptions import CacappError
 from cacapp.frames.quiet_libraries import capture_stderr
+from cacapp.frames.readers.unpacked_size import unpacked_bytes
 from cacapp.frames.scene import Scene, check_plane_size
-from cacapp.frames.unpacked_size import unpacked_bytes
 from cacapp.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
