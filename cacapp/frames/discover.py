@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from cacapp.frames.remote import as_uri, is_remote
 from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,13 @@ def _planes(file: CachedPath, scene: Scene) -> list[_Plane]:
     return [_Plane(scene, file, name, i) for i, name in enumerate(scene.channels)]
 
 
+def _dye(plane: _Plane) -> int:
+    try:
+        return single_dye_sample(plane.scene)
+    except CacappError as error:
+        raise CacappError(f"{Path(plane.file.uri).name}: {error}") from error
+
+
 def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> FrameSource:
     """Assign the channels of all planes of a frame. Raises CacappError with the reason to refuse it."""
     scenes = list({id(p.scene): p.scene for p in planes}.values())
@@ -67,7 +77,7 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> Frame
         raise CacappError(f"channels differ in size or pixel type ({listed}); export them alike")
     sources = []
     for canonical, plane in chosen.items():
-        index = plane.index if plane.index >= 0 else single_dye_sample(plane.scene)
+        index = plane.index if plane.index >= 0 else _dye(plane)
         exposures = plane.scene.exposures_ms
         exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
         sha256 = sha256_of(plane.file.path, ours=is_remote(plane.file.uri))
@@ -98,6 +108,8 @@ def _from_file(unit: Unit, file: CachedPath, scenes: Sequence[Scene], path: Path
     for scene in scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
         label = f"{path.name} scene {scene.title}" if scene.title else path.name
+        if scene.note:
+            LOG.warning("%s: %s", label, scene.note)
         sliced = bool(scene.slices) and rules.projection == "none"
         if sliced:
             scene = slices_as_channels(scene)
@@ -122,6 +134,7 @@ def _from_members(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
     """Yield a frame from files of one channel each; a file with such a name that holds a whole frame is a frame of its own."""
     planes: list[_Plane] = []
     broken: list[BadFile] = []
+    known = rules.known()
     for member in unit.members:
         try:
             file, scenes = _open(member.path)
@@ -136,7 +149,9 @@ def _from_members(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
                     f"holds {count} channels or scenes where --pattern {rules.pattern and rules.pattern.text} says one; leave --pattern out"
                 )
             plane = _planes(file, scenes[0])[0]
-            planes.append(_Plane(plane.scene, file, member.channel, plane.index))
+            # A name like w1 says nothing where the file itself names its channel, as MetaMorph's do.
+            own = not known(member.channel) and known(plane.found_as)
+            planes.append(_Plane(plane.scene, file, plane.found_as if own else member.channel, plane.index))
         except (CacappError, OSError) as error:
             broken.append(BadFile(unit.uri, _one_line(member.path.name, error)))
     if broken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cacapp.exceptions import CacappError
+from cacapp.frames.pyramid import without_levels
 from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.frames.readers import pictures
 from cacapp.frames.readers.tiff import scenes as tiff
@@ -41,11 +42,11 @@ def scenes_of(path: Path) -> list[Scene]:
     try:
         with quiet_libraries():
             if is_zarr(path):
-                return zarr_scenes(path)
+                return without_levels(zarr_scenes(path))
             if path.is_dir():
                 raise CacappError("a folder, and no OME-Zarr")
             if suffix in tiff.SUFFIXES:
-                return tiff.tiff_scenes(path)
+                return without_levels(tiff.tiff_scenes(path))
             if suffix in pictures.SUFFIXES:
                 return pictures.raster_scenes(path)
     except CacappError:

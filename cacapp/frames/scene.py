@@ -45,6 +45,7 @@ class Scene:
         stage_xy_um: stage position, None where unknown.
         slices: of a plain stack that has slices and no channel axis, a name for each, "" where there is none; Fiji's "Images to Stack"
             keeps channels that way.
+        note: what a user has to know of it, "" for nothing.
         read: (channel or, for RGB, sample index; z) -> (Y, X) array as stored.
     """
 
@@ -63,6 +64,7 @@ class Scene:
     exposures_ms: tuple[float | None, ...] = ()
     stage_xy_um: tuple[float | None, float | None] = (None, None)
     slices: tuple[str, ...] = ()
+    note: str = ""
 
 
 def slices_as_channels(scene: Scene) -> Scene:
@@ -153,11 +155,12 @@ def square_pixel_um(scene: Scene) -> float | None:
 def single_dye_sample(scene: Scene) -> int:
     """Return the index of the colour plane that holds the dye of an RGB export.
 
-    Planes are taken as R, G, B; alpha is left out. A pure colour (one plane), a mixed one with equal parts (cyan) and grey are clear:
-    the first of the equal, non-empty planes. Lossy files may deviate by LOSSY_SLACK of the dye's sum, for their chroma is blurred.
+    Planes are taken as R, G, B; alpha is left out. Where they are proportional (any tint of one grey picture), the strongest has most
+    grey levels; of equal planes (cyan, grey) it is the first. Lossy files may deviate by LOSSY_SLACK of the dye's sum, for their chroma is
+    blurred; others by the rounding to whole numbers.
 
     Raises:
-        CacappError: the planes differ, so this is a composite or a colour table.
+        CacappError: the planes are not proportional, so this is a composite or a colour table.
     """
     planes = [read_plane(scene, i, 0) for i in range(min(scene.n_samples, 3))]
     if scene.n_samples == 2:  # grey and alpha
@@ -170,6 +173,16 @@ def single_dye_sample(scene: Scene) -> int:
     first = planes[filled[0]].astype(np.int32)
     if all(float(np.abs(first - planes[i]).sum(dtype=np.float64)) <= slack for i in filled[1:]):
         return filled[0]
+    strongest = max(filled, key=lambda i: sums[i])
+    if all(_is_proportional(planes[i], planes[strongest], slack) for i in filled if i != strongest):
+        return strongest
     raise CacappError(
-        "an RGB image with different colours: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
+        "an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
     )
+
+
+def _is_proportional(plane: Array, strongest: Array, slack: float) -> bool:
+    """Return whether a plane is a fixed part of another one, to one grey level each, or to ``slack`` in all."""
+    of = strongest.astype(np.float64)
+    left = np.abs(plane - of * (float((plane * of).sum()) / float((of * of).sum())))
+    return bool(left.sum() <= slack) if slack else bool(left.max() <= 1)
