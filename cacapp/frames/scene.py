@@ -177,7 +177,7 @@ def single_dye_sample(scene: Scene) -> int:
     if all(_is_proportional(planes[i], planes[strongest], slack) for i in filled if i != strongest):
         return strongest
     raise CacappError(
-        "an RGB image whose colours differ: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
+        "an RGB image with different colours: a composite has no single channel; export each dye on its own, in grey (not in coloured JPEG)"
     )
 
 
