@@ -132,8 +132,7 @@ def patient_record(line: Line) -> dict[str, Any]:
 
 
 def patients_csv(records: Sequence[dict[str, Any]]) -> str:
-    import csv
-    import io
+    from cacapp.report.csv_export import to_csv
 
     flat = []
     for record in records:
@@ -144,8 +143,4 @@ def patients_csv(records: Sequence[dict[str, Any]]) -> str:
         row |= {name: review.get(name) for name in ("standing", "decided", "changed", "open", "signed_by", "signed_at")}
         row |= {f"reviewed_{k}": v for k, v in (review.get("reviewed") or {}).items() if not isinstance(v, dict | list)}
         flat.append(row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(k for row in flat for k in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
+    return to_csv(list(dict.fromkeys(k for row in flat for k in row)), flat)

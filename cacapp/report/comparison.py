@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +9,7 @@ from html import escape
 from typing import Any
 
 from cacapp.report import palette
+from cacapp.report.csv_export import to_csv
 
 COLUMNS = ("method", "AP@0.5", "AP@0.75", "object Dice %", "pixel Dice %", "s/frame", "device", "paper: Dice %", "paper: s/frame")
 PAPER = (
@@ -125,12 +124,7 @@ def markdown(comparison: Comparison) -> str:
 
 def csv_text(comparison: Comparison) -> str:
     """One row a method, figures as shares in [0, 1], with a header."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(Line.__dataclass_fields__), lineterminator="\n")
-    table.writeheader()
-    for line in comparison.lines:
-        table.writerow({key: "" if value is None else value for key, value in asdict(line).items()})
-    return text.getvalue()
+    return to_csv(list(Line.__dataclass_fields__), map(asdict, comparison.lines))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from cacapp.db.cells.nuclei import read_cells
 from cacapp.db.cells.queries import CellRow, cells
@@ -22,7 +21,8 @@ from cacapp.exchange.label_zarr import write_zarr
 from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.roi import roi_zip
 from cacapp.frames import open_frame
-from cacapp.runs.files import file_name, write_atomically
+from cacapp.report.csv_export import to_csv
+from cacapp.runs.files import file_names, write_atomically
 from cacapp.runs.progress import Progress, Silent
 from cacapp.runs.select import select_slides
 from cacapp.types import label_image
@@ -46,6 +46,7 @@ def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "t
     progress = progress or Silent()
     with db.reading() as session:
         slides = select_slides(session, barcodes)
+        folders = file_names(session.exec(select(Slide.barcode).order_by(col(Slide.id))))
         found = {slide.barcode: cells(session, slide=slide.barcode) for slide in slides}
     empty = [barcode for barcode, rows in found.items() if not rows]
     if len(empty) == len(slides):
@@ -56,7 +57,7 @@ def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "t
         if not rows:
             progress.warn(f"slide {slide.barcode}: no cells to export")
             continue
-        folder = out / file_name(slide.barcode) if len(slides) > 1 else out
+        folder = out / folders[slide.barcode] if len(slides) > 1 else out
         with db.reading() as session:
             written += _write_slide(session, slide, rows, folder, form, progress)
     return written
@@ -66,6 +67,7 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
     frames = list(session.exec(select(FrameRow).where(FrameRow.slide_id == slide.id).order_by(FrameRow.name)))
     progress.start(f"export {slide.barcode}", len(frames))
     paths, images, annotations = [], [], []
+    names = file_names((frame.name for frame in frames), str)  # they were file names
     for frame in frames:
         nuclei = _nuclei(session, frame, [r for r in rows if r.frame_id == frame.id])
         if form == "coco":
@@ -73,7 +75,7 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
             images.append({"id": frame_id, "file_name": frame.uri, "slide": slide.barcode, "frame": frame.name, **size})
             annotations += [annotation(n, frame_id, frame.height_px, frame.width_px) for n in nuclei]
         else:
-            paths.append(_write_frame(session, frame, nuclei, folder, form))
+            paths.append(_write_frame(session, frame, names[frame.name], nuclei, folder, form))
         progress.advance(frame.name)
     if form == "tiff":
         path = folder / "cells.csv"
@@ -87,17 +89,17 @@ def _write_slide(session: Session, slide: Slide, rows: Sequence[CellRow], folder
     return paths
 
 
-def _write_frame(session: Session, frame: FrameRow, nuclei: Sequence[Nucleus], folder: Path, form: str) -> Path:
+def _write_frame(session: Session, frame: FrameRow, name: str, nuclei: Sequence[Nucleus], folder: Path, form: str) -> Path:
     if form == "ome-zarr":
-        path = folder / f"{frame.name.removesuffix('.ome')}.ome.zarr"
+        path = folder / f"{name.removesuffix('.ome')}.ome.zarr"
         write_zarr(path, open_frame(frame_source(session, frame)), nuclei)
         return path
     if form == "geojson":
-        path, content = folder / f"{frame.name}.geojson", geojson(nuclei)
+        path, content = folder / f"{name}.geojson", geojson(nuclei)
     elif form == "roi":
-        path, content = folder / f"{frame.name}_rois.zip", roi_zip(nuclei)
+        path, content = folder / f"{name}_rois.zip", roi_zip(nuclei)
     else:
-        path, content = folder / f"{frame.name}_labels.tif", _label_tiff(frame, nuclei)
+        path, content = folder / f"{name}_labels.tif", _label_tiff(frame, nuclei)
     write_atomically(path, content)
     return path
 
@@ -127,12 +129,7 @@ def cells_csv(rows: Sequence[CellRow]) -> str:
     if probes:
         first = columns.index(probes[0])
         columns = [c for c in columns[:first] if c not in probes] + probes + [c for c in columns[first:] if c not in probes]
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns or ["frame", "label"], lineterminator="\n")
-    table.writeheader()
-    for record in records:
-        table.writerow({k: int(v) if isinstance(v, bool) else "" if v is None else v for k, v in record.items()})
-    return text.getvalue()
+    return to_csv(columns or ["frame", "label"], records)
 
 
 def _label_tiff(frame: FrameRow, nuclei: Sequence[Nucleus]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
 import time
@@ -28,6 +27,7 @@ from cacapp.exchange.labelled_images import (
     read_labels,
 )
 from cacapp.host import Host
+from cacapp.report.csv_export import to_csv
 from cacapp.report.examples import Example, examples_png
 from cacapp.runs.choice import Choice
 from cacapp.runs.files import write_atomically
@@ -248,17 +248,15 @@ def prediction_path(out: Path, file: LabelledFile) -> Path:
 
 def metrics_csv(images: Sequence[ImageScore]) -> str:
     """Return the CSV text: one row per image; the time of an image without prediction is empty."""
-    text = io.StringIO()
     average = [f"AP@{t}" for t in THRESHOLDS]
     figures = [*average, "F1@0.5", "object_dice", "pixel_dice", "pixel_iou"]
-    table = csv.DictWriter(text, ["image", "nuclei_true", "nuclei_pred", *figures, "seconds", "error"], lineterminator="\n")
-    table.writeheader()
+    rows = []
     for image in images:
         found = scores([image.match])
         row: dict[str, Any] = {"image": image.file.stem, "nuclei_true": image.match.n_true, "nuclei_pred": image.match.n_predicted}
         row |= {key: round(found[key], DIGITS) for key in figures}
-        table.writerow(row | {"seconds": "" if image.seconds is None else f"{image.seconds:.4f}", "error": image.error or ""})
-    return text.getvalue()
+        rows.append(row | {"seconds": "" if image.seconds is None else f"{image.seconds:.4f}", "error": image.error or ""})
+    return to_csv(["image", "nuclei_true", "nuclei_pred", *figures, "seconds", "error"], rows)
 
 
 def _examples(images: Sequence[ImageScore], out: Path, channels: Mapping[str, str] | None) -> list[Example]:

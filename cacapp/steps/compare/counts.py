@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from cacapp.fish.confusion import BINS, Agreement, Pair, agreement, worst
 from cacapp.frames import open_frame
 from cacapp.report.cell_sheet import cell_sheet_png
 from cacapp.report.contrast import contrast_limits
+from cacapp.report.csv_export import to_csv
 from cacapp.report.pictured import Picture
 from cacapp.results.pictures import cell_pictures, planes_of
 from cacapp.runs.files import write_atomically
@@ -192,7 +191,6 @@ def _matched(truth: TrueCell, row: CellRow, assay: Assay) -> Matched:
 
 
 def _csv(result: Comparison) -> str:
-    text = io.StringIO()
     lines = [line_of(m) | {"found": True} for m in result.matched]
     columns = [*(list(lines[0]) if lines else ["frame", "label", "y", "x", "truth", "true_class", "truth_line", "found"])]
     for cell in result.missed:
@@ -200,10 +198,7 @@ def _csv(result: Comparison) -> str:
         pattern = "-".join(map(str, cell.counts))
         known = {"frame": cell.frame, "label": None, "y": y, "x": x, "truth": pattern}
         lines.append(known | {"true_class": cell.class_name, "truth_line": cell.line, "found": False})
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(lines, key=lambda line: int(line["truth_line"])))
-    return text.getvalue()
+    return to_csv(columns, sorted(lines, key=lambda line: int(line["truth_line"])))
 
 
 def _sheet(db: Database, result: Comparison, run: Run, frames: dict[str, FrameRow], progress: Progress) -> bytes:

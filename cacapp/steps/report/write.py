@@ -30,7 +30,7 @@ from cacapp.results.pictures import draw
 from cacapp.results.review_outcome import outcome_of
 from cacapp.results.slide_quality import GRADES, SlideMarks, quality_of
 from cacapp.results.tally import assay_of
-from cacapp.runs.files import file_name, write_atomically
+from cacapp.runs.files import file_names, write_atomically
 from cacapp.runs.plan import MIN_EVALUABLE
 from cacapp.runs.progress import Progress, Silent
 from cacapp.types import DAPI
@@ -47,12 +47,17 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
     found = [(p.patient.code, [r for r in p.results if r.count_run_ids]) for p in patients_with_results(db, codes)]
     if not any(results for _, results in found):
         raise CacappError("there is no result to report yet; run: cacapp segment, then cacapp count")
+    # a page has the same name whoever is asked for, and whoever comes later
+    everyone = sorted(patients_with_results(db), key=lambda p: p.patient.id)
+    codes_first = [p.patient.code for p in everyone]
+    further = [_page(p.patient.code, r, newest=False) for p in everyone for r in p.results[1:]]
+    names = file_names([*codes_first, *further])
     rows, paths = [], []
     progress.start("report", sum(len(results) for _, results in found))
     for code, results in found:
         if not results:
             progress.warn(f"patient {code}: nothing counted yet, no report")
-        pages = [_page_name(code, result, newest=result is results[0]) for result in results]
+        pages = [f"{names[_page(code, result, newest=result is results[0])]}.html" for result in results]
         links = [OtherAssay(r.assay_name, r.assay_version, page) for r, page in zip(results, pages, strict=True)]
         for result, page in zip(results, pages, strict=True):
             report = build_report(db, code, result, progress, [link for link in links if link.href != page])
@@ -66,8 +71,9 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
     return [*paths, index]
 
 
-def _page_name(code: str, result: PatientResult, *, newest: bool) -> str:
-    return f"{file_name(code if newest else f'{code}_{result.assay_name}_{result.assay_version}')}.html"
+def _page(code: str, result: PatientResult, *, newest: bool) -> str:
+    """Return the text that a page is named after; a code alone is never that of another patient's further assay."""
+    return code if newest else f"{code}_{result.assay_name}_{result.assay_version}"
 
 
 def build_report(db: Database, code: str, result: PatientResult, progress: Progress, others: Sequence[OtherAssay] = ()) -> PatientReport:
