@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """First characters of a text that spreadsheets take for a formula (OWASP, CSV injection)."""
 
 
@@ -29,8 +29,9 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
-        return f"'{value}"
+    if isinstance(value, str):
+        text = value.replace("\r\n", "\n").replace("\r", "\n")  # csv does not quote a lone return
+        return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
     return value
 
 
