@@ -25,7 +25,7 @@ Worst = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="How man
 
 
 def add_to(app: typer.Typer) -> None:
-    """Puts the commands below ``cacapp runs``."""
+    """Add the commands below ``cacapp runs``."""
     for command in (capsule, replay, compare):
         app.command()(command)
 
@@ -37,20 +37,22 @@ def capsule(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """A run as one file that can be replayed elsewhere: inputs' hashes, parameters, versions, weights' hashes, assay and results."""
+    """Write a run as one file that can be replayed elsewhere: hashes of inputs and weights, parameters, versions, assay, results."""
     from cacapp.db.engine.session import open_database
     from cacapp.report.wording import plural
     from cacapp.steps.capsule.archive import write_capsule
 
-    chain, sha256 = write_capsule(open_database(db, create=False), run, out)
-    runs = [{"run": part.record.number, "step": part.record.step} for part in chain.parts()]
-    cells = chain.segment.tables["cells"].num_rows
+    recorded, sha256 = write_capsule(open_database(db, create=False), run, out)
+    runs = [{"run": one.record.number, "step": one.record.step} for one in recorded.runs()]
+    cells = recorded.segment.tables["cells"].num_rows
     if json:
-        print_json({"file": str(out), "sha256": sha256, "slide": chain.slide, "runs": runs, "frames": len(chain.frames), "cells": cells})
+        print_json(
+            {"file": str(out), "sha256": sha256, "slide": recorded.slide, "runs": runs, "frames": len(recorded.frames), "cells": cells}
+        )
         return
     kept = " and ".join(f"{one['step']} run {one['run']}" for one in runs)
     say(
-        f"{kept} of slide {chain.slide}: {plural(len(chain.frames), 'frame')}, {plural(cells, 'cell')}; SHA-256 {sha256}",
+        f"{kept} of slide {recorded.slide}: {plural(len(recorded.frames), 'frame')}, {plural(cells, 'cell')}; SHA-256 {sha256}",
         quiet,
         lead=f"{out}:",
     )
@@ -69,7 +71,7 @@ def replay(
         bool, typer.Option("--fetch", help="Read images from the addresses (s3://, https:// ...) in the capsule; only if you trust it.")
     ] = False,
     db: Annotated[
-        str | None, typer.Option("--db", help="New database to keep the repetition in.", show_default="a temporary one, removed at the end")
+        str | None, typer.Option("--db", help="New database for the replay.", show_default="a temporary one, removed at the end")
     ] = None,
     workers: o.Workers = None,
     limit: Worst = 20,
@@ -77,21 +79,21 @@ def replay(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Repeat what a capsule holds and list the nuclei that differ. Exit codes: 0 all the same, 1 some differ, 2 it cannot be repeated."""
+    """Repeat the runs in a capsule and list the nuclei that differ. Exit codes: 0 none differs, 1 some differ, 2 it cannot be repeated."""
     from cacapp.engine import Engine
     from cacapp.steps.capsule.replay import prepare
     from cacapp.steps.capsule.replay import replay as step
     from cacapp.steps.count import count
     from cacapp.steps.segment import segment
 
-    with _two_where_it_cannot_be_compared():
+    with _usage_error_where_not_comparable():
         host = load_plugins(no_plugin, quiet)
         with progress(quiet) as bar:
             prepared = prepare(file, host, images, weights, bar, fetch=fetch)
         for step_name in prepared.unrecorded:
             say_warning(f"the capsule's {step_name} run did not record the versions of its packages; only cacapp's are compared", quiet)
         if not json and not quiet:
-            _print_settings(prepared.settings, "Not the same here as in the capsule", "capsule", "here")
+            _print_settings(prepared.settings, "Settings that differ from the capsule's", "capsule", "here")
         with progress(quiet) as bar, Engine(workers) as engine:
             done = step(prepared, host, segment, count, db, engine, bar)
     found = done.comparison
@@ -110,11 +112,11 @@ def compare(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Two runs nucleus by nucleus: two devices, versions or settings. Exit codes: 0 all the same, 1 some differ, 2 not comparable."""
+    """Compare two runs nucleus by nucleus (devices, versions, settings). Exit codes: 0 none differs, 1 some differ, 2 not comparable."""
     from cacapp.db.engine.session import open_database
     from cacapp.steps.capsule.compare import compare_runs
 
-    with _two_where_it_cannot_be_compared():
+    with _usage_error_where_not_comparable():
         found = compare_runs(open_database(db, create=False), a, b)
     if json:
         print_json({"a": a, "b": b, **found.record()})
@@ -125,8 +127,8 @@ def compare(
 
 
 @contextmanager
-def _two_where_it_cannot_be_compared() -> Iterator[None]:
-    """1 says that results differ, so what keeps them from being compared is 2, as with diff."""
+def _usage_error_where_not_comparable() -> Iterator[None]:
+    """Exit with 2 where results cannot be compared, as diff does: 1 means that they differ."""
     try:
         yield
     except CacappError as error:
@@ -182,15 +184,15 @@ def _kind(kind: str, a: Any, b: Any) -> str:
     if kind == "dots":
         return f"dots {a} → {b}" if a != b else f"dots: the same number ({a}), not the same values"
     if kind == "rivals" and isinstance(a, dict) and isinstance(b, dict):
-        return f"rivals of {', '.join(f'{k}: {_rival(a, k)} → {_rival(b, k)}' for k in {**a, **b})}"
+        return f"ambiguous signals {', '.join(f'{k}: {_other_nucleus(a, k)} → {_other_nucleus(b, k)}' for k in {**a, **b})}"
     if isinstance(a, dict) and isinstance(b, dict):
         changed = [f"{k} {_short(a.get(k))} → {_short(b.get(k))}" for k in {**a, **b} if a.get(k) != b.get(k)]
         return f"{kind} {', '.join(changed)}"
     return f"{kind} {_short(a)} → {_short(b)}"
 
 
-def _rival(contested: dict[str, Any], signal: str) -> str:
-    return _short(contested[signal] or "left-out matter") if signal in contested else "uncontested"
+def _other_nucleus(ambiguous: dict[str, Any], signal: str) -> str:
+    return _short(ambiguous[signal] or "unsegmented region") if signal in ambiguous else "not ambiguous"
 
 
 def _short(value: Any) -> str:

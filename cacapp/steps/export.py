@@ -1,4 +1,4 @@
-"""Step ``export``: cells to files other programs read."""
+"""Step ``export``: write cells to files that other programs read."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ FORMATS = ("tiff", "ome-zarr", "geojson", "roi", "coco")
 
 
 def export(db: Database, out: Path, barcodes: Sequence[str] = (), form: str = "tiff", progress: Progress | None = None) -> list[Path]:
-    """Writes the cells of the slides (all by default) into the folder ``out``; several slides get a folder each.
+    """Write the cells of the slides (all by default) into the folder ``out``; several slides get a folder each.
 
-    tiff: ``<frame>_labels.tif`` (Y, X) int32, the value being the cell's label, and one ``cells.csv``.
-    ome-zarr: ``<frame>.ome.zarr``, the frame's pixels with the cells as labels inside, class and counts as their properties; needs the
-        disk space of the frames again, and their files.
-    geojson: ``<frame>.geojson``, a polygon a cell in px from the corner of the frame, with class and counts (QuPath opens it).
+    tiff: ``<frame>_labels.tif`` (Y, X) int32, each pixel with its cell's label, and one ``cells.csv``.
+    ome-zarr: ``<frame>.ome.zarr``, the frame's pixels and the cells as labels, with class and counts as properties; needs the
+        frames' files, and as much disk space again.
+    geojson: ``<frame>.geojson``, one polygon per cell in px from the corner of the frame, with class and counts (QuPath opens it).
     roi: ``<frame>_rois.zip``, a ROI set for ImageJ and Fiji.
-    coco: ``annotations.json``, one annotation a cell with the RLE mask of the whole frame, as pycocotools reads it.
+    coco: ``annotations.json``, one annotation per cell with the RLE mask of the whole frame, as pycocotools reads it.
     """
     if form not in FORMATS:
         raise UsageError(f"--format {form}: choose one of {', '.join(FORMATS)}")
@@ -122,7 +122,7 @@ def _nuclei(session: Session, frame: FrameRow, rows: Sequence[CellRow]) -> list[
 
 
 def cells_csv(rows: Sequence[CellRow]) -> str:
-    """Cells as CSV text with a header; booleans are 0 and 1, unknown values empty."""
+    """Return cells as CSV text with a header; booleans are 0 and 1, unknown values empty."""
     probes = list(dict.fromkeys(probe for row in rows for probe in row.counts))
     records = [row.as_dict() for row in rows]
     columns = list(dict.fromkeys(key for record in records for key in record))

@@ -1,4 +1,4 @@
-"""Step ``import-labels``: nuclei from another program or a person, as label images or outlines, as a segmentation of their own."""
+"""Step ``import-labels``: import nuclei of another program or a person, as label images or outlines, as a segmentation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ANNOTATIONS = "annotations.json"
 
 @dataclass(frozen=True, slots=True)
 class LabelledSource:
-    """A frame and the file with its nuclei, with the SHA-256 it had when the run began; of a COCO file, the frame's part."""
+    """A frame and the file with its nuclei, with the file's SHA-256 at the start of the run; of a COCO file, the frame's part."""
 
     source: FrameSource
     labels: Path
@@ -58,15 +58,15 @@ def import_labels(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Takes the nuclei of a slide from label images (0 background, a number a nucleus) or outlines as a segment run.
+    """Import the nuclei of a slide from label images (0 background, one number per nucleus) or outlines as a segment run.
 
     A frame's nuclei are in ``FRAME_labels``, ``FRAME_masks``, ``FRAME_cp_masks`` or ``FRAME`` with .tif, .tiff or .png, in the labels of
     ``FRAME.ome.zarr`` or ``FRAME.zarr``, in ``FRAME.geojson`` (QuPath), in ``FRAME_rois.zip`` (ImageJ), or all frames' in one COCO file
-    ``annotations.json``; frames without any are left out with a warning. No filter judges the nuclei: someone else already has.
+    ``annotations.json``; frames without any are left out with a warning. No filter judges the nuclei.
 
     Args:
-        folder: with these files, or a COCO file.
-        origin: who or what drew them; stored with the run.
+        folder: folder with these files, or a COCO file.
+        origin: person or program that drew them; stored with the run.
 
     Raises:
         UsageError: no such folder or slide, no labels for any frame, or two files for one; nothing is written.
@@ -95,16 +95,16 @@ def import_labels(
 
 
 def labels_of(folder: Path, frame: str) -> Path | None:
-    """The file with a frame's nuclei, None where there is none.
+    """Return the file with a frame's nuclei, None where there is none.
 
     Raises:
-        UsageError: no such folder, or several files that could be meant.
+        UsageError: no such folder, or several possible files.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     stem = frame.removesuffix(".ome")
     images: list[Path] = []
-    for ending in ENDINGS:  # the first that is there: FRAME.tif may be the frame itself
+    for ending in ENDINGS:  # the first that exists: FRAME.tif may be the frame itself
         images = images or [path for suffix in IMAGES if (path := folder / f"{stem}{ending}{suffix}").is_file()]
     others = [path for ending in OUTLINES if (path := folder / f"{stem}{ending}").exists()]
     found = images + [path for path in others if path.suffix != ".zarr" or (path / "labels").is_dir()]
@@ -114,7 +114,7 @@ def labels_of(folder: Path, frame: str) -> Path | None:
 
 
 def labelled_frame(task: LabelledSource) -> SegmentedFrame:
-    """Opens a frame and its nuclei. Raises CacappError for nuclei that do not fit it or are not told apart, or a changed file."""
+    """Open a frame and its nuclei. Raises CacappError for labels of another size, a foreground mask, or a changed file."""
     if sha256_of(task.labels) != task.labels_sha256:
         raise CacappError(f"{task.labels}: changed since the import began; import again")
     frame = open_frame(task.source)
@@ -138,14 +138,14 @@ def _from_image(path: Path, height_px: int, width_px: int) -> list[Instance]:
         raise CacappError(f"{path}: {labels.shape[::-1]} px, the frame is {(width_px, height_px)} px")
     if looks_like_a_foreground_mask(labels):
         raise CacappError(f"{path}: all nuclei have the same number, they are not told apart; export instance labels")
-    # numbers may be anything up to 64 bits: they are made consecutive, in their order
+    # labels may have up to 64 bits: make them consecutive, in their order
     values, inverse = np.unique(labels, return_inverse=True)
     numbers = (inverse.reshape(labels.shape) + (0 if values[0] == 0 else 1)).astype(np.int32)
     return instances_of(numbers)
 
 
 def _files(folder: Path, barcode: str, frames: Sequence[str]) -> tuple[dict[str, Annotated], dict[str, Path]]:
-    """A COCO file's frames, or none; and the file of each frame that has one."""
+    """Return the frames of a COCO file, if there is one, and the file of each frame that has one."""
     if folder.is_file():
         coco, single = folder, {}
     else:

@@ -1,4 +1,4 @@
-"""Step ``segment``: DAPI to cells."""
+"""Step ``segment``: find the nuclei in DAPI."""
 
 from __future__ import annotations
 
@@ -38,12 +38,13 @@ def segment(
     progress: Progress | None = None,
     request_id: int | None = None,
 ) -> list[RunReport]:
-    """Segments the frames of the slides (all by default), one run a slide; what was done before is not repeated.
+    """Segment the frames of the slides (all by default): one run per slide; finished runs are not repeated.
 
     Args:
-        request_id: the command this is part of.
+        request_id: the request that this is part of.
 
-    Raises UsageError for unknown slides, algorithms or parameters, before anything is written.
+    Raises:
+        UsageError: unknown slides, algorithms or parameters; nothing is written then.
     """
     with db.reading() as session:
         plan = replace(plan, params=with_model_files(session, plan.params))

@@ -112,7 +112,7 @@ def test_every_flipped_byte_is_noticed_or_changes_nothing(capsule: Path, tmp_pat
     ("edit", "says"),
     [
         (lambda m: m.update(version=2), "a capsule of version 2, this cacapp reads 1"),
-        (lambda m: m.update(format="other"), "is no capsule"),
+        (lambda m: m.update(format="other"), "is not a capsule"),
         (lambda m: m.update(runs=[]), "manifest.json: runs"),
         (lambda m: m.update(runs=m["runs"][::-1]), "runs count, segment"),
         (lambda m: m["runs"][0].update(command="rm -rf /"), "command"),

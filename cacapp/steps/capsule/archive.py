@@ -1,7 +1,7 @@
-"""Step ``capsule``: a run as one file that can be replayed elsewhere, and how such a file is read without trusting it.
+"""Step ``capsule``: write a run as one file that can be replayed elsewhere; read such a file without trusting it.
 
 A capsule is a ZIP. ``manifest.json`` names format and version, the slide, the runs, their weights, and every other member with its size
-and SHA-256; see docs/capsules.md. The same run gives the same bytes. Nothing of it is ever written to disk under a name it chose.
+and SHA-256; see docs/capsules.md. The same run gives the same bytes. No member is ever written to disk under a name that the capsule gives.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ MAX_JSON_BYTES = 256 << 20
 MAX_TABLE_BYTES = 2 << 30
 MAX_ROWS = 50_000_000
 _BATCH_ROWS = 4096
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can say; a time of writing would make each capsule another file
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a ZIP; the time of writing would change the bytes
 
 
 OPTIONAL_MEMBERS = {"count/contested.parquet"}
-"""Members that the first capsules did not have."""
+"""Members that older capsules do not have."""
 
 
 class WeightsSource(Strict):
-    """Weights of a run: the file's SHA-256, and where it is from as far as known (an entry of the registry, or a model trained here)."""
+    """Weights of a run: the file's SHA-256, and its origin where known (an entry of the registry, or a model trained here)."""
 
     algorithm: str
     sha256: str
@@ -63,7 +63,7 @@ class WeightsSource(Strict):
 
 
 class Member(Strict):
-    """A file of the capsule."""
+    """A member of the capsule."""
 
     bytes: int = Field(ge=0)
     sha256: str
@@ -82,25 +82,25 @@ class Manifest(Strict):
 
 
 def write_capsule(db: Database, run_id: int, out: Path) -> tuple[RecordedRuns, str]:
-    """Writes run ``run_id`` to ``out``, whole or not at all; returns what is in it and the file's SHA-256.
+    """Write run ``run_id`` to ``out`` atomically; return its content and the file's SHA-256.
 
     Raises:
         UsageError: there is no such run, it holds no cells, or it is not finished.
         CacappError: the file cannot be written.
     """
     with db.reading() as session:
-        chain = read_recorded_runs(session, run_id)
-        weights = _weights(session, chain)
-    content = _pack(chain, weights)
+        recorded = read_recorded_runs(session, run_id)
+        weights = _weights(session, recorded)
+    content = _pack(recorded, weights)
     write_atomically(out, content)
-    return chain, hashlib.sha256(content).hexdigest()
+    return recorded, hashlib.sha256(content).hexdigest()
 
 
 def read_capsule(path: Path) -> tuple[RecordedRuns, Manifest]:
-    """The runs in a capsule, after every member's size and SHA-256 were found to be the manifest's.
+    """Return the runs in a capsule and its manifest, after checking the size and SHA-256 of every member.
 
     Raises:
-        CacappError: no capsule, of a newer version, damaged, or made to do harm (a foreign, linked, encrypted or bursting member).
+        CacappError: not a capsule, a newer version, damaged, or malicious (a foreign, linked, encrypted or oversized member).
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -109,10 +109,10 @@ def read_capsule(path: Path) -> tuple[RecordedRuns, Manifest]:
     except OSError as error:
         raise CacappError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
-        raise CacappError(f"{path} is no capsule, or was damaged: {' '.join(str(error).split())}; copy it again") from None
+        raise CacappError(f"{path} is not a capsule, or is damaged: {' '.join(str(error).split())}; copy it again") from None
     frames = _parsed(path, FRAMES, content, tuple[FrameRecord, ...])
-    parts = [_part(path, record, content) for record in manifest.runs]
-    return RecordedRuns(manifest.slide, manifest.blood_volume_ul, frames, *parts), manifest
+    runs = [_part(path, record, content) for record in manifest.runs]
+    return RecordedRuns(manifest.slide, manifest.blood_volume_ul, frames, *runs), manifest
 
 
 def _names(steps: list[str]) -> set[str]:
@@ -120,10 +120,10 @@ def _names(steps: list[str]) -> set[str]:
     return {FRAMES, *(f"{step}/ledger.json" for step in steps), *tables}
 
 
-def _weights(session: Session, chain: RecordedRuns) -> list[WeightsSource]:
+def _weights(session: Session, recorded: RecordedRuns) -> list[WeightsSource]:
     found = []
-    for part in chain.parts():
-        for one in part.record.algorithms:
+    for run in recorded.runs():
+        for one in run.record.algorithms:
             if one.weights_sha256 is None:
                 continue
             entry = next((e for e in entries().values() if e.matches(one.weights_sha256)), None)
@@ -135,18 +135,18 @@ def _weights(session: Session, chain: RecordedRuns) -> list[WeightsSource]:
     return found
 
 
-def _pack(chain: RecordedRuns, weights: list[WeightsSource]) -> bytes:
-    members = {FRAMES: _json([_plain(frame) for frame in chain.frames])}
-    for part in chain.parts():
-        step = part.record.step
-        members[f"{step}/ledger.json"] = _json([_plain(state) for state in part.ledger])
-        members |= {f"{step}/{name}.parquet": _parquet(table) for name, table in part.tables.items()}
+def _pack(recorded: RecordedRuns, weights: list[WeightsSource]) -> bytes:
+    members = {FRAMES: _json([_plain(frame) for frame in recorded.frames])}
+    for run in recorded.runs():
+        step = run.record.step
+        members[f"{step}/ledger.json"] = _json([_plain(state) for state in run.ledger])
+        members |= {f"{step}/{name}.parquet": _parquet(table) for name, table in run.tables.items()}
     manifest = Manifest(
         format=FORMAT,
         version=VERSION,
-        slide=chain.slide,
-        blood_volume_ul=chain.blood_volume_ul,
-        runs=tuple(part.record for part in chain.parts()),
+        slide=recorded.slide,
+        blood_volume_ul=recorded.blood_volume_ul,
+        runs=tuple(run.record for run in recorded.runs()),
         weights=tuple(weights),
         members={name: Member(bytes=len(raw), sha256=hashlib.sha256(raw).hexdigest()) for name, raw in sorted(members.items())},
     )
@@ -161,7 +161,7 @@ def _pack(chain: RecordedRuns, weights: list[WeightsSource]) -> bytes:
 
 
 def _plain(model: Strict) -> Any:
-    return json.loads(model.model_dump_json())  # by way of text, in which what is no number is null
+    return json.loads(model.model_dump_json())  # through text, in which NaN becomes null
 
 
 def _json(value: Any) -> bytes:
@@ -175,11 +175,11 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
-    """The manifest, after the archive's list was found to hold plain files under the manifest's names, each once, and nothing else."""
+    """Return the manifest, after checking that the archive has plain files under the manifest's names, each once, and nothing else."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if MANIFEST not in names:
-        raise CacappError(f"{path} is no capsule: it has no {MANIFEST}; write one with: cacapp runs capsule RUN OUT.zip")
+        raise CacappError(f"{path} is not a capsule: it has no {MANIFEST}; write one with: cacapp runs capsule RUN OUT.zip")
     for info in infos:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if names.count(info.filename) > 1 or kind not in (0, stat.S_IFREG) or info.flag_bits & 1 or info.is_dir():
@@ -190,9 +190,9 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
         head = json.loads(raw)
     except (ValueError, RecursionError):
-        raise CacappError(f"{path}: {MANIFEST} is no JSON; copy the capsule again") from None
+        raise CacappError(f"{path}: {MANIFEST} is not JSON; copy the capsule again") from None
     if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise CacappError(f"{path} is no capsule: {MANIFEST} does not say so; write one with: cacapp runs capsule RUN OUT.zip")
+        raise CacappError(f"{path} is not a capsule: {MANIFEST} does not say so; write one with: cacapp runs capsule RUN OUT.zip")
     if head.get("version") != VERSION:
         raise CacappError(
             f"{path} is a capsule of version {head.get('version')}, this cacapp reads {VERSION}; use the cacapp that wrote it"
@@ -204,11 +204,11 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     steps = [run.step for run in manifest.runs]
     if steps not in (["segment"], ["segment", "count"]):
         raise CacappError(f"{path}: {MANIFEST}: runs {', '.join(steps)}; a capsule holds a segment run, or that and a count run")
-    wanted = _names(list(steps))
-    wanted -= OPTIONAL_MEMBERS - set(names) - set(manifest.members)
-    strangers = sorted((set(names) - {MANIFEST}) ^ wanted | set(manifest.members) ^ wanted)
-    if strangers:
-        raise CacappError(f"{path}: {strangers[0]!r} is missing or does not belong in a capsule; copy it again, or do not use it")
+    expected = _names(list(steps))
+    expected -= OPTIONAL_MEMBERS - set(names) - set(manifest.members)
+    unexpected = sorted((set(names) - {MANIFEST}) ^ expected | set(manifest.members) ^ expected)
+    if unexpected:
+        raise CacappError(f"{path}: {unexpected[0]!r} is missing or does not belong in a capsule; copy it again, or do not use it")
     return manifest
 
 
@@ -220,7 +220,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, known: Member) -> b
 
 
 def _limited(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """A member's content, of which never more than ``limit`` bytes are unpacked, whatever the archive's list says of its size."""
+    """Return a member's content; never unpack more than ``limit`` bytes, whatever size the archive states."""
     with archive.open(name) as file:
         raw = file.read(limit + 1)
     if len(raw) > limit:
@@ -251,7 +251,7 @@ def _table(path: Path, member: str, name: str, content: Mapping[str, bytes]) -> 
                 f"{path}: {member} has {meta.num_rows} rows and columns {', '.join(file.schema_arrow.names)}; no capsule has that"
             )
         size, batches = 0, []
-        for batch in file.iter_batches(_BATCH_ROWS):  # what they unpack to is known only when they are unpacked
+        for batch in file.iter_batches(_BATCH_ROWS):  # the unpacked size is known only after unpacking
             size += batch.nbytes
             if size > MAX_TABLE_BYTES:
                 raise CacappError(f"{path}: {member} unpacks to more than {MAX_TABLE_BYTES >> 20} MB; no capsule has that, do not use it")

@@ -1,4 +1,4 @@
-"""Two runs of one step over the same frames: what their settings differ in, and which nuclei."""
+"""Compare two runs of one step over the same frames: their settings and their nuclei."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cacapp.steps.capsule.recorded_runs import FrameRecord, RecordedRun, Recorde
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Something that decides a result and is not the same: a version, a parameter, weights, the assay. None: absent or not recorded."""
+    """A setting that differs: a version, a parameter, weights, the assay. None: absent or not recorded."""
 
     step: str
     name: str
@@ -26,7 +26,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class FrameDifference:
-    """A frame that only one run has results of: its state in each run's ledger, "absent" where a run does not have it at all."""
+    """A frame with results in one run only: its state in each run's ledger, "absent" where a run does not have it."""
 
     step: str
     frame: str
@@ -42,7 +42,7 @@ class RunComparison:
     Attributes:
         step: of the runs.
         slide: barcode.
-        settings: what was not the same to begin with.
+        settings: those that differ.
         frames: compared frames: those with results in both runs.
         frame_differences: frames with results in one run only.
         unfinished: names of frames without results in either.
@@ -62,17 +62,17 @@ class RunComparison:
 
     @property
     def same(self) -> bool:
-        """Whether the results are the same; settings may still differ."""
+        """Tell whether the results are the same; settings may still differ."""
         return not (self.nuclei or self.frame_differences)
 
     def by_kind(self) -> dict[str, int]:
-        """How many nuclei differ in what, in the order of KINDS; a nucleus may differ in several things."""
+        """Count the nuclei by kind of difference, in the order of KINDS; a nucleus may have several."""
         found = Counter(kind for one in self.nuclei for kind in one.what)
         kinds = KINDS if self.step == "count" else [k for k in KINDS if k not in ("dots", "rivals", "count", "call")]
         return {kind: found[kind] for kind in kinds}
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the comparison as JSON values."""
         return {
             "same": self.same,
             "step": self.step,
@@ -97,7 +97,7 @@ class RunComparison:
 
 
 def compare_runs(db: Database, a: int, b: int) -> RunComparison:
-    """Runs ``a`` and ``b`` of one database.
+    """Compare runs ``a`` and ``b`` of one database.
 
     Raises:
         UsageError: a run is missing, unfinished or holds no cells; the two are of different steps; or they share no frame.
@@ -113,10 +113,10 @@ def compare_runs(db: Database, a: int, b: int) -> RunComparison:
 
 
 def compare_recorded_runs(a: RecordedRuns, b: RecordedRuns) -> RunComparison:
-    """As ``compare_runs``, of runs from anywhere. Frames are the same where their pixels are: SHA-256 and scene."""
+    """Compare runs from any source. Two frames are the same if their SHA-256 and scene are."""
     frames_a, frames_b = _keys(a.frames), _keys(b.frames)
     cells_a, cells_b = nuclei_of(a), nuclei_of(b)
-    gone: list[FrameDifference] = []
+    frame_differences: list[FrameDifference] = []
     unfinished: list[str] = []
     nuclei: list[NucleusDifference] = []
     totals = [0, 0]
@@ -125,10 +125,10 @@ def compare_recorded_runs(a: RecordedRuns, b: RecordedRuns) -> RunComparison:
         name_a, name_b = frames_a.get(key), frames_b.get(key)
         name = name_a or name_b or ""
         states = [(s, _state(p, name_a), _state(q, name_b)) for s, p, q in _steps(a, b)]
-        lost = next((state for state in states if (state[1][0] == "done") != (state[2][0] == "done")), None)
-        if lost is not None:
-            step, (state_a, error_a), (state_b, error_b) = lost
-            gone.append(FrameDifference(step, name, state_a, state_b, error_a or error_b))
+        in_one_only = next((state for state in states if (state[1][0] == "done") != (state[2][0] == "done")), None)
+        if in_one_only is not None:
+            step, (state_a, error_a), (state_b, error_b) = in_one_only
+            frame_differences.append(FrameDifference(step, name, state_a, state_b, error_a or error_b))
         elif any(state[1][0] != "done" for state in states):
             unfinished.append(name)
         else:
@@ -138,11 +138,11 @@ def compare_recorded_runs(a: RecordedRuns, b: RecordedRuns) -> RunComparison:
             compared += 1
             nuclei += differences(name, here, there)
     settings = [s for _, p, q in _steps(a, b) for s in changed_settings(p.record, q.record)]
-    return RunComparison(a.last.record.step, a.slide, settings, compared, gone, unfinished, totals[0], totals[1], nuclei)
+    return RunComparison(a.last.record.step, a.slide, settings, compared, frame_differences, unfinished, totals[0], totals[1], nuclei)
 
 
 def changed_settings(a: RunRecord, b: RunRecord) -> list[Setting]:
-    """What decides the result of a step and is not the same in two runs of it."""
+    """Return the settings that differ between two runs of a step."""
     one, other = _settings(a), _settings(b)
     return [Setting(a.step, name, one.get(name), other.get(name)) for name in {**one, **other} if one.get(name) != other.get(name)]
 
@@ -171,12 +171,12 @@ def _settings(record: RunRecord) -> dict[str, str]:
 
 
 def _steps(a: RecordedRuns, b: RecordedRuns) -> list[tuple[str, RecordedRun, RecordedRun]]:
-    return [(p.record.step, p, q) for p, q in zip(a.parts(), b.parts(), strict=True)]
+    return [(p.record.step, p, q) for p, q in zip(a.runs(), b.runs(), strict=True)]
 
 
 def _keys(frames: Sequence[FrameRecord]) -> Mapping[tuple[str, str], str]:
     return {(frame.sha256, frame.scene): frame.name for frame in frames}
 
 
-def _state(part: RecordedRun, name: str | None) -> tuple[str, str | None]:
-    return next(((s.status, s.error) for s in part.ledger if s.name == name), ("absent", None))
+def _state(run: RecordedRun, name: str | None) -> tuple[str, str | None]:
+    return next(((s.status, s.error) for s in run.ledger if s.name == name), ("absent", None))

@@ -1,4 +1,4 @@
-"""The nuclei of two runs, paired frame by frame by their masks, and what each pair differs in."""
+"""Match the nuclei of two runs by their masks, frame by frame, and find the differences of each pair."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from cacapp.steps.capsule.recorded_runs import RecordedRuns
 from cacapp.types import Instance
 
 SAME_NUCLEUS_IOU = 0.5
-"""From this IoU on, two masks are one nucleus: at most one other mask can reach it where masks do not overlap."""
+"""Lowest IoU of two masks of one nucleus: at most one other mask can reach it where masks do not overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nucleus:
-    """A stored nucleus and all that was said of it.
+    """A stored nucleus with its counts and its call.
 
     Attributes:
-        label: in its frame.
+        label: number in its frame.
         bbox_xywh, mask: px, COCO RLE of the crop.
-        verdict: why a filter or the frame's edge left it out, None where it is evaluable.
+        verdict: reason of a filter or the frame's edge for excluding it; None: evaluable.
         dots: the stored values of its dots, in order.
-        rivals: of its contested signals, (channel, number) to the label of the other nucleus, None for matter that segmentation left out;
-            None where the run did not keep them.
+        rivals: its ambiguous signals: (channel, number) to the label of the other nucleus, None for a region that was not segmented;
+            None where the run did not record them.
         counts: copies by probe channel.
-        call: class, subtype, whether it is a CAC, evaluable and why not, what it is sent to review for, margin, the nucleus it duplicates;
-            empty where nothing was called.
+        call: class, subtype, whether it is a CAC, evaluable and why not, reason for review, margin, whether it is a duplicate; empty
+            without a count run.
     """
 
     label: int
@@ -45,19 +45,19 @@ class Nucleus:
     call: Mapping[str, Any] = field(default_factory=dict)
 
     def instance(self) -> Instance:
-        """Its mask, decoded. Raises CacappError where that is damaged."""
+        """Decode the mask. Raises CacappError where it is damaged."""
         w, h = self.bbox_xywh[2:]
         return Instance(self.bbox_xywh, rle.decode(self.mask, h, w))
 
 
 @dataclass(frozen=True, slots=True)
 class NucleusDifference:
-    """A nucleus that is not the same in both runs.
+    """A nucleus that differs between two runs.
 
     Attributes:
-        label_a, label_b: in each run, None where only the other has it.
-        iou: of the two masks, 0 where one is missing.
-        what: kind of difference to (in A, in B); see ``KINDS``. ``mask`` has the areas in px.
+        label_a, label_b: its label in each run; None where only the other run has it.
+        iou: IoU of the two masks; 0 where one is missing.
+        what: (in A, in B) by kind of difference, see ``KINDS``. ``mask`` has the areas in px.
     """
 
     frame: str
@@ -68,18 +68,18 @@ class NucleusDifference:
 
 
 KINDS = ("only in A", "only in B", "mask", "verdict", "dots", "rivals", "count", "call")
-"""``verdict``: of the filters on the mask. ``dots``: number, place, strength or use of dots, even where the count is the same.
-``rivals``: which signals are contested, and by which nucleus."""
+"""``verdict``: of the filters on the mask. ``dots``: number, position, strength or use of dots, even where the count is the same.
+``rivals``: which signals are ambiguous, and with which other nucleus."""
 
 
-def nuclei_of(chain: RecordedRuns) -> dict[str, list[Nucleus]]:
-    """The nuclei of a run by frame, with what the count run (if any) says of them."""
+def nuclei_of(recorded: RecordedRuns) -> dict[str, list[Nucleus]]:
+    """Return the nuclei of a run by frame, with the count run's results where there is one."""
     dots: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
     counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
     calls: dict[tuple[str, int], dict[str, Any]] = {}
     rivals: dict[tuple[str, int], dict[tuple[str, int], int | None]] | None = None
-    if chain.count is not None:
-        tables = chain.count.tables
+    if recorded.count is not None:
+        tables = recorded.count.tables
         for frame, label, *dot in _rows(tables["signals"]):
             dots[frame, label].append(tuple(dot))
         for frame, label, channel, n in _rows(tables["counts"]):
@@ -94,7 +94,7 @@ def nuclei_of(chain: RecordedRuns) -> dict[str, list[Nucleus]]:
         for frame, label, *_ in _rows(tables["duplicates"]):
             calls.setdefault((frame, label), {})["duplicate"] = True
     found: dict[str, list[Nucleus]] = defaultdict(list)
-    cells = chain.segment.tables["cells"]
+    cells = recorded.segment.tables["cells"]
     wanted = ("frame", "label", "bbox_x_px", "bbox_y_px", "bbox_w_px", "bbox_h_px", "mask", "evaluable", "exclusion_reason")
     for frame, label, x, y, w, h, mask, evaluable, reason in _rows(cells.select(wanted)):
         key = (frame, label)
@@ -110,10 +110,10 @@ def _rows(table: Any) -> Iterable[tuple[Any, ...]]:
 
 
 def match_nuclei(a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[tuple[int | None, int | None, float]]:
-    """(index in a, index in b, IoU) of every nucleus once; None for the partner of one without.
+    """Match nuclei one to one: (index in a, index in b, IoU), each nucleus once; None for the index of a missing partner.
 
-    Equal masks at the same place are partners, whatever overlaps them. The others are paired so that the sum of IoU is largest, and those
-    below SAME_NUCLEUS_IOU parted again.
+    Equal masks at the same place match, whatever overlaps them. The others are matched so that the sum of IoU is largest; pairs below
+    SAME_NUCLEUS_IOU are separated again.
     """
     places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for j, one in reversed(list(enumerate(b))):
@@ -138,7 +138,7 @@ def match_nuclei(a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[tuple[int |
 
 
 def _iou(a: Sequence[Instance], b: Sequence[Instance]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(len(a), len(b)) IoU of every pair."""
+    """Return the (len(a), len(b)) IoU of every pair."""
     table = np.zeros((len(a), len(b)))
     area = [np.count_nonzero(one.mask) for one in (*a, *b)]
     for i, j, shared in intersections([*a, *b]):
@@ -148,7 +148,7 @@ def _iou(a: Sequence[Instance], b: Sequence[Instance]) -> np.ndarray[Any, np.dty
 
 
 def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[NucleusDifference]:
-    """What the nuclei of one frame differ in, by label; empty where every nucleus is the same in both."""
+    """Return the nuclei of one frame that differ, by label."""
     found = []
     pairs = match_nuclei(a, b)
     partners = {b[j].label: a[i].label for i, j, _ in pairs if i is not None and j is not None}
@@ -161,7 +161,7 @@ def differences(frame: str, a: Sequence[Nucleus], b: Sequence[Nucleus]) -> list[
 
 
 def _rivals(one: Nucleus, partners: Mapping[int, int] | None = None) -> dict[str, str | None] | None:
-    """Contested signals to the other nucleus, by A's label where it has a partner there."""
+    """Return the other nucleus of each ambiguous signal, by A's label where it has a match in A."""
     if one.rivals is None:
         return None
     found: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""A run with the run it builds on, read out of the database under names that hold anywhere: what capsules keep and comparisons compare."""
+"""A count run with its segmentation, or a segmentation alone, with names in place of database ids: for capsules and comparisons."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         [("channel", pa.string()), ("measure", pa.string()), ("value", pa.float64()), ("verdict", pa.string()), ("reason", pa.string())]
     ),
 }
-"""Columns and types of each content of a run, see db.run_content; masks are COCO RLE of the bounding box's crop."""
+"""Columns and types of each content of a run, see ``cacapp.db.runs.content``; masks are COCO RLE of the bounding box's crop."""
 
 
 class Strict(BaseModel):
-    """Of the JSON in a capsule: nothing missing, nothing more."""
+    """A JSON object in a capsule: all fields are required, others are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AlgorithmRecord(Strict):
-    """An algorithm with every parameter spelled out, see steps.plan.Choice."""
+    """An algorithm with the value of every parameter, see ``cacapp.runs.choice.Choice``."""
 
     kind: str
     name: str
@@ -89,7 +89,7 @@ class EnvironmentRecord(Strict):
 
 
 class RunRecord(Strict):
-    """All that decided a run's result. ``number`` and times are the source database's; ``environment`` None: not recorded then."""
+    """All that decided a run's result. ``number`` and times are the source database's; ``environment`` None: not recorded."""
 
     number: int
     step: Literal["segment", "count"]
@@ -119,7 +119,7 @@ class FrameState(Strict):
 
 
 class ChannelRecord(Strict):
-    """A channel and where its pixels were, see types.ChannelSource."""
+    """A channel and the place of its pixels, see ``cacapp.types.ChannelSource``."""
 
     name: str
     found_as: str
@@ -130,7 +130,7 @@ class ChannelRecord(Strict):
 
 
 class FrameRecord(Strict):
-    """A frame as ingest settled it, see types.FrameSource."""
+    """A frame as it was ingested, see ``cacapp.types.FrameSource``."""
 
     name: str
     uri: str
@@ -158,7 +158,7 @@ class FrameRecord(Strict):
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One run: its record, its ledger and what it wrote, by content."""
+    """A run: its record, its ledger, and a table for each content that it wrote."""
 
     record: RunRecord
     ledger: tuple[FrameState, ...]
@@ -167,12 +167,12 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRuns:
-    """A run with what it builds on.
+    """A count run with its segmentation, or a segmentation alone.
 
     Attributes:
-        slide: barcode; ``blood_volume_ul`` what the slide stands for. The patient is left out: no result of a run depends on it.
+        slide: barcode; ``blood_volume_ul``: blood that the slide stands for, µL. The patient is left out: no result depends on it.
         frames: the inputs, by name.
-        segment, count: the runs; ``count`` None where the run itself is a segmentation.
+        segment, count: the runs; ``count`` is None for a segmentation alone.
     """
 
     slide: str
@@ -183,21 +183,21 @@ class RecordedRuns:
 
     @property
     def last(self) -> RecordedRun:
-        """The run that was asked for."""
+        """Return the count run, or the segmentation where there is none."""
         return self.count or self.segment
 
-    def parts(self) -> Iterator[RecordedRun]:
-        """In the order they were run."""
+    def runs(self) -> Iterator[RecordedRun]:
+        """Yield the runs in their order."""
         yield self.segment
         if self.count is not None:
             yield self.count
 
 
 def read_recorded_runs(session: Session, run_id: int) -> RecordedRuns:
-    """Run ``run_id`` out of the database, a count run with the segmentation it counted in.
+    """Read run ``run_id`` from the database; a count run with its segmentation.
 
     Raises:
-        UsageError: there is no such run, it is of another step, or it is still under way.
+        UsageError: there is no such run, it is of another step, or it is not finished.
     """
     run = get_run(session, run_id)
     if run.step not in CONTENT:
@@ -205,15 +205,15 @@ def read_recorded_runs(session: Session, run_id: int) -> RecordedRuns:
     if run.status == "running":
         raise UsageError(f"run {run_id} is not finished; repeat its command to finish it, or see cacapp runs show {run_id}")
     slide = session.get_one(Slide, run.slide_id)
-    last = _part(session, run)
-    source = _part(session, get_run(session, run.source_run_id)) if run.step == "count" and run.source_run_id is not None else None
+    last = _recorded_run(session, run)
+    source = _recorded_run(session, get_run(session, run.source_run_id)) if run.step == "count" and run.source_run_id is not None else None
     if run.step == "count" and source is None:
         raise UsageError(f"run {run_id} does not say which segmentation it counted in; count the slide again")
     frames = tuple(FrameRecord.of(frame_source(session, frame)) for frame, _ in ledger_of(session, run.source_run_id or run_id))
     return RecordedRuns(slide.barcode, slide.blood_volume_ul, frames, source or last, last if source else None)
 
 
-def _part(session: Session, run: Run) -> RecordedRun:
+def _recorded_run(session: Session, run: Run) -> RecordedRun:
     run_id = run.id
     known = {name: getattr(run, name) for name in RunRecord.model_fields if name not in ("number", "algorithms", "environment")}
     record = RunRecord(
@@ -234,6 +234,6 @@ def _state(name: str, row: Any) -> FrameState:
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     schema = SCHEMAS[name]
     table = pa.table({field.name: pa.array([row[field.name] for row in rows], field.type) for field in schema}, schema=schema)
-    # by bytes, for databases sort text each in its own way; the order within a nucleus is the query's
+    # sorted by bytes, since each database sorts text in its own way; the order within a nucleus is the query's
     keys = [key for key in ("frame", "label") if key in schema.names]
     return table.sort_by([(key, "ascending") for key in keys]) if keys else table

@@ -1,4 +1,4 @@
-"""Step ``replay``: what a capsule recorded, done again by the steps that did it, and compared nucleus by nucleus."""
+"""Step ``replay``: repeat the runs in a capsule and compare the results nucleus by nucleus."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from cacapp.steps.capsule.recorded_runs import AlgorithmRecord, EnvironmentRecor
 from cacapp.types import FrameSource
 
 PATIENT = "replay"
-"""Capsules leave patients out; the record of a replay needs one."""
+"""Pseudonym in the replay's database: a capsule has no patient."""
 
 
 Step = Callable[..., list[RunReport]]
-"""``segment`` or ``count``: record, host, plan and barcodes in, a report a slide out."""
+"""``segment`` or ``count``: takes database, host, plan and barcodes, returns a report for each slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Replay:
     """A replayed capsule.
 
     Attributes:
-        comparison: A is the capsule, B the repetition.
-        reports: of the steps that were repeated.
-        db: the repetition's record, None where it was a temporary one.
+        comparison: A is the capsule, B the replay.
+        reports: of the repeated steps.
+        db: the replay's database; None where it was a temporary one.
     """
 
     comparison: RunComparison
@@ -59,13 +59,13 @@ class Prepared:
     """A capsule that can be replayed here.
 
     Attributes:
-        chain: what it holds.
-        sources: its frames, with the files found here.
-        settings: what is not the same here: versions, weights. Known before anything is repeated.
+        recorded: its runs.
+        sources: its frames, with the files that were found here.
+        settings: settings that differ here, such as versions; known before anything is repeated.
         unrecorded: steps whose run did not record the versions of its packages.
     """
 
-    chain: RecordedRuns
+    recorded: RecordedRuns
     sources: Sequence[FrameSource]
     settings: Sequence[Setting]
     unrecorded: Sequence[str]
@@ -82,26 +82,26 @@ def prepare(
     *,
     fetch: bool = False,
 ) -> Prepared:
-    """Reads a capsule, finds its images and algorithms, and tells what is not the same here.
+    """Read a capsule, find its images and algorithms, and compare its settings with those here.
 
     Args:
-        images: the folder to look for the images in, by their SHA-256; None: where they were.
-        weights: file to use for weights that the capsule has by a path.
-        fetch: read images from the addresses in the capsule, where it has any; a stranger's leads to servers of their choice.
+        images: folder to search for the images, by their SHA-256; None: the places in the capsule.
+        weights: file to use for weights that the capsule names by a path.
+        fetch: read images from the addresses in the capsule; a capsule from a stranger may lead to any server.
 
     Raises:
-        CacappError: the capsule is damaged, an image is not found or is another one, or weights are not here.
-        UsageError: an algorithm or parameter of it is unknown here.
+        CacappError: the capsule is damaged, an image is missing or differs, or weights are missing.
+        UsageError: an algorithm or parameter of the capsule is unknown here.
     """
-    chain, manifest = read_capsule(capsule)
-    segment_plan, count_plan = _plans(chain, manifest.weights, weights)
+    recorded, manifest = read_capsule(capsule)
+    segment_plan, count_plan = _plans(recorded, manifest.weights, weights)
     choices = {"segment": build_algorithms(host, segment_plan)[0]}
     if count_plan is not None:
         choices["count"] = [build_algorithm(host, "signal-detector", count_plan.detector, count_plan.params)[0]]
-    settings = [s for part in chain.parts() for s in changed_settings(part.record, _here(part.record, choices[part.record.step]))]
-    unrecorded = [part.record.step for part in chain.parts() if part.record.environment is None]
-    sources = _found(chain, images, fetch, progress or Silent())
-    return Prepared(chain, sources, settings, unrecorded, segment_plan, count_plan)
+    settings = [s for run in recorded.runs() for s in changed_settings(run.record, _record_here(run.record, choices[run.record.step]))]
+    unrecorded = [run.record.step for run in recorded.runs() if run.record.environment is None]
+    sources = _frame_sources(recorded, images, fetch, progress or Silent())
+    return Prepared(recorded, sources, settings, unrecorded, segment_plan, count_plan)
 
 
 def replay(
@@ -113,7 +113,7 @@ def replay(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Replay:
-    """Repeats the capsule's runs in a fresh record (``db``, else a temporary one) and compares the results.
+    """Repeat the capsule's runs in a fresh database (``db``, else a temporary one) and compare the results.
 
     Args:
         segment, count: the steps of these names.
@@ -123,22 +123,22 @@ def replay(
         CacappError: no frame could be repeated.
     """
     progress = progress or Silent()
-    chain = prepared.chain
-    with _record(db) as record, engine_or_new(engine) as engine:
+    recorded = prepared.recorded
+    with _fresh_database(db) as record, engine_or_new(engine) as engine:
         with record.session() as session:
-            slide = register_slide(session, PATIENT, chain.slide, chain.blood_volume_ul)
+            slide = register_slide(session, PATIENT, recorded.slide, recorded.blood_volume_ul)
             for source in prepared.sources:
                 add_frame(session, slide, source)
-        reports = segment(record, host, prepared.segment, [chain.slide], engine=engine, progress=progress)
+        reports = segment(record, host, prepared.segment, [recorded.slide], engine=engine, progress=progress)
         if prepared.count is not None:
-            reports += count(record, host, prepared.count, [chain.slide], engine=engine, progress=progress)
+            reports += count(record, host, prepared.count, [recorded.slide], engine=engine, progress=progress)
         with record.reading() as session:
             repeated = read_recorded_runs(session, reports[-1].run_id)
-    return Replay(compare_recorded_runs(chain, repeated), reports, db)
+    return Replay(compare_recorded_runs(recorded, repeated), reports, db)
 
 
 @contextmanager
-def _record(db: str | None) -> Iterator[Database]:
+def _fresh_database(db: str | None) -> Iterator[Database]:
     with TemporaryDirectory(prefix="cacapp-replay-") if db is None else nullcontext(None) as folder:
         opened = open_database(Path(folder) / "replay.db" if folder is not None else db)
         try:
@@ -150,8 +150,8 @@ def _record(db: str | None) -> Iterator[Database]:
             opened.dispose()
 
 
-def _plans(chain: RecordedRuns, sources: Sequence[WeightsSource], weights: Path | None) -> tuple[SegmentPlan, CountPlan | None]:
-    algorithms = chain.segment.record.algorithms
+def _plans(recorded: RecordedRuns, sources: Sequence[WeightsSource], weights: Path | None) -> tuple[SegmentPlan, CountPlan | None]:
+    algorithms = recorded.segment.record.algorithms
     by_kind = {kind: [one for one in algorithms if one.kind == kind] for kind in ("prompter", "segmenter", "filter")}
     if len(by_kind["segmenter"]) != 1 or len(by_kind["prompter"]) > 1:
         raise CacappError("the capsule's segment run does not name one segmenter and at most one prompter; it cannot be replayed")
@@ -159,13 +159,13 @@ def _plans(chain: RecordedRuns, sources: Sequence[WeightsSource], weights: Path 
         segmenter=by_kind["segmenter"][0].name,
         filters=tuple(one.name for one in by_kind["filter"]),
         params={one.name: _params(one, sources, weights) for one in algorithms},
-        seed=chain.segment.record.seed,
+        seed=recorded.segment.record.seed,
     )
     if by_kind["prompter"]:
         plan = replace(plan, prompter=by_kind["prompter"][0].name)
-    if chain.count is None:
+    if recorded.count is None:
         return plan, None
-    run = chain.count.record
+    run = recorded.count.record
     detectors = [one for one in run.algorithms if one.kind == "signal-detector"]
     if len(detectors) != 1 or run.assay_toml is None:
         raise CacappError("the capsule's count run does not name one signal detector and its assay; it cannot be replayed")
@@ -174,7 +174,7 @@ def _plans(chain: RecordedRuns, sources: Sequence[WeightsSource], weights: Path 
 
 
 def _params(one: AlgorithmRecord, sources: Sequence[WeightsSource], weights: Path | None) -> dict[str, Any]:
-    """The algorithm's parameters, with ``--weights`` in place of a path that was another machine's."""
+    """Return the algorithm's parameters, with ``--weights`` in place of a path on another machine."""
     params = dict(one.params)
     named = params.get("weights")
     if one.weights_sha256 is None or not isinstance(named, str) or not Path(named).suffix:
@@ -189,8 +189,8 @@ def _params(one: AlgorithmRecord, sources: Sequence[WeightsSource], weights: Pat
     return params | {"weights": str(path)}
 
 
-def _here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
-    """The record the run would have here; without versions of packages or code where those of the original are not known."""
+def _record_here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
+    """Return the record that the run would have here, without versions of packages or code where the original has none."""
     recorded, here = record.environment, None
     if recorded is not None:
         here = EnvironmentRecord(**environment(record.step))
@@ -200,15 +200,15 @@ def _here(record: RunRecord, choices: Sequence[Choice]) -> RunRecord:
     return record.model_copy(update={"algorithms": algorithms, "environment": here, "app_version": __version__, "device": "cpu"})
 
 
-def _found(chain: RecordedRuns, images: Path | None, fetch: bool, progress: Progress) -> list[FrameSource]:
-    """The frames with the files that hold their pixels here. Frames without results in the capsule need no file."""
+def _frame_sources(recorded: RecordedRuns, images: Path | None, fetch: bool, progress: Progress) -> list[FrameSource]:
+    """Return the frames with their files here. Frames without results in the capsule need no file."""
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images}: no such folder")
-    wanted = {c.sha256: c.uri for frame in chain.frames for c in frame.channels}
-    progress.start("looking for images", len(wanted))
-    places = _there(wanted, fetch, progress) if images is None else _search(wanted, images, progress)
-    needed = {state.name for state in chain.segment.ledger if state.status == "done"}
-    lost = {c.uri: frame.name for frame in chain.frames if frame.name in needed for c in frame.channels if c.sha256 not in places}
+    wanted = {c.sha256: c.uri for frame in recorded.frames for c in frame.channels}
+    progress.start("search images", len(wanted))
+    places = _at_origin(wanted, fetch, progress) if images is None else _search(wanted, images, progress)
+    needed = {state.name for state in recorded.segment.ledger if state.status == "done"}
+    lost = {c.uri: frame.name for frame in recorded.frames if frame.name in needed for c in frame.channels if c.sha256 not in places}
     if lost:
         uri, name = next(iter(lost.items()))
         where = f"under {images}" if images is not None else "where they were"
@@ -216,10 +216,10 @@ def _found(chain: RecordedRuns, images: Path | None, fetch: bool, progress: Prog
             f"{len(lost)} of {len(wanted)} image files are not {where} with the SHA-256 of the capsule, first {uri} of frame {name}; "
             f"name the folder that has them with --images{' or read them from there with --fetch' if is_remote(uri) and not fetch else ''}"
         )
-    return [_moved(frame, places) for frame in chain.frames]
+    return [_relocated(frame, places) for frame in recorded.frames]
 
 
-def _there(wanted: Mapping[str, str], fetch: bool, progress: Progress) -> dict[str, str]:
+def _at_origin(wanted: Mapping[str, str], fetch: bool, progress: Progress) -> dict[str, str]:
     found = {}
     for sha256, uri in wanted.items():
         progress.advance(uri)
@@ -234,7 +234,7 @@ def _there(wanted: Mapping[str, str], fetch: bool, progress: Progress) -> dict[s
 
 
 def _search(wanted: Mapping[str, str], folder: Path, progress: Progress) -> dict[str, str]:
-    """Digest to path of the wanted files below a folder: those of the same name are read first, then others until all are found."""
+    """Return the paths of the wanted files below a folder, by digest; read files of the same name first, then others."""
     names = {Path(uri).name for uri in wanted.values()}
     found: dict[str, str] = {}
     for path in sorted(_candidates(folder), key=lambda p: (p.name not in names, str(p))):
@@ -248,7 +248,7 @@ def _search(wanted: Mapping[str, str], folder: Path, progress: Progress) -> dict
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """Files and OME-Zarr folders below a folder."""
+    """Yield the files and OME-Zarr folders below a folder."""
     for root, folders, files in os.walk(folder):
         here = Path(root)
         zarrs = [name for name in folders if name.endswith(".zarr")]
@@ -263,7 +263,7 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _moved(frame: FrameRecord, places: Mapping[str, str]) -> FrameSource:
+def _relocated(frame: FrameRecord, places: Mapping[str, str]) -> FrameSource:
     source = frame.source()
     channels = tuple(replace(c, uri=places.get(c.sha256, c.uri)) for c in source.channels)
     uri = channels[0].uri if len({c.uri for c in source.channels}) == 1 else source.uri

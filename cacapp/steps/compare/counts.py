@@ -1,4 +1,4 @@
-"""Step ``compare``: a count run beside a person's counts."""
+"""Step ``compare``: compare a count run with a person's counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from cacapp.steps.compare.truth import TrueCell, check_coordinates, match, match
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """A nucleus of the truth with the run's cell."""
+    """A nucleus of the truth and the cell of the run that it matches."""
 
     truth: TrueCell
     cell: CellRow
@@ -40,11 +40,11 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run beside the truth.
+    """A run compared with a person's counts.
 
     Attributes:
-        matched: nuclei of the truth that the run found; ``missed`` are those it did not.
-        extra: cells of the truth's frames that the truth does not name.
+        matched: nuclei of the truth that the run found; ``missed``: the others.
+        extra: cells of the same frames that are not in the truth.
         worst: indices into ``matched``, worst first.
     """
 
@@ -59,7 +59,7 @@ class Comparison:
     worst: tuple[int, ...]
 
     def record(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the comparison as JSON values."""
         a = self.agreement
         return {
             "run": self.run_id,
@@ -93,15 +93,15 @@ def compare(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Match a run's cells with a person's, frame by frame, and count where they differ.
+    """Match a run's cells with a person's, frame by frame, and count the differences.
 
     ``coordinates`` are those of the file's y and x, a key of ``truth.COORDINATES``.
 
-    With ``out``, that folder gets ``comparison.json``, ``cells.csv`` (every nucleus of the truth) and ``worst.png``, pictures of the worst.
+    The folder ``out`` gets ``comparison.json``, ``cells.csv`` (every nucleus of the truth) and ``worst.png``, pictures of the worst.
 
     Raises:
         UsageError: no such run, or a truth file that cannot be used; one line with file, line and column.
-        CacappError: the run is no count.
+        CacappError: the run is not a count run.
     """
     progress = progress or Silent()
     with db.reading() as session:
@@ -155,7 +155,7 @@ def compare(
 
 
 def line_of(one: Matched) -> dict[str, Any]:
-    """A matched nucleus in one flat record."""
+    """Return a matched nucleus as a flat record."""
     channels = list(one.cell.counts)
     pair = one.pair
     return {
@@ -202,7 +202,7 @@ def _csv(result: Comparison) -> str:
 
 
 def _sheet(db: Database, result: Comparison, run: Run, frames: dict[str, FrameRow], progress: Progress) -> bytes:
-    """The worst cells as pictures; cells of a frame whose file is gone or changed are listed without, with a warning."""
+    """Draw the worst cells as a PNG; cells of a frame whose file is missing or changed have no picture, with a warning."""
     chosen = [result.matched[i] for i in result.worst]
     pictures: dict[int, Any] = {}
     progress.start("compare", len(chosen))
@@ -213,7 +213,7 @@ def _sheet(db: Database, result: Comparison, run: Run, frames: dict[str, FrameRo
         except CacappError as error:
             progress.warn(f"compare: slide {result.slide}, frame {name}: no pictures: {error}")
         progress.advance(name, by=len(own))
-    rows = [(_words(m), pictures.get(m.cell.cell_id, {})) for m in chosen]
+    rows = [(_captions(m), pictures.get(m.cell.cell_id, {})) for m in chosen]
     order = "-".join(result.assay.channels)
     title = f"Slide {result.slide}, run {result.run_id}: {len(chosen)} cells that differ most from the truth; signals in the order {order}"
     return cell_sheet_png(title, rows)
@@ -227,7 +227,7 @@ def _pictures(db: Database, run: Run, row: FrameRow, chosen: Sequence[CellRow]) 
     return {i: dict(p) for i, p in cell_pictures(db, frame, chosen, records, limits, encoding="png").items()}
 
 
-def _words(one: Matched) -> list[str]:
+def _captions(one: Matched) -> list[str]:
     pair = one.pair
     return [
         f"frame {one.cell.frame}, cell {one.cell.label}",

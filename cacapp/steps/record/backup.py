@@ -1,4 +1,4 @@
-"""Step ``backup``: a record as it is at one moment into one file, while others go on using it."""
+"""Step ``backup``: copy the database, as it is at one moment, into one file, while others use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cacapp.steps.record.copy import copy
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """The file, its size in bytes, and the wall time in s."""
+    """A backup: the file, its size in bytes, and the wall time in s."""
 
     path: Path
     size: int
@@ -25,9 +25,9 @@ class BackupReport:
 
 
 def backup(db: Database, path: Path, progress: Progress | None = None) -> BackupReport:
-    """Writes a SQLite file that every command takes with ``--db``; readable by its owner alone; there as a whole or not at all.
+    """Write a SQLite file, readable by its owner alone, that every command takes with ``--db``; it is complete or not there.
 
-    Of a SQLite record it is a copy page by page, of one on PostgreSQL a copy row by row, verified, out of one snapshot.
+    SQLite is copied page by page; PostgreSQL row by row from one snapshot, and verified.
 
     Raises:
         CacappError: the file exists, its folder does not or may not be written, or the disk is full.
@@ -55,7 +55,7 @@ def backup(db: Database, path: Path, progress: Progress | None = None) -> Backup
 
 
 def _move(half: Path, path: Path) -> None:
-    """Give the file its name, never in place of one that came meanwhile."""
+    """Give the file its name, without replacing a file that was made meanwhile."""
     try:
         os.link(half, path)
     except FileExistsError:

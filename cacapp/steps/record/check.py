@@ -1,4 +1,4 @@
-"""Step ``check``: is a record whole, and are the files it names still what they were?"""
+"""Step ``check``: check the database for contradictions, and the files it names for changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cacapp.runs.progress import Progress, Silent
 
 Files = Literal["all", "sample", "none"]
 SAMPLE = 20
-"""Files that are read where a sample will do."""
+"""Number of files in a sample."""
 
 ROWS: dict[str, Callable[[Session], Iterator[Problem]]] = {
     "structure": checks.structure,
@@ -32,11 +32,11 @@ ROWS: dict[str, Callable[[Session], Iterator[Problem]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was looked at and what is wrong.
+    """The result of a check.
 
     Attributes:
         cells: masks that were decoded.
-        files, files_read: files that the record names, and those that were read.
+        files, files_read: files that the database names, and those that were read.
         problems: in the order of the checks.
         seconds: wall time, s.
     """
@@ -49,7 +49,7 @@ class CheckReport:
 
 
 def check(db: Database, files: Files = "all", progress: Progress | None = None) -> CheckReport:
-    """Looks at everything, at one moment of the record; changes nothing.
+    """Check the database as it is at one moment; change nothing.
 
     Args:
         files: read every image file and compare its SHA-256, a random sample of them, or none. Trained weights are few: read unless none.
@@ -60,7 +60,7 @@ def check(db: Database, files: Files = "all", progress: Progress | None = None) 
     with db.reading() as session:
         progress.start("check rows", len(ROWS))
         for name, look in ROWS.items():
-            if not (name == "ledger" and any(p.kind == "foreign keys" for p in problems)):  # it would trip over rows that are not there
+            if not (name == "ledger" and any(p.kind == "foreign keys" for p in problems)):  # it would fail on missing rows
                 problems += look(session)
             progress.advance(name)
         cells = checks.cell_count(session)

@@ -1,4 +1,4 @@
-"""Step ``copy``: a whole record into another database, SQLite or PostgreSQL, verified."""
+"""Step ``copy``: copy a whole database into another one, SQLite or PostgreSQL, and verify the copy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cacapp.runs.progress import Progress, Silent
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What was copied: content by table, as it was read from the target in the end; wall time in s."""
+    """A copy: content by table, as read from the target at the end; wall time in s."""
 
     target: str
     tables: dict[str, Content]
@@ -26,9 +26,9 @@ class CopyReport:
 
 
 def copy(db: Database, target: str | Path, progress: Progress | None = None) -> CopyReport:
-    """Copies every row into a new or empty database at one moment of the source, which others may go on writing.
+    """Copy every row, as of one moment, into a new or empty database, while others may write to the source.
 
-    All of it is one transaction, which is committed after the target was read again and its counts and hashes are the source's.
+    One transaction, committed after the target's counts and hashes were found equal to the source's.
 
     Raises:
         CacappError: the target has rows, belongs to another program, cannot hold a value of the source, or does not read as the source
@@ -38,9 +38,9 @@ def copy(db: Database, target: str | Path, progress: Progress | None = None) -> 
     start = time.perf_counter()
     with db.reading() as session, filling(target) as (label, connection):
         source = session.connection()
-        taken = filled_table(connection)
-        if taken is not None:
-            raise CacappError(f"{label} is not empty (table {taken} has rows); name a new database")
+        filled = filled_table(connection)
+        if filled is not None:
+            raise CacappError(f"{label} is not empty (table {filled} has rows); name a new database")
         total = sum(row_counts(source).values())
         read: dict[str, Content] = {}
         written: dict[str, Content] = {}

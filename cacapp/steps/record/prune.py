@@ -1,4 +1,4 @@
-"""Step ``prune``: superseded runs and their results leave the record, their space is given back."""
+"""Step ``prune``: delete superseded runs with their results, and compact the database."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cacapp.runs.progress import Progress, Silent
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What went, or would go.
+    """What was deleted, or would be.
 
     Attributes:
         runs: the runs, latest first.
         rows: deleted rows by table, those with any.
-        done: they are deleted; else this is what would be.
+        done: whether they were deleted.
         bytes_before, bytes_after: size of the database; the same where nothing is done.
         seconds: wall time, s.
     """
@@ -31,13 +31,13 @@ class PruneReport:
 
 
 def prune(db: Database, *, delete: bool, progress: Progress | None = None) -> PruneReport:
-    """Deletes the superseded runs in one transaction and compacts the database (where none is, too), or says what would go.
+    """Delete the superseded runs in one transaction and compact the database, or return what would be deleted.
 
-    What is superseded, see ``db.superseded``. Reports that were printed from a run that goes can no longer be traced to its cells;
-    those of each patient's latest result, and signed ones, can.
+    ``cacapp.db.runs.superseded`` says which runs are superseded. Reports that were printed from a deleted run can no longer be traced to
+    its cells; those of each patient's latest result, and signed ones, can.
 
     Raises:
-        CacappError: another program uses the database all the time, or refers to one of the runs meanwhile; nothing is deleted then.
+        CacappError: another program uses the database or refers to one of the runs; nothing is deleted then.
     """
     progress = progress or Silent()
     start = time.perf_counter()
@@ -53,7 +53,7 @@ def prune(db: Database, *, delete: bool, progress: Progress | None = None) -> Pr
             return PruneReport(tuple(runs), rows, False, before, before, time.perf_counter() - start)
     if runs:
         with db.rebuilding() as connection:
-            runs = superseded(connection)  # again: the record may have changed
+            runs = superseded(connection)  # again: the database may have changed
             progress.start("prune", len(runs))
             for run in runs:
                 _add(rows, delete_run(connection, run))

@@ -1,4 +1,4 @@
-"""Step ``report``: a patient's result, with the cells and runs behind it, to one HTML file."""
+"""Step ``report``: write a patient's result, with its cells and runs, as one HTML file."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def build_report(db: Database, code: str, result: PatientResult, progress: Progr
 
 
 def _quality(slide: SlideMarks) -> SlideQuality:
-    """A slide's marks as a table, a row for each channel, DAPI first."""
+    """Return a slide's quality as a table, a row for each channel, DAPI first."""
     measures = tuple(dict.fromkeys(m.measure for m in slide.marks if m.value is not None))
     rows = []
     for channel in dict.fromkeys(m.channel for m in slide.marks):
@@ -166,7 +166,7 @@ def _criteria(assay: Assay, run: Run) -> Criteria:
 
 
 def _counts(row: CellRow, assay: Assay) -> dict[str, int]:
-    """Copies by probe, in the order of the assay."""
+    """Return the copies by probe, in the order of the assay."""
     return {channel: row.counts[channel] for channel in assay.channels if channel in row.counts}
 
 
@@ -215,7 +215,7 @@ def _overview(frame: FrameRow, slides: dict[int, Slide], rows: Sequence[CellRow]
 
 
 def _failed_frames(session: Session, slides: dict[int, Slide], counted: Sequence[Run]) -> tuple[FailedFrame, ...]:
-    """Every frame of the patient that the result does not hold, with the reason."""
+    """Return every frame of the patient that the result lacks, with the reason."""
     errors: dict[int, str] = defaultdict(lambda: "not segmented and counted yet")
     runs = [run_id for run in counted for run_id in (run.source_run_id, run.id)]
     done: set[int] = set()

@@ -63,7 +63,7 @@ def test_what_is_read_back_is_what_the_database_holds(capsule: Path, record_url:
     database.dispose()
     back, _ = read_capsule(capsule)
     assert (back.slide, back.frames, back.blood_volume_ul) == (stored.slide, stored.frames, stored.blood_volume_ul)
-    for mine, theirs in zip(back.parts(), stored.parts(), strict=True):
+    for mine, theirs in zip(back.runs(), stored.runs(), strict=True):
         assert (mine.record, mine.ledger) == (theirs.record, theirs.ledger)
         assert {name: table.to_pylist() for name, table in mine.tables.items()} == {
             name: table.to_pylist() for name, table in theirs.tables.items()

@@ -146,7 +146,7 @@ def test_versions_and_weights_that_differ_are_said_before_anything_is_repeated(c
     write_members(tmp_path / "old.zip", with_manifest(read_members(capsule), older))
     ended = cacapp("runs", "replay", "old.zip")
     assert ended.code == 0
-    assert ended.out.index("Not the same here as in the capsule") < ended.out.index("Same:")
+    assert ended.out.index("Settings that differ from the capsule's") < ended.out.index("Same:")
     settings = cacapp("runs", "replay", "old.zip", "--json").json["settings"]
     assert {(s["name"], s["a"]) for s in settings} >= {
         ("package numpy", "1.0.0"),
@@ -179,7 +179,7 @@ def test_a_capsule_of_a_version_that_did_not_record_the_counting_code_is_replaye
     write_members(tmp_path / "old.zip", with_manifest(read_members(capsule), before))
     ended = cacapp("runs", "replay", "old.zip")
     assert (ended.code, ended.lines("warning")) == (0, [])
-    assert "Not the same here" not in ended.out
+    assert "Settings that differ" not in ended.out
     write_members(tmp_path / "other.zip", with_manifest(read_members(capsule), other))
     (setting,) = cacapp("runs", "replay", "other.zip", "--json").json["settings"]
     assert (setting["step"], setting["name"], setting["a"], setting["b"]) == ("count", "counting code", "0" * 16, code_digest()[:16])
@@ -267,7 +267,7 @@ def test_contested_signals_and_their_rivals_are_kept_and_compared(counted: Run, 
     assert sum(len(d["a"]) for d in differences) == 2
     assert all(d["b"] == {} for d in differences)
     shown = " ".join(counted("runs", "replay", "rivals.zip").out.replace("│", " ").split())
-    assert "→ uncontested" in shown
+    assert "→ not ambiguous" in shown
     assert counted("runs", "compare", 2, 2).code == 0
 
 
