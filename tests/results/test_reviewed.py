@@ -13,10 +13,18 @@ import pytest
 from bs4 import BeautifulSoup
 
 from cacapp.steps.review.sign import amend
+from tests.conftest import copy_template
 from tests.review.conftest import Record
 from tests.steps.review.test_second_reading_and_signature import sign_now
 
 Cacapp = Callable[..., Any]
+
+
+@pytest.fixture
+def counted(cacapp: Cacapp, database_kind: str, record_url: str, request: pytest.FixtureRequest) -> Cacapp:
+    """The command line on a record whose cells are called by their counts alone."""
+    copy_template(request, record_url, "settled_once" if database_kind == "sqlite" else "settled_template")
+    return cacapp
 
 
 def patient(cacapp: Cacapp) -> dict[str, Any]:
