@@ -13,6 +13,8 @@ ON_BOTH = ("db", "engine", "runs", "results", "steps", "cli", "review")
 
 NEEDS = {"browser": {"browser"}, "postgres": {"postgres"}, "training": {"taught"}}
 """The fixtures that show that a test needs what the marker says."""
+SLOW_CLAIM = "a_whole_frame_fits_in_memory"
+"""The claim of the contract suite that takes seconds for any algorithm."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,12 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that use a record on SQLite and on PostgreSQL; on SQLite alone where they are marked so, or are slow."""
+    """Run tests that use a record on SQLite and on PostgreSQL; on SQLite alone where they are marked so."""
     if "database_kind" not in metafunc.fixturenames or "database_kind" in _parametrized(metafunc):
         return
     asked: str = metafunc.config.getoption("--database")
     marked = {mark.name for mark in metafunc.definition.iter_markers()}
-    if _folder(metafunc.definition) not in ON_BOTH or "sqlite_only" in marked or ("slow" in marked and asked == "both"):
+    if _folder(metafunc.definition) not in ON_BOTH or "sqlite_only" in marked:
         kinds: tuple[str, ...] = KINDS[:1]
     else:
         kinds = KINDS if asked == "both" else (asked,)
@@ -40,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if _folder(item) == "e2e":
             item.add_marker("e2e")
+        if SLOW_CLAIM in item.name:
+            item.add_marker("slow")
         for marker, of in NEEDS.items():
             if fixtures & of:
                 item.add_marker(marker)

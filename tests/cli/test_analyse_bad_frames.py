@@ -101,6 +101,7 @@ def test_channel_names_nobody_knows_are_refused_with_the_flag_that_settles_it(
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_a_laboratorys_own_channel_names_go_into_the_assay_file_once_and_for_all(
     cacapp: Run, tmp_path: Path, planes: Array, save_frame: Save
 ) -> None:

@@ -61,6 +61,7 @@ def test_an_unknown_volume_is_accepted_with_a_warning_and_gives_no_rate(cacapp: 
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_one_bad_slide_of_a_manifest_does_not_lose_the_others(cacapp: Run, batch: Path, small_slide: Path, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.tif").write_text("no image")

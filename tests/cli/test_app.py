@@ -187,6 +187,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(cacapp: Run, small_
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: Path, small_slide: Path) -> None:
     """A real terminal for stderr, a pipe for stdout."""
     parent, child = pty.openpty()

@@ -74,6 +74,7 @@ def test_a_contradictory_file_is_refused_in_one_line_with_the_key(cacapp: Run, t
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("name", [n for n in builtin_assays() if n != "katz-4color"])
 def test_a_slide_is_counted_with_each_assay_and_reported(counted: Run, name: str) -> None:
     assert counted("count", "--assay", name, "--min-evaluable", "5").code == 0

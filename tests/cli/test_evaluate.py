@@ -109,6 +109,7 @@ def test_benchmark_lists_its_rows(cacapp: Run, data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_benchmark_names_the_best_negative_point(cacapp: Run, data: Path) -> None:
     for path in (data / "images").iterdir():
         cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:160, :160])

@@ -53,6 +53,7 @@ def ious(before: Array, after: Array) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("form", ["tiff", "ome-zarr", "coco", "geojson", "roi"])
 def test_nuclei_come_back_as_they_left(drawn: Cacapp, tmp_path: Path, form: str) -> None:
     before = masks(drawn, tmp_path / "before")
@@ -73,6 +74,7 @@ def test_nuclei_come_back_as_they_left(drawn: Cacapp, tmp_path: Path, form: str)
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_ome_zarrs_own_reader_finds_image_and_nuclei(drawn: Cacapp, tmp_path: Path) -> None:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
@@ -94,6 +96,7 @@ def test_ome_zarrs_own_reader_finds_image_and_nuclei(drawn: Cacapp, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_an_exported_ome_zarr_is_a_frame_of_its_own_right(drawn: Cacapp, tmp_path: Path) -> None:
     assert drawn("export", tmp_path / "zarr", "--slide", "S", "--format", "ome-zarr").code == 0
     done = drawn("ingest", tmp_path / "zarr", "--patient", "P2", "--slide", "S2", "--blood-volume-ul", "100")
@@ -105,6 +108,7 @@ def test_an_exported_ome_zarr_is_a_frame_of_its_own_right(drawn: Cacapp, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_imagej_qupath_and_coco_tools_open_the_files(drawn: Cacapp, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
     from shapely.geometry import shape

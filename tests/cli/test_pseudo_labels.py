@@ -126,6 +126,7 @@ def test_a_slide_that_is_not_segmented_is_named(cacapp: Run, small_slide: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_workers_judge_as_one_process_does(counted: Run) -> None:
     one = counted("pseudo-label", *STRICT, "--json").json["runs"][0]
     two = counted("pseudo-label", *STRICT, "--workers", "2", "--force", "--json").json["runs"][0]

@@ -27,6 +27,7 @@ def labelled(counted: Run) -> Run:
     return counted
 
 
+@pytest.mark.training
 def test_a_model_is_trained_shown_and_used(labelled: Run) -> None:
     ended = labelled("train", "--name", "first", "--set", "epochs=1", *QUICK)
     assert (ended.code, ended.err) == (0, "")
@@ -46,7 +47,9 @@ def test_a_model_is_trained_shown_and_used(labelled: Run) -> None:
     assert "nothing repeated" in labelled("train", "--name", "first", "--set", "epochs=1", *QUICK).out
 
 
+@pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_killed_in_the_middle_the_same_command_goes_on(labelled: Run, tmp_path: Path) -> None:
     command = ["train", "--name", "long", "--set", "epochs=5", *QUICK]
     out = tmp_path / "models" / "long"
@@ -94,6 +97,7 @@ def test_a_model_that_is_not_there_is_named(counted: Run) -> None:
     assert "no model 'nix' in the database" in ended.err
 
 
+@pytest.mark.training
 def test_json_and_quiet(labelled: Run) -> None:
     found = labelled("train", "--set", "epochs=1", "--json", *QUICK).json
     assert found["name"].startswith("maskrcnn-")
@@ -102,7 +106,9 @@ def test_json_and_quiet(labelled: Run) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+@pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_the_guide_s_commands_work(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     cacapp("ingest", small_slide, "--patient", "P1", "--slide", "S001", "--blood-volume-ul", "100")
     commands = [line for block in re.findall(r"```\n(.*?)```", DOCS.read_text(), re.DOTALL) for line in block.splitlines()]

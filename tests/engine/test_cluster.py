@@ -68,6 +68,7 @@ def cluster() -> Iterator[Dask]:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_a_run_on_a_cluster_has_the_rows_of_one_done_here(
     cacapp: Cacapp, cluster: Dask, small_slide: Path, tmp_path: Path, record_url: str
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_crash_and_a_hang_on_a_cluster_cost_their_items_only(cluster: Dask) ->
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_a_worker_of_the_cluster_that_is_killed_costs_nothing_and_a_scheduler_that_is_gone_ends_in_one_line() -> None:
     own = start()
 

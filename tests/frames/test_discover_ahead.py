@@ -33,6 +33,7 @@ def mixed(tmp_path: Path, stack: Make, ome: Make) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readers", [2, 4, 16])
 def test_order_frames_and_refusals_are_those_of_one_reader(mixed: Path, readers: int) -> None:
     alone = list(discover([mixed, mixed / "gone.tif"]))

@@ -15,7 +15,7 @@ from cacapp.simulation import write_slide
 from cacapp.simulation.samples import SAMPLE_MODEL
 from cacapp.types import CHANNELS, Array
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
 Run = Callable[..., Any]
 SIDE_PX, WIDTH_PX = 760, 1000
 RED, GREEN = CHANNELS.index("red"), CHANNELS.index("green")

@@ -42,6 +42,7 @@ def begun(cacapp: Cacapp, frames: Path, record_url: str, monkeypatch: pytest.Mon
     return record_url
 
 
+@pytest.mark.slow
 def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: str) -> None:
     start = time.monotonic()
     ended = cacapp("runs", "resume")

@@ -22,6 +22,7 @@ from tests.e2e.records import content, half_done
 from tests.runs.interruptions import PLAN, WHO, Cacapp, interrupted, ledger, tell, with_database
 
 
+@pytest.mark.slow
 def test_a_bad_frame_is_quarantined_named_everywhere_and_done_when_it_is_mended(cacapp: Cacapp, frames: Path, tmp_path: Path) -> None:
     command = ("run", frames, *WHO, "--segmenter", "coarse", "--out", tmp_path / "reports")
     assert cacapp("ingest", frames, *WHO).code == 0
@@ -80,6 +81,7 @@ def test_a_run_of_which_no_frame_could_be_done_begins_again_with_the_same_comman
     assert ledger(cacapp, 1) == {"frame00": ("done", 1), "frame01": ("done", 1)}
 
 
+@pytest.mark.slow
 def test_a_frame_whose_storage_hangs_costs_itself_after_the_timeout(cacapp: Cacapp, frames: Path) -> None:
     """A pipe nobody writes to is opened and never read to its end, as a file of a server that is gone."""
     assert cacapp("ingest", frames, *WHO).code == 0
@@ -115,6 +117,7 @@ def test_a_frame_that_is_deleted_during_the_run_costs_itself(cacapp: Cacapp, fra
     assert "frame01.ome.tif is missing" in told.failed[0]
 
 
+@pytest.mark.slow
 def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_follow(
     cacapp: Cacapp, frames: Path, record_url: str, tmp_path: Path
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_run_begun_without_a_command_is_resumed_from_its_own_row(cacapp: Cacap
     assert content(record_url) == before
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_is_not_gone_on_with_and_not_read(cacapp: Cacapp, frames: Path, record_url: str) -> None:
     interrupted(cacapp, frames, record_url)
     assert cacapp("runs", "cancel", 1).out == "run 1 is cancelled\n"
@@ -186,6 +190,7 @@ def test_a_cancelled_run_is_not_gone_on_with_and_not_read(cacapp: Cacapp, frames
     assert [r["status"] for r in cacapp("runs", "list", "--json").json] == ["succeeded", "succeeded", "cancelled"]
 
 
+@pytest.mark.slow
 def test_a_count_of_fewer_frames_that_was_left_behind_is_closed(cacapp: Cacapp, frames: Path, tmp_path: Path, record_url: str) -> None:
     """The count of one frame was interrupted; then the other frame was segmented after all."""
     command = ("run", frames, *WHO, "--segmenter", "coarse", "--no-report", "--retries", "0")

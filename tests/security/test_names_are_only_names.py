@@ -39,6 +39,7 @@ def image(small_slide: Path) -> bytes:
     return (small_slide / "frame00.ome.tif").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_hostile_patients_slides_and_files_go_through_every_command_as_text(cacapp: Run, image: bytes, tmp_path: Path) -> None:
     work = tmp_path / "deep" / "er"
@@ -117,6 +118,7 @@ class Malice:
         return Path.touch, (self.bomb,)
 
 
+@pytest.mark.slow
 def test_no_command_that_takes_weights_runs_a_pickle(counted: Run, tmp_path: Path) -> None:
     import pickle
 

@@ -73,6 +73,7 @@ def test_asking_for_earlier_settings_again_makes_them_the_latest(counted: Run) -
     assert [[c[k] for k in keep] for c in now] == [[c[k] for k in keep] for c in before]
 
 
+@pytest.mark.slow
 def test_slides_counted_with_another_assay_are_left_out_and_named(counted: Run, tmp_path: Path, small_slide: Path) -> None:
     # The same pixels cannot belong to two slides: one frame is cut.
     import tifffile

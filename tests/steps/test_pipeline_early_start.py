@@ -34,6 +34,7 @@ def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_processes_start_with_ingest_and_not_for_what_is_done(
     cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_processes_start_with_ingest_and_not_for_what_is_done(
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_as_many_as_the_user_says_start_before_the_first_file_is_read(
     cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

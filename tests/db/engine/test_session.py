@@ -299,6 +299,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written_is_kept(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_a_kill_while_the_database_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
     make = "import alembic.command, cacapp.db.engine.session as s, sys; print(flush=True); s.open_database(sys.argv[1])"
     for attempt in range(5):

@@ -130,6 +130,7 @@ def line(found: Comparison, key: str) -> Line:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_mask_rcnn_itself_learns_from_pseudo_labels_and_goes_on_after_a_stop(data: Path) -> None:
     host = Host()
     host.register(builtin, "builtin", "cacapp", "1")

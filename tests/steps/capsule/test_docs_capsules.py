@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cacapp.db.runs.content import CONTENT
 from cacapp.steps.capsule.differences import KINDS
 
@@ -15,6 +17,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "capsules.md"
 Run = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(counted: Run, small_slide: Path, tmp_path: Path) -> None:
     shutil.copytree(small_slide, tmp_path / "slides" / "S01")
     assert counted("segment", "--segmenter", "coarse", "--force").code == 0

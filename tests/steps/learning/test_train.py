@@ -37,6 +37,7 @@ def quick(db: Database, host: Host, **changes: Any) -> TrainingResult:
     return train(db, host, TrainPlan("maskrcnn", {**QUICK, **changes.pop("params", {})}, changes.pop("seed", 0)), **changes)
 
 
+@pytest.mark.training
 def test_a_model_is_registered_with_all_that_taught_it(labelled: Database, host: Host, tmp_path: Path) -> None:
     done = quick(labelled, host, name="first")
     with labelled.reading() as session:
@@ -60,6 +61,7 @@ def test_a_model_is_registered_with_all_that_taught_it(labelled: Database, host:
     assert 0 <= model.metrics["figures"]["AP@0.5"] <= 1
 
 
+@pytest.mark.training
 def test_the_same_again_repeats_nothing_and_the_name_is_taken_for_others(labelled: Database, host: Host) -> None:
     first = quick(labelled, host, name="first")
     again = quick(labelled, host, name="first")
@@ -71,6 +73,7 @@ def test_the_same_again_repeats_nothing_and_the_name_is_taken_for_others(labelle
         assert len(models(session)) == 1
 
 
+@pytest.mark.training
 def test_a_lost_file_is_made_again(labelled: Database, host: Host) -> None:
     first = quick(labelled, host)
     (first.folder / "model.safetensors").unlink()

@@ -27,6 +27,7 @@ def test_every_block_is_run_or_written() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_a_new_user_gets_from_nothing_to_a_row_of_the_benchmark(lab: Lab) -> None:
     (lab.folder / "sample_slides").symlink_to(ROOT / "sample_slides")
     said = ""

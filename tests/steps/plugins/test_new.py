@@ -16,6 +16,7 @@ KINDS = ("prompter", "segmenter", "filter", "signal-detector")
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_installs_and_passes_its_tests(lab: Lab, kind: str) -> None:
     name = f"acme-{kind.partition('-')[0]}"

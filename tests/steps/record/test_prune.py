@@ -53,6 +53,7 @@ def pruned(database: Database) -> list[int]:
     return [run.run_id for run in report.runs]
 
 
+@pytest.mark.slow
 def test_superseded_runs_go_and_answers_stay_the_same(again: Run, database: Database, ask: Ask) -> None:
     questions = (("cells", "--json"), ("patients", "--json"), ("report", "--json"))
     before = [again(*question).json for question in questions]
