@@ -28,4 +28,4 @@ def test_a_picture_in_any_tint_gives_its_strongest_plane_and_a_composite_is_refu
     np.testing.assert_array_equal(open_frame(one_frame(tmp_path)).channel("gold"), np.rint(grey * max(tint)).astype(np.uint8))
     mixed = np.stack([grey, grey.T, grey[::-1]], -1) * 255
     cv2.imwrite(str(tmp_path / "f_gold.png"), mixed.astype(np.uint8))
-    assert "f_gold.png: an RGB image whose colours differ" in refusal(tmp_path)
+    assert "f_gold.png: an RGB image with different colours" in refusal(tmp_path)

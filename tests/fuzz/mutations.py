@@ -284,7 +284,7 @@ def kinds_for(name: str) -> list[str]:
 
 def mutated(files: Files, kind: str, draw: Draw) -> tuple[Files, str]:
     """The files with one of them damaged, and its name. Zarr's metadata is hit as often as its chunks."""
-    metadata = [n for n in files if n.rsplit("/", 1)[-1].startswith(".z")]
+    metadata = [n for n in files if n.rsplit("/", 1)[-1].startswith((".z", "zarr.json"))]
     name = draw.choice(metadata if metadata and draw.random() < 0.5 else list(files))
     mutation = {**ANY, **OF_TIFF}[kind]
     raw = mutation(files[name], draw) if files[name] else files[name]

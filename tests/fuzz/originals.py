@@ -14,6 +14,7 @@ import tifffile
 import zarr
 
 from cacapp.types import CHANNELS, Array
+from tests.frames import zarr_3
 
 Files = Mapping[str, bytes]
 HEIGHT, WIDTH = 40, 56
@@ -67,6 +68,10 @@ def _zarr(path: Path, seed: int, compressor: Any, separator: str = "/") -> None:
     group.attrs["omero"] = {"channels": [{"label": n} for n in CHANNELS]}
 
 
+def _zarr_3(path: Path, seed: int, shards: tuple[int, ...] = ()) -> None:
+    zarr_3.write(path / "f.zarr", stack(seed=seed), [zarr_3.LITTLE, zarr_3.ZSTD] if shards else [zarr_3.LITTLE], shards, level="0")
+
+
 def _codec(name: str, **how: Any) -> Any:
     import numcodecs
 
@@ -98,6 +103,8 @@ WRITERS: Mapping[str, Callable[[Path, int], None]] = {
     "ome-zarr": lambda path, seed: _zarr(path, seed, None),
     "ome-zarr-blosc": lambda path, seed: _zarr(path, seed, _codec("blosc")),
     "ome-zarr-zlib": lambda path, seed: _zarr(path, seed, _codec("zlib"), "."),
+    "ome-zarr-0.5": lambda path, seed: _zarr_3(path, seed),
+    "ome-zarr-0.5-shards": lambda path, seed: _zarr_3(path, seed, (5, 40, 64)),
     "ome-zarr-zstd": lambda path, seed: _zarr(path, seed, _codec("zstd", checksum=True)),
 }
 

@@ -18,7 +18,7 @@ def ranges(name: str, raw: bytes) -> list[tuple[int, int]]:
     if name.endswith(".jpg"):
         tables, frame = raw.index(b"\xff\xdb"), raw.index(b"\xff\xc0")
         return [(tables, frame), (frame + 13, len(raw) - 2)]  # what the numbers stand for, and the numbers
-    if "/0/" in name and not name.endswith((".zarray", ".zattrs")):
+    if "/0/" in name and not name.endswith((".zarray", ".zattrs", "zarr.json")):
         return [(0, len(raw))]
     return []
 
@@ -57,3 +57,14 @@ def only_predictor(before: bytes, after: bytes) -> bool:
             if not np.array_equal(told, read):
                 return False
     return True
+
+
+def only_photometric(before: bytes, after: bytes) -> bool:
+    """Whether all that differs is that every page of a TIFF says its white is stored as zero, or no longer says so."""
+    if len(before) != len(after):
+        return False
+    with tifffile.TiffFile(io.BytesIO(before)) as was, tifffile.TiffFile(io.BytesIO(after)) as now:
+        spans = [(page.tags[262].valueoffset, page.tags[262].valueoffset + 4) for page in was.pages]
+        stated = {int(page.photometric) for page in now.pages}
+    changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    return len(stated) == 1 and stated <= {0, 1} and all(any(a <= i < b for a, b in spans) for i in changed)

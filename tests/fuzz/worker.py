@@ -115,7 +115,7 @@ def pixels_alone(case: dict[str, Any], files: Mapping[str, bytes], hit: str, bef
 def judge(case: dict[str, Any], noise: Callable[[], str], began: Callable[[], None]) -> dict[str, Any]:
     """One case's outcome (refused, failed, same, reordered, declared, pixels, other, crash, ran), CPU time, memory and what was printed."""
     from tests.fuzz.originals import original
-    from tests.fuzz.payload import only_predictor
+    from tests.fuzz.payload import only_photometric, only_predictor
 
     with tempfile.TemporaryDirectory() as folder:
         marker = f"{folder}.ran"
@@ -140,8 +140,10 @@ def judge(case: dict[str, Any], noise: Callable[[], str], began: Callable[[], No
         result["noise"] = noise()[:300]
         if outcome == "other" and pixels_alone(case, files, hit, before):
             result["outcome"] = "pixels"
-        elif outcome == "other" and hit.endswith(".tif") and only_predictor(original(case["original"])[hit], files[hit]):
-            result["outcome"] = "declared"
+        elif outcome == "other" and hit.endswith(".tif"):
+            was, now = original(case["original"])[hit], files[hit]
+            if only_photometric(was, now) or only_predictor(was, now):
+                result["outcome"] = "declared"
         if Path(marker).exists():
             Path(marker).unlink()
             result["outcome"] = "ran"

@@ -34,9 +34,10 @@ def read_page(path: Path, page: Page, sample: int = 0, skip: int = 0) -> Array:
 
 
 def check_colour_table(page: Page) -> None:
-    """Raise CacappError where the colours of a page with a colour table do not get brighter with the pixel's value.
+    """Raise CacappError where the colours of a page with a colour table neither get brighter with the pixel's value, nor darker.
 
-    A table of brightness shows intensities in colour; any other one stands for the colours of an RGB image.
+    A table of brightness shows intensities in colour (an inverted one in ImageJ changes the display alone, not the values); any other one
+    stands for the colours of an RGB image.
     """
     table = page.tags.get(COLOUR_TABLE)
     if page.one(strips.PHOTOMETRIC, 1) != _PALETTE or not table or len(table) % 3:
@@ -45,7 +46,7 @@ def check_colour_table(page: Page) -> None:
     if len(brightness) == 256 and page.one(strips.BITS, 8) == 8:
         brightness = brightness[:-1] if brightness[-1] < brightness[-2] else brightness  # some mark saturation with a colour of its own
     steps = np.diff(brightness)
-    if -steps[steps < 0].sum() > _TABLE_SLACK * np.ptp(brightness):
+    if min(steps[steps > 0].sum(), -steps[steps < 0].sum()) > _TABLE_SLACK * np.ptp(brightness):
         raise CacappError("pixels are numbers of colours in a table, not intensities; export it in grey, 8 or 16 bit")
 
 
