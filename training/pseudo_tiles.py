@@ -2,8 +2,8 @@
 
     python training/pseudo_tiles.py IMAGES OUT --dense WEIGHTS     writes OUT/<stem>.npz (image uint8 at working scale, labels int16)
 
-Five hands propose masks: watershed's regions, SAM (nuclei_t) prompted by them, and the dense network (trained on simulation, or on earlier
-pseudo-labels) on the image, on its mirror image, and on an enlarged one. A nucleus is accepted where AGREEING hands agree (IoU of AGREE)
+Five methods propose masks: watershed's regions, SAM (nuclei_t) prompted by them, and the dense network (trained on simulation, or on
+earlier pseudo-labels) on the image, on its mirror image, and on an enlarged one. A nucleus is accepted where AGREEING methods agree (IoU of AGREE)
 and the single-cell filter passes it; its outline is where half of them put it. What any of them proposed and was not accepted is unknown
 (-1), and so is what the dense network half believes; the rest is background.
 """
@@ -38,10 +38,10 @@ FEWEST = 2  # accepted nuclei of an image that is used
 
 
 def labels_of(dapi: Array, proposals: list[list[Instance]], doubt: Array) -> tuple[Array, list[int]]:
-    """(Y, X) int16 labels from each hand's instances, and the accepted nuclei's areas, px."""
+    """(Y, X) int16 labels from the instances of each method, and the accepted nuclei's areas, px."""
     height, width = dapi.shape
-    everyone = [one for hand in proposals for one in hand]
-    owner = np.repeat(np.arange(len(proposals)), [len(hand) for hand in proposals])
+    everyone = [one for found in proposals for one in found]
+    owner = np.repeat(np.arange(len(proposals)), [len(found) for found in proposals])
     area = np.array([np.count_nonzero(one.mask) for one in everyone])
     matches: list[set[int]] = [{i} for i in range(len(everyone))]
     for a, b, shared in intersections(everyone):
@@ -112,17 +112,17 @@ def write_tiles(images: Path, out: Path, weights: Path) -> None:
                 continue
             same, larger = (dense.model_copy(update={"diameter_px": diameter / zoom}) for zoom in (1, ENLARGED))
             mirror = mirrored(same._segment(np.ascontiguousarray(dapi[:, ::-1]), network), dapi.shape[1])
-            hands = [list(prompts.regions), sam.segment(dapi, prompts, None)]
-            hands += [larger._segment(dapi, network), mirror, same._segment(dapi, network)]
+            proposals = [list(prompts.regions), sam.segment(dapi, prompts, None)]
+            proposals += [larger._segment(dapi, network), mirror, same._segment(dapi, network)]
             doubt = doubts(same, network, dapi, diameter)
-        labels, areas = labels_of(dapi, hands, doubt)
+        labels, areas = labels_of(dapi, proposals, doubt)
         if len(areas) < FEWEST:
             continue
         frame = scaled_frame(dapi, typical_diameter(np.array(areas)), NUCLEUS_PX)
         small = cv2.resize(labels, frame.image.shape[::-1], interpolation=cv2.INTER_NEAREST)
         np.savez_compressed(target, image=np.round(frame.image).astype(np.uint8), labels=small)
         total += len(areas)
-        print(path.stem[:12], *(len(hand) for hand in hands), len(areas), flush=True)
+        print(path.stem[:12], *(len(one) for one in proposals), len(areas), flush=True)
     print(f"{total} nuclei accepted")
 
 
