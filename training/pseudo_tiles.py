@@ -3,9 +3,9 @@
     python training/pseudo_tiles.py IMAGES OUT --dense WEIGHTS     writes OUT/<stem>.npz (image uint8 at working scale, labels int16)
 
 Five methods propose masks: watershed's regions, SAM (nuclei_t) prompted by them, and the dense network (trained on simulation, or on
-earlier pseudo-labels) on the image, on its mirror image, and on an enlarged one. A nucleus is accepted where AGREEING methods agree (IoU of AGREE)
-and the single-cell filter passes it; its outline is where half of them put it. What any of them proposed and was not accepted is unknown
-(-1), and so is what the dense network half believes; the rest is background.
+earlier pseudo-labels) on the image, on its mirror image, and on an enlarged one. A nucleus is accepted where AGREEING methods agree (IoU of
+AGREE) and the single-cell filter passes it; its outline is where half of them put it. What any of them proposed and was not accepted is
+unknown (-1), and so is what the dense network half believes; the rest is background.
 """
 
 from __future__ import annotations
