@@ -31,6 +31,7 @@ class ChannelSource:
         index: its position on the file's channel axis (0 where the file holds one channel).
         sha256: hex digest of the file ``uri`` at ingest.
         exposure_ms: exposure time in ms, None where unknown.
+        pixels_sha256: digest by which equal pixels are found in any file, None where it was not computed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ChannelSource:
     index: int
     sha256: str
     exposure_ms: float | None = None
+    pixels_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class FrameSource:
         pixel_size_um: edge length of a pixel in µm, None where the file does not say.
         channels: in canonical order, DAPI first.
         stage_x_um, stage_y_um: stage position of the frame, None where unknown.
+        pixel_size_source: who stated the pixel size and what the file says, None where it is the file's.
     """
 
     name: str
@@ -70,6 +73,7 @@ class FrameSource:
     channels: tuple[ChannelSource, ...]
     stage_x_um: float | None = None
     stage_y_um: float | None = None
+    pixel_size_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

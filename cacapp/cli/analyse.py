@@ -82,6 +82,8 @@ def run(
     channels: o.Channels = None,
     pattern: o.FilePattern = None,
     projection: o.Projection = "none",
+    pixel_size_um: o.PixelSize = None,
+    same_pixels: o.SamePixels = None,
     notes: o.Notes = None,
     prompter: o.Prompter = defaults.PROMPTER,
     segmenter: o.Segmenter = defaults.SEGMENTER,
@@ -111,7 +113,9 @@ def run(
     from cacapp.runs.plan import CountPlan, SegmentPlan
     from cacapp.runs.request import slides_request
 
-    slides = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
+    slides = slide_requests(
+        paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes, pixel_size_um, same_pixels
+    )
     host = load_plugins(no_plugin, quiet)
     request = slides_request(
         host,

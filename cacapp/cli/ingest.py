@@ -27,6 +27,8 @@ def ingest(
     channels: o.Channels = None,
     pattern: o.FilePattern = None,
     projection: o.Projection = "none",
+    pixel_size_um: o.PixelSize = None,
+    same_pixels: o.SamePixels = None,
     notes: o.Notes = None,
     assay: o.Assay = defaults.ASSAY,
     db: o.Db = None,
@@ -42,7 +44,9 @@ def ingest(
     from cacapp.steps.ingest import ingest as step
     from cacapp.types import DAPI
 
-    requests = slide_requests(paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes)
+    requests = slide_requests(
+        paths, patient, slide, blood_volume_ul, manifest, channels, pattern, projection, notes, pixel_size_um, same_pixels
+    )
     definition = load_assay(assay)
     with progress(quiet) as bar:
         reports = step(open_database(db), requests, (DAPI, *definition.channels), bar, definition.aliases)
@@ -81,27 +85,42 @@ def slide_requests(
     pattern: str | None,
     projection: str,
     notes: str | None,
+    pixel_size_um: float | None = None,
+    same_pixels: str | None = None,
 ) -> list[SlideRequest]:
     """Return the slides of PATH... with its options, or of --manifest. Raises UsageError where neither or both are given."""
     from cacapp.runs.plan import SlideRequest
-    from cacapp.steps.manifest import read_manifest, source_path, volume_ul
+    from cacapp.steps.manifest import check_pixel_size, read_manifest, source_path, volume_ul
+
+    if pixel_size_um is not None:
+        check_pixel_size(pixel_size_um, "--pixel-size-um")
+    if same_pixels is not None and not same_pixels.strip():
+        raise UsageError("--same-pixels is empty: say why these frames may have another patient's pixels; the record keeps it")
 
     if manifest is not None:
         given = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul, "--notes": notes}
         extra = [name for name, value in given.items() if value]
         if extra:
             raise UsageError(f"{extra[0]} and --manifest exclude each other: the manifest says it for each slide")
-        return [_with_defaults(r, channels, pattern, projection) for r in read_manifest(manifest)]
+        return [_with_defaults(r, channels, pattern, projection, pixel_size_um, same_pixels) for r in read_manifest(manifest)]
     needed = {"PATH": paths, "--patient": patient, "--slide": slide, "--blood-volume-ul": blood_volume_ul}
     missing = [name for name, value in needed.items() if not value]
     if missing or not paths or not patient or not slide or not blood_volume_ul:
         hint = " ('--blood-volume-ul unknown' gives counts without a verdict)" if missing == ["--blood-volume-ul"] else ""
         raise UsageError(f"missing {', '.join(missing)}{hint}; or give --manifest slides.csv")
     places = tuple(source_path(p, Path()) for p in paths)
-    return [SlideRequest(patient, slide, places, volume_ul(blood_volume_ul, "--blood-volume-ul"), notes, pattern, channels, projection)]
+    volume = volume_ul(blood_volume_ul, "--blood-volume-ul")
+    return [SlideRequest(patient, slide, places, volume, notes, pattern, channels, projection, pixel_size_um, same_pixels)]
 
 
-def _with_defaults(request: SlideRequest, channels: str | None, pattern: str | None, projection: str) -> SlideRequest:
+def _with_defaults(
+    request: SlideRequest,
+    channels: str | None,
+    pattern: str | None,
+    projection: str,
+    pixel_size_um: float | None,
+    same_pixels: str | None,
+) -> SlideRequest:
     from dataclasses import replace
 
     return replace(
@@ -109,4 +128,6 @@ def _with_defaults(request: SlideRequest, channels: str | None, pattern: str | N
         channels=request.channels or channels,
         pattern=request.pattern or pattern,
         projection=projection if request.projection == "none" else request.projection,
+        pixel_size_um=pixel_size_um if request.pixel_size_um is None else request.pixel_size_um,
+        same_pixels=same_pixels,
     )

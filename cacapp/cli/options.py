@@ -68,7 +68,8 @@ Volume = Annotated[
 Manifest = Annotated[
     Path | None,
     typer.Option(
-        "--manifest", help="CSV with one row a slide: patient, slide, path, blood_volume_ul (notes, pattern, channels, projection)."
+        "--manifest",
+        help="CSV with one row a slide: patient, slide, path, blood_volume_ul (notes, pattern, channels, projection, pixel_size_um).",
     ),
 ]
 Channels = Annotated[
@@ -80,6 +81,14 @@ FilePattern = Annotated[
     typer.Option("--pattern", help="One file per channel: a file name with {frame} and {channel}, e.g. '{frame}_{channel}.tif'."),
 ]
 Projection = Annotated[str, typer.Option("--projection", metavar="none|max|focus", help="How a z-stack becomes a plane.")]
+PixelSize = Annotated[
+    float | None,
+    typer.Option("--pixel-size-um", metavar="UM", help="Edge length of a pixel, µm, in place of what the files say."),
+]
+SamePixels = Annotated[
+    str | None,
+    typer.Option("--same-pixels", metavar="WHY", help="Accept frames that show the pixels of another patient's; the reason is kept."),
+]
 Notes = Annotated[str | None, typer.Option("--notes", help="Free text kept with the slide.")]
 
 Prompter = Annotated[str, typer.Option("--prompter", help="Prompt algorithm.", rich_help_panel=ANALYSIS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
@@ -55,8 +56,41 @@ def register_slide(
     return slide
 
 
-def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow | None:
-    """Add a frame to a slide; None where the same pixels, read the same way, are there already.
+@dataclass(frozen=True, slots=True)
+class SamePixels:
+    """A channel of a frame that shows the pixels of another channel in the database or of the frame itself."""
+
+    channel: str
+    other_channel: str
+    frame: str
+    slide: str
+    patient: str
+
+    def __str__(self) -> str:
+        own = "" if self.channel == self.other_channel else f", channel {self.other_channel}"
+        return f"has in channel {self.channel} the same pixels as frame {self.frame} of slide {self.slide}, patient {self.patient}{own}"
+
+
+def same_pixels(session: Session, slide: Slide, source: FrameSource) -> SamePixels | None:
+    """Return the first channel with the pixels of another frame, of another patient if there is one; the frame itself is none."""
+    digests = {c.pixels_sha256: c.name for c in reversed(source.channels) if c.pixels_sha256}
+    query = (
+        select(ChannelRow, FrameRow, Slide)
+        .join(FrameRow, col(FrameRow.id) == ChannelRow.frame_id)
+        .join(Slide, col(Slide.id) == FrameRow.slide_id)
+        .where(col(ChannelRow.pixels_sha256).in_(digests))
+        .order_by(col(Slide.patient_id) == slide.patient_id, col(FrameRow.id), col(ChannelRow.index))
+    )
+    for channel, frame, other in session.exec(query):
+        if frame.sha256 == source.sha256 and (frame.scene == source.scene or other.id != slide.id):
+            continue  # the same file: add_frame tells
+        owner = session.get_one(Patient, other.patient_id)
+        return SamePixels(digests[channel.pixels_sha256 or ""], channel.name, frame.name, other.barcode, owner.code)
+    return None
+
+
+def add_frame(session: Session, slide: Slide, source: FrameSource, same_pixels_allowed: str | None = None) -> FrameRow | None:
+    """Add a frame to a slide; None where the same file, read the same way, is there already. ``same_pixels_allowed``: who allowed it.
 
     Raises:
         CacappError: the file belongs to another slide, was added to this one with other settings, or its name stands for another file.
@@ -73,6 +107,9 @@ def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow |
     ).one_or_none()
     if same is not None:
         _require_same_reading(session, same, source)
+        _complete_digests(session, same, source)
+        if source.pixel_size_source is not None:
+            same.pixel_size_um, same.pixel_size_source = source.pixel_size_um, source.pixel_size_source
         return None
     if session.exec(select(FrameRow.id).where(FrameRow.slide_id == slide_id, FrameRow.name == source.name)).first() is not None:
         raise CacappError(
@@ -92,6 +129,8 @@ def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow |
         pixel_size_um=source.pixel_size_um,
         stage_x_um=source.stage_x_um,
         stage_y_um=source.stage_y_um,
+        pixel_size_source=source.pixel_size_source,
+        same_pixels=same_pixels_allowed,
     )
     session.add(row)
     session.flush()
@@ -105,6 +144,7 @@ def add_frame(session: Session, slide: Slide, source: FrameSource) -> FrameRow |
             source_index=channel.index,
             sha256=channel.sha256,
             exposure_ms=channel.exposure_ms,
+            pixels_sha256=channel.pixels_sha256,
         )
         for index, channel in enumerate(source.channels)
     )
@@ -125,9 +165,12 @@ def frame_source(session: Session, row: FrameRow) -> FrameSource:
         width_px=row.width_px,
         dtype=row.dtype,
         pixel_size_um=row.pixel_size_um,
-        channels=tuple(ChannelSource(c.name, c.found_as, c.uri, c.source_index, c.sha256, c.exposure_ms) for c in channels),
+        channels=tuple(
+            ChannelSource(c.name, c.found_as, c.uri, c.source_index, c.sha256, c.exposure_ms, c.pixels_sha256) for c in channels
+        ),
         stage_x_um=row.stage_x_um,
         stage_y_um=row.stage_y_um,
+        pixel_size_source=row.pixel_size_source,
     )
 
 
@@ -136,13 +179,21 @@ def frames_of(session: Session, slide_id: int) -> list[FrameRow]:
     return list(session.exec(select(FrameRow).where(FrameRow.slide_id == slide_id).order_by(col(FrameRow.name))))
 
 
+def _complete_digests(session: Session, row: FrameRow, source: FrameSource) -> None:
+    """Add the digests of pixels to a frame that was ingested before there were any."""
+    digests = {channel.name: channel.pixels_sha256 for channel in source.channels}
+    for channel in session.exec(select(ChannelRow).where(ChannelRow.frame_id == row.id, col(ChannelRow.pixels_sha256).is_(None))):
+        channel.pixels_sha256 = digests.get(channel.name)
+
+
 def _require_same_reading(session: Session, row: FrameRow, source: FrameSource) -> None:
     known = frame_source(session, row)
+    stated = known.pixel_size_source or source.pixel_size_source
     differences = [
         f"{what} {was} and now {now}"
         for what, was, now in (
             ("projection", known.projection, source.projection),
-            ("pixel size", known.pixel_size_um, source.pixel_size_um),
+            ("pixel size", known.pixel_size_um, known.pixel_size_um if stated else source.pixel_size_um),
             ("channels", _channel_order(known), _channel_order(source)),
         )
         if was != now

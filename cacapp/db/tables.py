@@ -74,6 +74,8 @@ class FrameRow(Table, table=True):
     stage_x_um: float | None = None
     stage_y_um: float | None = None
     focus: float | None = None
+    pixel_size_source: str | None = Field(default=None, description="who stated the pixel size; None: the file")
+    same_pixels: str | None = Field(default=None, description="who allowed pixels that another patient has too, and why")
 
 
 class ChannelRow(Table, table=True):
@@ -88,6 +90,7 @@ class ChannelRow(Table, table=True):
     source_index: int
     sha256: str
     exposure_ms: float | None = None
+    pixels_sha256: str | None = Field(default=None, index=True, description="of the values' ranks, whatever the file")
 
 
 class Request(Table, table=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from getpass import getuser
 from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
@@ -16,7 +17,17 @@ from cacapp.frames.grouping import BadFile, Rules, Unit, renamed, units_of, with
 from cacapp.frames.patterns import Pattern
 from cacapp.frames.projection import check_projection
 from cacapp.frames.remote import as_uri, is_remote
-from cacapp.frames.scene import Scene, check_axes, check_pixels, first_line, single_dye_sample, slices_as_channels, square_pixel_um
+from cacapp.frames.same_pixels import pixels_sha256
+from cacapp.frames.scene import (
+    Scene,
+    check_axes,
+    check_pixels,
+    first_line,
+    read_plane,
+    single_dye_sample,
+    slices_as_channels,
+    square_pixel_um,
+)
 from cacapp.frames.search import search
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
 
@@ -61,6 +72,26 @@ def _dye(plane: _Plane) -> int:
         raise CacappError(f"{Path(plane.file.uri).name}: {error}") from error
 
 
+def _pixel_size(scenes: Sequence[Scene], stated_um: float | None) -> tuple[float | None, str | None]:
+    """Return the edge length of a pixel in µm and who stated it, None where the file did. Raises CacappError where channels differ."""
+    if stated_um is not None:
+        in_file = {scene.pixel_size_xy_um for scene in scenes if scene.pixel_size_xy_um is not None}
+        other = "; ".join(f"{x:.6g} x {y:.6g} µm" for x, y in sorted(in_file)) or "no pixel size"
+        return stated_um, f"stated by {getuser()}; the file says {other}"
+    sizes = {s for s in (square_pixel_um(scene) for scene in scenes) if s is not None}
+    if len(sizes) > 1 and max(sizes) > 1.01 * min(sizes):
+        raise CacappError(f"channels differ in pixel size ({min(sizes):.6g} and {max(sizes):.6g} µm); correct their metadata")
+    return min(sizes) if sizes else None, None
+
+
+def _pixels_sha256(plane: _Plane, index: int) -> str | None:
+    """Return the digest of a channel's pixels, of a z-stack its middle plane's; None where they cannot be read: a later step says so."""
+    try:
+        return pixels_sha256(read_plane(plane.scene, index, plane.scene.n_z // 2))
+    except CacappError:
+        return None
+
+
 def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> FrameSource:
     """Assign the channels of all planes of a frame. Raises CacappError with the reason to refuse it."""
     scenes = list({id(p.scene): p.scene for p in planes}.values())
@@ -81,11 +112,9 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> Frame
         exposures = plane.scene.exposures_ms
         exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
         sha256 = sha256_of(plane.file.path, ours=is_remote(plane.file.uri))
-        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256, exposure))
+        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256, exposure, _pixels_sha256(plane, index)))
     first = planes[indices[rules.required[0]]].scene
-    sizes = {s for s in (square_pixel_um(scene) for scene in scenes) if s is not None}
-    if len(sizes) > 1 and max(sizes) > 1.01 * min(sizes):
-        raise CacappError(f"channels differ in pixel size ({min(sizes):.6g} and {max(sizes):.6g} µm); correct their metadata")
+    pixel_size_um, size_source = _pixel_size(scenes, rules.pixel_size_um)
     stage_x_um, stage_y_um = first.stage_xy_um
     return FrameSource(
         name=name,
@@ -96,10 +125,11 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> Frame
         height_px=first.height_px,
         width_px=first.width_px,
         dtype=first.dtype.name,
-        pixel_size_um=min(sizes) if sizes else None,
+        pixel_size_um=pixel_size_um,
         channels=tuple(sources),
         stage_x_um=stage_x_um,
         stage_y_um=stage_y_um,
+        pixel_size_source=size_source,
     )
 
 
@@ -203,21 +233,25 @@ def discover(
     required: Sequence[str] = CHANNELS,
     projection: str = "none",
     aliases: Mapping[str, Sequence[str]] = DEFAULT_ALIASES,
+    pixel_size_um: float | None = None,
     readers: int = 1,
     searched: Callable[[int], None] = lambda files: None,
 ) -> Iterator[FrameSource | BadFile]:
     """Yield the frames in files and folders as they are read; text with ``://`` is an address of a store (``remote``).
 
-    Folders are searched in sorted order; hidden files, label images (``*_labels.tif``) and files that are no images are left out there.
+    Folders are searched in sorted order; hidden files, label images (``*_labels.tif``), thumbnails and files that are no images are left
+    out there.
     A file that is named is read or refused. Files of one channel each are put together by their names.
 
     Args:
         pattern: naming pattern of one file per channel, with ``{frame}`` and ``{channel}``, matched with the end of each path; files
-            in folders that do not fit it are left out. None: guess ``f_DAPI.tif``, ``f-DAPI.tif`` and ``DAPI/f.tif``.
+            in folders that do not fit it are left out. None: guess ``f_DAPI.tif``, ``f-DAPI.tif``, ``DAPI/f.tif``
+            and microscopes' names such as ``f_w1DAPI_s1.TIF``.
         channels: the user's ``--channels``: canonical name -> found name or ``#position``.
         required: canonical channel names of the assay, DAPI first.
         projection: how a z-stack becomes a plane: "none" refuses it, "max", or "focus" (the plane where DAPI is sharpest).
         aliases: canonical name -> names it is known by.
+        pixel_size_um: edge length of a pixel as the user states it, in place of what the files say.
         readers: files of this machine that are hashed at a time, by a thread each, while the frames before them are looked at.
         searched: called at once with how many files, or sets of files, there are to read.
 
@@ -231,7 +265,14 @@ def discover(
     check_projection(projection)
     if not paths:
         raise UsageError("no files given; name image files or folders")
-    rules = Rules(Pattern.parse(pattern) if pattern else None, canonical_mapping(channels, required), tuple(required), projection, aliases)
+    rules = Rules(
+        Pattern.parse(pattern) if pattern else None,
+        canonical_mapping(channels, required),
+        tuple(required),
+        projection,
+        aliases,
+        pixel_size_um,
+    )
     units = list(with_unique_names(list(units_of(search(paths), rules))))
     searched(sum(isinstance(unit, Unit) for unit in units))
     return _frames(units, rules, readers)

@@ -47,6 +47,7 @@ class Rules:
     required: Sequence[str]
     projection: str
     aliases: Mapping[str, Sequence[str]]
+    pixel_size_um: float | None = None
 
     def known(self) -> Callable[[str], bool]:
         """Return whether a part of a file name is a channel name: canonical, an alias, or from --channels."""

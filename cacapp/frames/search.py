@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from cacapp.frames.remote import as_path, check_address, images_below, is_image,
 
 # What `cacapp export --format tiff` writes beside frames.
 _LABEL_IMAGES = ("_labels.tif", "_labels.tiff")
+# Small pictures that MetaMorph and others write beside frames.
+_THUMBNAIL = re.compile(r"(?:[_. -]thumb(?:nail)?s?\d*|^thumb(?:nail)?s?[_. -].*)(?:\.ome)?\.\w+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,13 @@ class Found:
     error: str = ""
 
 
+def _is_beside(name: str) -> bool:
+    """Return whether a file name is that of a label image or a thumbnail, which lie beside frames."""
+    return name.lower().endswith(_LABEL_IMAGES) or _THUMBNAIL.search(name) is not None
+
+
 def _images(folder: Path) -> Iterator[Path]:
-    """Return images and OME-Zarr folders below ``folder``, sorted, without hidden ones and label images."""
+    """Return images and OME-Zarr folders below ``folder``, sorted, without hidden ones, label images and thumbnails."""
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -39,7 +47,7 @@ def _images(folder: Path) -> Iterator[Path]:
         for name in sorted([*files, *zarrs]):
             lower = name.lower()
             image = lower.endswith(SUFFIXES) or Path(lower).suffix in VENDOR_SUFFIXES or name in zarrs
-            if image and not name.startswith(".") and not lower.endswith(_LABEL_IMAGES):
+            if image and not name.startswith(".") and not _is_beside(name):
                 yield here / name
 
 
@@ -50,7 +58,7 @@ def _remote(uri: str) -> Iterator[Found]:
         yield Found(as_path(uri), explicit=True)
         return
     try:
-        images = [check_address(image) for image in images_below(uri) if not image.lower().endswith(_LABEL_IMAGES)]
+        images = [check_address(image) for image in images_below(uri) if not _is_beside(image.rpartition("/")[2])]
     except UsageError:
         raise
     except CacappError as error:

@@ -96,7 +96,8 @@ class SlideRequest:
         patient, slide: pseudonym and barcode.
         paths: files or folders of its frames, absolute paths or addresses (``s3://bucket/slide``).
         blood_volume_ul: blood that the slide stands for, µL; None where unknown.
-        pattern, channels, projection: how to read the files, as ``cacapp.frames.discover`` takes them.
+        pattern, channels, projection, pixel_size_um: how to read the files, as ``cacapp.frames.discover`` takes them.
+        same_pixels: why frames may have the pixels of another patient's frames; None: they may not.
     """
 
     patient: str
@@ -107,6 +108,8 @@ class SlideRequest:
     pattern: str | None = None
     channels: str | None = None
     projection: str = "none"
+    pixel_size_um: float | None = None
+    same_pixels: str | None = None
 
 
 MIN_EVALUABLE = "min_evaluable_cells"

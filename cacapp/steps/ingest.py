@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from getpass import getuser
 
 from cacapp.db.engine.session import Database
-from cacapp.db.slides import add_frame, frames_of, register_slide
+from cacapp.db.slides import add_frame, frames_of, register_slide, same_pixels
 from cacapp.engine import cores
 from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, discover, extend_aliases, parse_channels
@@ -18,6 +19,10 @@ from cacapp.types import CHANNELS, FrameSource
 
 READERS = 4
 """Files hashed at a time; more would make a disk with a moving head slower."""
+
+PIXEL_UM = (0.02, 0.8)
+"""Edge lengths of a pixel at which nuclei with signals can be seen, µm."""
+NUCLEUS_UM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ def _search(
         required=required,
         projection=request.projection,
         aliases=extend_aliases(aliases),
+        pixel_size_um=request.pixel_size_um,
         readers=readers,
         searched=searched,
     )
@@ -117,6 +123,21 @@ def _report_each(items: Iterable[FrameSource | BadFile], found: Callable[[FrameS
         yield item
 
 
+def _equal_faults(bad: Sequence[BadFile]) -> Iterable[list[BadFile]]:
+    """Group the files by what is wrong with them, apart from their names."""
+    groups: dict[str, list[BadFile]] = {}
+    for one in bad:
+        name = one.uri.rpartition("/")[2]
+        groups.setdefault(one.error.replace(one.uri, "").replace(name, ""), []).append(one)
+    return groups.values()
+
+
+def _in_one_line(faults: Sequence[BadFile]) -> str:
+    first = faults[0]
+    named = first.error if first.uri in first.error else f"{first.uri}: {first.error}"
+    return named if len(faults) == 1 else f"{len(faults)} files have the same fault; the first is {named}"
+
+
 def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | BadFile], progress: Progress) -> IngestReport:
     found: list[FrameSource] = []
     refused: list[tuple[str, str]] = []
@@ -125,12 +146,16 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         refused.append((uri, error))
         progress.fail(f"slide {request.slide}: {error if uri in error else f'{uri}: {error}'}")
 
+    bad: list[BadFile] = []
     for item in items:
         if isinstance(item, BadFile):
-            refuse(item.uri, item.error)
+            bad.append(item)
         else:
             found.append(item)
             progress.advance(f"{request.slide} {item.name}")
+    for faults in _equal_faults(bad):
+        refused += [(one.uri, one.error) for one in faults]
+        progress.fail(f"slide {request.slide}: {_in_one_line(faults)}")
     places = ", ".join(request.paths)
     if not found:
         why = f"none of {plural(len(refused), 'file')} could be used" if refused else "no image files there"
@@ -139,8 +164,17 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         slide = register_slide(session, request.patient, request.slide, request.blood_volume_ul, request.notes)
         added, kept = 0, []
         for source in found:
+            other = same_pixels(session, slide, source)
+            if other is not None and other.patient != request.patient and request.same_pixels is None:
+                raise CacappError(
+                    f"slide {request.slide}: {source.uri} {other}; one of them is in the wrong place. Find out whose it is, "
+                    f"and leave it out here, or say --same-pixels WHY"
+                )
             try:
-                added += add_frame(session, slide, source) is not None
+                if other is not None and other.patient == request.patient:
+                    raise CacappError(f"{source.uri} {other}; leave one out")
+                allowed = f"{other}; allowed by {getuser()}: {request.same_pixels}" if other is not None else None
+                added += add_frame(session, slide, source, allowed) is not None
                 kept.append(source)
             except CacappError as error:
                 refuse(source.uri, str(error))
@@ -151,6 +185,13 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
     if volume_ul is None:
         verdict = "undetermined, or insufficient with too few cells"
         progress.warn(f"slide {request.slide}: blood volume unknown: counts only; the verdict will be {verdict}")
+    tiny = next((f for f in kept if f.pixel_size_um and not PIXEL_UM[0] <= f.pixel_size_um <= PIXEL_UM[1]), None)
+    if tiny is not None:
+        wide = NUCLEUS_UM / (tiny.pixel_size_um or 1)
+        progress.warn(
+            f"slide {request.slide}, frame {tiny.name}: pixel size {tiny.pixel_size_um:g} µm: a nucleus of {NUCLEUS_UM} µm would be "
+            f"{wide:.3g} px wide; if the size is wrong, ingest the frame again with --pixel-size-um"
+        )
     if len(sizes) > 1:
         listed = ", ".join(f"{w} x {h} ({name})" for (h, w), name in sorted(sizes.items()))
         progress.warn(f"slide {request.slide}: frames of different size: {listed}; each is analysed at its own size")

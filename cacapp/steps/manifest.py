@@ -12,7 +12,8 @@ from cacapp.frames import check_address, is_remote
 from cacapp.runs.plan import SlideRequest
 
 REQUIRED = ("patient", "slide", "path", "blood_volume_ul")
-OPTIONAL = ("notes", "pattern", "channels", "projection")
+OPTIONAL = ("notes", "pattern", "channels", "projection", "pixel_size_um")
+LARGEST_PIXEL_UM = 1000.0
 UNKNOWN = ("", "unknown")
 
 
@@ -28,6 +29,23 @@ def volume_ul(text: str, where: str) -> float | None:
         raise UsageError(f"{where}: blood_volume_ul must be a number in µL, or empty where unknown; got {text!r}")
     if not 0 < value < 1e9:
         raise UsageError(f"{where}: blood_volume_ul must be above 0 µL, got {text.strip()}")
+    return value
+
+
+def check_pixel_size(value_um: float, where: str) -> None:
+    """Raise UsageError for an edge length of a pixel that is no number above 0 and at most ``LARGEST_PIXEL_UM``."""
+    if not 0 < value_um <= LARGEST_PIXEL_UM:
+        raise UsageError(f"{where}: a pixel's edge length must be a number above 0, at most {LARGEST_PIXEL_UM:g} µm")
+
+
+def _pixel_size(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = number(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: pixel_size_um: {error}") from None
+    check_pixel_size(value, f"{where}: pixel_size_um {text!r}")
     return value
 
 
@@ -86,4 +104,5 @@ def _request(path: Path, line: int, values: Mapping[str, str]) -> SlideRequest:
         values.get("pattern") or None,
         values.get("channels") or None,
         values.get("projection") or "none",
+        _pixel_size(values.get("pixel_size_um", ""), where),
     )

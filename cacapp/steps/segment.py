@@ -67,7 +67,7 @@ def _job(
     slide: Slide, frames: Sequence[FrameRow], plan: SegmentPlan, choices: Sequence[Choice], algorithms: Algorithms
 ) -> Job[FrameSource, SegmentedFrame]:
     records = [choice.record() for choice in choices]
-    inputs = [(f.name, f.sha256, f.scene, f.projection) for f in frames]
+    inputs = [(f.name, f.sha256, f.scene, f.projection, *([f.pixel_size_um] if f.pixel_size_source else [])) for f in frames]
     work: Callable[[FrameSource], SegmentedFrame] = partial(segment_frame, algorithms)
     return Job(
         slide_id=slide.id,

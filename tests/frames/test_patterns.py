@@ -53,9 +53,8 @@ def test_common_names_are_guessed(files: Make, plane: Make, template: str, names
 def test_numbered_files_need_the_users_word(files: Make, plane: Make) -> None:
     numbers = {name: f"c000{i + 1}" for i, name in enumerate(CHANNELS)}
     folder = files("f_{c}.png", numbers)
-    refused = list(discover([folder]))
-    assert len(refused) == 5
-    assert all("name does not say which" in f.error for f in refused)
+    (refused,) = discover([folder])
+    assert "say --channels DAPI=c0001,aqua=c0002,green=c0003,gold=c0004,red=c0005" in refused.error
     assert_frames(list(discover([folder], channels=numbers)), plane, ["f"])
 
 
@@ -141,3 +140,58 @@ def test_frames_of_one_name_in_one_folder_are_refused(tmp_path: Path, stack: Mak
 def test_a_file_given_twice_is_one_frame(tmp_path: Path, stack: Make, ome: Make, one_frame: Make) -> None:
     path = ome(tmp_path / "f.ome.tif", stack())
     one_frame(path, tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("template", "frames"),
+    [
+        ("slide1_w{n}{c}_s{f}.TIF", ["slide1_s1", "slide1_s2"]),
+        ("exp_w{n}{c}_s{f}_t1.tif", ["exp_s1_t1", "exp_s2_t1"]),
+        ("A01_{c}_000{f}.tif", ["A01_0001", "A01_0002"]),
+        ("{c}_f{f}.png", ["f1", "f2"]),
+    ],
+)
+def test_microscopes_names_that_say_the_channel_need_no_pattern(tmp_path: Path, plane: Make, template: str, frames: list[str]) -> None:
+    said = {"DAPI": "DAPI", "aqua": "Aqua", "green": "FITC", "gold": "Gold", "red": "TexasRed"}
+    for f in (1, 2):
+        for n, name in enumerate(CHANNELS, 1):
+            path = tmp_path / template.format(n=n, c=said[name], f=f)
+            cv2.imwrite(str(path), plane(name, offset=10 * (f - 1)))
+            cv2.imwrite(str(path.with_name(f"{path.stem}_thumb{path.suffix}")), plane(name)[::4, ::4])
+    assert_frames(list(discover([tmp_path])), plane, frames)
+
+
+@pytest.mark.parametrize(
+    ("template", "channel", "frame"),
+    [
+        ("Series001_ch0{n}.tif", "ch0{n}", "Series001"),
+        ("Pos1_C00{n}Z001.tif", "C00{n}", "Pos1"),
+        ("r01c01f01p01-ch{n}sk1fk1fl1.tiff", "ch{n}", "r01c01f01sk1fk1fl1"),
+        ("B02_s1_w{n}0A1B2C3D-0000-1111-2222-0123456789AB.tif", "w{n}", "B02_s1"),
+        ("AS_B02_T0001F001L01A01Z01C0{n}.tif", "C0{n}", "AS_B02_T0001F001L01"),
+        ("name_s1c{n}.tif", "c{n}", "name_s1"),
+        ("slide_w{n}_s1.tif", "w{n}", "slide_s1"),
+    ],
+)
+def test_channel_numbers_are_asked_for_in_one_line(tmp_path: Path, plane: Make, template: str, channel: str, frame: str) -> None:
+    for n, name in enumerate(CHANNELS, 1):
+        cv2.imwrite(str(tmp_path / template.format(n=n)), plane(name))
+    numbers = {name: channel.format(n=n) for n, name in enumerate(CHANNELS, 1)}
+    (refused,) = discover([tmp_path])
+    assert f"say --channels {','.join(f'{k}={v}' for k, v in numbers.items())}" in refused.error
+    assert_frames(list(discover([tmp_path], channels=numbers)), plane, [frame])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file", "frame"),
+    [
+        ("{frame}_{channel}*.tif", "s1_{c}_z1.tif", "s1"),
+        ("*{channel}_{frame}.tif", "slide1_w1{c}_s1.tif", "s1"),
+        ("{frame}_z{z}_{channel}.tif", "s1_z03_{c}.tif", "s1"),
+        ("{frame}_w*{channel}_s*.tif", "slide1_w1{c}_s1.tif", "slide1"),
+    ],
+)
+def test_a_star_does_not_eat_the_channel(tmp_path: Path, plane: Make, pattern: str, file: str, frame: str) -> None:
+    for name, said in zip(CHANNELS, ("DAPI", "Aqua", "FITC", "Cy3", "TexasRed"), strict=True):
+        cv2.imwrite(str(tmp_path / file.format(c=said)), plane(name))
+    assert_frames(list(discover([tmp_path], pattern=pattern)), plane, [frame])
