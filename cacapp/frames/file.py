@@ -60,6 +60,7 @@ def scenes_of(path: Path) -> list[Scene]:
 
 def unsupported_file(suffix: str) -> CacappError:
     """Return the error to raise for a file of another format."""
+    convert = ", or convert it with cacapp-bioio FILE --out FOLDER (docs/formats.md)" if suffix in VENDOR_SUFFIXES else ""
     return CacappError(
-        f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF (read are {', '.join(SUFFIXES)} and .zarr)"
+        f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF{convert} (read are {', '.join(SUFFIXES)} and .zarr)"
     )
