@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from cacapp.engine.messages import ACTIVE, BEGUN, IDLE_EXIT, ITEM, RESULT, WORK
 from cacapp.engine.outcome import Outcome
-from cacapp.engine.worker import ACTIVE, BEGUN, IDLE_EXIT, ITEM, RESULT, WORK
 from cacapp.processes.parent import START_S, Child, EndedError, import_paths
 from cacapp.types import Array
 

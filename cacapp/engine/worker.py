@@ -20,22 +20,11 @@ from typing import Any
 import numpy as np
 
 from cacapp.activity import listen
+from cacapp.engine.messages import ACTIVE, BEGUN, IDLE_EXIT, ITEM, RESULT, WORK
 from cacapp.engine.outcome import timed
 from cacapp.exceptions import CacappError
 from cacapp.processes.child import Requests, take_pipes, write_message
 from cacapp.types import Array
-
-WORK, ITEM, RESULT = "work", "item", "result"
-"""Arrays of bytes: pickles."""
-
-BEGUN = "begun"
-"""In a header: the work is loaded and the item begins."""
-
-ACTIVE = "active"
-"""In a header: the algorithm that begins, or "" when it has ended."""
-
-IDLE_EXIT = 75
-"""Exit code of a worker that had nothing to do for a while: a request sent to it meanwhile was not begun."""
 
 IDLE_S = 600.0
 """A worker whose coordinator was lost on a cluster, where its pipe stays open, gives its memory back after this."""

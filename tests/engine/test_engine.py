@@ -19,7 +19,7 @@ import pytest
 from cacapp.engine import Engine, engine_or_new
 from cacapp.engine.engine import ENOUGH_PX
 from cacapp.engine.process import Task, WorkerProcess
-from cacapp.engine.worker import IDLE_EXIT
+from cacapp.engine.messages import IDLE_EXIT
 from cacapp.exceptions import CacappError
 
 
