@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,13 @@ from cacapp.db.cells import nuclei as cells
 from cacapp.db.cells.queries import cells as ask_cells
 from cacapp.db.cells.queries import signals_of
 from cacapp.db.engine.session import Database, Session, open_database
-from cacapp.db.queries import call_totals, patients
+from cacapp.db.queries import patients
 from cacapp.db.runs import ledger as runs
 from cacapp.db.runs.superseded import size_bytes
-from cacapp.db.tables import PatientResult, Table
+from cacapp.db.tables import Table
+from cacapp.fish.assay.read import load_assay
+from cacapp.fish.calls import Call
+from cacapp.results.patient import refresh_results
 from cacapp.steps.record.check import check
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
 
@@ -45,25 +47,13 @@ SIGNALS_PER_CHANNEL = 2
 PROBES = 4
 HEIGHT_PX, WIDTH_PX = 3600, 4128
 CAC_FRACTION = 0.001
+ASSAY = load_assay("katz-4color")
 
 
-@dataclass(frozen=True)
-class Called:
-    """A generated call (see db.calls.Call)."""
-
-    class_: str | None
-    subtype: str | None
-    is_cac: bool
-    margin: float | None
-    evaluable: bool
-    exclusion_reason: str | None
-    needs_review: bool
-    review_reason: str | None
-
-
-NORMAL = Called("normal", None, False, 6.5, True, None, False, None)
-CAC = Called("cac", None, True, 3.25, True, None, True, "flagged as CAC")
-EDGE = Called(None, None, False, None, False, "touches the frame's edge", False, None)
+NORMAL = Call("normal", None, False, 6.5, False, None, True)
+CAC = Call("cac", None, True, 3.25, True, "flagged as CAC", True)
+EDGE = "touches the frame's edge"
+EXCLUDED = Call(None, None, False, None, False, None, False, EDGE)
 
 
 def nucleus(rng: np.random.Generator) -> Instance:
@@ -92,7 +82,7 @@ def write_frame(session: Session, segment_id: int, count_id: int, frame_id: int,
     corner = np.array([instance.bbox_xywh for instance in nuclei], np.float64)
     centre = corner[:, 1::-1] + corner[:, 3:1:-1] / 2
     edge = rng.random(n) < 0.03
-    why = [EDGE.exclusion_reason if out else None for out in edge]
+    why = [EDGE if out else None for out in edge]
     ids = cells.write_cells(session, segment_id, frame_id, nuclei, shapes, centre, rng.uniform(0.1, 1, n), why, {"single-cell": why})
     runs.record_frame(session, segment_id, frame_id, "done", seconds=1.0)
     owners = np.repeat(ids, SIGNALS_PER_CHANNEL).tolist()
@@ -103,7 +93,8 @@ def write_frame(session: Session, segment_id: int, count_id: int, frame_id: int,
         calls.write_signals(session, count_id, frame_id, channel, yx, snr, height, sigma, owners, [None] * m)
     calls.write_counts(session, count_id, ids, np.full((n, PROBES), SIGNALS_PER_CHANNEL))
     cac = rng.random(n) < CAC_FRACTION
-    calls.write_calls(session, count_id, ids, [EDGE if edge[i] else CAC if cac[i] else NORMAL for i in range(n)])
+    made = [EXCLUDED if edge[i] else CAC if cac[i] else NORMAL for i in range(n)]
+    calls.write_calls(session, count_id, ids, made)
     runs.record_frame(session, count_id, frame_id, "done", seconds=1.0)
 
 
@@ -128,7 +119,8 @@ def fill(database: Database, cell_count: int) -> tuple[int, float, float]:
             frame_ids = [row.id for row in rows if row is not None and row.id is not None]
             same: dict[str, Any] = {"slide_id": slide.id, "fingerprint": "generated", "app_version": "benchmark"}
             segment_id = runs.start_run(session, step="segment", **same).id
-            count_id = runs.start_run(session, step="count", source_run_id=segment_id, **same).id
+            assay = {"assay_name": ASSAY.name, "assay_version": ASSAY.version, "assay_toml": ASSAY.toml()}
+            count_id = runs.start_run(session, step="count", source_run_id=segment_id, **assay, **same).id
         for frame_id in frame_ids:
             nuclei = place(known, rng)
             start, start_cpu = time.perf_counter(), time.process_time()
@@ -140,27 +132,7 @@ def fill(database: Database, cell_count: int) -> tuple[int, float, float]:
         with database.session() as session:
             runs.finish_run(session, segment_id)
             runs.finish_run(session, count_id)
-            totals = call_totals(session, [count_id])
-            calls.write_patient_result(
-                session,
-                PatientResult(
-                    run_id=count_id,
-                    patient_id=slide.patient_id,
-                    count_run_ids=[count_id],
-                    cells=totals.cells,
-                    evaluable=totals.evaluable,
-                    classes=totals.classes,
-                    exclusions=totals.exclusions,
-                    needs_review=totals.needs_review,
-                    cacs=totals.cacs,
-                    cacs_balanced_polyploid=0,
-                    blood_volume_ul=100.0,
-                    verdict="generated",
-                    verdict_without_polyploid="generated",
-                    frames=frame_count,
-                    frames_failed=0,
-                ),
-            )
+            refresh_results(session, [count_id], ASSAY, None)
         frames_left -= frame_count
         slide_number += 1
     return written, seconds, cpu

@@ -1,4 +1,4 @@
-"""A record for notebooks: patients, slides, cells, counts and signals as Arrow tables. It only reads.
+"""A database for notebooks, read-only: patients, slides, cells, counts and signals as Arrow tables.
 
 import cacapp
 with cacapp.open("cacapp.db") as record:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open(url_or_path: str | Path | None = None) -> Record:
-    """Opens a record to read it.
+    """Open a database to read it.
 
     Args:
         url_or_path: a SQLite file or a SQLAlchemy URL; None: what ``CACAPP_DB`` says, else ``cacapp.db`` here.
@@ -33,7 +33,7 @@ def open(url_or_path: str | Path | None = None) -> Record:
 
 
 class Record:
-    """An open record. Each method is one question, answered from one moment as a ``pyarrow.Table`` (``.to_pandas()``, ``.to_pylist()``).
+    """An open database. Each method answers one question as a ``pyarrow.Table`` (``.to_pandas()``, ``.to_pylist()``).
 
     Results are those of each slide's latest finished run, as ``cacapp cells`` and ``cacapp patients`` show them. A column has its name and
     type even where the table is empty. Raises CacappError (UsageError for a patient or slide that is not there), in one line.
@@ -52,7 +52,7 @@ class Record:
         return f"<cacapp record {self._database}>"
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._database.dispose()
 
     def patients(self) -> pyarrow.Table:
@@ -87,7 +87,7 @@ class Record:
         return _table(rows, _PATIENT, extra="int64")
 
     def slides(self) -> pyarrow.Table:
-        """A row a slide by barcode: patient, blood volume in µL, frames, and the finished runs its cells and counts are read from."""
+        """Return a row for each slide by barcode: patient, blood volume in µL, frames, and the runs that its cells and counts are of."""
         from cacapp.db.queries import latest_run_ids, slides
 
         with self._database.reading() as session:
@@ -109,8 +109,11 @@ class Record:
         return _table(rows, _SLIDE)
 
     def cells(self, *, patient: str | None = None, slide: str | None = None, class_: str | None = None) -> pyarrow.Table:
-        """A row a cell by slide, frame and label: place and area in px, copies in a column for each probe, class, margin, and why it is not
-        evaluable; ``reviewed_class``, ``reviewed_is_cac`` and ``reviewer`` where a person decided."""
+        """Return a row for each cell by slide, frame and label.
+
+        Columns: centre and area in px, copies of each probe, class, margin, and why it is not evaluable; ``reviewed_class``,
+        ``reviewed_is_cac`` and ``reviewer`` if a person decided.
+        """
         with self._database.reading() as session:
             rows = _cells(session, patient, slide, class_)
             decided = _decisions(session, rows)
@@ -118,7 +121,7 @@ class Record:
         return _table(records, _CELL, extra="int16")
 
     def counts(self, *, patient: str | None = None, slide: str | None = None, class_: str | None = None) -> pyarrow.Table:
-        """A row a cell and probe channel: ``copies`` by the software, zeros too. The long form of ``cells``."""
+        """Return a row for each cell and probe channel: ``copies`` by the software, zeros too. The long form of ``cells``."""
         with self._database.reading() as session:
             rows = _cells(session, patient, slide, class_)
         records = [
@@ -137,8 +140,11 @@ class Record:
         return _table(records, _COUNT)
 
     def signals(self, *, patient: str | None = None, slide: str | None = None) -> pyarrow.Table:
-        """A row a dot in a nucleus: channel, ``y_px`` and ``x_px`` in the frame, SNR, amplitude in grey values, ``sigma_px`` (its standard
-        deviation); ``reason`` says why it does not count."""
+        """Return a row for each dot in a nucleus.
+
+        Columns: channel, ``y_px`` and ``x_px`` in the frame, SNR, amplitude in grey values, ``sigma_px`` (its standard deviation), and
+        ``reason``, why it does not count.
+        """
         from cacapp.db.cells.queries import signals_of_frame
         from cacapp.db.queries import latest_run_ids, slides
         from cacapp.db.slides import frames_of
@@ -175,15 +181,15 @@ def _cells(session: Session, patient: str | None, slide: str | None, class_: str
 
 
 def _decisions(session: Session, rows: list[CellRow]) -> dict[tuple[int | None, int], dict[str, Any]]:
-    """(count run, cell) to what a person decided, as the report shows it."""
+    """Return (count run, cell) to a person's decision, as the report shows it."""
     from cacapp.db.review.readings import readings
-    from cacapp.results.reviewed import standing, state_of, view_of
+    from cacapp.results.reviewed import state_of, valid_in_view, view_of
 
     runs = sorted({row.run_id for row in rows if row.run_id is not None})
     own = readings(session, runs)
     decided: dict[tuple[int | None, int], dict[str, Any]] = {}
     for run_id in own:
-        for cell_id, review in standing(session, run_id, view_of(own[run_id], None)).items():
+        for cell_id, review in valid_in_view(session, run_id, view_of(own[run_id], None)).items():
             state = state_of(review)
             if state.decided:
                 decided[run_id, cell_id] = {
@@ -229,7 +235,7 @@ _SIGNAL = {
 
 
 def _table(records: list[dict[str, Any]], columns: dict[str, str], extra: str = "string") -> pyarrow.Table:
-    """The records with these columns, and with those columns of type ``extra`` that only some records have (probes, classes)."""
+    """Return the records with these columns, and with columns of type ``extra`` that only some records have (probes, classes)."""
     import pyarrow
 
     beyond = dict.fromkeys(name for record in records for name in record if name not in columns)

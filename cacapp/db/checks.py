@@ -1,4 +1,4 @@
-"""What can be wrong with the rows of a record: they refer to nothing, contradict each other or the ledger, or do not decode."""
+"""Checks of the rows of a database: references without a target, contradictions with each other or the ledger, masks that do not decode."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import JSON, ForeignKey, Integer, Select, func, select
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.arrays import rle
 from cacapp.db.runs.ledger import SUCCEEDED
-from cacapp.db.tables import Table
+from cacapp.db.tables import (
+    Cell,
+    CellCall,
+    ChannelRow,
+    FrameRow,
+    Model,
+    PatientResult,
+    PseudoLabel,
+    Run,
+    RunFrame,
+    SignalCount,
+    SignalRow,
+    Slide,
+    Table,
+)
 
-_T = Table.metadata.tables
-RUN, RUN_FRAME, FRAME, SLIDE, CELL = _T["run"], _T["run_frame"], _T["frame"], _T["slide"], _T["cell"]
-CALL, COUNT, SIGNAL, PSEUDO_LABEL, RESULT = _T["cell_call"], _T["signal_count"], _T["signal"], _T["pseudo_label"], _T["patient_result"]
 BATCH_ROWS = 5000
 FURTHER = 20
 """Problems of one kind that are named one by one."""
@@ -24,14 +35,14 @@ FURTHER = 20
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``kind``: the check that found it; ``what``: the rows or the file, and what is wrong, in one line."""
+    """A problem in a database. ``kind``: the check that found it; ``what``: the rows or the file, and what is wrong, in one line."""
 
     kind: str
     what: str
 
 
 def structure(session: Session) -> Iterator[Problem]:
-    """SQLite's own look at its pages and indexes, and JSON that does not parse; PostgreSQL sees to both itself."""
+    """Find damaged pages and indexes of SQLite, and JSON that does not parse; PostgreSQL prevents both itself."""
     if session.get_bind().dialect.name != "sqlite":
         return
     for (line,) in session.connection().exec_driver_sql(f"PRAGMA quick_check({FURTHER})"):
@@ -46,7 +57,7 @@ def structure(session: Session) -> Iterator[Problem]:
 
 
 def foreign_keys(session: Session) -> Iterator[Problem]:
-    """Rows that refer to rows that are not there."""
+    """Find rows that refer to rows that do not exist."""
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         found: dict[tuple[str, str], int] = {}
@@ -69,40 +80,48 @@ def _dangling(key: ForeignKey) -> Select[Any]:
 
 
 def orphans(session: Session) -> Iterator[Problem]:
-    """Results without what they are results of."""
+    """Find results without their source: signals and counts without a call, calls without counts, cells outside their frame."""
     connection = session.connection()
-    called = select(CALL.c.cell_id)
-    for table, name in ((SIGNAL, "signals"), (COUNT, "counts")):
-        there = called.where(CALL.c.cell_id == table.c.cell_id, CALL.c.run_id == table.c.run_id).exists()
+    called = select(col(CellCall.cell_id))
+    results: tuple[tuple[Any, str], ...] = ((SignalRow, "signals"), (SignalCount, "counts"))
+    for table, name in results:
+        there = called.where(col(CellCall.cell_id) == col(table.cell_id), col(CellCall.run_id) == col(table.run_id)).exists()
         if n := connection.execute(select(func.count()).select_from(table).where(~there)).scalar_one():
             yield Problem("orphans", f"{n} {name} of cells that their run has no call for")
-    counted = select(COUNT.c.cell_id).where(COUNT.c.cell_id == CALL.c.cell_id, COUNT.c.run_id == CALL.c.run_id).exists()
-    if n := connection.execute(select(func.count()).select_from(CALL).where(~counted)).scalar_one():
+    counted = (
+        select(col(SignalCount.cell_id))
+        .where(col(SignalCount.cell_id) == col(CellCall.cell_id), col(SignalCount.run_id) == col(CellCall.run_id))
+        .exists()
+    )
+    if n := connection.execute(select(func.count()).select_from(CellCall).where(~counted)).scalar_one():
         yield Problem("orphans", f"{n} calls of cells that their run has no counts for")
-    outside = (CELL.c.bbox_x_px < 0) | (CELL.c.bbox_y_px < 0)
-    outside |= (CELL.c.bbox_x_px + CELL.c.bbox_w_px > FRAME.c.width_px) | (CELL.c.bbox_y_px + CELL.c.bbox_h_px > FRAME.c.height_px)
-    query = select(func.count()).select_from(CELL).join(FRAME, FRAME.c.id == CELL.c.frame_id).where(outside)
+    outside = (col(Cell.bbox_x_px) < 0) | (col(Cell.bbox_y_px) < 0)
+    outside |= (col(Cell.bbox_x_px) + col(Cell.bbox_w_px) > col(FrameRow.width_px)) | (
+        col(Cell.bbox_y_px) + col(Cell.bbox_h_px) > col(FrameRow.height_px)
+    )
+    query = select(func.count()).select_from(Cell).join(FrameRow, col(FrameRow.id) == col(Cell.frame_id)).where(outside)
     if n := connection.execute(query).scalar_one():
         yield Problem("orphans", f"{n} cells that do not lie in their frame")
-    bare = select(FRAME.c.name, SLIDE.c.barcode).join(SLIDE, SLIDE.c.id == FRAME.c.slide_id)
-    channel = _T["channel"]
-    for name, barcode in connection.execute(bare.where(~select(channel.c.frame_id).where(channel.c.frame_id == FRAME.c.id).exists())):
+    bare = select(col(FrameRow.name), col(Slide.barcode)).join(Slide, col(Slide.id) == col(FrameRow.slide_id))
+    channels = select(col(ChannelRow.frame_id)).where(col(ChannelRow.frame_id) == col(FrameRow.id))
+    for name, barcode in connection.execute(bare.where(~channels.exists())):
         yield Problem("orphans", f"frame {name} of slide {barcode} has no channels")
 
 
 def ledger(session: Session) -> Iterator[Problem]:
-    """What the ledger calls done against the results there are, frame by frame, and results of patients against the calls they sum."""
+    """Compare the ledger with the stored results, frame by frame, and results of patients with the calls that they sum."""
     connection = session.connection()
-    runs = {row.id: row for row in connection.execute(select(RUN.c.id, RUN.c.step, RUN.c.status, RUN.c.source_run_id))}
-    entries = connection.execute(select(RUN_FRAME.c.run_id, RUN_FRAME.c.frame_id, RUN_FRAME.c.status))
+    runs = {row.id: row for row in connection.execute(select(col(Run.id), col(Run.step), col(Run.status), col(Run.source_run_id)))}
+    entries = connection.execute(select(col(RunFrame.run_id), col(RunFrame.frame_id), col(RunFrame.status)))
     state = {(row.run_id, row.frame_id): row.status for row in entries}
-    query = select(CELL.c.run_id, CELL.c.frame_id, func.count()).group_by(CELL.c.frame_id, CELL.c.run_id)
+    query = select(col(Cell.run_id), col(Cell.frame_id), func.count()).group_by(col(Cell.frame_id), col(Cell.run_id))
     cells = {(run, frame): n for run, frame, n in connection.execute(query)}
     made = {"segment": cells}
-    for step, table in (("count", CALL), ("pseudo-label", PSEUDO_LABEL)):
-        join = select(table.c.run_id, CELL.c.frame_id, func.count()).join(CELL, CELL.c.id == table.c.cell_id)
-        made[step] = {(run, frame): n for run, frame, n in connection.execute(join.group_by(table.c.run_id, CELL.c.frame_id))}
-    name = {row.id: f"frame {row.name}" for row in connection.execute(select(FRAME.c.id, FRAME.c.name))}
+    results: tuple[tuple[str, Any], ...] = (("count", CellCall), ("pseudo-label", PseudoLabel))
+    for step, table in results:
+        join = select(col(table.run_id), col(Cell.frame_id), func.count()).join(Cell, col(Cell.id) == col(table.cell_id))
+        made[step] = {(run, frame): n for run, frame, n in connection.execute(join.group_by(col(table.run_id), col(Cell.frame_id)))}
+    name = {row.id: f"frame {row.name}" for row in connection.execute(select(col(FrameRow.id), col(FrameRow.name)))}
     for step, found in made.items():
         for (run, frame), n in found.items():
             where = f"run {run}, {name.get(frame, f'frame {frame}')}"
@@ -122,7 +141,9 @@ def ledger(session: Session) -> Iterator[Problem]:
     calls: dict[int, int] = {}
     for (run, _frame), n in made["count"].items():
         calls[run] = calls.get(run, 0) + n
-    for row in connection.execute(select(RESULT.c.run_id, RESULT.c.patient_id, RESULT.c.count_run_ids, RESULT.c.cells)):
+    for row in connection.execute(
+        select(col(PatientResult.run_id), col(PatientResult.patient_id), col(PatientResult.count_run_ids), col(PatientResult.cells))
+    ):
         where = f"result of patient {row.patient_id} as of run {row.run_id}"
         gone = [run for run in row.count_run_ids if run not in runs]
         if gone:
@@ -132,8 +153,10 @@ def ledger(session: Session) -> Iterator[Problem]:
 
 
 def masks(session: Session, advance: Callable[[int], None]) -> Iterator[Problem]:
-    """Masks that do not decode to their box; ``advance`` is told how many cells were looked at."""
-    query = select(CELL.c.id, CELL.c.run_id, CELL.c.frame_id, CELL.c.label, CELL.c.bbox_w_px, CELL.c.bbox_h_px, CELL.c.mask)
+    """Find masks that do not decode to their box; ``advance`` gets the number of cells read."""
+    query = select(
+        col(Cell.id), col(Cell.run_id), col(Cell.frame_id), col(Cell.label), col(Cell.bbox_w_px), col(Cell.bbox_h_px), col(Cell.mask)
+    )
     for rows in session.connection().execution_options(yield_per=BATCH_ROWS).execute(query).partitions():
         bad = rle.damaged([row.mask for row in rows], np.array([row.bbox_w_px * row.bbox_h_px for row in rows], np.int64))
         for row in (rows[i] for i in np.flatnonzero(bad).tolist()):
@@ -145,20 +168,18 @@ def masks(session: Session, advance: Callable[[int], None]) -> Iterator[Problem]
 
 
 def cell_count(session: Session) -> int:
-    return int(session.connection().execute(select(func.count()).select_from(CELL)).scalar_one())
+    return int(session.connection().execute(select(func.count()).select_from(Cell)).scalar_one())
 
 
 def image_files(session: Session) -> list[tuple[str, str]]:
-    """(uri, SHA-256) of every file that frames were read from, in order of the uri."""
-    channel = _T["channel"]
-    query = select(channel.c.uri, channel.c.sha256).distinct()
+    """Return (uri, SHA-256) of every file that frames were read from, in order of the uri."""
+    query = select(col(ChannelRow.uri), col(ChannelRow.sha256)).distinct()
     return sorted((row.uri, row.sha256) for row in session.connection().execute(query))
 
 
 def model_files(session: Session) -> list[tuple[str, str]]:
-    """(path, SHA-256) of the weights that were trained here."""
-    model = _T["model"]
-    return sorted((row.path, row.sha256) for row in session.connection().execute(select(model.c.path, model.c.sha256)))
+    """Return (path, SHA-256) of the weights that were trained here."""
+    return sorted((row.path, row.sha256) for row in session.connection().execute(select(col(Model.path), col(Model.sha256))))
 
 
 def _rows(n: int) -> str:

@@ -1,4 +1,4 @@
-"""Slides of healthy donors."""
+"""Controls: slides of healthy donors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Control:
 
 
 def add_control(session: Session, slide_id: int, note: str | None = None) -> bool:
-    """Register a slide; False where it was already (a note given replaces the old one)."""
+    """Register a slide; return False if it was registered already (a new note replaces the old one)."""
     row = session.get(ControlSlide, slide_id)
     if row is None:
         session.add(ControlSlide(slide_id=slide_id, note=note))
@@ -32,7 +32,7 @@ def add_control(session: Session, slide_id: int, note: str | None = None) -> boo
 
 
 def remove_control(session: Session, slide_id: int) -> bool:
-    """Take a slide off the controls; its frames, runs and cells stay. False where it was none."""
+    """Unregister a slide; its frames, runs and cells stay. Return False if it was not a control."""
     row = session.get(ControlSlide, slide_id)
     if row is None:
         return False
@@ -42,7 +42,7 @@ def remove_control(session: Session, slide_id: int) -> bool:
 
 
 def control_slides(session: Session) -> list[Control]:
-    """The controls by barcode."""
+    """Return the controls by barcode."""
     query = (
         select(Slide, Patient.code, ControlSlide)
         .join(Patient, col(Patient.id) == Slide.patient_id)

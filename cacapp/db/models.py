@@ -1,4 +1,4 @@
-"""Registered models: weights that were trained here, where they are, and what taught them."""
+"""Registered models: weights that were trained here, their files, and the runs that they were trained on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LINEAGE, FIGURES = "lineage", "figures"
 
 
 def models(session: Session) -> list[Model]:
-    """All models, the latest first."""
+    """Return all models, the latest first."""
     return list(session.exec(select(Model).order_by(col(Model.id).desc())))
 
 
 def find_model(session: Session, name: str) -> Model | None:
-    """The model of that name, or whose file's SHA-256 begins so (8 hex digits at least); None where there is none."""
+    """Return the model with this name, or with a file whose SHA-256 begins with it (8 hex digits at least); None without one."""
     found = session.exec(select(Model).where(Model.name == name)).one_or_none()
     if found is None and len(name) >= 8 and not set(name) - set("0123456789abcdef"):
         found = session.exec(select(Model).where(col(Model.sha256).startswith(name)).order_by(col(Model.id)).limit(1)).one_or_none()
@@ -29,7 +29,7 @@ def find_model(session: Session, name: str) -> Model | None:
 
 
 def get_model(session: Session, name: str) -> Model:
-    """As ``find_model``. Raises UsageError where there is none, naming those there are."""
+    """Return the model as ``find_model`` does. Raises UsageError without one, with the names of the existing models."""
     found = find_model(session, name)
     if found is None:
         known = [model.name for model in models(session)[:10]]
@@ -40,7 +40,7 @@ def get_model(session: Session, name: str) -> Model:
 def register(
     session: Session, *, name: str, kind: str, path: Path, sha256: str, trained_from_run_id: int | None, metrics: Mapping[str, Any]
 ) -> Model:
-    """Writes a model, in place of the one of that name.
+    """Write a model, in place of the one with the same name.
 
     Args:
         kind: the segmenter that uses it.
@@ -55,12 +55,12 @@ def register(
 
 
 def runs_by(session: Session, model: Model) -> list[int]:
-    """Numbers of the runs that used exactly these weights."""
+    """Return the numbers of the runs that used exactly these weights."""
     return [i for i in session.exec(select(Run.id).where(Run.weights_sha256 == model.sha256).order_by(col(Run.id))) if i is not None]
 
 
 def with_model_files(session: Session, params: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Parameters by algorithm in which a parameter ``weights`` that names a registered model is that model's file."""
+    """Replace, in parameters by algorithm, each ``weights`` that names a registered model by the path of that model's file."""
     result = {algorithm: dict(values) for algorithm, values in params.items()}
     for algorithm, values in result.items():
         weights = values.get("weights")

@@ -1,4 +1,4 @@
-"""Questions about slides, runs and patients. Each says which runs it read: the latest succeeded ones unless told."""
+"""Queries about slides, runs and patients. They read the latest succeeded runs, unless a run is named."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PatientSummary:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run with where it belongs and how many frames are in each state of its ledger (states without frames are left out)."""
+    """A run with its slide, its patient and its number of frames in each state of the ledger (states without frames are left out)."""
 
     run: Run
     slide: str
@@ -62,7 +62,7 @@ class LedgerLine:
 
 
 def latest_run(session: Session, slide_id: int, step: str, run_id: int | None = None) -> Run | None:
-    """The latest succeeded run of a step on a slide, or None; with ``run_id`` that run.
+    """Return the latest succeeded run of a step on a slide, or None; with ``run_id`` that run.
 
     Raises:
         CacappError: run ``run_id`` is missing, of another slide, or of another step.
@@ -94,7 +94,7 @@ def latest_run_ids(session: Session, step: str, slide_ids: Sequence[int], assay_
 
 
 def slides(session: Session, barcodes: Sequence[str] | None = None, patient: str | None = None) -> list[SlideSummary]:
-    """Slides by barcode: all of them, those named, or a patient's.
+    """Return slides by barcode: all of them, those named, or a patient's.
 
     Raises:
         UsageError: a barcode or the patient is not in the record.
@@ -115,7 +115,7 @@ def slides(session: Session, barcodes: Sequence[str] | None = None, patient: str
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Frames of a slide that its latest results do not hold; ``run_id`` is the run to look at."""
+    """Frames of a slide without latest results; ``run_id`` is the run that explains why."""
 
     slide: str
     frames: int
@@ -129,7 +129,7 @@ class Missing:
 
 
 def missing_frames(session: Session, barcodes: Sequence[str] | None = None, patient: str | None = None) -> list[Missing]:
-    """Slides whose latest results lack frames: of their count, or where they are not counted, of their segmentation.
+    """Return the slides with frames that are missing from their latest count or, without a count, from their segmentation.
 
     Raises:
         UsageError: a barcode or the patient is not in the record.
@@ -153,7 +153,7 @@ def missing_frames(session: Session, barcodes: Sequence[str] | None = None, pati
 
 
 def patient_of(session: Session, code: str) -> Patient:
-    """The patient with this pseudonym.
+    """Return the patient with this pseudonym.
 
     Raises:
         UsageError: there is none.
@@ -194,7 +194,7 @@ def newest_result(session: Session, patient_id: int) -> PatientResult | None:
 
 
 def runs(session: Session, slide: str | None = None, limit: int | None = None) -> list[RunSummary]:
-    """Runs, latest first: all of them or those of a slide.
+    """Return runs, latest first: all of them or those of a slide.
 
     Raises:
         UsageError: there is no such slide.
@@ -215,7 +215,7 @@ def runs(session: Session, slide: str | None = None, limit: int | None = None) -
 
 
 def run_details(session: Session, run_id: int) -> tuple[RunSummary, list[LedgerLine]]:
-    """A run and its ledger, frames by name.
+    """Return a run and its ledger, frames by name.
 
     Raises:
         CacappError: there is no such run.
@@ -233,5 +233,5 @@ def run_details(session: Session, run_id: int) -> tuple[RunSummary, list[LedgerL
 
 
 def frames_of_runs(run_ids: Sequence[int]) -> Select[Any]:
-    """The ids of all frames of the runs' slides: calls are stored in the order of cells, so the way to a run's is by its frames."""
+    """Select the ids of all frames of the runs' slides: calls are stored in the order of cells, so frames lead to a run's calls."""
     return select(col(FrameRow.id)).where(col(FrameRow.slide_id).in_(select(col(Run.slide_id)).where(col(Run.id).in_(run_ids))))

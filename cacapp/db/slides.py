@@ -1,4 +1,4 @@
-"""Patients, slides and frames: what ingest writes."""
+"""Patients, slides and frames, as ingest writes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from cacapp.db.engine.locks import one_at_a_time
+from cacapp.db.engine.locks import hold_lock
 from cacapp.db.tables import ChannelRow, FrameRow, Patient, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import ChannelSource, FrameSource
@@ -18,7 +18,7 @@ POSTGRES_REGISTRATION_LOCK = 0xCACA51
 def register_slide(
     session: Session, patient_code: str, barcode: str, blood_volume_ul: float | None = None, notes: str | None = None
 ) -> Slide:
-    """The slide ``barcode`` of a patient, made where it is new. Others who register slides wait until this transaction ends.
+    """Return the slide ``barcode`` of a patient; create it if it is new. Others who register slides wait until this transaction ends.
 
     Args:
         patient_code: pseudonym.
@@ -33,7 +33,7 @@ def register_slide(
         raise UsageError("a slide needs a patient code and a barcode (--patient, --slide), and neither may be empty")
     if blood_volume_ul is not None and not (math.isfinite(blood_volume_ul) and blood_volume_ul > 0):
         raise UsageError(f"slide {barcode}: a blood volume of {blood_volume_ul:g} µL cannot be; give a positive number, or none if unknown")
-    one_at_a_time(session, POSTGRES_REGISTRATION_LOCK)
+    hold_lock(session, POSTGRES_REGISTRATION_LOCK)
     slide = session.exec(select(Slide).where(Slide.barcode == barcode)).one_or_none()
     patient = _patient(session, patient_code)
     if slide is None:
@@ -90,7 +90,7 @@ def same_pixels(session: Session, slide: Slide, source: FrameSource) -> SamePixe
 
 
 def add_frame(session: Session, slide: Slide, source: FrameSource, same_pixels_allowed: str | None = None) -> FrameRow | None:
-    """Add a frame to a slide; None where the same file, read the same way, is there already. ``same_pixels_allowed``: who allowed it.
+    """Add a frame to a slide; return None if the same file, read the same way, is there already. ``same_pixels_allowed``: who allowed it.
 
     Raises:
         CacappError: the file belongs to another slide, was added to this one with other settings, or its name stands for another file.
@@ -153,7 +153,7 @@ def add_frame(session: Session, slide: Slide, source: FrameSource, same_pixels_a
 
 
 def frame_source(session: Session, row: FrameRow) -> FrameSource:
-    """What ``add_frame`` was given, exactly."""
+    """Return the source that ``add_frame`` stored."""
     channels = session.exec(select(ChannelRow).where(ChannelRow.frame_id == row.id).order_by(col(ChannelRow.index)))
     return FrameSource(
         name=row.name,
@@ -175,7 +175,7 @@ def frame_source(session: Session, row: FrameRow) -> FrameSource:
 
 
 def frames_of(session: Session, slide_id: int) -> list[FrameRow]:
-    """The slide's frames by name."""
+    """Return the slide's frames by name."""
     return list(session.exec(select(FrameRow).where(FrameRow.slide_id == slide_id).order_by(col(FrameRow.name))))
 
 
@@ -207,7 +207,7 @@ def _channel_order(source: FrameSource) -> str:
 
 
 def _patient(session: Session, code: str) -> Patient:
-    """The patient of that code, made where there is none."""
+    """Return the patient with this code; create it if it is new."""
     patient = session.exec(select(Patient).where(Patient.code == code)).one_or_none()
     if patient is None:
         patient = Patient(code=code)

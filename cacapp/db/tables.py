@@ -27,6 +27,7 @@ from sqlmodel import Field
 import cacapp.db.review.tables  # noqa: F401 - whoever reads the metadata, to copy or check a record, finds every table
 from cacapp.db.engine.base import Table as Table
 from cacapp.db.engine.base import now as now
+from cacapp.db.engine.base import table_of as table_of
 from cacapp.db.engine.columns import BigId, Scaled, UtcDateTime
 from cacapp.db.review import tables as _review_tables  # noqa: F401  registers the tables of the review in the same metadata
 
@@ -43,7 +44,7 @@ class Patient(Table, table=True):
 
 
 class Slide(Table, table=True):
-    """A slide: what it stands for in blood, and whose it is."""
+    """A slide of a patient, with the volume of blood that it stands for."""
 
     __tablename__ = "slide"
     __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="blood_volume_positive"),)
@@ -94,7 +95,7 @@ class ChannelRow(Table, table=True):
 
 
 class Request(Table, table=True):
-    """A command as it was given, with all its settings: what ``runs resume`` goes on with.
+    """A command with all its settings, which ``runs resume`` continues.
 
     ``digest`` is that of command and settings: the same command, given again, is the same request as long as it is open.
     """
@@ -144,7 +145,7 @@ class Run(Table, table=True):
 
 
 class RunFrame(Table, table=True):
-    """The ledger that resume reads: the state of each frame of a run."""
+    """The state of each frame of a run: the ledger that resume reads."""
 
     __tablename__ = "run_frame"
     __table_args__ = (CheckConstraint("status IN ('pending', 'done', 'failed', 'quarantined')", name="status"),)
@@ -185,7 +186,7 @@ class Cell(Table, table=True):
 
 
 class Verdict(Table, table=True):
-    """A filter's reason to reject a cell; a cell without a row for a filter of its run was accepted by it."""
+    """A filter's reason to reject a cell; a filter accepted all cells of its run without such a row."""
 
     __tablename__ = "verdict"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -273,7 +274,7 @@ class SignalCount(Table, table=True):
 
 
 class CellCall(Table, table=True):
-    """What the assay's criteria say of a cell."""
+    """The call of a cell by the assay's criteria."""
 
     __tablename__ = "cell_call"
     # Almost all cells are normal; the others are what is asked for by class.
@@ -294,7 +295,7 @@ class CellCall(Table, table=True):
 
 
 class Duplicate(Table, table=True):
-    """A nucleus that frames which overlap show twice: ``cell_id`` is the one that is not counted, ``duplicate_of`` the one that stands."""
+    """A nucleus that overlapping frames show twice: ``cell_id`` is not counted, ``duplicate_of`` is the cell that is."""
 
     __tablename__ = "duplicate"
     cell_id: int = Field(sa_column=Column(BigId, ForeignKey("cell.id"), primary_key=True, autoincrement=False))
@@ -303,7 +304,7 @@ class Duplicate(Table, table=True):
 
 
 class SlideQuality(Table, table=True):
-    """A measure of a slide's quality in a count run, and what the assay's limits say of it. ``channel`` "" is the slide as a whole."""
+    """A measure of a slide's quality in a count run, with its verdict by the assay's limits. ``channel`` "" is the slide as a whole."""
 
     __tablename__ = "slide_quality"
     __table_args__ = (CheckConstraint("verdict IN ('pass', 'warn', 'fail')", name="verdict"),)
@@ -316,7 +317,7 @@ class SlideQuality(Table, table=True):
 
 
 class ControlSlide(Table, table=True):
-    """A slide of a healthy donor: what is called abnormal on it is a false call."""
+    """A slide of a healthy donor: an abnormal call on it is a false call."""
 
     __tablename__ = "control_slide"
     slide_id: int = Field(foreign_key="slide.id", primary_key=True)
@@ -357,12 +358,12 @@ class PatientResult(Table, table=True):
 
     @property
     def assay(self) -> str:
-        """Name and version of the assay: "katz-4color 1"."""
+        """Return name and version of the assay: "katz-4color 1"."""
         return f"{self.assay_name} {self.assay_version}"
 
 
 class Model(Table, table=True):
-    """Registered weights, with the run that taught them."""
+    """Registered weights, with the run that they were trained on."""
 
     __tablename__ = "model"
     id: int = Field(default=None, primary_key=True)

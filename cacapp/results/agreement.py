@@ -1,4 +1,4 @@
-"""How two readings of a slide agree, and what an adjudicator settled."""
+"""Agreement of two readings of a slide, and the decisions of an adjudicator."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from cacapp.db.cells.states import called_cells, machine_states
-from cacapp.db.review.readings import last_of_cells, readings
+from cacapp.db.review.readings import readings, valid_reviews
 from cacapp.fish.review import State, cohens_kappa
 from cacapp.results.reviewed import state_of
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A cell on which two finished readings differ; ``settled``: what an adjudicator made of it."""
+    """A cell on which two finished readings differ; ``settled``: its state after the adjudicator's decision."""
 
     cell_id: int
     first: State
@@ -26,7 +26,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two readings of a slide, compared over the flagged cells and those either reader changed.
+    """Two readings of a slide, compared over the flagged cells and those that either reader changed.
 
     ``kappa``: Cohen's, of the cells' labels; None where it is not defined. ``labels``: cells by (first label, second label).
     """
@@ -43,11 +43,11 @@ class Agreement:
 
 
 def agreement(session: Session, run_id: int) -> Agreement | None:
-    """How two readings agree; None before both are finished."""
+    """Compare two readings; None before both are finished."""
     second = [r for r in readings(session, [run_id]).get(run_id, []) if r.position == "second"]
     if not second or any(r.finished_at is None for r in second):
         return None
-    by = {p: {c: state_of(r) for c, r in last_of_cells(session, run_id, p).items()} for p in ("first", "second", "adjudication")}
+    by = {p: {c: state_of(r) for c, r in valid_reviews(session, run_id, p).items()} for p in ("first", "second", "adjudication")}
     flagged = {c.cell_id for c in called_cells(session, run_id) if c.flagged}
     cells = sorted(flagged | by["first"].keys() | by["second"].keys())
     machine = machine_states(session, run_id, cells)

@@ -1,4 +1,4 @@
-"""Nuclei that overlapping frames of a slide show twice are counted once."""
+"""Duplicates: nuclei that overlapping frames of a slide show twice, which are counted once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from sqlmodel import Session, col
 
 from cacapp.db.cells.quality import write_duplicates
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.tables import FrameRow, Table
+from cacapp.db.tables import Cell, CellCall, FrameRow
 from cacapp.fish.duplicates import View, duplicates
 from cacapp.fish.evaluability import DUPLICATE
 
-CALL, CELL = Table.metadata.tables["cell_call"], Table.metadata.tables["cell"]
-
 
 def mark_duplicates(session: Session, run_id: int) -> int:
-    """Mark the duplicates among the cells of a finished count run and take back their calls; return how many there are.
+    """Find the duplicates among the cells of a finished count run and make them not evaluable; return how many there are.
 
     Overlap without nuclei that agree is no overlap.
     """
@@ -27,10 +25,12 @@ def mark_duplicates(session: Session, run_id: int) -> int:
     if len(known) < 2:
         return 0
     query = (
-        select(CELL.c.frame_id, CELL.c.id, CELL.c.centroid_y_px, CELL.c.centroid_x_px, CELL.c.area_px, CALL.c.evaluable)
-        .join(CALL, CALL.c.cell_id == CELL.c.id)
-        .where(CALL.c.run_id == run_id, CELL.c.frame_id.in_(known))
-        .order_by(CELL.c.id)
+        select(
+            col(Cell.frame_id), col(Cell.id), col(Cell.centroid_y_px), col(Cell.centroid_x_px), col(Cell.area_px), col(CellCall.evaluable)
+        )
+        .join(CellCall, col(CellCall.cell_id) == col(Cell.id))
+        .where(col(CellCall.run_id) == run_id, col(Cell.frame_id).in_(known))
+        .order_by(col(Cell.id))
     )
     cells = defaultdict(list)
     for frame_id, *cell in session.connection().execute(query):

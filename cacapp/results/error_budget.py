@@ -1,4 +1,4 @@
-"""The false CACs to expect in a patient: the controls of other people that were counted in the very same way."""
+"""The false CACs to expect in a patient, from the controls of other people that were counted with the same method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cacapp.results.tally import assay_of, tally_runs
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A patient's error budget, None where no control can be used; ``left_out``: controls that were counted otherwise or not yet."""
+    """A patient's error budget. ``known``: None without a usable control; ``left_out``: controls counted otherwise or not yet."""
 
     known: ErrorBudget | None
     left_out: tuple[str, ...]
@@ -29,7 +29,7 @@ Pools = dict[tuple[int, ...], ControlPool]
 
 
 def budget_of(session: Session, result: PatientResult, pools: Pools | None = None) -> Budget:
-    """The error budget of a patient's result: against the controls of other people counted in the very same way.
+    """Compare a patient's result with the controls of other people that were counted with the same method.
 
     The same way: assay, segmentation and signal algorithms, their versions, parameters and weights are those of the result's newest count.
     """
@@ -61,13 +61,13 @@ def budget_of(session: Session, result: PatientResult, pools: Pools | None = Non
 
 
 def method_name(run: Run) -> str:
-    """How a run counted, in short: assay and detector."""
+    """Return a run's method in short: assay and detector."""
     names = ", ".join(f"{a['name']} {a['version']}" for a in run.algorithms.get("chosen", []))
     return f"{run.assay_name} {run.assay_version}, {names}"
 
 
 def method_of(session: Session, run: Run) -> str:
-    """All that decides a count, but the slide, as one string."""
+    """Return all that decides a count, except the slide, as one string."""
     source = session.get(Run, run.source_run_id) if run.source_run_id else None
     parts = [run.assay_toml, run.algorithms, None if source is None else (source.algorithms, source.seed)]
     return json.dumps(parts, sort_keys=True)

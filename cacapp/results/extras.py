@@ -1,4 +1,4 @@
-"""What is known of a patient's result beyond its own row: the false CACs to expect, the slides' quality, and the review."""
+"""Additions to a patient's result: the false CACs to expect, the slides' quality, and the review."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REVIEWED = ("cells", "evaluable", "classes", "cacs", "cacs_balanced_polyploid", 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """For tables and files.
+    """Additions to a result, for tables and files.
 
     Attributes:
         false_cacs: the error budget, None where no control was counted alike.
@@ -45,7 +45,7 @@ class Extras:
     standing: str = ""
 
     def record(self) -> dict[str, Any]:
-        """The keys they add to a patient's record, whose other numbers are the software's."""
+        """Return the keys that they add to a patient's record of automatic numbers."""
         return {"false_cacs": self.false_cacs, "qc": self.qc, "review": self._review_record()}
 
     def _review_record(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Extras:
 
 
 def extras_of(session: Session, result: PatientResult | None, pools: Pools | None = None) -> Extras:
-    """The extras of a result; empty without one."""
+    """Return the additions to a result; empty without one."""
     if result is None:
         return Extras()
     slides = quality_of(session, result)

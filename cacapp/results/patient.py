@@ -1,4 +1,4 @@
-"""The patients' results, added up from the latest count of each of their slides."""
+"""The patients' results by assay, added up from the latest counts of their slides."""
 
 from __future__ import annotations
 

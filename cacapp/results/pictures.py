@@ -1,4 +1,4 @@
-"""The report's pictures: flagged cells and frame overviews, drawn from the frames themselves."""
+"""The report's pictures: flagged cells and frame overviews, drawn from the frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw(
     progress: Progress,
     states: Mapping[int, State] | None = None,
 ) -> tuple[Pictures, Overviews, tuple[ContrastLimits, ...]]:
-    """Pictures by cell id, overviews by (slide, frame), and the contrast limits of each slide.
+    """Draw pictures by cell id, overviews by (slide, frame), and return them with the contrast limits of each slide.
 
     The most urgent flagged cells and the first frames with CACs are drawn, as many as the page holds. ``states``: cells as people left
     them, by id.
@@ -51,7 +51,7 @@ def draw(
         if not readable:
             continue
         step = max(1, -(-len(readable) // CONTRAST_FRAMES))
-        limits = contrast_limits((planes_of(frame) for _, frame in readable[::step]), f"slide {slide.barcode}")
+        limits = contrast_limits((read_planes(frame) for _, frame in readable[::step]), f"slide {slide.barcode}")
         contrast.append(limits)
         flagged = [r for r in rows if r.slide == slide.barcode and r.cell_id in wanted]
         for row, frame in readable:
@@ -78,8 +78,8 @@ def _readable(db: Database, frames: Sequence[FrameRow], barcode: str, progress: 
             progress.warn(f"report: slide {barcode}, frame {row.name}: no pictures: {error}")
 
 
-def planes_of(frame: Frame) -> dict[str, Array]:
-    """All channels of a frame, read."""
+def read_planes(frame: Frame) -> dict[str, Array]:
+    """Read all channels of a frame."""
     return {name: frame.channel(name) for name in frame.channel_names}
 
 
@@ -92,8 +92,8 @@ def cell_pictures(
     encoding: str = "webp",
     states: Mapping[int, State] | None = None,
 ) -> Pictures:
-    """Pictures of cells of one frame by cell id, all at one magnification; ``records`` hold their masks, ``states`` what people edited."""
-    planes = planes_of(frame)
+    """Draw cells of one frame at one magnification, by cell id; ``records`` hold their masks, ``states`` the calls after review."""
+    planes = read_planes(frame)
     side = window_side_px([records[r.cell_id].instance.bbox_xywh for r in chosen])
     result: Pictures = {}
     for row in chosen:
@@ -105,20 +105,20 @@ def cell_pictures(
         state = (states or {}).get(row.cell_id)
         marks = [SignalMark(d.channel, d.yx[0] - top, d.yx[1] - left, d.sigma_px, _counts(d, state)) for d in dots]
         marks += [SignalMark(a.channel, a.y_px - top, a.x_px - left) for a in (state.added if state else ()) if a.number is None]
-        mask = _pasted(nucleus.mask, nucleus.bbox_xywh, (left, top, width, height))
+        mask = _paste(nucleus.mask, nucleus.bbox_xywh, (left, top, width, height))
         result[row.cell_id] = cell_crops(crops, mask, marks, limits, pixel_size_um=frame.pixel_size_um, encoding=encoding)
     return result
 
 
 def _counts(dot: SignalRecord, state: State | None) -> bool:
-    """Whether a dot counts, by the software or after a person's edits."""
+    """Return whether a dot counts, by the software or after review."""
     if state is None:
         return dot.reason is None
     return counts_now(state, Dot(dot.channel, dot.number, *dot.yx, dot.reason is None))
 
 
-def _pasted(mask: Array, bbox_xywh: tuple[int, int, int, int], window: tuple[int, int, int, int]) -> Array:
-    """A nucleus' mask in its window, cut where it reaches out of it."""
+def _paste(mask: Array, bbox_xywh: tuple[int, int, int, int], window: tuple[int, int, int, int]) -> Array:
+    """Return a nucleus' mask in its window, cut at the window's edges."""
     import numpy as np
 
     (x, y, w, h), (left, top, width, height) = bbox_xywh, window

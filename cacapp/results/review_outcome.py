@@ -1,4 +1,4 @@
-"""What review made of a patient's cells, for the report: the cells as they stand, the numbers that follow, readers and signatures."""
+"""The review of a patient's result, for the report: cells and numbers after review, readers and signatures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cacapp.report.result import ResultNumbers
 from cacapp.report.review import AgreementLine, ReadingLine, ReviewSummary, SignatureLine
 from cacapp.report.wording import moment, plain
 from cacapp.results.agreement import agreement
-from cacapp.results.reviewed import Reviewed, review_patient, standing, state_of
+from cacapp.results.reviewed import Reviewed, review_patient, state_of, valid_in_view
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Reviews of a result, looked up; by cell id the decision that holds, the state it left, and the software's."""
+    """The reviews of a result: by cell id the valid decision, the state after it, and the software's state."""
 
     found: Reviewed
     decisions: Mapping[int, Review]
@@ -35,11 +35,11 @@ class Outcome:
 
     @property
     def reviewed(self) -> PatientOutcome:
-        """The numbers after review; the software's where nobody decided."""
+        """Return the numbers after review; the software's without a decision."""
         return self.found.reviewed
 
     def applied(self, row: CellRow) -> CellRow:
-        """The cell as it stands."""
+        """Return the cell after review."""
         state = self.states.get(row.cell_id)
         if state is None:
             return row
@@ -56,7 +56,7 @@ class Outcome:
         )
 
     def words(self, cell_id: int) -> str | None:
-        """Who decided on a cell, when, and what the software had called it; None where nobody has."""
+        """Return who decided on a cell, when, and the software's call; None without a decision."""
         review = self.decisions.get(cell_id)
         if review is None or not self.states[cell_id].decided:
             return None
@@ -68,14 +68,14 @@ class Outcome:
         return f"Reviewed by {review.reviewer}, {moment(review.created_at)}: {plain(now.label)} {_pattern(now.counts)}{why}{was}"
 
     def numbers(self, automatic: ResultNumbers) -> ResultNumbers:
-        """The report's numbers after review."""
+        """Return the report's numbers after review."""
         kept = ("frames", "frames_failed", "ratio")
         own = {n: getattr(self.reviewed, n) for n in ResultNumbers.__dataclass_fields__ if n not in kept}
         ratio = None if self.reviewed.ratio is None else self.reviewed.ratio.record()
         return replace(automatic, **own, ratio=ratio)
 
     def summary(self, automatic: ResultNumbers, verdict: str) -> ReviewSummary | None:
-        """What the report says of the review; None where there was none."""
+        """Return the report's summary of the review; None without one."""
         if not (self.decisions or self.readings or self.signatures):
             return None
         found = self.found
@@ -83,12 +83,12 @@ class Outcome:
 
 
 def outcome_of(session: Session, result: PatientResult) -> Outcome:
-    """All that review made of a result, as the report may show it: what a second reader decides is not in it before both are done."""
+    """Collect the review of a result as the report may show it: without the second reader's decisions before both readings are finished."""
     found = review_patient(session, result)
     decisions: dict[int, Review] = {}
     machine: dict[int, State] = {}
     for share in found.per_slide.values():
-        own = standing(session, share.run_id, share.view)
+        own = valid_in_view(session, share.run_id, share.view)
         decisions |= own
         machine |= machine_states(session, share.run_id, list(own))
     barcodes = {i: session.get_one(Slide, session.get_one(Run, i).slide_id).barcode for i in result.count_run_ids}

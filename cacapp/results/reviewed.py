@@ -1,4 +1,4 @@
-"""What stands after review: whose decisions a viewer may see, which of them hold, and the patient's result that follows."""
+"""Results after review: the decisions that a viewer may see, the valid ones among them, and the patient's result that follows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session
 
 from cacapp.db.cells.states import flagged_counts, machine_states
-from cacapp.db.review.readings import last_of_cells, readings, sign_offs
+from cacapp.db.review.readings import readings, sign_offs, valid_reviews
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import PatientResult, Run, Slide
 from cacapp.fish.assay.model import Assay
@@ -26,7 +26,7 @@ Tallies = dict[int, SlideTally]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a person may see of a count run's reviews.
+    """The part of a count run's reviews that a person may see.
 
     Attributes:
         holds: positions whose decisions make the result they see, most binding first.
@@ -42,7 +42,7 @@ class View:
 
 
 def view_of(own: list[Reading], viewer: str | None) -> View:
-    """The view of a person on a run with these readings; ``viewer`` None is the report.
+    """Return the view of a person on a run with these readings; ``viewer`` None is the report.
 
     A second reader who has not finished sees nothing of the first reading, and the others nothing of the second one.
     """
@@ -58,16 +58,16 @@ def view_of(own: list[Reading], viewer: str | None) -> View:
     return View(OFFICIAL, ("first", "second", "adjudication"), position, "finished")
 
 
-def standing(session: Session, run_id: int, view: View) -> dict[int, Review]:
-    """Cell id to the review that holds in this view."""
+def valid_in_view(session: Session, run_id: int, view: View) -> dict[int, Review]:
+    """Return cell id to the review that is valid in this view."""
     found: dict[int, Review] = {}
     for position in reversed(view.holds):
-        found |= last_of_cells(session, run_id, position)
+        found |= valid_reviews(session, run_id, position)
     return found
 
 
 def state_of(review: Review) -> State:
-    """The state a review left."""
+    """Return the state after a review."""
     return State.of_record(review.after)
 
 
@@ -99,7 +99,7 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True)
 class SlideReview:
-    """A slide's share: CACs by the software and after review, cells decided, changed and open."""
+    """A slide's part: CACs by the software and after review, cells decided, changed and open."""
 
     run_id: int
     automatic: SlideTally
@@ -112,14 +112,14 @@ class SlideReview:
 
 
 def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, tallies: Tallies | None = None) -> SlideReview:
-    """A slide's tallies before and after review, as the viewer may see them."""
+    """Tally a slide before and after review, as the viewer may see it."""
     run_id = run.id
     view = view_of(readings(session, [run_id]).get(run_id, []), viewer)
     tallies = {} if tallies is None else tallies
     if run_id not in tallies:
         tallies[run_id] = tally_runs(session, [run_id], assay)
     machine = replace(tallies[run_id], blood_volume_ul=session.get_one(Slide, run.slide_id).blood_volume_ul)
-    now = {cell_id: state_of(review) for cell_id, review in standing(session, run_id, view).items()}
+    now = {cell_id: state_of(review) for cell_id, review in valid_in_view(session, run_id, view).items()}
     was = machine_states(session, run_id, list(now))
     changes = [(was[c], now[c]) for c in now if c in was]
     flagged = flagged_counts(session, [run_id]).get(run_id, 0)
@@ -130,7 +130,7 @@ def review_slide(session: Session, run: Run, assay: Assay, viewer: str | None, t
 
 
 def review_patient(session: Session, result: PatientResult, viewer: str | None = None, tallies: Tallies | None = None) -> Reviewed:
-    """A patient's result as the software found it and as it stands after review."""
+    """Compute a patient's result before and after review."""
     runs = [session.get_one(Run, run_id) for run_id in result.count_run_ids]
     if not runs:
         newest = session.get_one(Run, result.run_id)

@@ -1,4 +1,4 @@
-"""Step ``qc``: what can be said of a slide only when all its frames are counted: quality, swapped channels, duplicates."""
+"""Step ``qc``: quality and swapped channels of a slide, which are known only when all its frames are counted."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ GRADES = {"pass": 0, "warn": 1, "fail": 2}
 
 @dataclass(frozen=True, slots=True)
 class SlideMarks:
-    """The quality of a slide as its latest count found it."""
+    """The quality of a slide by its latest count."""
 
     slide: str
     marks: tuple[Mark, ...]
 
     @property
     def verdict(self) -> str:
-        """The worst of all marks."""
+        """Return the worst of all marks."""
         return max((m.verdict for m in self.marks), key=lambda v: GRADES[v], default="pass")
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, gravest first: "red: saturated (saturated 0.12, above 0.05)"."""
+        """Return the problems, worst first: "red: saturated (saturated 0.12, above 0.05)"."""
         bad = sorted((m for m in self.marks if m.reason), key=lambda m: -GRADES[m.verdict])
         return [f"{m.channel}: {m.reason}" if m.channel else str(m.reason) for m in bad]
 
 
 def inspect_slide(session: Session, run_id: int, assay: Assay) -> list[str]:
-    """Judges the slide of a finished count run by its frames' measures and stores the marks; returns a warning for each that is not "pass".
+    """Judge the slide of a finished count run by its frames' measures and store the marks; return a warning for each that is not "pass".
 
     Where a channel failed on the slide as a whole, the calls of all its cells are taken back: a cell is never called on a channel that
     failed. That stays so if frames are added to the run later; counting again with --force starts anew.
@@ -70,13 +70,13 @@ def inspect_slide(session: Session, run_id: int, assay: Assay) -> list[str]:
     return [f"slide {barcode}: {line}" for line in SlideMarks(barcode, tuple(marks)).problems]
 
 
-def inspected(session: Session, run_id: int) -> bool:
-    """Whether the slide of a count run was judged."""
+def is_inspected(session: Session, run_id: int) -> bool:
+    """Return whether the slide of a count run was judged."""
     return bool(read_quality(session, run_id))
 
 
 def quality_of(session: Session, result: PatientResult) -> list[SlideMarks]:
-    """The quality of each slide of a result, by barcode; slides counted before quality was measured are left out."""
+    """Return the quality of each slide of a result, by barcode; slides counted before cacapp measured quality are left out."""
     return _marks(session, result.count_run_ids)
 
 

@@ -1,4 +1,4 @@
-"""What count runs add to a patient's result."""
+"""Tallies of count runs, which are added up to patients' results."""
 
 from __future__ import annotations
 

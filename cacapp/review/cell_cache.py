@@ -10,7 +10,8 @@ from typing import cast
 
 from sqlmodel import Session, col, select
 
-from cacapp.db.cells.states import Place, dots_of_cells, machine_states, places, places_near
+from cacapp.db.cells.places import Place, places, places_near
+from cacapp.db.cells.states import dots_of_cells, machine_states
 from cacapp.db.tables import ChannelRow, FrameRow, Run
 from cacapp.fish.review import Dot, State
 from cacapp.review.crops import VERSION_LENGTH, WIDE_WINDOW, Crops, Window, outline

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from cacapp.arrays import rle
-from cacapp.db.cells.states import Place
+from cacapp.db.cells.places import Place
 from cacapp.db.tables import FrameRow
 from cacapp.exceptions import UsageError
 from cacapp.fish.review import Dot

@@ -12,16 +12,17 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from cacapp.db.cells.states import CELL, Called, Place, called_cells, machine_states, places
+from cacapp.db.cells.places import Place, places
+from cacapp.db.cells.states import CalledCell, called_cells, machine_states
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.review.readings import last_review_id, readings
 from cacapp.db.runs.ledger import SUCCEEDED
-from cacapp.db.tables import FrameRow, Patient, PatientResult, Run, Slide
+from cacapp.db.tables import Cell, FrameRow, Patient, PatientResult, Run, Slide
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
-from cacapp.results.reviewed import Reviewed, Tallies, View, review_patient, standing, state_of, view_of
+from cacapp.results.reviewed import Reviewed, Tallies, View, review_patient, state_of, valid_in_view, view_of
 from cacapp.results.tally import assay_of
 from cacapp.review.cell_cache import CellCache
 from cacapp.review.crops import Crops
@@ -43,9 +44,9 @@ class RunIndex:
 
     run: Run
     assay: Assay
-    ordered: tuple[Called, ...]
-    by_id: dict[int, Called]
-    by_frame: dict[int, list[Called]]
+    ordered: tuple[CalledCell, ...]
+    by_id: dict[int, CalledCell]
+    by_frame: dict[int, list[CalledCell]]
     position: dict[int, int]
     """Cell id to its position in ``ordered``."""
     groups: dict[str, tuple[int, ...]]
@@ -107,7 +108,7 @@ class SlideView:
         return [self.shown(found[c], machine[c]) for c in cell_ids]
 
 
-def _belongs(cell: Called, state: State | None, group: str) -> bool:
+def _belongs(cell: CalledCell, state: State | None, group: str) -> bool:
     """Return whether a cell is in a group; ``state`` None: before review."""
     decided = state is not None and state.decided
     if group == "all":
@@ -149,7 +150,7 @@ class ReviewContext:
                 return known
         run = session.get_one(Run, run_id)
         cells = called_cells(session, run_id)
-        by_frame: dict[int, list[Called]] = {}
+        by_frame: dict[int, list[CalledCell]] = {}
         for cell in cells:
             by_frame.setdefault(cell.frame_id, []).append(cell)
         assay = assay_of(run)
@@ -223,7 +224,7 @@ class ReviewContext:
         if run_id is None:
             raise NotFound(f"slide {slide.barcode} is not counted yet")
         access = view_of(readings(session, [run_id]).get(run_id, []), viewer)
-        valid = standing(session, run_id, access)
+        valid = valid_in_view(session, run_id, access)
         patient = session.get_one(Patient, slide.patient_id)
         states = {c: state_of(review) for c, review in valid.items()}
         return SlideView(slide, patient, self.index(session, run_id), access, states, {c: r.reviewer for c, r in valid.items()})
@@ -249,7 +250,7 @@ RESERVED_KEYS = ("x", "u", "a", "m", "j", "k", "f", "b")
 """Keys of the cell page with another meaning: reject, undo, add, merge, next, previous, frame, back."""
 
 
-def _review_order(cell: Called) -> tuple[int, float, int]:
+def _review_order(cell: CalledCell) -> tuple[int, float, int]:
     if not cell.evaluable:
         rank = 4
     elif cell.is_cac:
@@ -263,7 +264,7 @@ def _review_order(cell: Called) -> tuple[int, float, int]:
 
 def slide_of_cell(session: Session, cell_id: int) -> int:
     """Return the id of the cell's slide. Raises NotFound for an unknown cell."""
-    query = select(col(FrameRow.slide_id)).join(CELL, CELL.c.frame_id == col(FrameRow.id)).where(CELL.c.id == cell_id)
+    query = select(col(FrameRow.slide_id)).join(Cell, col(Cell.frame_id) == col(FrameRow.id)).where(col(Cell.id) == cell_id)
     found: int | None = session.execute(query).scalar_one_or_none()
     if found is None:
         raise NotFound("there is no such cell")

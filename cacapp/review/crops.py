@@ -15,11 +15,12 @@ from typing import Protocol
 import cv2
 import numpy as np
 from sqlalchemy import select
+from sqlmodel import col
 
 from cacapp.arrays import rle
-from cacapp.db.cells.states import CELL, Place
+from cacapp.db.cells.places import Place
 from cacapp.db.engine.session import Database
-from cacapp.db.tables import FrameRow
+from cacapp.db.tables import Cell, FrameRow
 from cacapp.exceptions import CacappError
 from cacapp.report.figures import cell_window
 from cacapp.review.pixels import Pixels
@@ -132,7 +133,9 @@ class Crops:
         """Return the side of the gallery's windows for the cells of a segmentation run, px."""
         with self._db.reading() as session:
             query = (
-                select(CELL.c.bbox_w_px, CELL.c.bbox_h_px).where(CELL.c.run_id == segment_run_id, CELL.c.evaluable.is_(True)).limit(SAMPLE)
+                select(col(Cell.bbox_w_px), col(Cell.bbox_h_px))
+                .where(col(Cell.run_id) == segment_run_id, col(Cell.evaluable).is_(True))
+                .limit(SAMPLE)
             )
             sides = [max(w, h) for w, h in session.connection().execute(query)]
         return int(np.percentile(sides, TYPICAL_SHARE)) + 2 * MARGIN_PX if sides else 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cacapp.db.cells.states import Place
+from cacapp.db.cells.places import Place
 from cacapp.fish.review import Dot, State, counts_now
 from cacapp.review.crops import Window
 

@@ -17,7 +17,7 @@ from cacapp import __version__
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.lease import Lease, Watch, describe_owner
 from cacapp.db.runs.ledger import OPEN, SUCCEEDED, lock_slides, retry_frames, start_run
-from cacapp.db.runs.requests import go_on_with_request, refuse_cancelled
+from cacapp.db.runs.requests import continue_request, refuse_cancelled
 from cacapp.db.tables import FrameRow, Run, RunFrame
 from cacapp.runs.progress import Progress
 from cacapp.types import FrameSource
@@ -105,7 +105,7 @@ def acquire_run(db: Database, job: Job[Item, Result], force: bool, progress: Pro
 def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease, watch: Watch) -> AcquiredRun | None:
     """Make this process the owner of the run; return None where another one was quicker."""
     lock_slides(session, [job.slide_id])
-    go_on_with_request(session, job.request_id)
+    continue_request(session, job.request_id)
     run = _matching_run(session, job, force)
     if run is None:
         ids = [f.id for f in job.frames]
@@ -136,7 +136,7 @@ def _acquire(session: Session, job: Job[Item, Result], force: bool, lease: Lease
     if not repeated:
         run.status, run.error, run.owner = "running", None, lease.owner
         run.beats += 1
-        lease.of(run_id)
+        lease.set_run(run_id)
         if job.request_id is not None:
             run.request_id = job.request_id
         session.add(run)

@@ -14,7 +14,7 @@ from typing import Generic
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.lease import Lease, TakenOverError, assert_owned
 from cacapp.db.runs.ledger import PARTLY, finish_run, get_run, lock_slides, record_frame
-from cacapp.db.runs.requests import close_left_behind
+from cacapp.db.runs.requests import cancel_outdated_runs
 from cacapp.db.slides import frame_source
 from cacapp.db.tables import FrameRow
 from cacapp.engine import Engine, Outcome
@@ -67,7 +67,7 @@ def run_job(db: Database, job: Job[Item, Result], *, force: bool, engine: Engine
         shown = max(shown, len(acquired.done) + len(acquired.quarantined))
     with db.session() as session:
         lock_slides(session, [job.slide_id])
-        close_left_behind(session, get_run(session, acquired.run_id))
+        cancel_outdated_runs(session, get_run(session, acquired.run_id))
     failed = tuple((f.name, error) for f in job.frames if (error := acquired.quarantined.get(f.id)) is not None)
     return RunReport(
         job.barcode,
@@ -98,7 +98,7 @@ class _Worker(Generic[Item, Result]):
     def work(self) -> None:
         """Process all frames that are left, and finish the run."""
         if self.run.todo:
-            self.lease.keep()
+            self.lease.start()
             self._process_frames()
         if not self.run.repeated:  # no frames left: it was killed between its last frame and its end
             self._finish()
@@ -111,7 +111,7 @@ class _Worker(Generic[Item, Result]):
             rows = {f.id: f for f in frames}
             work = _Keyed(self.job.work)
             # a frame that may have crashed the last owner must not crash this process
-            outcomes = self.engine.run(work, self._items(frames), apart=self.run.crashed, stopped=self.lease.lost)
+            outcomes = self.engine.run(work, self._items(frames), apart=self.run.crashed, stopped=self.lease.is_lost)
             with closing(outcomes):  # type: ignore[type-var]
                 for outcome in outcomes:
                     frame = rows[outcome.item[0]]
@@ -120,7 +120,7 @@ class _Worker(Generic[Item, Result]):
                         again += self._fail(frame, outcome)
                     else:
                         self.written += self._store(frame, outcome.result, outcome.seconds)
-            if self.lease.lost():
+            if self.lease.is_lost():
                 with self.db.session() as session:
                     assert_owned(session, self.run.run_id, self.lease.owner)
             frames = again

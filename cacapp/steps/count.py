@@ -28,7 +28,7 @@ from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.results.duplicates import mark_duplicates
 from cacapp.results.patient import refresh_results
-from cacapp.results.slide_quality import inspect_slide, inspected
+from cacapp.results.slide_quality import inspect_slide, is_inspected
 from cacapp.runs.acquire import Job
 from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.counting_code import code_digest
@@ -83,7 +83,7 @@ def count(
     with db.session() as session:
         lock_slides(session, [slide.id for slide in slides])
         for report in reports:
-            if not (report.repeated and inspected(session, report.run_id)):  # or killed just before this
+            if not (report.repeated and is_inspected(session, report.run_id)):  # or killed just before this
                 for line in inspect_slide(session, report.run_id, plan.assay):
                     progress.warn(line)
                 mark_duplicates(session, report.run_id)

@@ -14,21 +14,8 @@ from cacapp.db.cells import nuclei as cells
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.db.tables import PatientResult
+from cacapp.fish.calls import Call
 from cacapp.types import CHANNELS, ChannelSource, FrameSource, Instance, Shapes
-
-
-@dataclass(frozen=True)
-class Called:
-    """A call as the fish module makes them."""
-
-    class_: str | None
-    is_cac: bool = False
-    evaluable: bool = True
-    subtype: str | None = None
-    margin: float | None = None
-    exclusion_reason: str | None = None
-    needs_review: bool = False
-    review_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +76,9 @@ def fill(database: Database, patient: str = "P1", barcode: str = "S1", frame: st
             calls.write_signals(session, count_id, row.id, channel, *dots, owners, [None] * n, {0: ids[2], 1: None})
         calls.write_counts(session, count_id, ids, counts)
         made = [
-            Called("normal", margin=1.5),
-            Called("cac", True, needs_review=True, review_reason="flagged"),
-            Called(None, evaluable=False, exclusion_reason=edge),
+            Call("normal", None, False, 1.5, False, None, True),
+            Call("cac", None, True, None, True, "flagged", True),
+            Call(None, None, False, None, False, None, False, edge),
         ]
         calls.write_calls(session, count_id, ids, made)
         runs.record_frame(session, count_id, row.id, "done", seconds=0.5)

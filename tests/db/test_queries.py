@@ -18,6 +18,7 @@ from cacapp.db.cells.tallies import call_groups
 from cacapp.db.engine.session import Database
 from cacapp.db.runs import ledger as runs
 from cacapp.exceptions import CacappError, UsageError
+from cacapp.fish.calls import Call
 from cacapp.fish.patient import CallGroup
 from cacapp.types import Instance, Shapes
 
@@ -77,7 +78,7 @@ def test_cells_come_from_the_latest_succeeded_count_unless_told(database: Databa
         second, third = (runs.start_run(session, fingerprint=name, **again).id for name in ("d", "e"))  # type: ignore[arg-type]
         for run_id, n in ((second, 5), (third, 6)):
             calls.write_counts(session, run_id, filled.cell_ids, np.full((3, 4), n))
-            calls.write_calls(session, run_id, filled.cell_ids, [_call("cac")] * 3)
+            calls.write_calls(session, run_id, filled.cell_ids, [Call("cac", None, False, None, False, None, True)] * 3)
         runs.finish_run(session, second)
     with database.reading() as session:
         assert [cell.counts["red"] for cell in ask_cells(session)] == [5, 5, 5]
@@ -116,7 +117,8 @@ def test_a_slide_segmented_and_not_counted_shows_its_cells_without_calls(databas
 def test_cells_with_the_same_call_are_a_group(database: Database, filled: Any, fill_slide: Callable[..., Any]) -> None:
     other = fill_slide(database, "P1", "S2", "g1")
     with database.session() as session:
-        polyploid = [_call("cac", is_cac=True, subtype="balanced_polyploid"), _call("cac", is_cac=True), _call("loss")]
+        made = (("cac", "balanced_polyploid", True), ("cac", None, True), ("loss", None, False))
+        polyploid = [Call(*call, None, False, None, True) for call in made]
         calls.write_calls(session, other.count_id, other.cell_ids, polyploid)
         groups = call_groups(session, [filled.count_id, other.count_id])
         assert call_groups(session, []) == []
@@ -223,10 +225,3 @@ def test_no_question_reads_a_big_table_from_end_to_end(
             plan = [row[-1].strip() for row in connection.exec_driver_sql(explain + statement, parameters)]
             scan = (lambda line, table: line == f"SCAN {table}") if on_sqlite else (lambda line, table: f"Seq Scan on {table} " in line)
             assert not [line for line in plan for table in BIG if scan(line, table)], (statement, plan)
-
-
-def _call(class_: str, **changes: Any) -> Any:
-    from types import SimpleNamespace
-
-    blank = {"subtype": None, "is_cac": False, "margin": None, "evaluable": True, "exclusion_reason": None, "needs_review": False}
-    return SimpleNamespace(**(blank | {"class_": class_, "review_reason": None} | changes))

@@ -19,7 +19,7 @@ from httpx import Response
 from sqlmodel import select
 
 from cacapp.db.cells.calls import write_calls
-from cacapp.db.cells.states import Called, called_cells, machine_states
+from cacapp.db.cells.states import CalledCell, called_cells, machine_states
 from cacapp.db.engine.session import Database, open_database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import Patient, Run, Slide
@@ -43,12 +43,12 @@ class Record:
     patient_id: int
     slide_id: int
     run_id: int
-    cells: list[Called]
+    cells: list[CalledCell]
 
-    def flagged(self) -> list[Called]:
+    def flagged(self) -> list[CalledCell]:
         return [c for c in self.cells if c.flagged]
 
-    def of_class(self, name: str) -> Called:
+    def of_class(self, name: str) -> CalledCell:
         return next(c for c in self.cells if c.class_ == name)
 
     def decide(self, who: str, cell_id: int, kind: str, seen: int = 0, key: str | None = None, **more: object) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cacapp.db.runs.ledger import finish_run, pending_frames, record_frame, start_run
+from cacapp.db.runs.ledger import finish_run, frames_in_state, record_frame, start_run
 from cacapp.db.slides import frames_of
 from cacapp.review.context import ReviewContext
 from cacapp.review.live import Live, running
@@ -26,7 +26,7 @@ def test_a_running_run_is_told_frame_by_frame_until_it_ends(record: Record) -> N
     with record.db.session() as session:
         run = start_run(session, step="count", slide_id=record.slide_id, fingerprint="live", app_version="test")
         assert run.id is not None
-        frames = [f.id for f in pending_frames(session, run.id)]
+        frames = [f.id for f in frames_in_state(session, run.id, "pending")]
     told = []
     for n, state in enumerate(("done", "failed")):
         with record.db.reading() as session:

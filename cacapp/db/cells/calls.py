@@ -1,46 +1,18 @@
-"""Signals, counts and calls: what a count run writes of a frame's cells, and the patient's result."""
+"""Writes of a count run: signals, counts and calls of a frame's cells, and the patient's result."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Table as SqlTable
 from sqlalchemy import bindparam, delete, select
 from sqlmodel import Session, col
 
 from cacapp.db.engine.bulk import insert_columns
-from cacapp.db.tables import Patient, PatientResult, Table
+from cacapp.db.tables import Cell, CellCall, ContestedSignal, Patient, PatientResult, SignalCount, SignalRow, StraySignal
+from cacapp.fish.calls import Call
 from cacapp.types import Array
-
-SIGNAL = Table.metadata.tables["signal"]
-STRAY = Table.metadata.tables["stray_signal"]
-CONTESTED = Table.metadata.tables["contested_signal"]
-CELL = Table.metadata.tables["cell"]
-SIGNAL_COUNT = Table.metadata.tables["signal_count"]
-CELL_CALL = Table.metadata.tables["cell_call"]
-
-
-class Call(Protocol):
-    """What the assay's criteria say of one cell."""
-
-    @property
-    def class_(self) -> str | None: ...
-    @property
-    def subtype(self) -> str | None: ...
-    @property
-    def is_cac(self) -> bool: ...
-    @property
-    def margin(self) -> float | None: ...
-    @property
-    def evaluable(self) -> bool: ...
-    @property
-    def exclusion_reason(self) -> str | None: ...
-    @property
-    def needs_review(self) -> bool: ...
-    @property
-    def review_reason(self) -> str | None: ...
 
 
 def write_signals(
@@ -73,11 +45,11 @@ def write_signals(
     size = len(yx)
     if not size == len(snr) == len(amplitude) == len(sigma_px) == len(cell_ids) == len(reasons):
         raise ValueError(f"signals of channel {channel_index}: arguments of different lengths")
-    _forget_signals(session, run_id, frame_id, channel_index)
+    _delete_signals(session, run_id, frame_id, channel_index)
     owners = np.array([0 if cell_id is None else cell_id for cell_id in cell_ids], np.int64)
     order = np.argsort(owners, kind="stable")  # rows go in by key: SQLite appends instead of searching
     strays = int((owners == 0).sum())
-    for table, index in ((STRAY, order[:strays]), (SIGNAL, order[strays:])):
+    for table, index in ((StraySignal, order[:strays]), (SignalRow, order[strays:])):
         columns: dict[str, Any] = {
             "run_id": run_id,
             "channel": channel_index,
@@ -87,7 +59,7 @@ def write_signals(
             "amplitude": np.asarray(amplitude)[index],
             "sigma_px": np.asarray(sigma_px)[index],
         }
-        if table is STRAY:
+        if table is StraySignal:
             columns |= {"frame_id": frame_id, "number": np.arange(strays)}
         else:
             found = owners[index]
@@ -98,15 +70,21 @@ def write_signals(
     if rivals:
         at = [k for k, i in enumerate(index.tolist()) if i in rivals]
         keys = {"cell_id": found[at], "run_id": run_id, "channel": channel_index, "number": number[at]}
-        insert_columns(session, CONTESTED, len(at), keys | {"other_cell_id": [rivals[int(index[k])] for k in at]})
+        insert_columns(session, ContestedSignal, len(at), keys | {"other_cell_id": [rivals[int(index[k])] for k in at]})
 
 
-def _forget_signals(session: Session, run_id: int, frame_id: int, channel_index: int) -> None:
+def _delete_signals(session: Session, run_id: int, frame_id: int, channel_index: int) -> None:
     connection = session.connection()
-    connection.execute(delete(STRAY).where(STRAY.c.frame_id == frame_id, STRAY.c.run_id == run_id, STRAY.c.channel == channel_index))
-    here = select(CELL.c.id).where(CELL.c.frame_id == frame_id)
-    for table in (CONTESTED, SIGNAL):
-        connection.execute(delete(table).where(table.c.cell_id.in_(here), table.c.run_id == run_id, table.c.channel == channel_index))
+    connection.execute(
+        delete(StraySignal).where(
+            col(StraySignal.frame_id) == frame_id, col(StraySignal.run_id) == run_id, col(StraySignal.channel) == channel_index
+        )
+    )
+    here = select(col(Cell.id)).where(col(Cell.frame_id) == frame_id)
+    tables: tuple[Any, ...] = (ContestedSignal, SignalRow)
+    for table in tables:
+        own = (col(table.cell_id).in_(here), col(table.run_id) == run_id, col(table.channel) == channel_index)
+        connection.execute(delete(table).where(*own))
 
 
 def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts: Array, channels: Sequence[int] | None = None) -> None:
@@ -119,7 +97,7 @@ def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts:
     counts = np.asarray(counts)
     if counts.ndim != 2 or len(counts) != len(cell_ids):
         raise ValueError(f"counts of shape {counts.shape} for {len(cell_ids)} cells")
-    _forget(session, SIGNAL_COUNT, run_id, cell_ids)
+    _delete_earlier(session, SignalCount, run_id, cell_ids)
     probes = counts.shape[1]
     columns = {
         "cell_id": np.repeat(np.asarray(cell_ids, np.int64), probes),
@@ -127,46 +105,37 @@ def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts:
         "channel": np.tile(np.arange(1, probes + 1) if channels is None else np.asarray(channels), len(counts)),
         "n": counts.ravel(),
     }
-    insert_columns(session, SIGNAL_COUNT, counts.size, columns)
+    insert_columns(session, SignalCount, counts.size, columns)
 
 
 def write_calls(session: Session, run_id: int, cell_ids: Sequence[int], calls: Sequence[Call]) -> None:
     """Write one call for each of N cells, in place of earlier ones of the run."""
-    _forget(session, CELL_CALL, run_id, cell_ids)
-    columns = {
-        "cell_id": list(cell_ids),
-        "run_id": run_id,
-        "class": [call.class_ for call in calls],
-        "subtype": [call.subtype for call in calls],
-        "is_cac": [call.is_cac for call in calls],
-        "margin": [call.margin for call in calls],
-        "evaluable": [call.evaluable for call in calls],
-        "exclusion_reason": [call.exclusion_reason for call in calls],
-        "needs_review": [call.needs_review for call in calls],
-        "review_reason": [call.review_reason for call in calls],
-    }
-    insert_columns(session, CELL_CALL, len(cell_ids), columns)
+    _delete_earlier(session, CellCall, run_id, cell_ids)
+    names = ("subtype", "is_cac", "margin", "evaluable", "exclusion_reason", "needs_review", "review_reason")
+    columns = {name: [getattr(call, name) for call in calls] for name in names}
+    classes = [call.class_ for call in calls]
+    insert_columns(session, CellCall, len(cell_ids), columns | {"cell_id": list(cell_ids), "run_id": run_id, "class": classes})
 
 
 def lock_patients(session: Session, patient_ids: Iterable[int]) -> None:
-    """Holds the patients until the transaction ends, so that two processes do not add up one's result at once; always in the same order."""
+    """Lock the patients until the transaction ends, so that two processes do not write one's result at once; always in the same order."""
     mine = select(col(Patient.id)).where(col(Patient.id).in_(list(patient_ids))).order_by(col(Patient.id))
     session.connection().execute(mine.with_for_update(key_share=True)).all()
 
 
 def write_patient_result(session: Session, result: PatientResult) -> PatientResult:
-    """Keep a patient's result as of a count run, in place of an earlier one of the same run."""
+    """Write a patient's result as of a count run, in place of an earlier one of the same run."""
     kept = session.merge(result)
     session.flush()
     return kept
 
 
-def _forget(session: Session, table: SqlTable, run_id: int, cell_ids: Sequence[int]) -> None:
-    """Delete by primary key prefix; only where one look finds rows to delete, since on a first attempt there are none."""
+def _delete_earlier(session: Session, table: Any, run_id: int, cell_ids: Sequence[int]) -> None:
+    """Delete earlier rows by primary key prefix, after a query whether there are any: on a first attempt there are none."""
     if not len(cell_ids):
         return
     connection = session.connection()
-    near = (table.c.cell_id.between(int(min(cell_ids)), int(max(cell_ids))), table.c.run_id == run_id)
-    if connection.execute(select(table.c.run_id).where(*near).limit(1)).first() is not None:
-        statement = delete(table).where(table.c.cell_id == bindparam("cell"), table.c.run_id == bindparam("run"))
+    near = (col(table.cell_id).between(int(min(cell_ids)), int(max(cell_ids))), col(table.run_id) == run_id)
+    if connection.execute(select(col(table.run_id)).where(*near).limit(1)).first() is not None:
+        statement = delete(table).where(col(table.cell_id) == bindparam("cell"), col(table.run_id) == bindparam("run"))
         connection.execute(statement, [{"cell": int(cell_id), "run": run_id} for cell_id in cell_ids])

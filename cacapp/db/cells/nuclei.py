@@ -1,4 +1,4 @@
-"""Cells: the nuclei a segmentation run found in a frame."""
+"""Cells: the nuclei that a segmentation run found in a frame."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.arrays import rle
 from cacapp.db.engine.bulk import insert_columns, reserve_ids
-from cacapp.db.tables import Table
+from cacapp.db.tables import Cell, Verdict
 from cacapp.exceptions import CacappError
 from cacapp.types import Array, Instance, Shapes
-
-CELL = Table.metadata.tables["cell"]
-VERDICT = Table.metadata.tables["verdict"]
 
 
 @dataclass(frozen=True, slots=True)
 class CellRecord:
-    """A stored nucleus. Lengths in px; shape features to the precision the table keeps (px / 100, ratios / 10,000)."""
+    """A stored nucleus with its mask decoded. Lengths in px; shape features with the table's precision (px / 100, ratios / 10,000)."""
 
     id: int
     label: int
@@ -69,12 +66,12 @@ def write_cells(
     delete_cells(session, run_id, frame_id)
     size = len(instances)
     reasons = [None] * size if reasons is None else reasons
-    ids = reserve_ids(session, CELL, size)
+    ids = reserve_ids(session, Cell, size)
     boxes = np.array([instance.bbox_xywh for instance in instances], np.int64).reshape(size, 4)
     centroids_yx = np.asarray(centroids_yx).reshape(-1, 2)
     insert_columns(
         session,
-        CELL,
+        Cell,
         size,
         {
             "id": ids,
@@ -102,23 +99,23 @@ def write_cells(
     for name, judged in (verdicts or {}).items():
         rejected = [(cell_id, reason) for cell_id, reason in zip(ids, judged, strict=True) if reason is not None]
         columns = {"cell_id": [i for i, _ in rejected], "filter": name, "reason": [reason for _, reason in rejected]}
-        insert_columns(session, VERDICT, len(rejected), columns)
+        insert_columns(session, Verdict, len(rejected), columns)
     return ids
 
 
 def delete_cells(session: Session, run_id: int, frame_id: int) -> None:
-    """Take back a frame's cells and verdicts of a run.
+    """Delete a frame's cells and verdicts of a run.
 
     Raises:
         CacappError: a count, a call or a review refers to them.
     """
-    here = (CELL.c.run_id == run_id, CELL.c.frame_id == frame_id)
+    here = (col(Cell.run_id) == run_id, col(Cell.frame_id) == frame_id)
     connection = session.connection()
-    if connection.execute(select(CELL.c.id).where(*here).limit(1)).first() is None:
+    if connection.execute(select(col(Cell.id)).where(*here).limit(1)).first() is None:
         return
     try:
-        connection.execute(delete(VERDICT).where(VERDICT.c.cell_id.in_(select(CELL.c.id).where(*here))))
-        connection.execute(delete(CELL).where(*here))
+        connection.execute(delete(Verdict).where(col(Verdict.cell_id).in_(select(col(Cell.id)).where(*here))))
+        connection.execute(delete(Cell).where(*here))
     except IntegrityError as error:
         raise CacappError(
             f"run {run_id}: the cells of frame {frame_id} are counted or reviewed already; segment again with --force"
@@ -126,12 +123,12 @@ def delete_cells(session: Session, run_id: int, frame_id: int) -> None:
 
 
 def read_cells(session: Session, run_id: int, frame_id: int) -> list[CellRecord]:
-    """A frame's cells of a segmentation run by label, with their masks decoded.
+    """Read a frame's cells of a segmentation run by label, with their masks decoded.
 
     Raises:
         CacappError: a mask is damaged.
     """
-    query = select(CELL).where(CELL.c.run_id == run_id, CELL.c.frame_id == frame_id).order_by(CELL.c.label)
+    query = select(Cell).where(col(Cell.run_id) == run_id, col(Cell.frame_id) == frame_id).order_by(col(Cell.label))
     rows = session.connection().execute(query).all()
     masks = rle.decode_all([row.mask for row in rows], [(row.bbox_h_px, row.bbox_w_px) for row in rows])
     return [
@@ -158,6 +155,6 @@ def read_cells(session: Session, run_id: int, frame_id: int) -> list[CellRecord]
 
 
 def read_verdicts(session: Session, cell_id: int) -> dict[str, str]:
-    """The filters that rejected a cell, with their reasons."""
-    rows = session.connection().execute(select(VERDICT.c.filter, VERDICT.c.reason).where(VERDICT.c.cell_id == cell_id))
+    """Read the filters that rejected a cell, with their reasons."""
+    rows = session.connection().execute(select(col(Verdict.filter), col(Verdict.reason)).where(col(Verdict.cell_id) == cell_id))
     return {row.filter: row.reason for row in rows}

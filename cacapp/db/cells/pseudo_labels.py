@@ -1,4 +1,4 @@
-"""Pseudo-labels: which cells of a segmentation teach a model, and why the others do not."""
+"""Pseudo-labels: cells of a segmentation that a model is trained on, and why the others are not among them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import String, cast, delete, func, select
-from sqlmodel import Session
+from sqlalchemy import Select, String, cast, delete, func, select
+from sqlmodel import Session, col
 
-from cacapp.arrays import rle
 from cacapp.db.cells.nuclei import CellRecord, read_cells
 from cacapp.db.engine.bulk import insert_columns
 from cacapp.db.queries import frames_of_runs
 from cacapp.db.runs.ledger import SUCCEEDED, get_run
-from cacapp.db.tables import Run, Table
+from cacapp.db.tables import Cell, PseudoLabel, Run
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.types import Instance
 
 STEP = "pseudo-label"
 
-PSEUDO_LABEL = Table.metadata.tables["pseudo_label"]
-CELL = Table.metadata.tables["cell"]
-
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of one mask.
+    """The decision on one mask.
 
     Attributes:
         accepted: it is a training label.
@@ -40,26 +36,6 @@ class Judgement:
     accepted: bool
     reasons: tuple[str, ...] = ()
     agreement: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PackedCells:
-    """N cells of a frame with their masks still encoded: a slide has too many to hold them all decoded.
-
-    Attributes:
-        ids: N cell ids, by label.
-        boxes_xywh: N boxes, px.
-        masks: N compressed COCO RLEs of the boxes' crops.
-    """
-
-    ids: tuple[int, ...]
-    boxes_xywh: tuple[tuple[int, int, int, int], ...]
-    masks: tuple[bytes, ...]
-
-    def instances(self) -> tuple[Instance, ...]:
-        """The masks decoded. Raises CacappError for a damaged one."""
-        masks = rle.decode_all(self.masks, [(height, width) for _, _, width, height in self.boxes_xywh])
-        return tuple(Instance(box, mask) for box, mask in zip(self.boxes_xywh, masks, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +73,15 @@ class PseudoLabelStats:
 
 
 def write_pseudo_labels(session: Session, run_id: int, frame_id: int, cell_ids: Sequence[int], judged: Sequence[Judgement]) -> None:
-    """Writes the judgements of a frame's N cells, in place of those a previous attempt of the run left.
+    """Write the judgements of a frame's N cells, in place of those of a previous attempt of the run.
 
     Raises:
         ValueError: not one judgement a cell.
     """
     if len(cell_ids) != len(judged):
         raise ValueError(f"{len(judged)} judgements for {len(cell_ids)} cells")
-    here = PSEUDO_LABEL.c.cell_id.in_(select(CELL.c.id).where(CELL.c.frame_id == frame_id))
-    session.connection().execute(delete(PSEUDO_LABEL).where(PSEUDO_LABEL.c.run_id == run_id, here))
+    here = col(PseudoLabel.cell_id).in_(select(col(Cell.id)).where(col(Cell.frame_id) == frame_id))
+    session.connection().execute(delete(PseudoLabel).where(col(PseudoLabel.run_id) == run_id, here))
     columns = {
         "cell_id": list(cell_ids),
         "run_id": run_id,
@@ -113,36 +89,27 @@ def write_pseudo_labels(session: Session, run_id: int, frame_id: int, cell_ids: 
         "reasons": [_json(j.reasons) for j in judged],
         "agreement": [_json(j.agreement) for j in judged],
     }
-    insert_columns(session, PSEUDO_LABEL, len(judged), columns)
-
-
-def pack_cells(session: Session, run_id: int, frame_id: int) -> PackedCells:
-    """A frame's cells of a segment run, by label."""
-    columns = (CELL.c.id, CELL.c.bbox_x_px, CELL.c.bbox_y_px, CELL.c.bbox_w_px, CELL.c.bbox_h_px, CELL.c.mask)
-    rows = session.connection().execute(select(*columns).where(CELL.c.frame_id == frame_id, CELL.c.run_id == run_id).order_by(CELL.c.label))
-    found = [(row.id, (row.bbox_x_px, row.bbox_y_px, row.bbox_w_px, row.bbox_h_px), row.mask) for row in rows]
-    ids, boxes, masks = zip(*found, strict=True) if found else ((), (), ())
-    return PackedCells(ids, boxes, masks)
+    insert_columns(session, PseudoLabel, len(judged), columns)
 
 
 def read_pseudo_labels(session: Session, run: Run, frame_id: int) -> list[PseudoLabelRecord]:
-    """A frame's judged cells of a pseudo-label run, by label.
+    """Read a frame's judged cells of a pseudo-label run, by label.
 
     Raises:
         CacappError: a mask is damaged.
     """
     assert run.source_run_id is not None, "a pseudo-label run has a segment run"
     query = (
-        select(PSEUDO_LABEL.c.cell_id, PSEUDO_LABEL.c.accepted, PSEUDO_LABEL.c.reasons, PSEUDO_LABEL.c.agreement)
-        .join(CELL, CELL.c.id == PSEUDO_LABEL.c.cell_id)
-        .where(CELL.c.frame_id == frame_id, CELL.c.run_id == run.source_run_id, PSEUDO_LABEL.c.run_id == run.id)
+        select(col(PseudoLabel.cell_id), col(PseudoLabel.accepted), col(PseudoLabel.reasons), col(PseudoLabel.agreement))
+        .join(Cell, col(Cell.id) == col(PseudoLabel.cell_id))
+        .where(col(Cell.frame_id) == frame_id, col(Cell.run_id) == run.source_run_id, col(PseudoLabel.run_id) == run.id)
     )
     judged = {row.cell_id: Judgement(row.accepted, tuple(row.reasons), tuple(row.agreement)) for row in session.connection().execute(query)}
     return [PseudoLabelRecord(cell, judged[cell.id]) for cell in read_cells(session, run.source_run_id, frame_id) if cell.id in judged]
 
 
 def pseudo_label_run(session: Session, run_id: int) -> Run:
-    """The finished pseudo-label run of that number.
+    """Return the finished pseudo-label run with this number.
 
     Raises:
         UsageError: there is no such run, or it is one of another step.
@@ -158,13 +125,13 @@ def pseudo_label_run(session: Session, run_id: int) -> Run:
 
 
 def pseudo_label_stats(session: Session, run_ids: Sequence[int]) -> PseudoLabelStats:
-    """What was rejected and why, over pseudo-label runs; rows are counted by the database, however many there are."""
-    accepted_, reasons_ = PSEUDO_LABEL.c.accepted, cast(PSEUDO_LABEL.c.reasons, String)
-    agreement_ = cast(PSEUDO_LABEL.c.agreement, String)
-    query = (
+    """Count accepted cells, reasons and agreement over pseudo-label runs; the database counts, so that no row is loaded."""
+    accepted_, reasons_ = col(PseudoLabel.accepted), cast(col(PseudoLabel.reasons), String)
+    agreement_ = cast(col(PseudoLabel.agreement), String)
+    query: Select[*tuple[Any, ...]] = (
         select(accepted_.label("accepted"), reasons_.label("reasons"), agreement_.label("agreement"), func.count().label("n"))
-        .join(CELL, CELL.c.id == PSEUDO_LABEL.c.cell_id)
-        .where(PSEUDO_LABEL.c.run_id.in_(run_ids), CELL.c.frame_id.in_(frames_of_runs(run_ids)))
+        .join(Cell, col(Cell.id) == col(PseudoLabel.cell_id))
+        .where(col(PseudoLabel.run_id).in_(run_ids), col(Cell.frame_id).in_(frames_of_runs(run_ids)))
         .group_by(accepted_, reasons_, agreement_)
     )
     cells = accepted = 0
@@ -186,18 +153,18 @@ def pseudo_label_stats(session: Session, run_ids: Sequence[int]) -> PseudoLabelS
 
 
 def accepted_count(session: Session, run_ids: Sequence[int]) -> int:
-    """How many cells of these runs are training labels."""
+    """Count the training labels of these runs."""
     query = (
         select(func.count())
-        .select_from(PSEUDO_LABEL)
-        .join(CELL, CELL.c.id == PSEUDO_LABEL.c.cell_id)
-        .where(PSEUDO_LABEL.c.run_id.in_(run_ids), CELL.c.frame_id.in_(frames_of_runs(run_ids)), PSEUDO_LABEL.c.accepted.is_(True))
+        .select_from(PseudoLabel)
+        .join(Cell, col(Cell.id) == col(PseudoLabel.cell_id))
+        .where(col(PseudoLabel.run_id).in_(run_ids), col(Cell.frame_id).in_(frames_of_runs(run_ids)), col(PseudoLabel.accepted).is_(True))
     )
     return int(session.connection().execute(query).scalar_one())
 
 
 def agreement_reason(names: Sequence[str], asked: Sequence[str], wanted: int) -> str | None:
-    """Why a mask that the prompt algorithms ``names`` among those ``asked`` agree on is rejected; None where at least ``wanted`` do."""
+    """Return why a mask is rejected on which only ``names`` of the prompt algorithms ``asked`` agree; None if at least ``wanted`` do."""
     if len(names) >= wanted:
         return None
     which = f" ({', '.join(names)})" if names else ""
@@ -205,7 +172,7 @@ def agreement_reason(names: Sequence[str], asked: Sequence[str], wanted: int) ->
 
 
 def _without_names(reason: str) -> str:
-    """Masks that different algorithms left alone are one reason."""
+    """Remove the names of algorithms from a reason, so that it is one reason whichever algorithms agreed."""
     return re.sub(r" \([^)]*\)", "", reason) if reason.startswith("agreed by ") else reason
 
 

@@ -1,31 +1,31 @@
-"""Slide quality and duplicates: what is known of a count run only when all its frames are done."""
+"""Slide quality and duplicates, which are known only when all frames of a count run are done."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.tables import Duplicate, SlideQuality, Table
+from cacapp.db.tables import Cell, CellCall, Duplicate, SlideQuality
 from cacapp.fish.quality.slide import Mark
 
-CALL, CELL = Table.metadata.tables["cell_call"], Table.metadata.tables["cell"]
-NO_CALL = {
-    "evaluable": False,
-    "class": None,
-    "subtype": None,
-    "is_cac": False,
-    "margin": None,
-    "needs_review": False,
-    "review_reason": None,
+NO_CALL: dict[Any, Any] = {
+    CellCall.evaluable: False,
+    CellCall.class_: None,
+    CellCall.subtype: None,
+    CellCall.is_cac: False,
+    CellCall.margin: None,
+    CellCall.needs_review: False,
+    CellCall.review_reason: None,
 }
 
 
 def write_quality(session: Session, run_id: int, marks: Sequence[Mark]) -> None:
-    """Keep a run's marks in place of earlier ones."""
-    session.connection().execute(delete(Table.metadata.tables["slide_quality"]).where(SlideQuality.run_id == run_id))  # type: ignore[arg-type]
+    """Write a run's marks in place of earlier ones."""
+    session.connection().execute(delete(SlideQuality).where(col(SlideQuality.run_id) == run_id))
     session.add_all(
         SlideQuality(run_id=run_id, channel=m.channel, measure=m.measure, value=m.value, verdict=m.verdict, reason=m.reason) for m in marks
     )
@@ -33,26 +33,28 @@ def write_quality(session: Session, run_id: int, marks: Sequence[Mark]) -> None:
 
 
 def read_quality(session: Session, run_id: int) -> list[Mark]:
-    """A run's marks by channel; none where the run was counted before there were any."""
-    table = Table.metadata.tables["slide_quality"]
-    rows = session.connection().execute(select(table).where(table.c.run_id == run_id).order_by(table.c.channel, table.c.measure))
+    """Read a run's marks by channel; none for runs that were counted before cacapp measured quality."""
+    query = select(SlideQuality).where(col(SlideQuality.run_id) == run_id).order_by(col(SlideQuality.channel), col(SlideQuality.measure))
+    rows = session.connection().execute(query)
     return [Mark(r.channel, r.measure, r.value, r.verdict, r.reason) for r in rows]
 
 
 def exclude_all(session: Session, run_id: int, reason: str) -> int:
-    """Take back every call of a run; returns how many cells were evaluable. Counts and signals stay."""
-    here = select(CELL.c.id).where(CELL.c.frame_id.in_(frames_of_runs([run_id])))
-    statement = update(CALL).where(CALL.c.run_id == run_id, CALL.c.evaluable.is_(True), CALL.c.cell_id.in_(here))
-    return int(session.connection().execute(statement.values(**NO_CALL, exclusion_reason=reason)).rowcount)
+    """Make every cell of a run not evaluable; return how many were evaluable. Counts and signals stay."""
+    here = select(col(Cell.id)).where(col(Cell.frame_id).in_(frames_of_runs([run_id])))
+    statement = update(CellCall).where(col(CellCall.run_id) == run_id, col(CellCall.evaluable).is_(True), col(CellCall.cell_id).in_(here))
+    return int(session.connection().execute(statement.values({**NO_CALL, CellCall.exclusion_reason: reason})).rowcount)
 
 
 def write_duplicates(session: Session, run_id: int, duplicate_of: Mapping[int, int], reason: str) -> None:
-    """Keep which cell is a duplicate of which, in place of earlier ones of the run, and take back the duplicates' calls."""
+    """Write the duplicates of a run in place of earlier ones, and make these cells not evaluable."""
     connection = session.connection()
-    connection.execute(delete(Table.metadata.tables["duplicate"]).where(Duplicate.run_id == run_id))  # type: ignore[arg-type]
+    connection.execute(delete(Duplicate).where(col(Duplicate.run_id) == run_id))
     if not duplicate_of:
         return
     session.add_all(Duplicate(cell_id=cell, run_id=run_id, duplicate_of=other) for cell, other in duplicate_of.items())
     session.flush()
-    statement = update(CALL).where(CALL.c.run_id == run_id, CALL.c.cell_id == bindparam("cell"), CALL.c.evaluable.is_(True))
-    connection.execute(statement.values(**NO_CALL, exclusion_reason=reason), [{"cell": cell} for cell in duplicate_of])
+    statement = update(CellCall).where(
+        col(CellCall.run_id) == run_id, col(CellCall.cell_id) == bindparam("cell"), col(CellCall.evaluable).is_(True)
+    )
+    connection.execute(statement.values({**NO_CALL, CellCall.exclusion_reason: reason}), [{"cell": cell} for cell in duplicate_of])

@@ -1,4 +1,4 @@
-"""Questions about single cells: the table ``cells`` shows, and the dots of one cell."""
+"""Queries about single cells: the rows that ``cacapp cells`` shows, and the dots of cells."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, func, null, select, text
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.db.queries import frames_of_runs, latest_run_ids, slides
 from cacapp.db.runs.ledger import get_run
-from cacapp.db.tables import NOT_NORMAL, Table
+from cacapp.db.tables import NOT_NORMAL, Cell, CellCall, ChannelRow, Duplicate, FrameRow, Patient, SignalCount, SignalRow, Slide, table_of
 from cacapp.exceptions import CacappError, UsageError
 
-_T = Table.metadata.tables
-CELL, CALL, COUNT, SIGNAL = _T["cell"], _T["cell_call"], _T["signal_count"], _T["signal"]
-DUPLICATE = _T["duplicate"]
-FRAME, SLIDE, PATIENT, CHANNEL = _T["frame"], _T["slide"], _T["patient"], _T["channel"]
+Rows = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class CellRow:
     duplicate_of: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """One flat record for tables and files, with a column for each probe and ``class`` for ``class_``."""
+        """Return a flat record for tables and files, with a column for each probe and ``class`` for ``class_``."""
         first = ("patient", "slide", "frame", "label", "y", "x", "area_px")
         last = ("subtype", "is_cac", "margin", "needs_review", "review_reason", "evaluable", "exclusion_reason", "duplicate_of")
         ids = ("run_id", "segment_run_id", "cell_id")
@@ -90,7 +87,7 @@ def cells(
     limit: int | None = None,
     run_id: int | None = None,
 ) -> list[CellRow]:
-    """Cells with their calls, by slide, frame and label, out of each slide's latest succeeded count run.
+    """Return cells with their calls, by slide, frame and label, from each slide's latest succeeded count run.
 
     A slide that is segmented and not yet counted shows its cells without calls (unless a class is asked for).
 
@@ -119,34 +116,41 @@ def cells(
 
 
 def signals_of(session: Session, cell_id: int, run_id: int | None = None) -> list[SignalRecord]:
-    """The dots of a cell by channel, counting or not (``reason``), as of the latest succeeded count run or ``run_id``.
+    """Return the dots of a cell by channel, whether they count or not (``reason``), of the latest succeeded count run or of ``run_id``.
 
     Raises:
         CacappError: there is no such cell.
     """
     cell = (
         session.connection()
-        .execute(select(CELL.c.frame_id, FRAME.c.slide_id).join(FRAME, FRAME.c.id == CELL.c.frame_id).where(CELL.c.id == cell_id))
+        .execute(
+            select(col(Cell.frame_id), col(FrameRow.slide_id))
+            .join(FrameRow, col(FrameRow.id) == col(Cell.frame_id))
+            .where(col(Cell.id) == cell_id)
+        )
         .first()
     )
     if cell is None:
         raise CacappError(f"there is no cell {cell_id}; `cacapp cells` shows those there are")
     run_id = latest_run_ids(session, "count", [cell.slide_id]).get(cell.slide_id) if run_id is None else run_id
-    return _signals(session, SIGNAL.c.cell_id == cell_id, SIGNAL.c.run_id == run_id)
+    return read_signals(session, col(SignalRow.cell_id) == cell_id, col(SignalRow.run_id) == run_id)
 
 
 def signals_of_frame(session: Session, run_id: int, frame_id: int) -> list[SignalRecord]:
-    """The dots of all cells of a frame in a count run, by cell and channel; dots outside all nuclei are not among them."""
-    return _signals(session, SIGNAL.c.cell_id.in_(select(CELL.c.id).where(CELL.c.frame_id == frame_id)), SIGNAL.c.run_id == run_id)
+    """Return the dots of all cells of a frame in a count run, by cell and channel; dots outside all nuclei are not among them."""
+    return read_signals(
+        session, col(SignalRow.cell_id).in_(select(col(Cell.id)).where(col(Cell.frame_id) == frame_id)), col(SignalRow.run_id) == run_id
+    )
 
 
-def _signals(session: Session, *conditions: ColumnElement[bool]) -> list[SignalRecord]:
+def read_signals(session: Session, *conditions: ColumnElement[bool]) -> list[SignalRecord]:
+    """Return the dots that fit the conditions, by cell, channel and number."""
     query = (
-        select(SIGNAL, CHANNEL.c.name)
-        .join(CELL, CELL.c.id == SIGNAL.c.cell_id)
-        .join(CHANNEL, and_(CHANNEL.c.frame_id == CELL.c.frame_id, CHANNEL.c.index == SIGNAL.c.channel))
+        select(SignalRow, col(ChannelRow.name))
+        .join(Cell, col(Cell.id) == col(SignalRow.cell_id))
+        .join(ChannelRow, and_(col(ChannelRow.frame_id) == col(Cell.frame_id), col(ChannelRow.index) == col(SignalRow.channel)))
         .where(*conditions)
-        .order_by(SIGNAL.c.cell_id, SIGNAL.c.channel, SIGNAL.c.number)
+        .order_by(col(SignalRow.cell_id), col(SignalRow.channel), col(SignalRow.number))
     )
     return [
         SignalRecord(
@@ -173,7 +177,7 @@ class _Source:
 
 
 def _runs(session: Session, patient: str | None, slide: str | None, run_id: int | None) -> list[_Source]:
-    """The runs to read, by barcode of their slides."""
+    """Return the runs to read, by barcode of their slides."""
     chosen = [summary.slide.id for summary in slides(session, [slide] if slide is not None else None, patient)]
     slide_ids = [slide_id for slide_id in chosen if slide_id is not None]
     if run_id is not None:
@@ -186,41 +190,48 @@ def _runs(session: Session, patient: str | None, slide: str | None, run_id: int 
     return [_Source(segmented[slide_id], slide_id in counted) for slide_id in slide_ids if slide_id in segmented]
 
 
-def _counted(run_ids: Sequence[int], class_: str | None) -> Select[Any]:
-    """Cells with calls: those of a class by the index of calls, all of them by the frames of the runs' slides."""
-    query = select(CALL, CELL.c.frame_id).join(CELL, CELL.c.id == CALL.c.cell_id).where(CALL.c.run_id.in_(run_ids))
+def _counted(run_ids: Sequence[int], class_: str | None) -> Rows:
+    """Select cells with calls: those of a class by the index of calls, all of them by the frames of the runs' slides."""
+    query = select(CellCall, col(Cell.frame_id)).join(Cell, col(Cell.id) == col(CellCall.cell_id)).where(col(CellCall.run_id).in_(run_ids))
     if class_ is None or class_ == "normal":
-        query = query.where(CELL.c.frame_id.in_(frames_of_runs(run_ids)))
+        query = query.where(col(Cell.frame_id).in_(frames_of_runs(run_ids)))
     else:
         query = query.where(text(f"cell_call.{NOT_NORMAL}"))  # lets the databases use the partial index
-    return query if class_ is None else query.where(CALL.c["class"] == class_)
+    return query if class_ is None else query.where(col(CellCall.class_) == class_)
 
 
-def _segmented(run_id: int) -> Select[Any]:
-    """Cells without calls."""
+def _segmented(run_id: int) -> Rows:
+    """Select cells without calls."""
     names = ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")
-    missing = [cast(null(), CALL.c[name].type).label(name) for name in names]  # PostgreSQL compares no number with an untyped null
-    own = (CELL.c.evaluable, CELL.c.exclusion_reason, CELL.c.frame_id)
-    query = select(CELL.c.id.label("cell_id"), *missing, *own).where(CELL.c.run_id == run_id)
-    return query.where(CELL.c.frame_id.in_(frames_of_runs([run_id])))
+    columns = table_of(CellCall).columns
+    missing = [cast(null(), columns[name].type).label(name) for name in names]  # PostgreSQL compares no number with an untyped null
+    own = (col(Cell.evaluable), col(Cell.exclusion_reason), col(Cell.frame_id))
+    query = select(col(Cell.id).label("cell_id"), *missing, *own).where(col(Cell.run_id) == run_id)
+    return query.where(col(Cell.frame_id).in_(frames_of_runs([run_id])))
 
 
-def _read(session: Session, picked: Select[Any], limit: int | None) -> list[CellRow]:
-    """The first ``limit`` picked cells by slide, frame and label; everything else is looked up for them alone."""
-    order = (SLIDE.c.barcode, FRAME.c.name, CELL.c.label)
+def _read(session: Session, picked: Rows, limit: int | None) -> list[CellRow]:
+    """Read the first ``limit`` selected cells by slide, frame and label; counts and duplicates are read for these alone."""
+    order = (col(Slide.barcode), col(FrameRow.name), col(Cell.label))
     if limit is not None:
-        places = picked.join(FRAME, FRAME.c.id == CELL.c.frame_id).join(SLIDE, SLIDE.c.id == FRAME.c.slide_id)
+        places = picked.join(FrameRow, col(FrameRow.id) == col(Cell.frame_id)).join(Slide, col(Slide.id) == col(FrameRow.slide_id))
         picked = places.order_by(*order).limit(limit)
     call = picked.subquery("call")
-    place = (PATIENT.c.code.label("patient"), SLIDE.c.barcode.label("slide"), FRAME.c.name.label("frame"))
-    own = (CELL.c.label, CELL.c.centroid_y_px, CELL.c.centroid_x_px, CELL.c.area_px, CELL.c.run_id.label("segment_run_id"))
-    reason = func.coalesce(call.c.exclusion_reason, CELL.c.exclusion_reason).label("reason")
+    place: tuple[Any, ...] = (col(Patient.code).label("patient"), col(Slide.barcode).label("slide"), col(FrameRow.name).label("frame"))
+    own: tuple[Any, ...] = (
+        col(Cell.label),
+        col(Cell.centroid_y_px),
+        col(Cell.centroid_x_px),
+        col(Cell.area_px),
+        col(Cell.run_id).label("segment_run_id"),
+    )
+    reason = func.coalesce(call.c.exclusion_reason, col(Cell.exclusion_reason)).label("reason")
     query = (
         select(*place, *own, call, reason)
-        .join(CELL, CELL.c.id == call.c.cell_id)
-        .join(FRAME, FRAME.c.id == CELL.c.frame_id)
-        .join(SLIDE, SLIDE.c.id == FRAME.c.slide_id)
-        .join(PATIENT, PATIENT.c.id == SLIDE.c.patient_id)
+        .join(Cell, col(Cell.id) == call.c.cell_id)
+        .join(FrameRow, col(FrameRow.id) == col(Cell.frame_id))
+        .join(Slide, col(Slide.id) == col(FrameRow.slide_id))
+        .join(Patient, col(Patient.id) == col(Slide.patient_id))
         .order_by(*order)
     )
     counts, twice = _counts(session, call), _duplicates(session, call)
@@ -253,22 +264,24 @@ def _read(session: Session, picked: Select[Any], limit: int | None) -> list[Cell
 
 
 def _duplicates(session: Session, call: Subquery) -> dict[int, int]:
-    """Cell id of each duplicate to the cell that stands for it."""
-    query = select(DUPLICATE.c.cell_id, DUPLICATE.c.duplicate_of).join(
-        call, and_(call.c.cell_id == DUPLICATE.c.cell_id, call.c.run_id == DUPLICATE.c.run_id)
+    """Return the id of each duplicate to the cell that is counted in its place."""
+    query = select(col(Duplicate.cell_id), col(Duplicate.duplicate_of)).join(
+        call, and_(call.c.cell_id == col(Duplicate.cell_id), call.c.run_id == col(Duplicate.run_id))
     )
     return {row.cell_id: row.duplicate_of for row in session.connection().execute(query)}
 
 
 def _counts(session: Session, call: Subquery) -> dict[int, dict[str, int]]:
-    """Cell id to its copies by channel name; the name is that of the channel in the cell's own frame."""
+    """Return cell id to copies by channel name; the name is that of the channel in the cell's own frame."""
     connection = session.connection()
-    channels = select(CHANNEL.c.frame_id, CHANNEL.c.index, CHANNEL.c.name).where(CHANNEL.c.frame_id.in_(select(call.c.frame_id)))
+    channels = select(col(ChannelRow.frame_id), col(ChannelRow.index), col(ChannelRow.name)).where(
+        col(ChannelRow.frame_id).in_(select(call.c.frame_id))
+    )
     names = {(frame_id, index): name for frame_id, index, name in connection.execute(channels)}
     query = (
-        select(COUNT.c.cell_id, call.c.frame_id, COUNT.c.channel, COUNT.c.n)
-        .join(call, and_(call.c.cell_id == COUNT.c.cell_id, call.c.run_id == COUNT.c.run_id))
-        .order_by(COUNT.c.cell_id, COUNT.c.channel)
+        select(col(SignalCount.cell_id), call.c.frame_id, col(SignalCount.channel), col(SignalCount.n))
+        .join(call, and_(call.c.cell_id == col(SignalCount.cell_id), call.c.run_id == col(SignalCount.run_id)))
+        .order_by(col(SignalCount.cell_id), col(SignalCount.channel))
     )
     counts: dict[int, dict[str, int]] = {}
     for cell_id, frame_id, channel, n in connection.execute(query):

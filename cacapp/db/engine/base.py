@@ -1,10 +1,11 @@
-"""What every table has: metadata of our own, and the names of constraints."""
+"""The base of all tables: their metadata and the names of constraints."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from sqlalchemy import MetaData
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
 
@@ -18,8 +19,14 @@ NAMES = {
 
 
 class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
-    """Base of the tables: metadata of our own, with a name for each constraint, so that a later migration can drop it."""
+    """Base of the tables. Each constraint gets a name, so that a later migration can drop it."""
+
+
+def table_of(model: type[Table]) -> SqlTable:
+    """Return the SQL table of a model, for writes that go past the models."""
+    return Table.metadata.tables[str(model.__tablename__)]
 
 
 def now() -> datetime:
+    """Return the present moment, UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Many rows at once: columns in, one prepared statement (SQLite) or one COPY (PostgreSQL), without SQLAlchemy's work for each value."""
+"""Insertion of many rows with one prepared statement (SQLite) or one COPY (PostgreSQL), without SQLAlchemy's work for each value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import Session
 
+from cacapp.db.engine.base import Table as Model
+from cacapp.db.engine.base import table_of
 from cacapp.db.engine.columns import Scaled
 
 
-def insert_columns(session: Session, table: Table, size: int, columns: Mapping[str, Any]) -> None:
-    """Insert ``size`` rows in one go.
+def insert_columns(session: Session, model: type[Model], size: int, columns: Mapping[str, Any]) -> None:
+    """Insert ``size`` rows with one statement.
 
     Args:
+        model: the class of the table.
         columns: by column name, an array or sequence of ``size`` values (Python values or None in a sequence) or one value for all rows.
 
     Raises:
@@ -29,7 +32,7 @@ def insert_columns(session: Session, table: Table, size: int, columns: Mapping[s
     """
     if not size:
         return
-    names = tuple(columns)
+    table, names = table_of(model), tuple(columns)
     values = [_column(table, name, columns[name], size) for name in names]
     insert_rows(session.connection(), table, names, list(zip(*values, strict=True)))
 
@@ -56,12 +59,12 @@ def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows
 
 
 def _as_text(moment: datetime) -> str:
-    """As SQLAlchemy writes times into SQLite: in UTC, without the zone."""
+    """Format a time as SQLAlchemy writes it into SQLite: in UTC, without the zone."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """PostgreSQL's own way in for many rows; its errors are SQLAlchemy's, as those of other statements are."""
+    """Insert rows with PostgreSQL's COPY; errors are raised as SQLAlchemy's, as those of other statements are."""
     dialect = connection.dialect
     quote = dialect.identifier_preparer
     statement = f"COPY {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)}) FROM STDIN"
@@ -81,14 +84,15 @@ def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Iter
 
 @lru_cache(maxsize=64)
 def _statement(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...] | None]:
-    """The INSERT in the driver's own style, and its parameters in order; None where they go by name."""
+    """Return the INSERT in the driver's parameter style, and its parameters in order, or None if they are passed by name."""
     compiled = table.insert().compile(dialect=dialect, column_keys=columns)
     positions = compiled.positiontup if isinstance(compiled, SQLCompiler) and compiled.positional else None
     return str(compiled), None if positions is None else tuple(positions)
 
 
-def reserve_ids(session: Session, table: Table, size: int) -> list[int]:
-    """``size`` free ids of ``table``, which no one else gets: SQLite lets one session write at a time, PostgreSQL has its sequence."""
+def reserve_ids(session: Session, model: type[Model], size: int) -> list[int]:
+    """Reserve ``size`` ids of a table that nobody else gets: SQLite lets one session write at a time, PostgreSQL has its sequence."""
+    table = table_of(model)
     if session.get_bind().dialect.name == "postgresql":
         sequence = text("SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :size)")
         return list(session.connection().execute(sequence, {"table": table.name, "size": size}).scalars())

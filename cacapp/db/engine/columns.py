@@ -1,4 +1,4 @@
-"""Column types the tables share."""
+"""Column types that the tables share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Scaled(TypeDecorator[float]):
-    """A float kept as an integer number of 1/scale units: a third of SQLite's bytes, and the same on every database.
+    """A float stored as an integer number of 1/scale units: a third of SQLite's bytes, and the same on every database.
 
     ``Scaled(100)`` keeps px to a hundredth. Readers of raw SQL divide by the scale (docs and column comments say which).
     """
@@ -33,7 +33,7 @@ class Scaled(TypeDecorator[float]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time zone aware UTC time, on SQLite, which forgets the zone, and on PostgreSQL, which keeps the moment alone."""
+    """A UTC time with its time zone, on SQLite, which stores no zone, and on PostgreSQL, which stores the moment alone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """PostgreSQL gives times in the zone of the session."""
+        """Return the time in UTC; PostgreSQL gives times in the zone of the session."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

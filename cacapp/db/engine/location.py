@@ -1,4 +1,4 @@
-"""Where the record is kept: a SQLite file by path, or any SQLAlchemy URL."""
+"""The location of a database: a SQLite file by path, or any SQLAlchemy URL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """``path``: the SQLite file, None for a server (or a SQLite ``file:`` URI). ``label``: how messages name it, without the password."""
+    """A database's location.
+
+    ``path``: the SQLite file, None for a server (or a SQLite ``file:`` URI). ``label``: its name in messages, without the password.
+    """
 
     url: URL
     path: Path | None
@@ -28,12 +31,12 @@ class Location:
 
 
 def database_url(option: str | None) -> str:
-    """The database to use, a path or a URL: ``--db`` if given, else the variable CACAPP_DB, else ``cacapp.db`` in this folder."""
+    """Return the database to use, a path or a URL: ``--db`` if given, else the variable CACAPP_DB, else ``cacapp.db`` in this folder."""
     return option or os.environ.get(VARIABLE) or DEFAULT
 
 
 def locate(url_or_path: str | Path | None) -> Location:
-    """Tell a URL (it has ``://``) from a path.
+    """Return the location of a URL (it has ``://``) or of a path.
 
     Raises:
         UsageError: a URL SQLAlchemy cannot read, or a SQLite database in memory, which would be lost at the end of the command.
@@ -46,7 +49,7 @@ def locate(url_or_path: str | Path | None) -> Location:
         url = make_url(given)
     except ArgumentError:
         raise UsageError("--db is no database URL; write a file's path or DIALECT://USER:PASSWORD@HOST/NAME") from None
-    label = shown(url)
+    label = without_password(url)
     if url.drivername == "postgresql":
         url = url.set(drivername=POSTGRES_DRIVER)
     if url.get_backend_name() != "sqlite":
@@ -58,14 +61,14 @@ def locate(url_or_path: str | Path | None) -> Location:
     return Location(url, Path(url.database), url.database)
 
 
-def shown(url: URL) -> str:
-    """A URL as messages and the record may show it: without a password, wherever in the URL it stands."""
+def without_password(url: URL) -> str:
+    """Return a URL as messages and the database may show it: without a password, wherever in the URL it stands."""
     hidden = {name: "***" for name in url.query if "pass" in name.lower() or "secret" in name.lower() or "token" in name.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def claim_file(location: Location, *, create: bool) -> bool:
-    """Check the SQLite file before SQLite touches it; make it, readable by its owner alone, where there is none.
+    """Check the SQLite file before SQLite opens it; create it, readable by its owner alone, if there is none.
 
     Returns:
         True where the file was made by this call; it is empty then.
@@ -105,6 +108,6 @@ def _make_file(path: Path, create: bool) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Take back a SQLite file that was just made, with what SQLite keeps beside it."""
+    """Delete a SQLite file that was just created, with the files that SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What only one process may do at a time."""
+"""Locks for work that only one process may do at a time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 
-def one_at_a_time(session: Session, lock: int) -> None:
-    """Waits for others that hold this lock, and holds it until the transaction ends. On SQLite whoever writes does so alone anyway.
+def hold_lock(session: Session, lock: int) -> None:
+    """Wait until no other process holds this lock, and hold it until the transaction ends. SQLite has one writer at a time anyway.
 
     Args:
         lock: a number of its own for each thing that is done so.

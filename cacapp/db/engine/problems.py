@@ -1,4 +1,4 @@
-"""What a database driver complains of, in one line that says the way out."""
+"""Errors of database drivers as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _POSTGRES_REASONS = {
 
 
 @contextmanager
-def translated(label: str) -> Iterator[None]:
-    """Turn what a user can mend (a lock, a full disk, a lost server) into one line; an error in our SQL stays what it is."""
+def translate_errors(label: str) -> Iterator[None]:
+    """Raise errors that a user can solve (a lock, a full disk, a lost server) as one line; an error in our SQL is raised unchanged."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:

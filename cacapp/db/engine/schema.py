@@ -1,4 +1,4 @@
-"""The schema's revision: what a database has, what this cacapp needs, and the way from one to the other.
+"""The schema's revision: that of a database, the one that this cacapp needs, and migrations between them.
 
 Reading the revision needs no alembic: the table ``alembic_version`` holds it, and the newest one is the highest number among the
 migration files. Alembic is imported only where tables change.
@@ -26,7 +26,7 @@ LANDMARKS = frozenset({"patient", "slide", "frame", "run"})
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """``current``: the database's revision, None for an empty one; ``head``: the one this cacapp works with."""
+    """Revisions. ``current``: of the database, None for an empty one; ``head``: the one that this cacapp works with."""
 
     current: str | None
     head: str
@@ -37,7 +37,7 @@ class SchemaStatus:
 
 
 def migrations_folder() -> Path:
-    """The folder of the migrations: ``cacapp/migrations`` in an installed wheel, ``alembic/`` in a checkout."""
+    """Return the folder of the migrations: ``cacapp/migrations`` in an installed wheel, ``alembic/`` in a checkout."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "migrations", package.parent / "alembic"):
         if (folder / "env.py").is_file() and (folder / "versions").is_dir():
@@ -47,7 +47,7 @@ def migrations_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def head() -> str:
-    """The newest revision: the highest number among ``versions/NNNN_*.py``."""
+    """Return the newest revision: the highest number among ``versions/NNNN_*.py``."""
     found = [match[1] for path in (migrations_folder() / "versions").iterdir() if (match := re.fullmatch(r"(\d{4})_\w+\.py", path.name))]
     if not found:
         raise CacappError("the database migrations are missing from this installation; reinstall cacapp")
@@ -55,7 +55,7 @@ def head() -> str:
 
 
 def read_status(connection: Connection, label: str) -> SchemaStatus:
-    """The revision of the database behind ``connection``; ``label`` names it in errors.
+    """Read the revision of the database behind ``connection``; ``label`` names it in errors.
 
     Raises:
         CacappError: the database belongs to another program.
@@ -75,7 +75,7 @@ def read_status(connection: Connection, label: str) -> SchemaStatus:
 
 
 def require_current(status: SchemaStatus, label: str) -> None:
-    """Refuse a database this cacapp cannot work with, and say which way out there is."""
+    """Refuse a database that this cacapp cannot work with, and say what to do."""
     if status.current is None:
         raise CacappError(f"{label} is empty; `cacapp db upgrade` makes the tables")
     if status.current < status.head:
@@ -85,7 +85,7 @@ def require_current(status: SchemaStatus, label: str) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for programmatic use on an open connection, which env.py takes from its attributes."""
+    """Return Alembic's configuration for use on an open connection, which env.py takes from its attributes."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
@@ -113,7 +113,7 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 
 def require_no_orphans(connection: Connection) -> None:
-    """On SQLite, where a transaction may have run with foreign keys off; PostgreSQL checks each statement.
+    """Check the foreign keys on SQLite, where a transaction may run with them off; PostgreSQL checks each statement.
 
     Raises:
         CacappError: rows refer to rows that are not there.
@@ -127,7 +127,7 @@ def require_no_orphans(connection: Connection) -> None:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """The revision as stored, without judging it."""
+    """Read the revision as stored, without a check."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     revision: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 a constant

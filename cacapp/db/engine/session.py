@@ -1,4 +1,4 @@
-"""Engines, transactions and commits; nowhere else are they made. How a transaction begins, see ``transactions``."""
+"""Engines, transactions and commits, which no other module makes. How a transaction begins: see ``transactions``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
 from cacapp.db.engine import schema
-from cacapp.db.engine.location import Location, claim_file, database_url, locate, remove_file, shown
-from cacapp.db.engine.problems import translated
+from cacapp.db.engine.location import Location, claim_file, database_url, locate, remove_file, without_password
+from cacapp.db.engine.problems import translate_errors
 from cacapp.db.engine.schema import SchemaStatus
-from cacapp.db.engine.transactions import READ_ONLY, prepare, uninterrupted
+from cacapp.db.engine.transactions import READ_ONLY, delay_signals, prepare
 from cacapp.exceptions import CacappError, UsageError
 
 __all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_connection", "open_database", "status", "upgrade"]
@@ -29,14 +29,14 @@ POOL, OVERFLOW = 10, 50
 
 
 class Database:
-    """An open record whose schema was checked. ``str()`` and ``url`` never show the password."""
+    """An open database with a checked schema. ``str()`` and ``url`` never show the password."""
 
     def __init__(self, location: Location, engine: Engine) -> None:
         self._location = location
         self._label = location.label
         self._writing = threading.local()
         self.engine = engine
-        self.url = shown(location.url)
+        self.url = without_password(location.url)
 
     def __repr__(self) -> str:
         return f"Database({self._label!r})"
@@ -46,7 +46,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A transaction that reads and writes: committed at the end, rolled back where an exception leaves it.
+        """Open a transaction that reads and writes: committed at the end, rolled back after an exception.
 
         Keep it short: on SQLite no one else writes meanwhile. Where another program writes, it waits (``transactions.LOCK_WAIT_S``).
         Rows stay usable after it.
@@ -59,7 +59,7 @@ class Database:
             raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
         self._writing.now = True
         try:
-            with uninterrupted(), translated(self._label), Session(self.engine, expire_on_commit=False) as session:
+            with delay_signals(), translate_errors(self._label), Session(self.engine, expire_on_commit=False) as session:
                 yield session
                 session.commit()
         finally:
@@ -67,24 +67,24 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that only reads: one consistent view, waits for no writer. Writing in it is an error."""
+        """Open a transaction that only reads: one consistent view that waits for no writer. Writing in it is an error."""
         engine = self.engine.execution_options(**{READ_ONLY: True})
-        with uninterrupted(), translated(self._label), Session(engine, expire_on_commit=False) as session:
+        with delay_signals(), translate_errors(self._label), Session(engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def rebuilding(self) -> Iterator[Connection]:
-        """A transaction that deletes much: as ``session``, but SQLite checks foreign keys once at its end, not at each row.
+        """Open a transaction that deletes many rows: as ``session``, but SQLite checks foreign keys once at its end, not at each row.
 
         Raises:
             CacappError: as ``session``, or rows would refer to nothing; all is undone.
         """
-        with uninterrupted(), translated(self._label), migration_connection(_target(self._location)) as connection:
+        with delay_signals(), translate_errors(self._label), migration_connection(_target(self._location)) as connection:
             yield connection
             schema.require_no_orphans(connection)
 
     def compact(self) -> None:
-        """Give the space of deleted rows back: SQLite's file shrinks (and needs that space once more meanwhile), PostgreSQL uses it again.
+        """Free the space of deleted rows: SQLite's file shrinks (and needs that space once more meanwhile), PostgreSQL uses it again.
 
         Raises:
             CacappError: another program uses the database, or the disk is full; the record stays as it was.
@@ -92,7 +92,7 @@ class Database:
         pooled = make_engine(self._location, pooled=False).raw_connection()
         raw: Any = pooled.driver_connection
         try:
-            with uninterrupted(), translated(self._label):
+            with delay_signals(), translate_errors(self._label):
                 if self.engine.dialect.name == "postgresql":
                     raw.autocommit = True
                 raw.execute("VACUUM")
@@ -106,9 +106,9 @@ class Database:
         self.engine.dispose()
 
 
-@uninterrupted()
+@delay_signals()
 def open_database(url_or_path: str | Path | None = None, *, create: bool = True) -> Database:
-    """Open the record, after checking that its schema is this cacapp's; make it where there is none and ``create`` is on.
+    """Open a database after a check of its schema; create it if there is none and ``create`` is on.
 
     Args:
         url_or_path: a SQLite file's path or a SQLAlchemy URL; None: see ``database_url``.
@@ -122,7 +122,7 @@ def open_database(url_or_path: str | Path | None = None, *, create: bool = True)
     try:
         engine = make_engine(location)
         try:
-            with translated(location.label):
+            with translate_errors(location.label):
                 found = _read_status(location, engine)
                 if found.current is None and create:
                     _migrate(location)
@@ -138,9 +138,9 @@ def open_database(url_or_path: str | Path | None = None, *, create: bool = True)
     return Database(location, engine)
 
 
-@uninterrupted()
+@delay_signals()
 def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaStatus:
-    """Bring the schema up to date in one transaction; make the database where there is none.
+    """Bring the schema up to date in one transaction; create the database if there is none.
 
     Args:
         revision: the schema to end at; an earlier one takes tables and columns away, with what is in them.
@@ -151,7 +151,7 @@ def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaSta
     location = locate(url_or_path)
     made = claim_file(location, create=True)
     try:
-        with translated(location.label):
+        with translate_errors(location.label):
             engine = make_engine(location, pooled=False)
             found = _read_status(location, engine)
             if found.current is not None and found.current > found.head:
@@ -164,22 +164,22 @@ def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaSta
         raise
 
 
-@uninterrupted()
+@delay_signals()
 def status(url_or_path: str | Path | None) -> SchemaStatus:
-    """The schema of an existing database, whether or not this cacapp can work with it.
+    """Read the schema of an existing database, whether or not this cacapp can work with it.
 
     Raises:
         CacappError: there is no database, or it is another program's.
     """
     location = locate(url_or_path)
     claim_file(location, create=False)
-    with translated(location.label):
+    with translate_errors(location.label):
         return _read_status(location, make_engine(location, pooled=False))
 
 
 @contextmanager
 def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]:
-    """A connection in a transaction that may change the schema: committed at the end, on SQLite with foreign keys off."""
+    """Open a connection in a transaction that may change the schema: committed at the end, on SQLite with foreign keys off."""
     engine = make_engine(locate(url_or_path), pooled=False, foreign_keys=False)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -188,8 +188,8 @@ def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]
 
 
 @contextmanager
-def filling(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
-    """A new or existing database with today's schema and a transaction to fill it in, on SQLite with foreign keys checked at the end.
+def open_to_fill(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
+    """Open a new or existing database with the current schema and a transaction to fill it, on SQLite with foreign keys checked at the end.
 
     Yields its name for messages and the connection. Where the body fails, all of it is undone: a file that was not there is not there.
 
@@ -199,7 +199,7 @@ def filling(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
     location = locate(url_or_path)
     made = claim_file(location, create=True)
     try:
-        with translated(location.label):
+        with translate_errors(location.label):
             if not made:
                 found = _read_status(location, make_engine(location, pooled=False))
                 if found.current is not None:
@@ -220,7 +220,7 @@ def _target(location: Location) -> str | Path:
 
 
 def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
-    """An engine whose SQLite connections have the pragmas and begin their transactions explicitly."""
+    """Make an engine. Its SQLite connections have the pragmas and begin their transactions explicitly."""
     try:
         # a night's run outlives a restart of the server: a connection is tried before it is used
         pool = {"pool_pre_ping": True, "pool_size": POOL, "max_overflow": OVERFLOW} if pooled else {"poolclass": NullPool}
@@ -247,7 +247,7 @@ def _migrate(location: Location, revision: str = "head") -> None:
 
 
 def _use_wal(location: Location) -> None:
-    """Write-ahead log: readers and one writer do not wait for each other. SQLite keeps the setting in the file."""
+    """Switch on the write-ahead log: readers and one writer do not wait for each other. SQLite keeps the setting in the file."""
     if location.path is None:
         return
     raw = make_engine(location, pooled=False).raw_connection()

@@ -1,4 +1,4 @@
-"""A SQLite file as it is at one moment, page by page, while others write to it."""
+"""Copies of a SQLite file as it is at one moment, page by page, while others write to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from cacapp.db.engine.problems import translated
+from cacapp.db.engine.problems import translate_errors
 from cacapp.db.engine.session import Database
 from cacapp.exceptions import CacappError
 
@@ -16,7 +16,7 @@ PAGES_AT_ONCE = 4096
 
 
 def copy_file(db: Database, target: Path, start: Callable[[str, int], None], advance: Callable[[str, int], None]) -> None:
-    """Copy the record into a new file, readable by its owner alone. Writers do not wait for it, nor it for them.
+    """Copy the database into a new file, readable by its owner alone. It waits for no writer, and no writer waits for it.
 
     Args:
         start: told what is done and how many pages there are.
@@ -26,7 +26,7 @@ def copy_file(db: Database, target: Path, start: Callable[[str, int], None], adv
         CacappError: the disk is full, or the copy is damaged; the caller removes the file.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with db.reading() as session, translated(str(target)), closing(sqlite3.connect(target)) as copy:
+    with db.reading() as session, translate_errors(str(target)), closing(sqlite3.connect(target)) as copy:
         raw = session.connection().connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
         start("back up", raw.execute("PRAGMA page_count").fetchone()[0])  # and the transaction now holds this moment

@@ -28,11 +28,11 @@ SAY_AFTER_S = 2.0
 
 _log = logging.getLogger(__name__)
 _received: list[tuple[int, FrameType | None]] = []
-"""Signals that came inside ``uninterrupted``; they are handled at its end."""
+"""Signals that came inside ``delay_signals``; they are handled at its end."""
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def delay_signals() -> Iterator[None]:
     """Delay Ctrl-C and SIGTERM to the end of the body: inside the driver they would leave a connection half reset, with a traceback."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,7 +53,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:
-    """Make the engine's connections and transactions as said above; ``label`` names the database in messages."""
+    """Set up the engine's connections and transactions as described above; ``label`` names the database in messages."""
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
@@ -81,7 +81,7 @@ def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:
 
 
 def _begin_writing(raw: sqlite3.Connection, label: str) -> None:
-    """Wait for SQLite's one writer in short turns, so that the user is told, and Ctrl-C is heard between them."""
+    """Wait for SQLite's one writer in short intervals, so that the user is informed and Ctrl-C takes effect between them."""
     deadline, said = time.monotonic() + LOCK_WAIT_S, False
     raw.execute(f"PRAGMA busy_timeout = {int(SAY_AFTER_S * 1000)}")
     try:

@@ -1,4 +1,4 @@
-"""All rows of a record, from one database into another of either kind, and a hash of what they say.
+"""Transfer of all rows from one database into another of either kind, and a hash of their content.
 
 Rows travel as the database keeps them (scaled integers, JSON as its text), so that nothing is rounded or written anew on the way.
 """
@@ -25,19 +25,19 @@ BATCH_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a table holds: its rows, and SHA-256 over them in the order of their keys, the same on every kind of database."""
+    """The content of a table: its rows, and SHA-256 over them in the order of their keys, the same on every kind of database."""
 
     rows: int
     sha256: str
 
 
 def tables() -> list[SqlTable]:
-    """The tables of a record; one comes after those it refers to."""
+    """Return all tables; one comes after those that it refers to."""
     return Table.metadata.sorted_tables
 
 
-def filled_table(connection: Connection) -> str | None:
-    """The name of a table that has rows; None where none has."""
+def find_filled_table(connection: Connection) -> str | None:
+    """Return the name of a table with rows; None if all are empty."""
     for table in tables():
         if connection.execute(select(table).limit(1)).first() is not None:
             return table.name
@@ -45,7 +45,7 @@ def filled_table(connection: Connection) -> str | None:
 
 
 def row_counts(connection: Connection) -> dict[str, int]:
-    """Rows by table."""
+    """Count the rows of each table."""
     return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables()}
 
 
@@ -60,7 +60,7 @@ def content(connection: Connection, table: SqlTable, advance: Callable[[int], No
 
 
 def copy_table(source: Connection, target: Connection, table: SqlTable, advance: Callable[[int], None]) -> Content:
-    """Write a table's rows into the target's empty one; returns what was read.
+    """Write a table's rows into the empty table of the target; return the content that was read.
 
     Raises:
         CacappError: the target cannot hold a value, such as a number above PostgreSQL's range.
@@ -79,7 +79,7 @@ def copy_table(source: Connection, target: Connection, table: SqlTable, advance:
 
 
 def reset_sequences(connection: Connection) -> None:
-    """Let PostgreSQL's sequences go on after the highest ids that were copied; SQLite needs none."""
+    """Set PostgreSQL's sequences to continue after the highest ids that were copied; SQLite has none."""
     if connection.dialect.name != "postgresql":
         return
     for table in tables():
@@ -94,7 +94,7 @@ def reset_sequences(connection: Connection) -> None:
 
 
 def _batches(connection: Connection, table: SqlTable) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows in the order of the primary key, a few thousand at a time, as plain values."""
+    """Yield the rows in the order of the primary key, a few thousand at a time, as plain values."""
     on_postgres = connection.dialect.name == "postgresql"
     order = [collate(c, "C") if on_postgres and isinstance(c.type, String) else c for c in table.primary_key.columns]
     query = select(*(_plain(column) for column in table.columns)).order_by(*order)

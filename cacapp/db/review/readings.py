@@ -1,4 +1,4 @@
-"""Reviews, readings and signatures: appended, looked up, never changed."""
+"""Reviews, readings and signatures, which are appended and never changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from sqlalchemy import and_, func, select
 from sqlmodel import Session, col
 
 from cacapp.db.review.tables import Amendment, AuditEvent, Reading, Review, SignOff
-from cacapp.db.tables import Table
 
-REVIEW = Table.metadata.tables["review"]
 POSITIONS = ("first", "second", "adjudication")
 COMMENT = "comment"
 UNDO = "undo"
@@ -22,44 +20,44 @@ NOT_DECIDING = (COMMENT, NOT_CARRIED)
 
 
 def append_review(session: Session, review: Review) -> Review:
-    """Write a review row; its number is known afterwards."""
+    """Write a review row and set its number."""
     session.add(review)
     session.flush()
     return review
 
 
 def review_by_key(session: Session, key: str) -> Review | None:
-    """The review an action with this key made already."""
+    """Return the review that an action with this key has made; None without one."""
     found: Review | None = session.execute(select(Review).where(col(Review.key) == key)).scalar_one_or_none()
     return found
 
 
 def reviews_of_cell(session: Session, cell_id: int, run_id: int, positions: Sequence[str] = POSITIONS) -> list[Review]:
-    """What was decided on a cell of a count run, oldest first."""
+    """Return the reviews of a cell of a count run, oldest first."""
     wanted = (col(Review.cell_id) == cell_id, col(Review.run_id) == run_id, col(Review.position).in_(positions))
     return list(session.execute(select(Review).where(*wanted).order_by(col(Review.id))).scalars())
 
 
 def last_review_id(session: Session, run_ids: Sequence[int]) -> int:
-    """The number of the newest review of some count runs, 0 without any."""
+    """Return the number of the newest review of some count runs, 0 without any."""
     return int(session.execute(select(func.coalesce(func.max(col(Review.id)), 0)).where(col(Review.run_id).in_(run_ids))).scalar_one())
 
 
-def last_of_cells(session: Session, run_id: int, position: str, cell_ids: Sequence[int] | None = None) -> dict[int, Review]:
-    """Cell id to the review that holds in a position: the last one that decides something."""
-    wanted = [REVIEW.c.run_id == run_id, REVIEW.c.position == position, REVIEW.c.kind.not_in(NOT_DECIDING)]
+def valid_reviews(session: Session, run_id: int, position: str, cell_ids: Sequence[int] | None = None) -> dict[int, Review]:
+    """Return cell id to the review that is valid in a position: the last one with a decision."""
+    wanted = [col(Review.run_id) == run_id, col(Review.position) == position, col(Review.kind).not_in(NOT_DECIDING)]
     if cell_ids is not None:
-        wanted.append(REVIEW.c.cell_id.in_(cell_ids))
-    last = select(func.max(REVIEW.c.id)).where(*wanted).group_by(REVIEW.c.cell_id)
+        wanted.append(col(Review.cell_id).in_(cell_ids))
+    last = select(func.max(col(Review.id))).where(*wanted).group_by(col(Review.cell_id))
     return {r.cell_id: r for r in session.execute(select(Review).where(col(Review.id).in_(last))).scalars()}
 
 
 def seen_ids(session: Session, run_id: int, position: str, cell_ids: Sequence[int]) -> dict[int, int]:
-    """Cell id to the number of its newest review in a position, comments too; cells without one are left out."""
+    """Return cell id to the number of its newest review in a position, comments too; cells without one are left out."""
     query = (
-        select(REVIEW.c.cell_id, func.max(REVIEW.c.id).label("newest"))
-        .where(REVIEW.c.run_id == run_id, REVIEW.c.position == position, REVIEW.c.cell_id.in_(cell_ids))
-        .group_by(REVIEW.c.cell_id)
+        select(col(Review.cell_id), func.max(col(Review.id)).label("newest"))
+        .where(col(Review.run_id) == run_id, col(Review.position) == position, col(Review.cell_id).in_(cell_ids))
+        .group_by(col(Review.cell_id))
     )
     return {row.cell_id: row.newest for row in session.connection().execute(query)}
 
@@ -67,19 +65,13 @@ def seen_ids(session: Session, run_id: int, position: str, cell_ids: Sequence[in
 def reviews(
     session: Session, run_ids: Sequence[int], *, after_id: int = 0, limit: int | None = None, positions: Sequence[str] = POSITIONS
 ) -> list[Review]:
-    """Reviews of some count runs by number, those after ``after_id``."""
+    """Return reviews of some count runs by number, those after ``after_id``."""
     wanted = (col(Review.run_id).in_(run_ids), col(Review.id) > after_id, col(Review.position).in_(positions))
     return list(session.execute(select(Review).where(*wanted).order_by(col(Review.id)).limit(limit)).scalars())
 
 
-def commented_cells(session: Session, run_id: int, positions: Sequence[str]) -> set[int]:
-    """The cells of a count run that somebody wrote a comment on."""
-    wanted = (col(Review.run_id) == run_id, col(Review.position).in_(positions), col(Review.kind) == COMMENT)
-    return set(session.execute(select(col(Review.cell_id)).where(*wanted)).scalars())
-
-
 def readings(session: Session, run_ids: Sequence[int]) -> dict[int, list[Reading]]:
-    """Count run to its readings: first, second, adjudication, whatever the clock said when they began."""
+    """Return count run to its readings: first, second, adjudication, whatever their times of start."""
     found: dict[int, list[Reading]] = {}
     rows = session.execute(select(Reading).where(col(Reading.run_id).in_(run_ids))).scalars()
     for reading in sorted(rows, key=lambda r: (POSITIONS.index(r.position), r.started_at)):
@@ -88,7 +80,7 @@ def readings(session: Session, run_ids: Sequence[int]) -> dict[int, list[Reading
 
 
 def latest_sign_offs(session: Session, patient_ids: Sequence[int]) -> dict[int, tuple[SignOff, Amendment | None]]:
-    """Patient id to the latest signature, and the amendment that opened it again, if one did."""
+    """Return patient id to the latest signature, and the amendment that reopened it, if there is one."""
     last = select(func.max(col(SignOff.id))).where(col(SignOff.patient_id).in_(patient_ids)).group_by(col(SignOff.patient_id))
     query = (
         select(SignOff, Amendment)
@@ -99,7 +91,7 @@ def latest_sign_offs(session: Session, patient_ids: Sequence[int]) -> dict[int, 
 
 
 def sign_offs(session: Session, patient_id: int) -> list[tuple[SignOff, Amendment | None]]:
-    """A patient's signatures, oldest first, each with the amendment that opened it again."""
+    """Return a patient's signatures, oldest first, each with the amendment that reopened it."""
     query = (
         select(SignOff, Amendment)
         .outerjoin(Amendment, and_(col(Amendment.sign_off_id) == col(SignOff.id)))
@@ -110,13 +102,13 @@ def sign_offs(session: Session, patient_id: int) -> list[tuple[SignOff, Amendmen
 
 
 def digest(record: dict[str, Any], previous: str | None) -> str:
-    """SHA-256 of a signed record as canonical JSON, chained to the digest of the one before."""
+    """Return SHA-256 of a signed record as canonical JSON, chained to the digest of the previous one."""
     canonical = json.dumps([record, previous], sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def digest_of_reviews(rows: Iterable[Review]) -> str:
-    """SHA-256 over review rows in their order."""
+    """Return SHA-256 over review rows in their order."""
     lines = [
         [r.id, r.cell_id, r.run_id, r.position, r.kind, r.reviewer, r.created_at.isoformat(), r.before, r.after, r.reason] for r in rows
     ]
@@ -124,13 +116,13 @@ def digest_of_reviews(rows: Iterable[Review]) -> str:
 
 
 def write_event(session: Session, account: str, action: str, subject: str = "", address: str = "", **details: Any) -> None:
-    """A line in the audit trail."""
+    """Write a line into the audit trail."""
     session.add(AuditEvent(account=account, action=action, subject=subject, address=address, details=details))
     session.flush()
 
 
 def events(session: Session, *, before_id: int | None = None, limit: int = 100) -> list[AuditEvent]:
-    """The audit trail, latest first."""
+    """Return the audit trail, latest first."""
     query = select(AuditEvent).order_by(col(AuditEvent.id).desc()).limit(limit)
     if before_id is not None:
         query = query.where(col(AuditEvent.id) < before_id)

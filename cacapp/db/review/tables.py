@@ -1,4 +1,4 @@
-"""The tables of the review: who decided what, when and why, who may, and what was signed."""
+"""The tables of the review: decisions, readings, signatures, accounts and the audit trail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APPEND_ONLY = ("review", "sign_off", "amendment", "audit_event")
 
 
 class Review(Table, table=True):
-    """Append-only: what a person changed of a cell as count run ``run_id`` called it, from what to what, and why.
+    """Append-only: a person's change of a cell's call by count run ``run_id``, from what to what, and why.
 
     ``before`` and ``after`` hold the whole state of the cell (see cacapp.fish.review.State), so that the last row of a cell and position
     is what holds. ``position``: whose reading it belongs to. ``key``: made by the client for each action; the same action sent twice is
@@ -43,7 +43,7 @@ class Review(Table, table=True):
 
 
 class Reading(Table, table=True):
-    """A person's part in the review of a count run: one position each, so that a second reader has not read before."""
+    """A person's part in the review of a count run. A person has one position, so that a second reader has not read before."""
 
     __tablename__ = "reading"
     __table_args__ = (CheckConstraint("position IN ('first', 'second', 'adjudication')", name="position"),)
@@ -55,7 +55,7 @@ class Reading(Table, table=True):
 
 
 class SignOff(Table, table=True):
-    """Append-only: a patient's result as it was signed. ``record`` is the whole of it, ``sha256`` its digest with the one before."""
+    """Append-only: a patient's signed result. ``record`` holds all of it, ``sha256`` its digest chained to the previous one."""
 
     __tablename__ = "sign_off"
     id: int = Field(default=None, primary_key=True)
@@ -70,7 +70,7 @@ class SignOff(Table, table=True):
 
 
 class Amendment(Table, table=True):
-    """Append-only: why a signed result was opened again."""
+    """Append-only: the reopening of a signed result, and why."""
 
     __tablename__ = "amendment"
     id: int = Field(default=None, primary_key=True)
@@ -81,7 +81,7 @@ class Amendment(Table, table=True):
 
 
 class Account(Table, table=True):
-    """A person who may use the review application. Never deleted, for the record names them."""
+    """A person who may use the review application. Accounts are never deleted, since reviews name them."""
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint("role IN ('viewer', 'reviewer', 'pathologist', 'admin', 'owner')", name="role"),)
@@ -94,7 +94,7 @@ class Account(Table, table=True):
 
 
 class WebSession(Table, table=True):
-    """A browser that is logged in; only the digest of its cookie is kept."""
+    """A browser session; only the digest of its cookie is stored."""
 
     __tablename__ = "web_session"
     token_sha256: str = Field(primary_key=True)
@@ -104,7 +104,7 @@ class WebSession(Table, table=True):
 
 
 class ApiToken(Table, table=True):
-    """A token for scripts; only its digest is kept. ``can_write`` False: it only reads, whatever its owner's role."""
+    """A token for scripts; only its digest is stored. ``can_write`` False: it only reads, whatever its owner's role."""
 
     __tablename__ = "api_token"
     id: int = Field(default=None, primary_key=True)
@@ -118,7 +118,7 @@ class ApiToken(Table, table=True):
 
 
 class LoginAttempt(Table, table=True):
-    """A password that was tried; what throttling counts."""
+    """A login attempt, which throttling counts."""
 
     __tablename__ = "login_attempt"
     __table_args__ = (Index(None, "name", "at"), Index(None, "address", "at"))
@@ -130,7 +130,7 @@ class LoginAttempt(Table, table=True):
 
 
 class AuditEvent(Table, table=True):
-    """Append-only: what happened beside decisions on cells: logins, accounts, readings, signatures, reports taken out."""
+    """Append-only: events other than decisions on cells: logins, accounts, readings, signatures, downloads of reports."""
 
     __tablename__ = "audit_event"
     id: int = Field(default=None, primary_key=True)

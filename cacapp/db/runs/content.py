@@ -1,4 +1,4 @@
-"""All that a segment or count run wrote, under names that hold outside the database: frames by name, nuclei by label."""
+"""The rows that a segment or count run wrote, by names that are valid outside the database: frames by name, nuclei by label."""
 
 from __future__ import annotations
 
@@ -6,88 +6,118 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Select, and_, select
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from cacapp.db.queries import frames_of_runs
-from cacapp.db.tables import FrameRow, RunFrame, Table
+from cacapp.db.tables import (
+    Cell,
+    CellCall,
+    ChannelRow,
+    ContestedSignal,
+    Duplicate,
+    FrameRow,
+    RunFrame,
+    SignalCount,
+    SignalRow,
+    SlideQuality,
+    StraySignal,
+    Verdict,
+    table_of,
+)
 
-_T = Table.metadata.tables
-CELL, VERDICT, FRAME, CHANNEL = _T["cell"], _T["verdict"], _T["frame"], _T["channel"]
-SIGNAL, STRAY, COUNT, CALL = _T["signal"], _T["stray_signal"], _T["signal_count"], _T["cell_call"]
-DUPLICATE, QUALITY, CONTESTED = _T["duplicate"], _T["slide_quality"], _T["contested_signal"]
-
-_NUCLEUS = (FRAME.c.name.label("frame"), CELL.c.label)
-_DOT = ("y_px", "x_px", "snr", "amplitude", "sigma_px")
+Rows = Select[*tuple[Any, ...]]
+_NUCLEUS: tuple[Any, ...] = (col(FrameRow.name).label("frame"), col(Cell.label))
 
 
-def _of_cells(table: Any, run_id: int, *columns: Any) -> Select[Any]:
-    """Rows of a table that is keyed by cell, with frame and label in place of the cell; reached by the frames of the run's slide."""
+def _of_cells(table: Any, run_id: int, *columns: Any) -> Rows:
+    """Select rows of a table with a key of cells, with frame and label in place of the cell; found by the frames of the run's slide."""
     query = (
-        select(*_NUCLEUS, *columns).select_from(table).join(CELL, CELL.c.id == table.c.cell_id).join(FRAME, FRAME.c.id == CELL.c.frame_id)
+        select(*_NUCLEUS, *columns)
+        .select_from(table)
+        .join(Cell, col(Cell.id) == col(table.cell_id))
+        .join(FrameRow, col(FrameRow.id) == col(Cell.frame_id))
     )
-    return query.where(CELL.c.frame_id.in_(frames_of_runs([run_id])))
+    return query.where(col(Cell.frame_id).in_(frames_of_runs([run_id])))
 
 
-def _named(query: Select[Any], table: Any, frame_id: Any) -> Select[Any]:
-    return query.join(CHANNEL, and_(CHANNEL.c.frame_id == frame_id, CHANNEL.c.index == table.c.channel))
+def _dot(table: Any) -> tuple[Any, ...]:
+    return tuple(col(column) for column in (table.y_px, table.x_px, table.snr, table.amplitude, table.sigma_px))
 
 
-def _cells(run_id: int) -> Select[Any]:
-    own = [c for c in CELL.c if c.name not in ("id", "run_id", "frame_id", "label")]
-    query = select(*_NUCLEUS, *own).join(FRAME, FRAME.c.id == CELL.c.frame_id)
-    return query.where(CELL.c.run_id == run_id, CELL.c.frame_id.in_(frames_of_runs([run_id]))).order_by(FRAME.c.name, CELL.c.label)
+def _named(query: Rows, table: Any, frame_id: Any) -> Rows:
+    return query.join(ChannelRow, and_(col(ChannelRow.frame_id) == frame_id, col(ChannelRow.index) == col(table.channel)))
 
 
-def _verdicts(run_id: int) -> Select[Any]:
-    query = _of_cells(VERDICT, run_id, VERDICT.c.filter, VERDICT.c.reason).where(CELL.c.run_id == run_id)
-    return query.order_by(FRAME.c.name, CELL.c.label, VERDICT.c.filter)
+def _cells(run_id: int) -> Rows:
+    own = [c for c in table_of(Cell).columns if c.name not in ("id", "run_id", "frame_id", "label")]
+    query = select(*_NUCLEUS, *own).join(FrameRow, col(FrameRow.id) == col(Cell.frame_id))
+    return query.where(col(Cell.run_id) == run_id, col(Cell.frame_id).in_(frames_of_runs([run_id]))).order_by(
+        col(FrameRow.name), col(Cell.label)
+    )
 
 
-def _signals(run_id: int) -> Select[Any]:
-    own = (CHANNEL.c.name.label("channel"), SIGNAL.c.number, *(SIGNAL.c[n] for n in _DOT), SIGNAL.c.state, SIGNAL.c.reason)
-    query = _named(_of_cells(SIGNAL, run_id, *own), SIGNAL, CELL.c.frame_id).where(SIGNAL.c.run_id == run_id)
-    return query.order_by(FRAME.c.name, CELL.c.label, SIGNAL.c.channel, SIGNAL.c.number)
+def _verdicts(run_id: int) -> Rows:
+    query = _of_cells(Verdict, run_id, col(Verdict.filter), col(Verdict.reason)).where(col(Cell.run_id) == run_id)
+    return query.order_by(col(FrameRow.name), col(Cell.label), col(Verdict.filter))
 
 
-def _contested(run_id: int) -> Select[Any]:
-    other = CELL.alias()  # in the same frame
-    own = (CHANNEL.c.name.label("channel"), CONTESTED.c.number, other.c.label.label("other_label"))
-    query = _named(_of_cells(CONTESTED, run_id, *own), CONTESTED, CELL.c.frame_id)
-    query = query.outerjoin(other, other.c.id == CONTESTED.c.other_cell_id).where(CONTESTED.c.run_id == run_id)
-    return query.order_by(FRAME.c.name, CELL.c.label, CONTESTED.c.channel, CONTESTED.c.number)
+def _signals(run_id: int) -> Rows:
+    own = (col(ChannelRow.name).label("channel"), col(SignalRow.number), *_dot(SignalRow), col(SignalRow.state), col(SignalRow.reason))
+    query = _named(_of_cells(SignalRow, run_id, *own), SignalRow, col(Cell.frame_id)).where(col(SignalRow.run_id) == run_id)
+    return query.order_by(col(FrameRow.name), col(Cell.label), col(SignalRow.channel), col(SignalRow.number))
 
 
-def _strays(run_id: int) -> Select[Any]:
-    own = (FRAME.c.name.label("frame"), CHANNEL.c.name.label("channel"), STRAY.c.number, *(STRAY.c[n] for n in _DOT))
-    query = _named(select(*own).select_from(STRAY).join(FRAME, FRAME.c.id == STRAY.c.frame_id), STRAY, STRAY.c.frame_id)
-    query = query.where(STRAY.c.run_id == run_id, STRAY.c.frame_id.in_(frames_of_runs([run_id])))
-    return query.order_by(FRAME.c.name, STRAY.c.channel, STRAY.c.number)
+def _contested(run_id: int) -> Rows:
+    other = aliased(Cell)  # in the same frame
+    own: tuple[Any, ...] = (col(ChannelRow.name).label("channel"), col(ContestedSignal.number), col(other.label).label("other_label"))
+    query = _named(_of_cells(ContestedSignal, run_id, *own), ContestedSignal, col(Cell.frame_id))
+    query = query.outerjoin(other, col(other.id) == col(ContestedSignal.other_cell_id)).where(col(ContestedSignal.run_id) == run_id)
+    return query.order_by(col(FrameRow.name), col(Cell.label), col(ContestedSignal.channel), col(ContestedSignal.number))
 
 
-def _counts(run_id: int) -> Select[Any]:
-    query = _named(_of_cells(COUNT, run_id, CHANNEL.c.name.label("channel"), COUNT.c.n), COUNT, CELL.c.frame_id)
-    return query.where(COUNT.c.run_id == run_id).order_by(FRAME.c.name, CELL.c.label, COUNT.c.channel)
+def _strays(run_id: int) -> Rows:
+    own: tuple[Any, ...] = (
+        col(FrameRow.name).label("frame"),
+        col(ChannelRow.name).label("channel"),
+        col(StraySignal.number),
+        *_dot(StraySignal),
+    )
+    query = _named(
+        select(*own).select_from(StraySignal).join(FrameRow, col(FrameRow.id) == col(StraySignal.frame_id)),
+        StraySignal,
+        col(StraySignal.frame_id),
+    )
+    query = query.where(col(StraySignal.run_id) == run_id, col(StraySignal.frame_id).in_(frames_of_runs([run_id])))
+    return query.order_by(col(FrameRow.name), col(StraySignal.channel), col(StraySignal.number))
 
 
-def _calls(run_id: int) -> Select[Any]:
-    own = [c for c in CALL.c if c.name not in ("cell_id", "run_id")]
-    return _of_cells(CALL, run_id, *own).where(CALL.c.run_id == run_id).order_by(FRAME.c.name, CELL.c.label)
+def _counts(run_id: int) -> Rows:
+    query = _named(
+        _of_cells(SignalCount, run_id, col(ChannelRow.name).label("channel"), col(SignalCount.n)), SignalCount, col(Cell.frame_id)
+    )
+    return query.where(col(SignalCount.run_id) == run_id).order_by(col(FrameRow.name), col(Cell.label), col(SignalCount.channel))
 
 
-def _duplicates(run_id: int) -> Select[Any]:
-    stands, there = CELL.alias(), FRAME.alias()
-    query = _of_cells(DUPLICATE, run_id, there.c.name.label("of_frame"), stands.c.label.label("of_label"))
-    query = query.join(stands, stands.c.id == DUPLICATE.c.duplicate_of).join(there, there.c.id == stands.c.frame_id)
-    return query.where(DUPLICATE.c.run_id == run_id).order_by(FRAME.c.name, CELL.c.label)
+def _calls(run_id: int) -> Rows:
+    own = [c for c in table_of(CellCall).columns if c.name not in ("cell_id", "run_id")]
+    return _of_cells(CellCall, run_id, *own).where(col(CellCall.run_id) == run_id).order_by(col(FrameRow.name), col(Cell.label))
 
 
-def _quality(run_id: int) -> Select[Any]:
-    own = [c for c in QUALITY.c if c.name != "run_id"]
-    return select(*own).where(QUALITY.c.run_id == run_id).order_by(QUALITY.c.channel, QUALITY.c.measure)
+def _duplicates(run_id: int) -> Rows:
+    stands, there = aliased(Cell), aliased(FrameRow)
+    query = _of_cells(Duplicate, run_id, col(there.name).label("of_frame"), col(stands.label).label("of_label"))
+    query = query.join(stands, col(stands.id) == col(Duplicate.duplicate_of)).join(there, col(there.id) == col(stands.frame_id))
+    return query.where(col(Duplicate.run_id) == run_id).order_by(col(FrameRow.name), col(Cell.label))
 
 
-CONTENT: Mapping[str, Mapping[str, Callable[[int], Select[Any]]]] = {
+def _quality(run_id: int) -> Rows:
+    own = [c for c in table_of(SlideQuality).columns if c.name != "run_id"]
+    return select(*own).where(col(SlideQuality.run_id) == run_id).order_by(col(SlideQuality.channel), col(SlideQuality.measure))
+
+
+CONTENT: Mapping[str, Mapping[str, Callable[[int], Rows]]] = {
     "segment": {"cells": _cells, "verdicts": _verdicts},
     "count": {
         "signals": _signals,
@@ -103,11 +133,11 @@ CONTENT: Mapping[str, Mapping[str, Callable[[int], Select[Any]]]] = {
 
 
 def rows_of(session: Session, step: str, content: str, run_id: int) -> list[dict[str, Any]]:
-    """The rows of one kind of content of a run, see CONTENT."""
+    """Return the rows of one kind of content of a run, see CONTENT."""
     return [dict(row) for row in session.connection().execute(CONTENT[step][content](run_id)).mappings()]
 
 
 def ledger_of(session: Session, run_id: int) -> list[tuple[FrameRow, RunFrame]]:
-    """The frames of a run with their state, by name."""
+    """Return the frames of a run with their state, by name."""
     query = select_rows(FrameRow, RunFrame).where(FrameRow.id == RunFrame.frame_id, RunFrame.run_id == run_id)
     return [(frame, state) for frame, state in session.exec(query.order_by(col(FrameRow.name)))]

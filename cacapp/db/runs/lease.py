@@ -1,4 +1,4 @@
-"""Who works on a run: one process at a time, the owner, which shows that it lives by counting the run's ``beats`` up.
+"""Ownership of a run: one process at a time, the owner, which increases the run's ``beats`` as long as it is alive.
 
 No clock is compared with another: whoever waits looks whether the beats grow, by a clock of its own that cannot be set back. And no
 lease is trusted alone: each write of results first asserts that the run is still the writer's, in the same transaction, so that a
@@ -24,14 +24,14 @@ from sqlalchemy import CursorResult, update
 from sqlmodel import Session, col
 
 from cacapp.db.engine.session import Database
-from cacapp.db.engine.transactions import uninterrupted
+from cacapp.db.engine.transactions import delay_signals
 from cacapp.db.runs.ledger import get_run
 from cacapp.db.tables import Run
 from cacapp.exceptions import CacappError
 
 
 class TakenOverError(CacappError):
-    """Another process has the run now: this one did not beat for too long. Nothing it does from here on is stored."""
+    """Another process owns the run now, since this one did not increase the beats for too long. No later result of this one is stored."""
 
 
 BEAT_S = 2.0
@@ -40,32 +40,32 @@ LAPSE_S = 20.0
 
 
 def new_owner() -> str:
-    """A name for this process in one piece of work: ``host/machine/pid/start/token``."""
+    """Return a name for this process in one run: ``host/machine/pid/start/token``."""
     pid = os.getpid()
     return "/".join((socket.gethostname().replace("/", "-"), _machine(), str(pid), _start(pid), uuid.uuid4().hex[:12]))
 
 
 def describe_owner(owner: str) -> str:
-    """ "process 4711 on lab-pc" """
+    """Return the owner in words: "process 4711 on lab-pc"."""
     host, _, pid, *_ = owner.split("/")
     return f"process {pid} on {host}"
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner is known to have ended: a process of this very machine that is not there any more. False where in doubt."""
+    """Return whether the owner has certainly ended: a process of this machine that does not exist any more. False if unknown."""
     _, machine, pid, start, _ = owner.split("/")
     return machine == _machine() and bool(start) and _start(int(pid)) != start
 
 
 @dataclass
 class Watch:
-    """Looks at a run from time to time: has its owner stopped?"""
+    """An observer of a run's beats that tells whether the owner has stopped."""
 
     seen: tuple[str | None, int] | None = None
     since: float = 0.0
 
     def lapsed(self, run: Run) -> bool:
-        """Whether the owner is dead, or its beats have not grown for LAPSE_S of this process' own clock."""
+        """Return whether the owner has ended, or its beats have not increased for LAPSE_S of this process' own clock."""
         if run.owner is None or is_dead(run.owner):
             return True
         now = time.monotonic()
@@ -74,21 +74,21 @@ class Watch:
         return now - self.since > LAPSE_S
 
 
-def still_owned(session: Session, run_id: int, owner: str) -> bool:
-    """Counts the beats up, and holds the run's row until the transaction ends; False: the run is another's, or was cancelled."""
+def renew_ownership(session: Session, run_id: int, owner: str) -> bool:
+    """Increase the beats and lock the run's row until the transaction ends; return False if the run is another's or was cancelled."""
     mine = update(Run).where(col(Run.id) == run_id, col(Run.owner) == owner, col(Run.status) == "running")
     found: CursorResult[Any] = session.connection().execute(mine.values(beats=col(Run.beats) + 1))
     return found.rowcount == 1
 
 
 def assert_owned(session: Session, run_id: int, owner: str) -> None:
-    """First in each transaction that writes results.
+    """Check that the run is still the owner's; the first statement of each transaction that writes results.
 
     Raises:
         CacappError: the run was cancelled.
         TakenOverError: another process has it.
     """
-    if still_owned(session, run_id, owner):
+    if renew_ownership(session, run_id, owner):
         return
     run = get_run(session, run_id)
     if run.status == "cancelled":
@@ -98,7 +98,7 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
 
 
 class Lease:
-    """Keeps a run for this process, by beats from a thread of its own, and gives it back at the end. A context.
+    """A context manager that keeps a run for this process, by beats from a thread of its own, and releases it at the end.
 
     It is entered before the run is claimed in its ``owner``'s name: Ctrl-C may come between the claim and all that follows.
     """
@@ -114,18 +114,18 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def of(self, run_id: int) -> None:
-        """The run that is the owner's from here on; said in the transaction that claims it."""
+    def set_run(self, run_id: int) -> None:
+        """Set the run; called in the transaction that makes it the owner's."""
         self._run_id = run_id
 
-    def keep(self) -> None:
-        """Begins to beat."""
+    def start(self) -> None:
+        """Start the thread that increases the beats."""
         self._thread.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._run_id is None:
             return
-        with uninterrupted():
+        with delay_signals():
             self._over.set()
             if self._thread.is_alive():
                 self._thread.join(timeout=2 * BEAT_S)
@@ -134,22 +134,22 @@ class Lease:
                 mine = update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self.owner)
                 session.connection().execute(mine.values(owner=None))
 
-    def lost(self) -> bool:
-        """Whether the run is another's by now, or was cancelled."""
+    def is_lost(self) -> bool:
+        """Return whether another process owns the run now, or it was cancelled."""
         return self._lost.is_set()
 
     def _beat(self) -> None:
         assert self._run_id is not None, "it keeps a run"
         while not self._over.wait(BEAT_S):
             with suppress(CacappError), self._db.session() as session:  # the next beat comes, where it is locked or full for the moment
-                if not still_owned(session, self._run_id, self.owner):
+                if not renew_ownership(session, self._run_id, self.owner):
                     self._lost.set()
                     return
 
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """Of this boot of this machine, and of this container's processes: pids mean the same only within it. "" where unknown."""
+    """Return a name of this boot of this machine and of this container: pids mean the same only within it. "" if unknown."""
     parts = []
     with suppress(OSError):
         parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]  # noqa: PTH115
@@ -157,7 +157,7 @@ def _machine() -> str:
 
 
 def _start(pid: int) -> str:
-    """When a process started, in clock ticks since boot; "" where there is none, it is a zombie, or the system does not tell."""
+    """Return when a process started, in clock ticks since boot; "" if it does not exist, is a zombie, or the system does not tell."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -21,7 +21,7 @@ OPEN = ("pending", "failed")
 
 
 def fingerprint(**parts: Any) -> str:
-    """SHA-256 of the parts as canonical JSON (sorted keys, no spaces, UTF-8).
+    """Return SHA-256 of the parts as canonical JSON (sorted keys, no spaces, UTF-8).
 
     Raises:
         TypeError, ValueError: a part JSON has no one way to write, such as a set or NaN.
@@ -50,7 +50,7 @@ def start_run(
     request_id: int | None = None,
     owner: str | None = None,
 ) -> Run:
-    """A new run, with every frame of the slide (or ``frame_ids``) pending in its ledger.
+    """Start a run, with every frame of the slide (or ``frame_ids``) pending in its ledger.
 
     Args:
         request_id: the command it is part of.
@@ -82,19 +82,13 @@ def start_run(
     return run
 
 
-def find_run(session: Session, slide_id: int, step: str, fingerprint: str) -> Run | None:
-    """The latest succeeded run of a step on a slide that did exactly this."""
-    wanted = (Run.slide_id == slide_id, Run.step == step, Run.fingerprint == fingerprint, col(Run.status).in_(SUCCEEDED))
-    return session.exec(select(Run).where(*wanted).order_by(col(Run.id).desc()).limit(1)).one_or_none()
-
-
 def lock_slides(session: Session, slide_ids: Iterable[int]) -> None:
-    """Holds the slides until the transaction ends, so that two processes do not begin the same on one; always in the same order."""
+    """Lock the slides until the transaction ends, so that two processes do not start the same run; always in the same order."""
     session.exec(select(Slide.id).where(col(Slide.id).in_(list(slide_ids))).order_by(col(Slide.id)).with_for_update(key_share=True)).all()
 
 
 def get_run(session: Session, run_id: int) -> Run:
-    """The run with this number.
+    """Return the run with this number.
 
     Raises:
         UsageError: there is none.
@@ -106,7 +100,7 @@ def get_run(session: Session, run_id: int) -> Run:
 
 
 def finish_run(session: Session, run_id: int, status: str = "succeeded", error: str | None = None) -> Run:
-    """Close a run as ``succeeded``, ``succeeded with failures``, ``failed`` or ``cancelled``; nobody works on it then."""
+    """Finish a run as ``succeeded``, ``succeeded with failures``, ``failed`` or ``cancelled``; it has no owner then."""
     run = get_run(session, run_id)
     run.status = status
     run.error = error
@@ -126,7 +120,7 @@ def record_frame(
     seconds: float | None = None,
     details: dict[str, Any] | None = None,
 ) -> RunFrame:
-    """Write a frame's state into the ledger; in the transaction of its results, so that a frame is there as a whole or not at all.
+    """Write a frame's state into the ledger, in the transaction of its results, so that a frame is stored as a whole or not at all.
 
     Args:
         status: ``pending``, ``done``, ``failed`` or ``quarantined``.
@@ -146,13 +140,8 @@ def record_frame(
     return row
 
 
-def pending_frames(session: Session, run_id: int) -> list[FrameRow]:
-    """The frames a run has still to do, by name; where it resumes."""
-    return _frames(session, run_id, OPEN)
-
-
 def retry_frames(session: Session, run_id: int) -> int:
-    """Makes the frames that failed or are quarantined pending, as if they had never been tried; returns how many."""
+    """Set frames that failed or are quarantined to pending, as if they had never been tried; return how many."""
     ledger = select(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(("failed", "quarantined")))
     rows = session.exec(ledger).all()
     for row in rows:
@@ -161,10 +150,6 @@ def retry_frames(session: Session, run_id: int) -> int:
 
 
 def frames_in_state(session: Session, run_id: int, *states: str) -> list[FrameRow]:
-    """The run's frames in any of ``states`` of the ledger, by name."""
-    return _frames(session, run_id, states)
-
-
-def _frames(session: Session, run_id: int, states: tuple[str, ...]) -> list[FrameRow]:
+    """Return the run's frames in any of ``states`` of the ledger, by name."""
     ledger = select(FrameRow).join(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(states))
     return list(session.exec(ledger.order_by(col(FrameRow.name))))

@@ -1,4 +1,4 @@
-"""Runs whose results nobody reads any more: which they are, and how their rows are deleted.
+"""Superseded runs, which no query reads any more, and the deletion of their rows.
 
 A run stays where it is the latest that succeeded of its step on its slide, newer than that, or running; where a patient's latest result
 by any assay, a signature, a review, a reading, a trained model or any other table names it or one of its cells; and where a run that
@@ -12,25 +12,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text
-from sqlalchemy import Table as SqlTable
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from cacapp.db.models import LINEAGE
+from cacapp.db.review.tables import SignOff
 from cacapp.db.runs.ledger import SUCCEEDED
-from cacapp.db.tables import Table
+from cacapp.db.tables import (
+    Cell,
+    CellCall,
+    ContestedSignal,
+    Duplicate,
+    FrameRow,
+    Model,
+    PatientResult,
+    PseudoLabel,
+    Run,
+    RunFrame,
+    SignalCount,
+    SignalRow,
+    SlideQuality,
+    StraySignal,
+    Table,
+    Verdict,
+    table_of,
+)
 
-_T = Table.metadata.tables
-RUN, CELL, FRAME, RESULT, MODEL = _T["run"], _T["cell"], _T["frame"], _T["patient_result"], _T["model"]
-BY_CELL = [_T[name] for name in ("contested_signal", "signal", "signal_count", "cell_call", "duplicate", "pseudo_label")]
-BY_RUN = [_T[name] for name in ("slide_quality", "run_frame")]
-STRAY, VERDICT = _T["stray_signal"], _T["verdict"]
-OWN = {table.name for table in (*BY_CELL, *BY_RUN, STRAY, VERDICT, RUN, CELL, RESULT)}
+BY_CELL: tuple[Any, ...] = (ContestedSignal, SignalRow, SignalCount, CellCall, Duplicate, PseudoLabel)
+BY_RUN: tuple[Any, ...] = (SlideQuality, RunFrame)
+OWN = {table_of(model) for model in (*BY_CELL, *BY_RUN, StraySignal, Verdict, Run, Cell, PatientResult)}
 """Tables whose rows are a run's own and go with it; a row of any other table that names a run or a cell keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A run that can go."""
+    """A run that can be deleted."""
 
     run_id: int
     step: str
@@ -39,9 +54,11 @@ class Superseded:
 
 
 def superseded(connection: Connection) -> list[Superseded]:
-    """The runs that can go, the latest first."""
+    """Return the runs that can be deleted, the latest first."""
     runs = list(
-        connection.execute(select(RUN.c.id, RUN.c.slide_id, RUN.c.step, RUN.c.status, RUN.c.source_run_id).order_by(RUN.c.id.desc()))
+        connection.execute(
+            select(col(Run.id), col(Run.slide_id), col(Run.step), col(Run.status), col(Run.source_run_id)).order_by(col(Run.id).desc())
+        )
     )
     latest: dict[tuple[int, str], int] = {}
     for run in runs:
@@ -56,65 +73,65 @@ def superseded(connection: Connection) -> list[Superseded]:
 
 
 def _cited(connection: Connection) -> Iterator[int]:
-    per_assay = (RESULT.c.patient_id, RESULT.c.assay_name, RESULT.c.assay_version)
-    newest = select(RESULT.c.patient_id, func.max(RESULT.c.run_id).label("run_id")).group_by(*per_assay).subquery()
-    signed = _T["sign_off"]
-    shown = select(RESULT.c.run_id, RESULT.c.count_run_ids)
+    per_assay = (col(PatientResult.patient_id), col(PatientResult.assay_name), col(PatientResult.assay_version))
+    newest = select(col(PatientResult.patient_id), func.max(col(PatientResult.run_id)).label("run_id")).group_by(*per_assay).subquery()
+    patient_id, run_id = col(PatientResult.patient_id), col(PatientResult.run_id)
+    shown = select(run_id, col(PatientResult.count_run_ids))
     for query in (
-        shown.join(newest, (newest.c.patient_id == RESULT.c.patient_id) & (newest.c.run_id == RESULT.c.run_id)),
-        shown.join(signed, (signed.c.patient_id == RESULT.c.patient_id) & (signed.c.run_id == RESULT.c.run_id)),
+        shown.join(newest, (newest.c.patient_id == patient_id) & (newest.c.run_id == run_id)),
+        shown.join(SignOff, (col(SignOff.patient_id) == patient_id) & (col(SignOff.run_id) == run_id)),
     ):
-        for run_id, count_run_ids in connection.execute(query):
-            yield run_id
+        for own_run_id, count_run_ids in connection.execute(query):
+            yield own_run_id
             yield from count_run_ids
-    for table in _T.values():
-        if table.name in OWN:
+    for table in Table.metadata.tables.values():
+        if table in OWN:
             continue
         for key in table.foreign_keys:
-            if key.column.table is RUN:
+            if key.column.table is table_of(Run):
                 yield from connection.execute(select(key.parent).where(key.parent.is_not(None)).distinct()).scalars()
-            elif key.column.table is CELL:
-                yield from connection.execute(select(CELL.c.run_id).where(CELL.c.id.in_(select(key.parent))).distinct()).scalars()
-    for metrics in connection.execute(select(MODEL.c.metrics)).scalars():
+            elif key.column.table is table_of(Cell):
+                yield from connection.execute(select(col(Cell.run_id)).where(col(Cell.id).in_(select(key.parent))).distinct()).scalars()
+    for metrics in connection.execute(select(col(Model.metrics))).scalars():
         yield from (entry["run"] for entry in metrics.get(LINEAGE, []))
 
 
 def result_rows(connection: Connection, run_ids: Iterable[int]) -> list[tuple[int, int]]:
-    """(run, patient) of the results that are of, or sum, one of the runs; none of them is a patient's latest."""
+    """Return (run, patient) of the results that are of, or sum, one of the runs; none of them is a patient's latest."""
     going = set(run_ids)
-    rows = connection.execute(select(RESULT.c.run_id, RESULT.c.patient_id, RESULT.c.count_run_ids))
+    rows = connection.execute(select(col(PatientResult.run_id), col(PatientResult.patient_id), col(PatientResult.count_run_ids)))
     return [(row.run_id, row.patient_id) for row in rows if row.run_id in going or going & set(row.count_run_ids)]
 
 
 def delete_run(connection: Connection, run: Superseded, *, count_only: bool = False) -> dict[str, int]:
-    """Delete all rows of a run, without the run itself, or count them. Runs go latest first, before what they are made from.
+    """Delete all rows of a run but not the run itself, or count them. Delete the latest run first, before its source.
 
     Returns:
         rows by table.
     """
-    frames = select(FRAME.c.id).where(FRAME.c.slide_id == run.slide_id)
-    cells = select(CELL.c.id).where(CELL.c.frame_id.in_(frames))
-    own_cells = (CELL.c.frame_id.in_(frames), CELL.c.run_id == run.run_id)
-    what: list[tuple[SqlTable, tuple[Any, ...]]] = [(t, (t.c.cell_id.in_(cells), t.c.run_id == run.run_id)) for t in BY_CELL]
-    what += [(STRAY, (STRAY.c.frame_id.in_(frames), STRAY.c.run_id == run.run_id))]
-    what += [(VERDICT, (VERDICT.c.cell_id.in_(select(CELL.c.id).where(*own_cells)),))]
-    what += [(CELL, own_cells)]
-    what += [(t, (t.c.run_id == run.run_id,)) for t in BY_RUN]
+    frames = select(col(FrameRow.id)).where(col(FrameRow.slide_id) == run.slide_id)
+    cells = select(col(Cell.id)).where(col(Cell.frame_id).in_(frames))
+    own_cells = (col(Cell.frame_id).in_(frames), col(Cell.run_id) == run.run_id)
+    what: list[tuple[Any, tuple[Any, ...]]] = [(t, (col(t.cell_id).in_(cells), col(t.run_id) == run.run_id)) for t in BY_CELL]
+    what += [(StraySignal, (col(StraySignal.frame_id).in_(frames), col(StraySignal.run_id) == run.run_id))]
+    what += [(Verdict, (col(Verdict.cell_id).in_(select(col(Cell.id)).where(*own_cells)),))]
+    what += [(Cell, own_cells)]
+    what += [(t, (col(t.run_id) == run.run_id,)) for t in BY_RUN]
     if count_only:
-        return {t.name: connection.execute(select(func.count()).select_from(t).where(*where)).scalar_one() for t, where in what}
-    return {t.name: connection.execute(delete(t).where(*where)).rowcount for t, where in what}
+        return {table_of(t).name: connection.execute(select(func.count()).select_from(t).where(*where)).scalar_one() for t, where in what}
+    return {table_of(t).name: connection.execute(delete(t).where(*where)).rowcount for t, where in what}
 
 
 def delete_headers(connection: Connection, run_ids: list[int]) -> None:
     """Delete the runs themselves and the results that are of them, after their rows."""
     for run_id, patient_id in result_rows(connection, run_ids):
-        connection.execute(delete(RESULT).where(RESULT.c.run_id == run_id, RESULT.c.patient_id == patient_id))
+        connection.execute(delete(PatientResult).where(col(PatientResult.run_id) == run_id, col(PatientResult.patient_id) == patient_id))
     for run_id in sorted(run_ids, reverse=True):
-        connection.execute(delete(RUN).where(RUN.c.id == run_id))
+        connection.execute(delete(Run).where(col(Run.id) == run_id))
 
 
 def size_bytes(session: Session) -> int:
-    """What the database takes on disk."""
+    """Return the size of the database on disk, bytes."""
     connection = session.connection()
     if connection.dialect.name == "postgresql":
         return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())

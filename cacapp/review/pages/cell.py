@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from cacapp.db.cells.nuclei import read_verdicts
 from cacapp.db.cells.states import duplicate_of
 from cacapp.db.review.readings import latest_sign_offs, reviews_of_cell
-from cacapp.db.tables import Table
+from cacapp.db.tables import CellCall
 from cacapp.review.authorisation import Reviewer, Viewer, Visitor
 from cacapp.review.cards import Card, cards
 from cacapp.review.context import ReviewContext, SlideView, class_keys, context_of, slide_of_cell
@@ -22,7 +23,6 @@ from cacapp.steps.review.decide import decide
 from cacapp.steps.review.roles import DECIDE
 
 router = APIRouter(include_in_schema=False)
-CALL = Table.metadata.tables["cell_call"]
 
 
 @router.get("/cells/{cell_id}")
@@ -81,7 +81,8 @@ def cell_values(session: Session, context: ReviewContext, view: SlideView, visit
     if cell_id not in ids:  # decided in the meantime, or opened by its address
         group, ids = "all", view.cell_ids("all")
     position = ids.index(cell_id)
-    call = session.connection().execute(CALL.select().where(CALL.c.cell_id == cell_id, CALL.c.run_id == run_id)).mappings().one()
+    query = select(CellCall).where(col(CellCall.cell_id) == cell_id, col(CellCall.run_id) == run_id)
+    call = session.connection().execute(query).mappings().one()
     frame = card.picture.frame
     signed = latest_sign_offs(session, [view.patient.id]).get(view.patient.id)
     locked = signed is not None and signed[1] is None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlmodel import Session, col, select
 
-from cacapp.db.cells.states import places
+from cacapp.db.cells.places import places
 from cacapp.db.tables import ChannelRow, FrameRow
 from cacapp.report import palette
 from cacapp.review.authorisation import Viewer

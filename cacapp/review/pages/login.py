@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cacapp.db.engine.session import Database
-from cacapp.db.review.accounts import account_named, close_session, forget_old_sessions, new_secret, open_session
+from cacapp.db.review.accounts import account_named, close_session, delete_old_sessions, new_secret, open_session
 from cacapp.db.review.readings import write_event
 from cacapp.db.tables import now
 from cacapp.review.authorisation import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, admitted, require_same_origin
@@ -91,7 +91,7 @@ def enter(request: Request, name: str, account_id: int, target: str) -> Response
     settings: Settings = request.app.state.settings
     with db.session() as session:
         close_session(session, request.cookies.get(SESSION_COOKIE, ""))
-        forget_old_sessions(session, now() - settings.longest)
+        delete_old_sessions(session, now() - settings.longest)
         secret = open_session(session, account_id)
         write_event(session, name, "logged in", address=address_of(request))
     answer = RedirectResponse(target, 303)

@@ -23,7 +23,7 @@ from cacapp.report.cell_sheet import cell_sheet_png
 from cacapp.report.contrast import contrast_limits
 from cacapp.report.csv_export import to_csv
 from cacapp.report.pictured import Picture
-from cacapp.results.pictures import cell_pictures, planes_of
+from cacapp.results.pictures import cell_pictures, read_planes
 from cacapp.runs.files import write_atomically
 from cacapp.runs.progress import Progress, Silent
 from cacapp.steps.compare.truth import TrueCell, check_coordinates, match, match_kind, placed, read_truth
@@ -223,7 +223,7 @@ def _pictures(db: Database, run: Run, row: FrameRow, chosen: Sequence[CellRow]) 
     with db.reading() as session:
         frame = open_frame(frame_source(session, row))
         records: dict[int, CellRecord] = {c.id: c for c in read_cells(session, cast(int, run.source_run_id), row.id)}
-    limits = contrast_limits([planes_of(frame)], f"frame {row.name}")
+    limits = contrast_limits([read_planes(frame)], f"frame {row.name}")
     return {i: dict(p) for i, p in cell_pictures(db, frame, chosen, records, limits, encoding="png").items()}
 
 

@@ -13,14 +13,13 @@ from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter
 from cacapp.arrays.agreement import SAME_NUCLEUS_IOU, has_match
 from cacapp.arrays.shapes import shapes_of
+from cacapp.db.cells.places import Place, instances_of, places_in_frame
 from cacapp.db.cells.pseudo_labels import (
     STEP,
     Judgement,
-    PackedCells,
     PseudoLabelStats,
     accepted_count,
     agreement_reason,
-    pack_cells,
     pseudo_label_run,
     pseudo_label_stats,
     write_pseudo_labels,
@@ -57,7 +56,7 @@ class _Task:
     """A frame to judge: its pixels' source and its segmented cells."""
 
     source: FrameSource
-    cells: PackedCells
+    cells: Sequence[Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def build_judging_algorithms(host: Host, plan: PseudoLabelPlan) -> tuple[list[Ch
 
 def judge_frame(judges: JudgingAlgorithms, task: _Task) -> JudgedFrame:
     """Judge a frame's masks by their shapes; with prompt algorithms, open the frame and run them on DAPI too."""
-    source, nuclei = task.source, task.cells.instances()
+    source, nuclei = task.source, instances_of(task.cells)
     shapes = shapes_of(nuclei, source.height_px, source.width_px, source.pixel_size_um)
     against: list[list[str]] = [[] for _ in nuclei]
     limits = {}
@@ -192,7 +191,7 @@ def judge_frame(judges: JudgingAlgorithms, task: _Task) -> JudgedFrame:
         if (reason := agreement_reason(names, prompters, judges.min_agreement)) is not None:
             own.append(reason)
     judged = [Judgement(not own, tuple(own), tuple(names)) for own, names in zip(against, agreement, strict=True)]
-    return JudgedFrame(task.cells.ids, judged, limits)
+    return JudgedFrame(tuple(place.cell_id for place in task.cells), judged, limits)
 
 
 def _regions(algorithm: Prompter, dapi: Any, pixel_size_um: float | None) -> Sequence[Instance]:
@@ -264,7 +263,7 @@ def _settings(plan: PseudoLabelPlan) -> dict[str, Any]:
 
 
 def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> _Task:
-    return _Task(source, pack_cells(session, run_id, frame.id))
+    return _Task(source, places_in_frame(session, run_id, frame.id))
 
 
 def _write(session: Session, run_id: int, frame: FrameRow, result: JudgedFrame) -> tuple[int, dict[str, Any]]:

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cacapp.db.engine.session import Database, filling
-from cacapp.db.engine.transfer import Content, content, copy_table, filled_table, reset_sequences, row_counts, tables
+from cacapp.db.engine.session import Database, open_to_fill
+from cacapp.db.engine.transfer import Content, content, copy_table, find_filled_table, reset_sequences, row_counts, tables
 from cacapp.exceptions import CacappError
 from cacapp.runs.progress import Progress, Silent
 
@@ -36,9 +36,9 @@ def copy(db: Database, target: str | Path, progress: Progress | None = None) -> 
     """
     progress = progress or Silent()
     start = time.perf_counter()
-    with db.reading() as session, filling(target) as (label, connection):
+    with db.reading() as session, open_to_fill(target) as (label, connection):
         source = session.connection()
-        filled = filled_table(connection)
+        filled = find_filled_table(connection)
         if filled is not None:
             raise CacappError(f"{label} is not empty (table {filled} has rows); name a new database")
         total = sum(row_counts(source).values())

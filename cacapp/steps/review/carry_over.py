@@ -13,9 +13,10 @@ from sqlmodel import Session, col
 from cacapp.arrays import rle
 from cacapp.arrays.agreement import SAME_NUCLEUS_IOU
 from cacapp.arrays.overlap import intersections
-from cacapp.db.cells.states import Place, called_cells, dots_of_cells, machine_states, places
+from cacapp.db.cells.places import Place, places
+from cacapp.db.cells.states import called_cells, dots_of_cells, machine_states
 from cacapp.db.engine.session import Database
-from cacapp.db.review.readings import NOT_CARRIED, append_review, last_of_cells, readings, reviews, write_event
+from cacapp.db.review.readings import NOT_CARRIED, append_review, readings, reviews, valid_reviews, write_event
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.exceptions import UsageError
@@ -66,7 +67,7 @@ def plan_carry_over(session: Session, run: Run) -> CarryOver | None:
         return None
     decided: dict[int, Review] = {}
     for position in reversed(OFFICIAL):
-        decided |= last_of_cells(session, from_run, position)
+        decided |= valid_reviews(session, from_run, position)
     here = reviews(session, [run_id])
     done = {r.after.get("carried", {}).get("review") for r in here if r.kind in (CARRIED, NOT_CARRIED)}
     waiting = [r for r in decided.values() if state_of(r).decided and r.id not in done]

@@ -8,12 +8,12 @@ from typing import cast
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from cacapp.db.cells.states import CELL, dots_of_cells, duplicate_of, machine_states
+from cacapp.db.cells.states import dots_of_cells, duplicate_of, machine_states
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.review.readings import COMMENT, UNDO, append_review, latest_sign_offs, readings, review_by_key, reviews_of_cell
 from cacapp.db.review.tables import Reading, Review
-from cacapp.db.tables import FrameRow, Patient, Run, Slide
+from cacapp.db.tables import Cell, FrameRow, Patient, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.evaluability import DUPLICATE
@@ -157,7 +157,7 @@ def require_open(session: Session, run: Run) -> None:
 
 def _run_of(session: Session, cell_id: int, run_id: int) -> Run:
     """Return the count run. Raises UsageError if it did not call the cell. Locks the cell until the transaction ends."""
-    query = select(CELL.c.frame_id).where(CELL.c.id == cell_id).with_for_update()
+    query = select(col(Cell.frame_id)).where(col(Cell.id) == cell_id).with_for_update()
     frame_id = session.execute(query).scalar_one_or_none()
     run = session.get(Run, run_id)
     if frame_id is None or run is None or run.step != "count" or session.get_one(FrameRow, frame_id).slide_id != run.slide_id:
@@ -226,7 +226,7 @@ def _added(session: Session, cell_id: int, action: Action, dot: Dot | None, befo
         return AddedSignal(dot.channel, dot.y_px, dot.x_px, dot.number)
     if action.y_px is None or action.x_px is None:
         raise UsageError("give the position of the signal in the frame: y_px and x_px")
-    cell = session.connection().execute(select(CELL).where(CELL.c.id == cell_id)).one()
+    cell = session.connection().execute(select(Cell).where(col(Cell.id) == cell_id)).one()
     rim = max(cell.bbox_w_px, cell.bbox_h_px) / 2
     inside_y = cell.bbox_y_px - rim <= action.y_px <= cell.bbox_y_px + cell.bbox_h_px + rim
     inside_x = cell.bbox_x_px - rim <= action.x_px <= cell.bbox_x_px + cell.bbox_w_px + rim
@@ -247,7 +247,7 @@ def _require_split(session: Session, cell_id: int, before: State, action: Action
     gone = places.get(cast(tuple[str, int], goes))
     if stays is None or gone is None or goes == (which, value):
         raise UsageError(f"choose two {action.channel} signals that count")
-    frame = session.get_one(FrameRow, session.execute(select(CELL.c.frame_id).where(CELL.c.id == cell_id)).scalar_one())
+    frame = session.get_one(FrameRow, session.execute(select(col(Cell.frame_id)).where(col(Cell.id) == cell_id)).scalar_one())
     reach_px = MERGE_REACH * assay.signals.signal_diameter_px(frame.pixel_size_um)
     if (stays[0] - gone[0]) ** 2 + (stays[1] - gone[1]) ** 2 > reach_px**2:
         raise UsageError(f"these {action.channel} signals are more than {reach_px:.0f} px apart: no split signal")

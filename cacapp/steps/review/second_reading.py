@@ -7,7 +7,7 @@ from sqlmodel import Session, col
 
 from cacapp.db.cells.states import called_cells
 from cacapp.db.engine.session import Database
-from cacapp.db.review.readings import last_of_cells, readings, write_event
+from cacapp.db.review.readings import readings, valid_reviews, write_event
 from cacapp.db.review.tables import Reading
 from cacapp.db.tables import Patient, Run, Slide, now
 from cacapp.exceptions import UsageError
@@ -67,7 +67,7 @@ def start_adjudication(db: Database, run_id: int, reviewer: str, address: str = 
 
 
 def _require_all_decided(session: Session, run_id: int, position: str) -> None:
-    decided = {c for c, r in last_of_cells(session, run_id, position).items() if state_of(r).decided}
+    decided = {c for c, r in valid_reviews(session, run_id, position).items() if state_of(r).decided}
     left = sum(c.flagged and c.cell_id not in decided for c in called_cells(session, run_id))
     if left:
         raise ConflictError(f"{left} flagged cell{'s' * (left != 1)} of this slide {'are' if left != 1 else 'is'} not decided yet")

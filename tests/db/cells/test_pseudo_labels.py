@@ -10,6 +10,7 @@ import pytest
 
 from cacapp.db.cells import pseudo_labels as p
 from cacapp.db.cells.nuclei import read_cells
+from cacapp.db.cells.places import instances_of, places_in_frame
 from cacapp.db.engine.session import Database
 from cacapp.db.runs.ledger import finish_run, start_run
 from cacapp.exceptions import CacappError, UsageError
@@ -55,13 +56,14 @@ def test_two_runs_judge_the_same_cells_apart(database: Database, filled: Filled)
         assert p.accepted_count(session, [one, two]) == 4
 
 
-def test_packed_cells_are_the_cells(database: Database, filled: Filled) -> None:
+def test_places_of_a_frame_are_its_cells_with_masks_to_decode(database: Database, filled: Filled) -> None:
     with database.reading() as session:
-        packed = p.pack_cells(session, filled.segment_id, filled.frame_id)
+        found = places_in_frame(session, filled.segment_id, filled.frame_id)
         cells = read_cells(session, filled.segment_id, filled.frame_id)
-        assert p.pack_cells(session, filled.segment_id, 999).instances() == ()
-    assert packed.ids == tuple(c.id for c in cells)
-    for instance, cell in zip(packed.instances(), cells, strict=True):
+        assert places_in_frame(session, filled.segment_id, 999) == []
+    assert instances_of([]) == ()
+    assert [place.cell_id for place in found] == [c.id for c in cells]
+    for instance, cell in zip(instances_of(found), cells, strict=True):
         assert instance.bbox_xywh == cell.instance.bbox_xywh
         assert np.array_equal(instance.mask, cell.instance.mask)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cacapp.db.engine.session import Database
-from cacapp.db.runs.requests import close_request, give_up_request, go_on_with_request, open_request, open_requests
+from cacapp.db.runs.requests import close_request, continue_request, give_up_request, open_request, open_requests
 from cacapp.db.tables import Request
 
 
@@ -15,7 +15,7 @@ def test_the_same_command_twice_is_one_request_and_giving_it_up_does_not_take_it
         give_up_request(session, one)
     with database.session() as session:
         assert not open_requests(session)
-        go_on_with_request(session, two)
+        continue_request(session, two)
         assert [r.id for r in open_requests(session)] == [two]
         close_request(session, two, "done")
     with database.reading() as session:
@@ -27,6 +27,6 @@ def test_what_was_cancelled_or_done_is_not_opened_again_by_going_on(database: Da
         for status in ("cancelled", "done"):
             request = open_request(session, "run", {"slide": status}, {})
             close_request(session, request, status)
-            go_on_with_request(session, request)
+            continue_request(session, request)
             assert session.get_one(Request, request).status == status
-        go_on_with_request(session, None)
+        continue_request(session, None)

@@ -99,12 +99,12 @@ class Points(Prompter):
 
 
 def task(database: Database) -> _Task:
-    from cacapp.db.cells.pseudo_labels import pack_cells
+    from cacapp.db.cells.places import places_in_frame
     from cacapp.db.slides import frame_source, frames_of
 
     with database.reading() as session:
         frame = frames_of(session, 1)[0]
-        return _Task(frame_source(session, frame), pack_cells(session, 1, frame.id or 0))
+        return _Task(frame_source(session, frame), places_in_frame(session, 1, frame.id or 0))
 
 
 def test_reasons_of_several_filters_stand_side_by_side(segmented: Database) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from cacapp.db.cells.nuclei import read_cells, write_cells
-from cacapp.db.cells.states import dots_of_cells, machine_states, places
+from cacapp.db.cells.places import places
+from cacapp.db.cells.states import dots_of_cells, machine_states
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.review.readings import last_of_cells, reviews
+from cacapp.db.review.readings import reviews, valid_reviews
 from cacapp.db.runs.ledger import finish_run, frames_in_state, record_frame, start_run
 from cacapp.db.tables import Run
 from cacapp.exceptions import UsageError
@@ -94,8 +95,8 @@ def test_the_same_nuclei_take_over_class_edits_and_reasons(counted: Cacapp, reco
     carry_over(record.db, new, "bert")
     assert plan(record, new) is None
     with record.db.reading() as session:
-        carried = {centre(record, c): r for c, r in last_of_cells(session, new, "first").items()}
-        old = {centre(record, c): r for c, r in last_of_cells(session, record.run_id, "first").items()}
+        carried = {centre(record, c): r for c, r in valid_reviews(session, new, "first").items()}
+        old = {centre(record, c): r for c, r in valid_reviews(session, record.run_id, "first").items()}
     assert carried.keys() == old.keys()
     for place, review in carried.items():
         assert state_of(review).label == state_of(old[place]).label
@@ -151,6 +152,6 @@ def test_a_review_whose_signals_are_others_now_is_asked_about(counted: Cacapp, r
     with record.db.reading() as session:
         (row,) = reviews(session, [new])
         assert (row.kind, row.reviewer, row.reason) == ("not_carried", "bert", "the strict assay sees other dots")
-        assert last_of_cells(session, new, "first") == {}
+        assert valid_reviews(session, new, "first") == {}
     with pytest.raises(ConflictError, match="not waiting"):
         leave_behind(record.db, new, asked.review.id, "bert", "again")

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cacapp.arrays import rle
-from cacapp.db.cells.states import Place as Nucleus
-from cacapp.db.cells.states import called_cells, dots_of_cells, machine_states, places
+from cacapp.db.cells.places import Place as Nucleus
+from cacapp.db.cells.places import places
+from cacapp.db.cells.states import called_cells, dots_of_cells, machine_states
 from cacapp.db.engine.session import Session
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.review.readings import POSITIONS, readings, seen_ids
 from cacapp.db.runs.ledger import get_run
 from cacapp.db.slides import frame_source, frames_of
 from cacapp.fish.review import Dot, State, counts_now
-from cacapp.results.reviewed import standing, state_of, view_of
+from cacapp.results.reviewed import state_of, valid_in_view, view_of
 from cacapp.results.tally import assay_of
 from cacapp.types import Array, FrameSource, Instance, label_image
 from napari_cacapp.place import Place, chosen, who
@@ -121,7 +122,7 @@ def _read(session: Session, place: Place, reviewer: str) -> SlideView:
     nuclei = dict(sorted(found.items(), key=lambda item: (index[item[1].frame_id], item[1].label)))
     view = view_of(readings(session, [run_id]).get(run_id, []), reviewer)
     states = machine_states(session, run_id, ids)
-    states |= {cell_id: state_of(review) for cell_id, review in standing(session, run_id, view).items() if cell_id in states}
+    states |= {cell_id: state_of(review) for cell_id, review in valid_in_view(session, run_id, view).items() if cell_id in states}
     spots, left_out = _spots(dots_of_cells(session, run_id, ids), states)
     seen = {position: {} for position in POSITIONS}
     for start in range(0, len(ids), AT_ONCE):
