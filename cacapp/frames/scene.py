@@ -184,5 +184,6 @@ def single_dye_sample(scene: Scene) -> int:
 def _is_proportional(plane: Array, strongest: Array, slack: float) -> bool:
     """Return whether a plane is a fixed part of another one, to one grey level each, or to ``slack`` in all."""
     of = strongest.astype(np.float64)
-    left = np.abs(plane - of * (float((plane * of).sum()) / float((of * of).sum())))
+    bright = of >= of.max() / 2  # rounding to whole numbers biases the ratio of dark pixels
+    left = np.abs(plane - of * (float(plane[bright].sum(dtype=np.float64)) / float(of[bright].sum())))
     return bool(left.sum() <= slack) if slack else bool(left.max() <= 1)

@@ -21,8 +21,8 @@ def test_a_picture_in_any_tint_gives_its_strongest_plane_and_a_composite_is_refu
     tmp_path: Path, one_frame: Make, refusal: Make, tint: tuple[int, int, int]
 ) -> None:
     rng = np.random.default_rng(3)
-    grey = cv2.GaussianBlur(rng.random((64, 64)), (0, 0), 3)
-    grey = (grey - grey.min()) / np.ptp(grey)
+    grey = cv2.GaussianBlur(rng.random((256, 256)), (0, 0), 3)
+    grey = 0.0125 + 0.9875 * ((grey - grey.min()) / np.ptp(grey)) ** 40  # mostly dark, as the channel of a probe is
     for name in CHANNELS:
         cv2.imwrite(str(tmp_path / f"f_{name}.png"), np.stack([np.rint(grey * v) for v in tint[::-1]], -1).astype(np.uint8))
     np.testing.assert_array_equal(open_frame(one_frame(tmp_path)).channel("gold"), np.rint(grey * max(tint)).astype(np.uint8))
