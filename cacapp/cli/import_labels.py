@@ -23,6 +23,7 @@ def import_labels(
     ],
     slide: Annotated[str, typer.Option("--slide", help="Barcode of the slide.")],
     origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; kept with the run.")] = "labels",
+    split: Annotated[bool, typer.Option("--split-labels", help="Make a nucleus of each separate part of a label.")] = False,
     force: o.Force = False,
     workers: o.Workers = None,
     db: o.Db = None,
@@ -36,5 +37,5 @@ def import_labels(
     from cacapp.steps.pipeline import PipelineResult
 
     with progress(quiet) as bar, Engine(workers) as engine:
-        report = step(open_database(db, create=False), folder, slide, origin=origin, force=force, engine=engine, progress=bar)
+        report = step(open_database(db, create=False), folder, slide, origin=origin, split=split, force=force, engine=engine, progress=bar)
     print_runs(PipelineResult(reports=[report]), json, quiet)

@@ -12,6 +12,10 @@ from cacapp.exchange.nucleus import Nucleus
 from cacapp.exchange.outline import make_valid, polygon, rasterize
 from cacapp.types import Instance
 
+MOST_OF_FRAME = 0.5
+SEVERAL = 2
+"""More places than this in an annotation, its own among them, make it a region: a nucleus may have a fragment drawn into it."""
+
 
 def geojson(nuclei: Sequence[Nucleus]) -> bytes:
     """Return a FeatureCollection of detections, each with class and counts."""
@@ -34,12 +38,19 @@ def geojson(nuclei: Sequence[Nucleus]) -> bytes:
 def read_geojson(path: Path, height_px: int, width_px: int) -> list[Instance]:
     """Read the nuclei of a frame of (height_px, width_px): detections and cells (their nuclei), else annotations.
 
+    Left out are classes that QuPath ignores, whose names end with ``*``, and annotations that are regions: those around several nuclei,
+    or over most of the frame.
+
     Raises:
         CacappError: no GeoJSON, or a feature that is no area in the frame; one line that names file and feature.
     """
-    found = [(number, feature) for number, feature in enumerate(_features(path), 1) if _kind(feature) in ("detection", "cell", "nucleus")]
+    features = list(enumerate(_features(path), 1))
+    found = [(number, feature) for number, feature in features if _kind(feature) in ("detection", "cell", "nucleus")]
+    regions = set() if found else _regions([feature for _, feature in features], height_px, width_px)
     instances = []
-    for number, feature in found or list(enumerate(_features(path), 1)):
+    for number, feature in found or features:
+        if _class(feature).endswith("*") or number in regions:
+            continue
         try:
             instances.append(_instance(feature, height_px, width_px))
         except CacappError as error:
@@ -57,6 +68,32 @@ def _features(path: Path) -> list[dict[str, Any]]:
     if not isinstance(content, list) or not all(isinstance(f, dict) and f.get("type") == "Feature" for f in content):
         raise CacappError(f"{path}: no GeoJSON of Features, as QuPath exports objects; export it again")
     return content
+
+
+def _class(feature: dict[str, Any]) -> str:
+    properties = feature.get("properties")
+    named = properties.get("classification") if isinstance(properties, dict) else None
+    return str(named.get("name", "") if isinstance(named, dict) else named or "")
+
+
+def _regions(features: Sequence[dict[str, Any]], height_px: int, width_px: int) -> set[int]:
+    """Return the numbers, from 1, of features that are regions and no nuclei."""
+    from shapely import STRtree
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    areas = {}
+    for number, feature in enumerate(features, 1):
+        try:
+            areas[number] = make_valid(shape(feature["geometry"]))
+        except (ShapelyError, ValueError, TypeError, IndexError, KeyError, AttributeError):
+            continue  # whoever rasterizes it says what is wrong
+    tree = STRtree([area.representative_point() for area in areas.values() if not area.is_empty])
+    return {
+        number
+        for number, area in areas.items()
+        if area.area > MOST_OF_FRAME * height_px * width_px or len(tree.query(area, "contains")) > SEVERAL
+    }
 
 
 def _kind(feature: dict[str, Any]) -> str:

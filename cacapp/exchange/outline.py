@@ -58,12 +58,12 @@ def make_valid(area: Geometry) -> Geometry:
 
 
 def rasterize(area: Geometry, height_px: int, width_px: int) -> Instance:
-    """Return the pixels of a frame with their centres in an area; parts outside the frame are cut off.
+    """Return the pixels of a frame with their centres in an area or on its outline; parts outside the frame are cut off.
 
     Raises:
         CacappError: it covers no pixel of the frame.
     """
-    from shapely import contains_xy, prepare
+    from shapely import intersects_xy, prepare
 
     left, top, right, bottom = area.bounds
     if math.isfinite(left + top + right + bottom):
@@ -72,7 +72,7 @@ def rasterize(area: Geometry, height_px: int, width_px: int) -> Instance:
         if right > x and bottom > y:
             prepare(area)
             columns, rows = np.meshgrid(np.arange(x, right) + 0.5, np.arange(y, bottom) + 0.5)
-            mask = contains_xy(area, columns, rows)
+            mask = intersects_xy(area, columns, rows)
             if mask.any():
                 ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
                 crop = np.ascontiguousarray(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1])

@@ -20,10 +20,12 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.exchange.coco import Annotated, nuclei_of, read_coco
 from cacapp.exchange.geojson import read_geojson
+from cacapp.exchange.label_parts import labels_in_several_places, split_labels
 from cacapp.exchange.label_zarr import labels_in
 from cacapp.exchange.labelled_images import LABELS_SUFFIX, looks_like_a_foreground_mask, read_labels
 from cacapp.exchange.roi import read_rois
 from cacapp.frames import open_frame
+from cacapp.frames.channels import DEFAULT_ALIASES
 from cacapp.frames.digest import sha256_of
 from cacapp.runs.acquire import Job
 from cacapp.runs.ledger import announce_frames, run_job
@@ -33,8 +35,10 @@ from cacapp.runs.select import select_slides
 from cacapp.types import DAPI, FrameSource, Instance
 
 IMAGES = (".tif", ".tiff", ".png")
-ENDINGS = (LABELS_SUFFIX, "_masks", "_cp_masks", "")  # "_cp_masks" is Cellpose's
-OUTLINES = (".ome.zarr", ".zarr", ".geojson", f"{LABELS_SUFFIX}.geojson", "_rois.zip", ".zip")
+# Those of Cellpose, CellProfiler's objects, StarDist and Fiji's MorphoLibJ among them.
+ENDINGS = (LABELS_SUFFIX, "_masks", "_cp_masks", "_label", "_mask", "_stardist", "_Nuclei", "_nuclei", "-lbl", "_lbl", "")
+OUTLINES = (".ome.zarr", ".zarr", ".geojson", f"{LABELS_SUFFIX}.geojson", "_rois.zip", "_RoiSet.zip", ".zip")
+PIECE = 0.1  # of the pixels of a label's largest part: less is a crumb
 ANNOTATIONS = "annotations.json"
 
 
@@ -46,6 +50,7 @@ class LabelledSource:
     labels: Path
     labels_sha256: str
     annotated: Annotated | None = None
+    split: bool = False
 
 
 def import_labels(
@@ -54,6 +59,7 @@ def import_labels(
     barcode: str,
     *,
     origin: str,
+    split: bool = False,
     force: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
@@ -67,6 +73,7 @@ def import_labels(
     Args:
         folder: folder with these files, or a COCO file.
         origin: person or program that drew them; stored with the run.
+        split: make a nucleus of each separate part of a label; else a frame with labels in several places fails.
 
     Raises:
         UsageError: no such folder or slide, no labels for any frame, or two files for one; nothing is written.
@@ -88,7 +95,7 @@ def import_labels(
     digests = {name: sha256_of(path) for name, path in files.items()}
     chosen = [f for f in frames if f.name in files]
     progress.start("import labels", len(chosen))
-    job = _job(slide, chosen, files, digests, annotated, origin)
+    job = _job(slide, chosen, files, digests, annotated, origin, split)
     with engine_or_new(engine) as place:
         announce_frames(place, chosen)
         return run_job(db, job, force=force, engine=place, progress=progress)
@@ -103,10 +110,18 @@ def labels_of(folder: Path, frame: str) -> Path | None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     stem = frame.removesuffix(".ome")
+    # programs add their endings to the file's name, or to that of its DAPI channel
+    stems = [stem, f"{stem}.ome", *(f"{stem}{e}{s}" for s in IMAGES for e in ("", ".ome"))]
+    stems += [f"{stem}{sign}{name}" for name in DEFAULT_ALIASES[DAPI] for sign in "_-"]
     images: list[Path] = []
     for ending in ENDINGS:  # the first that exists: FRAME.tif may be the frame itself
-        images = images or [path for suffix in IMAGES if (path := folder / f"{stem}{ending}{suffix}").is_file()]
-    others = [path for ending in OUTLINES if (path := folder / f"{stem}{ending}").exists()]
+        names = [f"{one}{ending}{suffix}" for one in (stems if ending else [stem]) for suffix in IMAGES]
+        images = images or [path for name in names if (path := folder / name).is_file()]
+    others = [path for one in stems for ending in OUTLINES if (path := folder / f"{one}{ending}").exists()]
+    others = list(dict.fromkeys(others))
+    pickled = next((path for one in stems if (path := folder / f"{one}_seg.npy").is_file()), None)
+    if pickled is not None and not images and not others:
+        raise UsageError(f"{pickled}: a pickle of Cellpose, which could run any code; save the masks as PNG or TIFF in Cellpose instead")
     found = images + [path for path in others if path.suffix != ".zarr" or (path / "labels").is_dir()]
     if len(found) > 1:
         raise UsageError(f"frame {frame}: its labels could be {found[0].name} or {found[1].name} in {folder}; keep one")
@@ -128,19 +143,26 @@ def labelled_frame(task: LabelledSource) -> SegmentedFrame:
     elif suffix == ".zip":
         nuclei = read_rois(task.labels, height, width)
     else:
-        nuclei = _from_image(labels_in(task.labels) if suffix == ".zarr" else task.labels, height, width)
+        nuclei = _from_image(labels_in(task.labels) if suffix == ".zarr" else task.labels, height, width, task.split)
     return describe_nuclei(dapi, nuclei, frame.pixel_size_um)
 
 
-def _from_image(path: Path, height_px: int, width_px: int) -> list[Instance]:
+def _from_image(path: Path, height_px: int, width_px: int, split: bool) -> list[Instance]:
     labels = read_labels(path)
     if labels.shape != (height_px, width_px):
         raise CacappError(f"{path}: {labels.shape[::-1]} px, the frame is {(width_px, height_px)} px")
-    if looks_like_a_foreground_mask(labels):
+    if not split and looks_like_a_foreground_mask(labels):
         raise CacappError(f"{path}: all nuclei have the same number, they are not told apart; export instance labels")
     # labels may have up to 64 bits: make them consecutive, in their order
     values, inverse = np.unique(labels, return_inverse=True)
     numbers = (inverse.reshape(labels.shape) + (0 if values[0] == 0 else 1)).astype(np.int32)
+    if split:
+        numbers = split_labels(numbers)
+    elif scattered := labels_in_several_places(numbers, PIECE):
+        raise CacappError(
+            f"{path}: {scattered} of {int(numbers.max())} labels lie in several separate places; a nucleus is one number: export them so, "
+            "or make a nucleus of each place with --split-labels"
+        )
     return instances_of(numbers)
 
 
@@ -166,13 +188,14 @@ def _job(
     digests: dict[str, str],
     annotated: dict[str, Annotated],
     origin: str,
+    split: bool,
 ) -> Job[LabelledSource, SegmentedFrame]:
     record = {
         "kind": "labels",
         "name": origin,
         "distribution": "cacapp",
         "version": __version__,
-        "params": {"files": {name: str(path.resolve()) for name, path in files.items()}},
+        "params": {"files": {name: str(path.resolve()) for name, path in files.items()}} | ({"split_labels": True} if split else {}),
         "weights_sha256": None,
     }
     return Job(
@@ -180,12 +203,15 @@ def _job(
         barcode=slide.barcode,
         step="segment",
         fingerprint=fingerprint(
-            step="import-labels", inputs=[(f.name, f.sha256, f.scene, f.projection, digests[f.name]) for f in frames], origin=origin
+            step="import-labels",
+            inputs=[(f.name, f.sha256, f.scene, f.projection, digests[f.name]) for f in frames],
+            origin=origin,
+            **({"split": True} if split else {}),
         ),
         run={"algorithms": {"chosen": [record]}, "params": {"labels_sha256": digests}},
         frames=frames,
         work=labelled_frame,
-        item=partial(_item, files=files, digests=digests, annotated=annotated),
+        item=partial(_item, files=files, digests=digests, annotated=annotated, split=split),
         write=write_segmented,
         warn=warning_of,
     )
@@ -199,5 +225,6 @@ def _item(
     files: dict[str, Path],
     digests: dict[str, str],
     annotated: dict[str, Annotated],
+    split: bool,
 ) -> LabelledSource:
-    return LabelledSource(source, files[frame.name], digests[frame.name], annotated.get(frame.name))
+    return LabelledSource(source, files[frame.name], digests[frame.name], annotated.get(frame.name), split)

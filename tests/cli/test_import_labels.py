@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -84,3 +86,49 @@ def test_what_cannot_be_meant_is_refused(slide: Cacapp, tmp_path: Path) -> None:
     shutil.copy(SAMPLE / "frame00_labels.tif", tmp_path / "empty" / "frame00_labels.tiff")
     assert "keep one" in slide("import-labels", tmp_path / "empty", "--slide", "S").err
     assert slide("runs", "list", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    "name", ["frame00.ome_cp_masks.png", "frame00_DAPI_cp_masks.png", "frame00_Hoechst_masks.tif", "frame00_Nuclei.tif"]
+)
+def test_labels_are_found_under_the_names_that_programs_give_them(slide: Cacapp, tmp_path: Path, name: str) -> None:
+    labels = tifffile.imread(SAMPLE / "frame00_labels.tif").astype(np.uint16)
+    cv2.imwrite(str(tmp_path / name), labels)
+    assert slide("import-labels", tmp_path, "--slide", "S").code == 0
+    assert len(slide("cells", "--slide", "S", "--json").json) == labels.max()
+
+
+def test_labels_in_several_places_are_refused_or_parted(slide: Cacapp, tmp_path: Path) -> None:
+    labels = tifffile.imread(SAMPLE / "frame00_labels.tif").astype(np.uint16)
+    tifffile.imwrite(tmp_path / "frame00_labels.tif", np.where(labels > 0, np.where(labels <= 4, 1, 2), 0).astype(np.uint16))
+    refused = slide("import-labels", tmp_path, "--slide", "S")
+    assert "2 of 2 labels lie in several separate places" in " ".join(refused.err.split())
+    assert slide("import-labels", tmp_path, "--slide", "S", "--split-labels").code == 0
+    assert len(slide("cells", "--slide", "S", "--json").json) > 0.7 * labels.max()
+
+
+def outline(mask: np.ndarray) -> list[list[float]]:
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    ring = (max(found, key=len)[:, 0] + 0.5).tolist()
+    return [*ring, ring[0]]
+
+
+def test_qupath_s_regions_and_ignored_classes_are_no_nuclei_and_outlines_through_pixel_centres_keep_their_rim(
+    slide: Cacapp, tmp_path: Path
+) -> None:
+    labels = tifffile.imread(SAMPLE / "frame00_labels.tif")
+    height, width = labels.shape
+    frame = [[0, 0], [width, 0], [width, height], [0, height], [0, 0]]
+    rings = [frame, *(outline(labels == k) for k in np.unique(labels)[1:])]
+    features = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [r]}, "properties": {}} for r in rings]
+    for feature in features[1:4]:
+        feature["properties"] = {"classification": {"name": "Ignore*"}}
+    (tmp_path / "frame00.ome.tif.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert slide("import-labels", tmp_path, "--slide", "S").code == 0
+    areas = sorted(c["area_px"] for c in slide("cells", "--slide", "S", "--json").json)
+    assert areas == sorted(np.bincount(labels.ravel())[4:].tolist())
+
+
+def test_cellpose_s_pickle_is_refused_by_name(slide: Cacapp, tmp_path: Path) -> None:
+    (tmp_path / "frame00_seg.npy").write_bytes(b"x")
+    assert "frame00_seg.npy: a pickle of Cellpose" in slide("import-labels", tmp_path, "--slide", "S").err
