@@ -1,4 +1,4 @@
-"""The algorithms and the assay that are taken where none is named."""
+"""Default algorithms and assay."""
 
 PROMPTER = "watershed"
 SEGMENTER = "sam"

@@ -1,12 +1,12 @@
-"""Errors a user can cause or mend. The command line prints them as one line; anything else is a bug and shows its traceback."""
+"""Errors that a user can cause or fix. The command line prints them as one line; any other exception is a bug and shows its traceback."""
 
 
 class CacappError(Exception):
-    """What was wrong, where (file, channel, plugin, parameter) and what to do, in one line."""
+    """An error that says in one line what was wrong, where (file, channel, plugin, parameter) and what to do."""
 
 
 class StorageError(CacappError):
-    """The database could not be read or written: a full disk, a lock, a lost server. The work itself is sound and can go on later."""
+    """The database could not be read or written: a full disk, a lock, a lost server. The request is valid and can be resumed later."""
 
 
 class UsageError(CacappError):

@@ -31,7 +31,7 @@ def segment(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Find the nuclei of slides. What an earlier run did is not repeated; an interrupted one is finished."""
+    """Find the nuclei of slides. Finished runs are not repeated; an interrupted one is resumed."""
     from cacapp.runs.plan import SegmentPlan, parameters_by_algorithm
     from cacapp.runs.request import PipelineRequest
 
@@ -60,7 +60,7 @@ def count(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Count signals in the nuclei, call the cells by the assay, and bring the patients' results up to date."""
+    """Count signals in the nuclei, call the cells by the assay, and update the patients' results."""
     from cacapp.fish.assay.read import load_assay
     from cacapp.runs.plan import CountPlan, parameters_by_algorithm
     from cacapp.runs.request import PipelineRequest
@@ -105,7 +105,7 @@ def run(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """All in one: ingest, segment, count, report.
+    """Run all steps: ingest, segment, count, report.
 
     One slide by PATH with --patient, --slide and --blood-volume-ul, or many with --manifest.
     """

@@ -1,4 +1,4 @@
-"""The command line: every command parses, calls steps and prints. Heavy modules are imported inside the commands."""
+"""The command line: each command parses its options, calls a step and prints. Heavy modules are imported inside the commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from cacapp.exceptions import CacappError, UsageError
 OK, FAILED, USAGE, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 
 CLICK_USAGE_ERROR: Any = typer.BadParameter.__base__
-"""Click's, which typer brings along under a name that depends on its version."""
+"""Click's usage error; typer has it under a name that depends on its version."""
 
 app = typer.Typer(
     name="cacapp",
@@ -71,8 +71,8 @@ app.command("review", rich_help_panel="From slides to results")(review.review)
 app.command("patients", rich_help_panel="Look things up")(results.patients)
 app.command("cells", rich_help_panel="Look things up")(results.cells)
 app.command("export", rich_help_panel="Look things up")(export.export)
-app.command("pseudo-label", rich_help_panel="Teach a model")(pseudo_labels.pseudo_label)
-app.command("train", rich_help_panel="Teach a model")(train.train)
+app.command("pseudo-label", rich_help_panel="Train a model")(pseudo_labels.pseudo_label)
+app.command("train", rich_help_panel="Train a model")(train.train)
 app.command("simulate", rich_help_panel="Try it")(demo.simulate)
 app.command("demo", rich_help_panel="Try it")(demo.demo)
 app.command("evaluate", rich_help_panel="Measure it")(evaluate.evaluate)
@@ -80,7 +80,7 @@ app.command("benchmark", rich_help_panel="Measure it")(evaluate.benchmark)
 app.command("compare", rich_help_panel="Measure it")(compare.compare)
 app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.add_typer(control.app, name="control", rich_help_panel="Measure it")
-app.add_typer(train.app, name="models", rich_help_panel="Teach a model")
+app.add_typer(train.app, name="models", rich_help_panel="Train a model")
 app.add_typer(assay.app, name="assay", rich_help_panel="Set-up")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Set-up")
 app.add_typer(weights.app, name="weights", rich_help_panel="Set-up")
@@ -89,19 +89,19 @@ app.add_typer(database.app, name="db", rich_help_panel="Set-up")
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake ends in one line on stderr and an exit code, never in a traceback."""
+    """Run the command line; a user's mistake gives one line on stderr and an exit code, never a traceback."""
     # what a batch system sends before it kills: stop as for Ctrl-C, cleanly and resumable
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also where a script started us with SIGINT ignored
     sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(args: Sequence[str]) -> int:
-    """Runs one command, without the program's name; returns the exit code."""
-    from cacapp.cli.console import SaidWarnings, say_error
+    """Run one command, given without the program's name; return the exit code."""
+    from cacapp.cli.console import WarningHandler, say_error
 
     log = logging.getLogger("cacapp")
     if not log.handlers:
-        log.addHandler(SaidWarnings())
+        log.addHandler(WarningHandler())
     try:
         # Typer returns the code of an Exit, and what the command returns: None.
         code = app(args=list(args), prog_name="cacapp", standalone_mode=False) or OK
@@ -126,7 +126,7 @@ def run_command(args: Sequence[str]) -> int:
         return FAILED
     if code == INTERRUPTED:
         logging.getLogger("asyncio").disabled = True  # would name the fetch that was stopped, when Python ends
-        say_error("stopped; what was finished is kept, the same command goes on from there")
+        say_error("stopped; finished work is kept, repeat the command to resume")
     return int(code)
 
 

@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout, progress, warnings and errors on stderr."""
+"""The console: results on stdout; progress, warnings and errors on stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ err = Console(stderr=True, highlight=False)
 
 
 class ConsoleProgress:
-    """A bar with time left on a terminal, nothing elsewhere; warnings as lines on stderr. ``quiet``: neither."""
+    """A progress bar with the time left on a terminal, nothing elsewhere; warnings as lines on stderr. ``quiet``: neither."""
 
     def __init__(self, bar: Bar | None, quiet: bool) -> None:
         self._bar, self._quiet = bar, quiet
@@ -48,7 +48,7 @@ class ConsoleProgress:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[ConsoleProgress]:
-    """Progress on stderr while the body runs; the bar is wiped away at the end."""
+    """Show progress on stderr while the body runs; erase the bar at the end."""
     if quiet or not err.is_terminal:
         yield ConsoleProgress(None, quiet)
         return
@@ -68,12 +68,12 @@ def progress(quiet: bool) -> Iterator[ConsoleProgress]:
 
 
 def say_error(line: str) -> None:
-    """One line on stderr, never wrapped into the middle of a path."""
+    """Print an error as one line on stderr, never wrapped inside a path."""
     _say_problem("error", "bold red", line)
 
 
 def say_warning(line: str, quiet: bool = False) -> None:
-    """One line on stderr, unless quiet."""
+    """Print a warning as one line on stderr, unless quiet."""
     if not quiet:
         _say_problem("warning", "yellow", line)
 
@@ -82,26 +82,26 @@ def _say_problem(kind: str, style: str, line: str) -> None:
     err.print(Text.assemble((f"{kind}:", style), " ", " ".join(line.split())), soft_wrap=True)
 
 
-class SaidWarnings(logging.Handler):
-    """What cacapp's modules log as warnings, as the lines the user knows."""
+class WarningHandler(logging.Handler):
+    """A handler that prints the warnings of cacapp's loggers as warning lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say_warning(record.getMessage())
 
 
 def say(line: str, quiet: bool = False, lead: str = "") -> None:
-    """A line on stdout, unless quiet; ``lead`` stands before it in bold."""
+    """Print a line on stdout, unless quiet; ``lead`` precedes it in bold."""
     if not quiet:
         out.print(Text.assemble((lead, "bold"), " " if lead else "", line), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout, for scripts."""
+    """Print JSON on stdout, for scripts."""
     sys.stdout.write(as_json(value))
 
 
 def as_json(value: Any) -> str:
-    """JSON text that ends in a new line; moments in ISO 8601."""
+    """Return JSON text that ends in a new line; times in ISO 8601."""
     return json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n"
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(help="The database: its schema, its health, copies of it.", no
 
 @app.command("upgrade")
 def upgrade(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Bring the schema up to date, or make the database."""
+    """Upgrade the schema to this version, or create the database."""
     from cacapp.db.engine.session import database_url
     from cacapp.db.engine.session import upgrade as work
 
@@ -31,7 +31,7 @@ def upgrade(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> No
 
 @app.command("status")
 def status(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """The schema's version; exit code 1 where it needs an upgrade."""
+    """Show the schema's version. Exit code 1 where it needs an upgrade."""
     from cacapp.db.engine.session import database_url
     from cacapp.db.engine.session import status as work
 
@@ -51,7 +51,7 @@ def check(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Look for rows that contradict each other or the ledger, masks that do not decode, image files that changed; exit code 1 where any."""
+    """Check for contradictory rows, masks that do not decode, and image files that changed. Exit code 1 where there are any."""
     from cacapp.db.engine.session import open_database
     from cacapp.exceptions import UsageError
     from cacapp.report.wording import plural
@@ -79,7 +79,7 @@ def backup(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Copy the database as it is now into one file, while others use it; also from PostgreSQL. `cacapp db copy` brings it back there."""
+    """Copy the database into one SQLite file, while others use it; also from PostgreSQL, where `cacapp db copy` restores it."""
     from cacapp.db.engine.session import open_database
     from cacapp.steps.record.backup import backup as work
 
@@ -116,14 +116,14 @@ def copy(
 
 @app.command("prune")
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it, only what would go is shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it, only list what would be deleted.")] = False,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Delete runs that newer ones took the place of, and compact the database.
+    """Delete superseded runs, and compact the database.
 
-    What a patient's latest result, a signature, a review, a model or a later run needs stays.
+    Runs that a patient's latest result, a signature, a review, a model or a later run needs are kept.
     """
     from cacapp.db.engine.session import open_database
     from cacapp.steps.record.prune import prune as work

@@ -21,7 +21,7 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        help="Instance filter whose rejects are no prediction; may be repeated. None by default: all instances are measured.",
+        help="Instance filter; what it rejects is not a prediction. May be repeated. None by default: all instances are measured.",
         rich_help_panel=o.ANALYSIS,
     ),
 ]
@@ -48,8 +48,7 @@ def evaluate(
 ) -> None:
     """Measure a segmentation against labels drawn by a person. Needs no database.
 
-    What the segmenter finds is measured as it is; --filter applies filters first. Nuclei of an image that could not be predicted
-    count as missed.
+    All instances of the segmenter are measured; --filter applies filters first. Nuclei of an image without prediction count as missed.
     """
     from cacapp.frames import parse_channels
     from cacapp.runs.plan import SegmentPlan, parameters_by_algorithm
@@ -75,25 +74,26 @@ def benchmark(
     train: Annotated[
         Path | None,
         typer.Option(
-            "--train", help="Folder with images/ to learn from, and labels/, drawn by a person, for the rows that learn from those."
+            "--train",
+            help="Folder with images/ to train on, and labels/, drawn by a person, for the rows that are trained on human labels.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the table, the figure and the results of the rows.")] = Path("benchmark"),
     rows: Annotated[list[str] | None, typer.Option("--row", metavar="ROW", help="Only this row (see --rows); may be repeated.")] = None,
-    list_rows: Annotated[bool, typer.Option("--rows", help="List the rows and leave.")] = False,
+    list_rows: Annotated[bool, typer.Option("--rows", help="List the rows and exit.")] = False,
     settings: o.Set = None,
     channels: Channels = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the training.")] = 0,
     no_plugin: o.NoPlugin = None,
-    force: Annotated[bool, typer.Option("--force", help="Measure again what OUT holds already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Measure finished rows again.")] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """The method paper's table on your own data: every segmenter installed, measured on the same images.
+    """Measure every installed segmenter on the same images, as in the table of the method's paper.
 
-    Rows that need what is not installed say how to get it. Finished rows are kept in OUT, so that the same command goes on
-    where it was stopped. Rows that learn from pseudo-labels make them from the images of --train, or, without it, from those measured;
-    labels a person drew are not read for that. Leave out what takes long by naming the rows you want.
+    A row that needs something else says how to get it. Finished rows are stored in OUT: repeat the command to resume. Rows that are
+    trained on pseudo-labels make them from the images of --train, or, without it, from those measured; human labels are not read for
+    that. Name the rows you want with --row to leave out slow ones.
     """
     from cacapp.frames import parse_channels
     from cacapp.steps.benchmark.methods import requirements, rows_of
@@ -105,7 +105,7 @@ def benchmark(
         if json:
             print_json([dict(zip(("row", "method", "learns_from", "needs"), row, strict=True)) for row in known])
         else:
-            print_table(["row", "method", "learns from", "needs"], known, airy=False)
+            print_table(["row", "method", "trained on", "needs"], known, airy=False)
         return
     with progress(quiet) as bar:
         task = Benchmark(host, folder, train, out, settings or (), parse_channels(channels) if channels else None, seed, force, bar)

@@ -14,12 +14,12 @@ from cacapp.cli.console import print_json, progress, say, say_warning
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
     slide: Annotated[list[str] | None, typer.Option("--slide", help="Slide; may be repeated. All by default, a folder each.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="tiff|ome-zarr|geojson|roi|coco", help="What the files are.")] = "tiff",
+    form: Annotated[str, typer.Option("--format", metavar="tiff|ome-zarr|geojson|roi|coco", help="Format of the files.")] = "tiff",
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Cells for other programs: label images with cells.csv, OME-Zarr for napari, GeoJSON for QuPath, ROI sets for ImageJ, or COCO."""
+    """Export cells for other programs: label images with cells.csv, OME-Zarr (napari), GeoJSON (QuPath), ROI sets (ImageJ) or COCO."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.queries import missing_frames
     from cacapp.report.wording import plural

@@ -22,7 +22,7 @@ def import_labels(
         ),
     ],
     slide: Annotated[str, typer.Option("--slide", help="Barcode of the slide.")],
-    origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; kept with the run.")] = "labels",
+    origin: Annotated[str, typer.Option("--origin", help="The program or person that drew them; stored with the run.")] = "labels",
     split: Annotated[bool, typer.Option("--split-labels", help="Make a nucleus of each separate part of a label.")] = False,
     force: o.Force = False,
     workers: o.Workers = None,
@@ -30,7 +30,7 @@ def import_labels(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Nuclei drawn elsewhere (Cellpose, QuPath, Fiji, napari, a person), as a segmentation of the slide; count goes on from it."""
+    """Import nuclei from elsewhere (Cellpose, QuPath, Fiji, napari, a person) as a segmentation of the slide; then run cacapp count."""
     from cacapp.db.engine.session import open_database
     from cacapp.engine import Engine
     from cacapp.steps.import_labels import import_labels as step

@@ -17,7 +17,7 @@ Db = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Force = Annotated[bool, typer.Option("--force", help="Do it again even where an earlier run did exactly this.")]
+Force = Annotated[bool, typer.Option("--force", help="Repeat what an earlier run already did.")]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -115,7 +115,7 @@ MinEvaluable = Annotated[
         "--min-evaluable",
         min=1,
         metavar="N",
-        help="Fewer evaluable cells give no verdict.",
+        help="Smallest number of evaluable cells for a verdict.",
         show_default="the assay's",
         rich_help_panel=ANALYSIS,
     ),

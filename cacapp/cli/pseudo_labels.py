@@ -40,9 +40,9 @@ MinAgreement = Annotated[
     int, typer.Option("--min-agreement", min=0, metavar="N", help="Reject masks that fewer of them agree on.", rich_help_panel=o.ANALYSIS)
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="FOLDER", help="Write a COCO data set: images, annotations, a sheet to look at.")
+    Path | None, typer.Option("--out", metavar="FOLDER", help="Write a COCO data set: images, annotations, an overview picture.")
 ]
-Stats = Annotated[bool, typer.Option("--stats", help="Show what was rejected and why; nothing is run.")]
+Stats = Annotated[bool, typer.Option("--stats", help="Show what was rejected and why, without running anything.")]
 FillSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise that rejected regions are filled with in --out.")]
 
 
@@ -67,10 +67,10 @@ def pseudo_label(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Judge the masks of a segmentation: which are one single nucleus, and can teach a model.
+    """Judge which masks of a segmentation are one single nucleus, to train a model on them.
 
-    Every reason of every filter is kept. --out writes the accepted ones as a COCO data set; rejected regions are filled with
-    background there.
+    Every reason of every filter is stored. --out writes the accepted masks as a COCO data set, in which rejected regions are filled
+    with background.
     """
     from cacapp.db.engine.session import open_database
     from cacapp.report.wording import plural
@@ -78,7 +78,7 @@ def pseudo_label(
     database = open_database(db, create=False)
     if stats:
         if out is not None or force:
-            raise UsageError("--stats shows what there is and runs nothing; leave out --out and --force")
+            raise UsageError("--stats runs nothing; leave out --out and --force")
         _show(database, slides or (), patient, run, json, quiet)
         return
     from cacapp.runs.request import PipelineRequest
@@ -129,7 +129,7 @@ def _record(database: Database, report: RunReport) -> dict[str, Any]:
 
 
 def _described(run: dict[str, Any]) -> str:
-    """What a run did, in a line."""
+    """Return what a run did, in a line."""
     from cacapp.report.wording import plural
 
     accepted = f"{run['accepted']} of {plural(run['masks'], 'mask')} accepted"

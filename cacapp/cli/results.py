@@ -26,13 +26,13 @@ Out = Annotated[Path | None, typer.Option("--out", help="File to write (html: fo
 
 def report(
     patient: Annotated[list[str] | None, typer.Option("--patient", help="Patient; may be repeated. All by default.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|json|csv|html", help="What is printed or written.")] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="table|json|csv|html", help="Output format.")] = "table",
     out: Out = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """The patients' results by assay: a table, JSON, CSV, or an HTML page for each with pictures."""
+    """Report the patients' results by assay: a table, JSON, CSV, or an HTML page for each with pictures."""
     form = "json" if json and form == "table" else form
     if form not in ("table", "json", "csv", "html"):
         raise UsageError(f"--format {form}: choose one of table, json, csv, html")
@@ -62,14 +62,14 @@ def cells(
     patient: o.PatientFilter = None,
     slide: o.SlideFilter = None,
     class_: Annotated[str | None, typer.Option("--class", help="Only this class, e.g. cac.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet", help="What is printed or written.")] = "table",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Largest number of rows.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet", help="Output format.")] = "table",
     out: Out = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Cells with counts per probe, class and why they were excluded."""
+    """List cells with counts per probe, class and the reason for an exclusion."""
     from cacapp.db.cells.queries import cells as query
     from cacapp.db.engine.session import open_database
     from cacapp.db.queries import missing_frames
@@ -97,7 +97,7 @@ def cells(
 
 
 def print_patients(db: str | None, codes: Sequence[str] = ()) -> None:
-    """The table of patients."""
+    """Print the table of patients."""
     _print_results(db, list(dict.fromkeys(codes)), "table", None, False)
 
 
@@ -164,7 +164,7 @@ def _print_cells_table(found: Sequence[CellRow], quiet: bool) -> None:
 
 
 def _remarks(row: CellRow) -> str:
-    """What a person should know of a cell beyond its class."""
+    """Return remarks on a cell: exclusion, subtype, reason for review."""
     review = f"review: {row.review_reason or 'yes'}" if row.needs_review else None
     excluded = None if row.evaluable else f"not evaluable: {row.exclusion_reason or 'no reason stored'}"
     subtype = row.subtype.replace("_", " ") if row.subtype else None

@@ -29,7 +29,7 @@ Retries = Annotated[
     ),
 ]
 
-app = typer.Typer(help="What was run, with which algorithms, and how each frame fared.", no_args_is_help=True)
+app = typer.Typer(help="Runs, their algorithms, and the state of each frame.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -40,7 +40,7 @@ def list_runs(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Runs, the latest first."""
+    """List runs, the latest first."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.queries import runs
 
@@ -73,7 +73,7 @@ def list_runs(
 def show(
     run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False
 ) -> None:
-    """One run: its algorithms, parameters and fingerprint, and the state of each frame."""
+    """Show a run: its algorithms, parameters and fingerprint, and the state of each frame."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.queries import run_details
     from cacapp.db.runs.lease import describe_owner
@@ -110,11 +110,11 @@ def show(
         for x in ledger
     ]
     print_table(["frame", "state", ("tries", "right"), ("time, s", "right"), "error"], rows)
-    if way_on := _way_on(summary):
-        say(way_on)
+    if next_step := _next_step(summary):
+        say(next_step)
 
 
-Run = Annotated[int | None, typer.Argument(metavar="[RUN]", help="Number of the run.", show_default="all that there are")]
+Run = Annotated[int | None, typer.Argument(metavar="[RUN]", help="Number of the run.", show_default="all")]
 
 
 @app.command("resume")
@@ -128,7 +128,7 @@ def resume(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Go on with what was stopped or killed, with the settings it was begun with, and the steps that were to follow."""
+    """Resume interrupted runs with the settings they were begun with, and the steps that were to follow."""
     from cacapp.db.engine.session import open_database
     from cacapp.runs.unfinished import unfinished_request_of, unfinished_requests
 
@@ -151,7 +151,7 @@ def retry(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Try frames that failed again, as if for the first time, and go on with the steps that were to follow."""
+    """Try failed frames again, as if for the first time, then run the steps that were to follow."""
     from cacapp.db.engine.session import open_database
     from cacapp.runs.unfinished import retry_failed_frames
 
@@ -166,7 +166,7 @@ def retry(
 
 @app.command("cancel")
 def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: o.Db = None, quiet: o.Quiet = False) -> None:
-    """Give a run up: nothing more is done for it, and its results are not read. A process that works on it stops."""
+    """Cancel a run: it is not continued, and its results are not used. A process that works on it stops."""
     from cacapp.db.engine.session import open_database
     from cacapp.runs.unfinished import cancel_run
 
@@ -197,19 +197,19 @@ def _state(database: Database, run_id: int) -> str:
 
     with database.reading() as session:
         summary, _ = run_details(session, run_id)
-    return _way_on(summary) or f"run {run_id} is finished ({summary.run.status}); nothing to resume"
+    return _next_step(summary) or f"run {run_id} is finished ({summary.run.status}); nothing to resume"
 
 
 def _status(run: Any) -> str:
-    """As stored; a run nobody works on, though it is not finished, is interrupted."""
+    """Return the stored status, or "interrupted" for an unfinished run that no process owns."""
     from cacapp.db.runs.lease import is_dead
 
     interrupted = run.status == "running" and (run.owner is None or is_dead(run.owner))
     return "interrupted" if interrupted else str(run.status)
 
 
-def _way_on(summary: RunSummary) -> str | None:
-    """What can be done about what is missing, in a line."""
+def _next_step(summary: RunSummary) -> str | None:
+    """Return how to get the missing frames, in a line."""
     from cacapp.report.wording import plural
 
     missing, number = sum(n for state, n in summary.frames.items() if state != "done"), summary.run.id

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: lines break between words, never inside one; what cannot fit so is printed as blocks, a row each."""
+"""Print tables that fit the terminal: lines break between words only; a table that cannot fit is printed as one block per row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Value = Text | str | int | float | None
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Value]], title: str = "", caption: str = "", airy: bool = True) -> None:
-    """Prints rows under headings on stdout, as wide as the terminal allows and no wider than needed.
+    """Print rows under headings on stdout, no wider than the terminal or than needed.
 
     ``airy``: a blank line between rows where some take several lines.
     """
@@ -42,7 +42,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Value]], titl
 
 
 def fitted(columns: Sequence[Sequence[Text]], width: int) -> list[int] | None:
-    """Widths of the columns so that no word is broken, None where the words do not fit side by side.
+    """Return column widths that break no word; None where the words do not fit side by side.
 
     A column has at least the width of its longest word and at most that of its longest line; what is left over beyond the words
     goes first to the columns that lack least, so that few have broken lines.

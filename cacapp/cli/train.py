@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 ModelKind = Annotated[str, typer.Option("--model", metavar="SEGMENTER", help="Segmenter to train.", rich_help_panel=o.ANALYSIS)]
 Runs = Annotated[
     list[int] | None,
-    typer.Option("--run", metavar="RUN", help="Pseudo-label run to learn from; may be repeated.", show_default="latest of each slide"),
+    typer.Option("--run", metavar="RUN", help="Pseudo-label run to train on; may be repeated.", show_default="latest of each slide"),
 ]
-Slides = Annotated[list[str] | None, typer.Option("--slide", help="Learn from this slide's latest run; may be repeated.")]
+Slides = Annotated[list[str] | None, typer.Option("--slide", help="Train on this slide's latest run; may be repeated.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the model.", show_default="segmenter and fingerprint")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folder of the training.", show_default="models/NAME")]
 Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to train.", rich_help_panel=o.ANALYSIS)]
@@ -32,7 +32,7 @@ Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda|m
 NAMED = 6
 """Frames of a run that ``models show`` names; the others it counts."""
 
-app = typer.Typer(help="Trained models: what taught them, and who uses them.", no_args_is_help=True)
+app = typer.Typer(help="Trained models: what they were trained on, and which runs use them.", no_args_is_help=True)
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train a segmenter on pseudo-labels, and register it under a name.
 
-    A training that was stopped goes on with the same command. Use the model with: cacapp segment --segmenter SEGMENTER --set
+    Repeat the command to resume an interrupted training. Use the model with: cacapp segment --segmenter SEGMENTER --set
     weights=NAME
     """
     from cacapp.db.engine.session import open_database
@@ -94,20 +94,20 @@ def _device(found: Registered, device: str | None) -> dict[str, Any]:
 
 
 def _described(done: TrainingResult) -> str:
-    """What a training gave, in a line."""
+    """Return the result of a training, in a line."""
     from cacapp.db.models import FIGURES
     from cacapp.report.wording import plural
 
-    taught = f"{plural(done.labels, 'nucleus', 'nuclei')} of {'run' if len(done.runs) == 1 else 'runs'} {', '.join(map(str, done.runs))}"
+    source = f"{plural(done.labels, 'nucleus', 'nuclei')} of {'run' if len(done.runs) == 1 else 'runs'} {', '.join(map(str, done.runs))}"
     if done.repeated:
-        return f"model {done.model.name}: already trained on {taught}, nothing repeated"
+        return f"model {done.model.name}: already trained on {source}, nothing repeated"
     figures = ", ".join(f"{name} {_number(value)}" for name, value in done.model.metrics[FIGURES].items() if value is not None)
-    return f"model {done.model.name}: trained on {taught}{': ' if figures else ''}{figures}; {done.folder}"
+    return f"model {done.model.name}: trained on {source}{': ' if figures else ''}{figures}; {done.folder}"
 
 
 @app.command("list")
 def list_models(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Models, the latest first."""
+    """List models, the latest first."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.models import FIGURES, LINEAGE, models
 
@@ -143,7 +143,7 @@ def show(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """One model: where it is, how it did, and its lineage: frames, prompts, masks and filters that taught it, and runs that use it."""
+    """Show a model: its file, its figures, the frames, prompts, masks and filters it was trained on, and the runs that use it."""
     from cacapp.db.engine.session import open_database
     from cacapp.db.models import FIGURES, LINEAGE, get_model, runs_by
 
@@ -176,7 +176,7 @@ def show(
         rows += [["least agreement", run["min_agreement"]], ["masks", f"segment run {masks['run']}"]]
         rows += [[f"  {one['kind']}", _algorithm(one)] for one in masks["algorithms"]]
         rows += [["  weights", masks["weights_sha256"]], ["frames", _frames(run["frames"])]]
-        print_table(["", ""], rows, title=f"taught by pseudo-label run {run['run']}", airy=False)
+        print_table(["", ""], rows, title=f"trained on pseudo-label run {run['run']}", airy=False)
 
 
 def _algorithm(record: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A sheet of cells: one row a cell, its words beside its pictures."""
+"""Draw a sheet of cells: one row per cell, its text beside its pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def cell_sheet_png(title: str, rows: Sequence[tuple[Sequence[str], Mapping[str, Picture]]]) -> bytes:
-    """A PNG with ``title`` on top; each row shows its lines of text, then its pictures with their names below.
+    """Return a PNG with ``title`` on top; each row shows its lines of text, then its pictures with their names below.
 
     Args:
         rows: (lines, name -> picture); a row without pictures shows its words only.
@@ -54,5 +54,5 @@ def _padded(row: Array, width: int) -> Array:
 
 
 def _write(image: Array, text: str, x: int, y: int) -> None:
-    """OpenCV's fonts know ASCII only."""
+    """Replace characters that OpenCV's fonts do not have: all but ASCII."""
     cv2.putText(image, text.encode("ascii", "replace").decode(), (x, y), _FONT, 0.45, (40, 40, 40), 1, cv2.LINE_AA)

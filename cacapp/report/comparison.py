@@ -1,4 +1,4 @@
-"""Methods side by side: a table in Markdown and CSV, and speed against accuracy as a drawing (SVG)."""
+"""Compare methods: a table in Markdown and CSV, and a plot of accuracy over time (SVG)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SVG_NAME = "benchmark.svg"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A method: what was measured here, None where it was not, and the paper's figures, None where it has none.
+    """A method: figures measured here and in the paper; None where there are none.
 
     Attributes:
         key: name of the row on the command line.
@@ -49,7 +49,7 @@ class Line:
         return self.ap50 is not None
 
     def cells(self) -> list[str | None]:
-        """Texts of the columns, None where there is nothing to say."""
+        """Return the texts of the columns, None where there is none."""
 
         def text(value: float | None, form: str, factor: float = 1.0) -> str | None:
             return None if value is None else format(value * factor, form)
@@ -84,7 +84,7 @@ class Comparison:
     negatives: Mapping[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[tuple[str, str]]:
-        """(methods, what to know of them): methods with the same note together."""
+        """Return (methods, note); methods with the same note are joined."""
         together: dict[str, list[str]] = {}
         for line in self.lines:
             if line.note:
@@ -92,7 +92,7 @@ class Comparison:
         return [("; ".join(methods), note) for note, methods in together.items()]
 
     def negative_prompts(self) -> str:
-        """Which negative point is best by AP@0.5 and which is the default; empty where fewer than two are measured."""
+        """Return which negative point is best by AP@0.5 and which is the default; empty where fewer than two are measured."""
         found = {line.key: line for line in self.lines if line.ap50 is not None}
         measured = {kind: found[key].ap50 or 0.0 for kind, key in self.negatives.items() if key in found}
         if len(measured) < 2:
@@ -105,12 +105,12 @@ class Comparison:
         return f"AP@0.5 by negative point: {figures}. {best}" + (f" Not measured: {', '.join(left)}." if left else "")
 
     def record(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the comparison as JSON values."""
         return {"about": self.about, "rows": [asdict(line) for line in self.lines], "negative_prompts": self.negative_prompts()}
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table as a page, with what was not measured and why."""
+    """Return the table in Markdown, with the rows that were not measured and why."""
     lines = ["# Benchmark", "", comparison.about, "", f"![speed against accuracy]({SVG_NAME})", ""]
     lines += [_row(COLUMNS), _row(["---"] + ["---:"] * 5 + ["---"] + ["---:"] * 2)]
     lines += [_row([cell or "–" for cell in line.cells()]) for line in comparison.lines]
@@ -123,7 +123,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One row a method, figures as shares in [0, 1], with a header."""
+    """Return CSV text: one row per method, figures in [0, 1]."""
     return to_csv(list(Line.__dataclass_fields__), map(asdict, comparison.lines))
 
 

@@ -1,4 +1,4 @@
-"""One contrast rule for all pictures of a channel: the same two grey values, taken from a whole slide or frame."""
+"""Contrast limits of a channel, the same for all its pictures: two percentiles of a whole slide or frame."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cacapp.exceptions import CacappError
 from cacapp.types import DAPI, Array
 
 BACKGROUND_PERCENTILE = 50.0
-"""Shown black: more than half of a frame of blood cells is background."""
+"""Percentile shown black: more than half of a frame of blood cells is background."""
 
 DAPI_HIGH_PERCENTILE = 99.5
-"""Shown at full brightness in DAPI: nuclei cover far more than this leaves over."""
+"""Percentile of DAPI shown at full brightness: nuclei cover far more pixels than lie above it."""
 
 PROBE_HIGH_PERCENTILE = 99.9
-"""Shown at full brightness in a probe channel: dots cover about a thousandth of a frame."""
+"""Percentile of a probe channel shown at full brightness: dots cover about a thousandth of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ContrastLimits:
     rule: str
 
     def stretch(self, plane: Array, channel: str) -> Array:
-        """A plane of any shape and number type -> float32 in [0, 1], same shape."""
+        """Scale a plane of any shape and number type to float32 in [0, 1], same shape."""
         if channel not in self.limits:
             raise CacappError(f"no contrast limits for channel {channel!r} of {self.scope}; there are limits for {', '.join(self.limits)}")
         low, high = self.limits[channel]
@@ -52,10 +52,10 @@ def contrast_limits(
     dapi_high_percentile: float = DAPI_HIGH_PERCENTILE,
     probe_high_percentile: float = PROBE_HIGH_PERCENTILE,
 ) -> ContrastLimits:
-    """Limits of each channel, exact percentiles of the pixels of all ``frames`` together.
+    """Return the limits of each channel, exact percentiles of the pixels of all ``frames`` together.
 
     Args:
-        frames: channel -> (Y, X) uint8 or uint16 plane, one mapping a frame; one is held in memory at a time.
+        frames: channel -> (Y, X) uint8 or uint16 plane, one mapping per frame; only one is in memory at a time.
         scope: what the frames are, e.g. "slide S-0001".
         background_percentile, dapi_high_percentile, probe_high_percentile: in [0, 100].
     """
@@ -81,7 +81,7 @@ def contrast_limits(
 
 
 def _percentile(histogram: Array, percentile: float) -> float:
-    """The smallest grey value that at least ``percentile`` per cent of the pixels do not exceed."""
+    """Return the smallest grey value that at least ``percentile`` per cent of the pixels do not exceed."""
     cumulative = np.cumsum(histogram)
     rank = np.ceil(np.round(percentile * cumulative[-1] / 100.0, 6))  # rounded: 99.9 % of 10,000 is 9,990, not a hair more
     return float(np.searchsorted(cumulative, rank))

@@ -1,4 +1,4 @@
-"""The curves of a training, as a figure: losses on the left, what was measured on held images on the right."""
+"""Plot the curves of a training: losses on the left, figures on the validation images on the right."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from xml.sax.saxutils import escape
 
 NOT_CURVES = ("epoch", "step", "seconds", "learning_rate")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1e1e1e")
-"""After Okabe & Ito (2008), told apart with any kind of colour vision."""
+"""Colours of Okabe & Ito (2008), distinct for all kinds of colour vision."""
 
 _WIDTH, _HEIGHT, _TOP, _PLOT, _SIDE = 960, 420, 50, 250, 380
 _INK = "#1e1e1e"
 
 
 def curves_svg(rows: Sequence[Mapping[str, float]], title: str) -> str:
-    """An SVG of the numbers that a training wrote, a row an epoch.
+    """Return an SVG of the numbers that a training wrote, one row per epoch.
 
     Args:
         rows: each with ``epoch``, losses (names with "loss") and figures (other names, in 0..1).
@@ -30,7 +30,7 @@ def curves_svg(rows: Sequence[Mapping[str, float]], title: str) -> str:
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         f'<text x="60" y="24" font-size="14" font-weight="bold">{escape(title)}</text>',
         *_panel(rows, losses, 60, _ceiling(top), "loss"),
-        *_panel(rows, figures, 550, 1.0, "on held images"),
+        *_panel(rows, figures, 550, 1.0, "on validation images"),
     ]
     return "\n".join([*parts, "</svg>", ""])
 
@@ -65,7 +65,7 @@ def _panel(rows: Sequence[Mapping[str, float]], names: Sequence[str], left: int,
 
 
 def _ceiling(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten above a value."""
+    """Return the next of 1, 2, 5 times a power of ten above a value."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

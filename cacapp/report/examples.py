@@ -1,4 +1,4 @@
-"""A picture of images with their true and predicted nuclei side by side."""
+"""Draw images with their true and predicted nuclei side by side."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Example:
 
 
 def examples_png(examples: Sequence[Example], threshold: float = 0.5) -> bytes:
-    """One row an example: true outlines on the left, predicted ones on the right, as a PNG.
+    """Draw one row per example as a PNG: true outlines on the left, predicted ones on the right.
 
     Outlines of nuclei whose partner has at least the IoU ``threshold`` are blue, those of missed (left) and false (right) ones orange.
     """
@@ -68,7 +68,7 @@ def examples_png(examples: Sequence[Example], threshold: float = 0.5) -> bytes:
 
 
 def outlines(labels: Array) -> Array:
-    """(Y, X) bool: the pixels of nuclei that have another label, or background, above, below, left or right of them."""
+    """Return the outline pixels of nuclei, (Y, X) bool: those with another label or background above, below, left or right."""
     border = np.zeros(labels.shape, bool)
     for one, two in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         change = labels[one] != labels[two]
@@ -79,7 +79,7 @@ def outlines(labels: Array) -> Array:
 
 
 def _panel(dapi: Array, labels: Array, ids: Array, good: Array) -> Array:
-    """The image in grey, brought to PANEL_PX, with its outlines in two colours; (Y, X, 3) uint8 RGB."""
+    """Draw the image in grey, scaled to PANEL_PX, with its outlines in two colours; (Y, X, 3) uint8 RGB."""
     height, width = dapi.shape
     scale = PANEL_PX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -110,7 +110,7 @@ def _row(title: str, pair: Sequence[Array], counts: Sequence[str]) -> Array:
 
 
 def _write(image: Array, text: str, x: int, y: int) -> None:
-    """Text shrunk to fit the image's width; OpenCV's fonts know ASCII only."""
+    """Draw text scaled to fit the image's width; OpenCV's fonts have ASCII only."""
     plain = text.encode("ascii", "replace").decode()
     (width, _), _ = cv2.getTextSize(plain, _FONT, 0.5, 1)
     scale = 0.5 * min(1.0, (image.shape[1] - x - 4) / max(width, 1))

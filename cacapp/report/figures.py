@@ -39,12 +39,12 @@ class SignalMark:
 
 
 def window_side_px(boxes_xywh: Sequence[tuple[int, int, int, int]], margin_px: int = 6) -> int:
-    """Side of the square crop that fits the largest of the boxes with a margin: one magnification for all cells."""
+    """Return the side of the square crop that fits the largest box with a margin: one magnification for all cells."""
     return max((max(w, h) for _, _, w, h in boxes_xywh), default=0) + 2 * margin_px
 
 
 def cell_window(bbox_xywh: tuple[int, int, int, int], side_px: int, height_px: int, width_px: int) -> tuple[int, int, int, int]:
-    """Square window (left, top, width, height) of ``side_px`` around a cell, moved, and cut if need be, to lie inside the frame."""
+    """Return the square window (left, top, width, height) of ``side_px`` around a cell, moved or cut to lie inside the frame."""
     x, y, w, h = bbox_xywh
     out_w, out_h = min(side_px, width_px), min(side_px, height_px)
     left = int(np.clip(x + w // 2 - out_w // 2, 0, width_px - out_w))
@@ -62,7 +62,7 @@ def cell_crops(
     pixel_size_um: float | None = None,
     encoding: str = "webp",
 ) -> dict[str, Picture]:
-    """Pictures of one cell: the additive composite, then each channel in its dye's colour, outline and signals drawn.
+    """Draw one cell: the additive composite, then each channel in its dye's colour, outline and signals drawn.
 
     Args:
         planes: channel -> (Y, X) uint8 or uint16 crop, all of one shape, in the order they are shown.
@@ -116,7 +116,7 @@ def frame_overview(
     pixel_size_um: float | None = None,
     encoding: str = "jpeg",
 ) -> Picture:
-    """A frame's DAPI in grey, scaled down, with every nucleus outlined in its class's colour and the CACs labelled.
+    """Draw a frame's DAPI in grey, scaled down, with every nucleus outlined in its class's colour and the CACs labelled.
 
     Args:
         dapi: (Y, X) uint8 or uint16.
@@ -149,7 +149,7 @@ def frame_overview(
 
 
 def _outline(mask: Array, size: tuple[int, int]) -> list[Array]:
-    """Contours of the enlarged mask, its pixel stairs smoothed."""
+    """Return the contours of the enlarged mask, with smoothed pixel steps."""
     padded = np.pad(mask.astype(np.float32), 1)  # a contour along the crop's edge is drawn too
     scale_x, scale_y = size[0] / mask.shape[1], size[1] / mask.shape[0]
     large = cv2.resize(padded, (round(padded.shape[1] * scale_x), round(padded.shape[0] * scale_y)), interpolation=cv2.INTER_LINEAR)
@@ -160,7 +160,7 @@ def _outline(mask: Array, size: tuple[int, int]) -> list[Array]:
 
 
 def _finish(image: Array, outline: list[Array]) -> Array:
-    """(Y, X, 3) float RGB -> uint8 with the 1 px outline blended in, so that a dot below it stays visible."""
+    """Convert (Y, X, 3) float RGB to uint8 with the 1 px outline blended in, so that a dot below it stays visible."""
     image = np.clip(image, 0, 255).astype(np.uint8)
     drawn = image.copy()
     cv2.polylines(drawn, outline, True, _WHITE, 1, cv2.LINE_AA)
@@ -180,7 +180,7 @@ def _mark(image: Array, signal: SignalMark, scale: float, colour: palette.Rgb) -
 
 
 def _contours(instance: Instance, scale: float) -> list[Array]:
-    """Outlines of an instance in the scaled frame, in 1/16 px."""
+    """Return the outlines of an instance in the scaled frame, in 1/16 px."""
     x, y, _, _ = instance.bbox_xywh
     contours, _ = cv2.findContours(instance.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     offset = np.array([x + 0.5, y + 0.5])
@@ -199,7 +199,7 @@ def _scale_bar(image: Array, length_um: float, px_per_um: float) -> None:
 
 
 def _text(image: Array, text: str, x: int, y: int, colour: palette.Rgb) -> None:
-    """Text with a dark rim, kept inside the image."""
+    """Draw text with a dark rim, inside the image."""
     (w, h), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
     origin = (int(np.clip(x, 1, max(1, image.shape[1] - w - 2))), int(np.clip(y, h + 1, image.shape[0] - 3)))
     cv2.putText(image, text, origin, _FONT, _FONT_SCALE, (0, 0, 0), 3, cv2.LINE_AA)
@@ -211,13 +211,13 @@ def _fixed(x: float, y: float) -> tuple[int, int]:
 
 
 def _lighter(colour: palette.Rgb) -> palette.Rgb:
-    """Half way to white: the mark is told from the dot of the same dye."""
+    """Return the colour half way to white, so that the mark differs from the dot of the same dye."""
     red, green, blue = colour
     return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
 
 
 def _encode(image: Array, encoding: str, quality: int = 92) -> Picture:
-    """(Y, X, 3) uint8 RGB -> Picture."""
+    """Encode a (Y, X, 3) uint8 RGB image."""
     options = {
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 9],
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],

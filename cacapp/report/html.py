@@ -1,4 +1,4 @@
-"""Values in, one self-contained page out: no script, no outside asset, everything escaped."""
+"""Render self-contained HTML pages: no script, no external asset, all text escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLASS_ORDER = ("normal", "gain", "loss", "cac")
 
 
 def render_html(report: PatientReport) -> str:
-    """One patient's report as a complete HTML document."""
+    """Return one patient's report as a complete HTML document."""
     flagged = by_urgency(report.flagged)
     groups = [
         ("CAC candidates", "candidates", [c for c in flagged if c.is_cac]),
@@ -48,7 +48,7 @@ def render_html(report: PatientReport) -> str:
 
 
 def render_index(rows: Sequence[IndexRow]) -> str:
-    """The page of several patients, one line each in the order given, with a link to each report.
+    """Return the page of several patients, one line each in the order given, with a link to each report.
 
     Raises UsageError for a link that is no plain relative path.
     """
@@ -96,7 +96,7 @@ def _environment() -> Environment:
 
 
 def _ordered(classes: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Classes in the assay's reading order, others after them by name."""
+    """Return the classes in the assay's order, others after them by name."""
     order = {name: i for i, name in enumerate(_CLASS_ORDER)}
     return sorted(classes.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
 
@@ -106,5 +106,5 @@ def _where(cell: FlaggedCell) -> str:
 
 
 def _css_string(text: str) -> Markup:
-    """A CSS string literal of any text: every character as an escape, so that none can end the string or the element."""
+    """Return a CSS string literal of any text: every character is escaped, so that none can end the string or the element."""
     return Markup('"' + "".join(f"\\{ord(c):06x}" for c in text) + '"')  # noqa: S704 - hex digits and backslashes only

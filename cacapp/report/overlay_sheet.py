@@ -1,4 +1,4 @@
-"""A sheet to judge pseudo-labels by eye: crops with accepted and rejected outlines, and the same crops as they are taught."""
+"""A sheet to judge pseudo-labels by eye: crops with accepted and rejected outlines, and the same crops with rejected nuclei filled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BACKGROUND_SD = 4.0
 _GAP, _LINE = 14, 22
 _TEXT: Rgb = (25, 25, 25)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_COLUMNS = ("judged: green accepted, red rejected", "as it is taught", "as it is taught, contrast of the background")
+_COLUMNS = ("judged: green accepted, red rejected", "filled", "filled, contrast of the background")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class OverlayCrop:
     Attributes:
         title: a line above it: slide, frame, place.
         note: a line below it: why nuclei are rejected here.
-        dapi, taught: (Y, X) uint8 or uint16, before and after rejected regions are filled.
+        dapi, filled: (Y, X) uint8 or uint16, before and after rejected regions are filled.
         accepted, rejected: (Y, X) integer labels, 0 where there is none.
     """
 
     title: str
     note: str
     dapi: Array
-    taught: Array
+    filled: Array
     accepted: Array
     rejected: Array
 
@@ -64,7 +64,7 @@ class JudgedMask:
 
 
 class CropPicker:
-    """Chooses windows by lot while frames go by, so that one frame's pixels are held at a time.
+    """Chooses windows at random, frame by frame, so that only one frame's pixels are in memory.
 
     Windows are centred on a rejected nucleus (``rejected`` of them) or an accepted one (``accepted``), and do not lie on each other.
     """
@@ -72,35 +72,35 @@ class CropPicker:
     def __init__(self, seed: int, rejected: int = 4, accepted: int = 2) -> None:
         self._rng = np.random.default_rng(seed)
         self._wanted = {False: rejected, True: accepted}
-        self._kept: dict[bool, list[tuple[float, OverlayCrop]]] = {False: [], True: []}
+        self._best: dict[bool, list[tuple[float, OverlayCrop]]] = {False: [], True: []}
 
-    def offer(self, name: str, dapi: Array, taught: Array, masks: Sequence[JudgedMask]) -> None:
-        """A frame: its (Y, X) planes before and after filling, and its judged masks."""
+    def offer(self, name: str, dapi: Array, filled: Array, masks: Sequence[JudgedMask]) -> None:
+        """Offer a frame: its (Y, X) planes before and after filling, and its judged masks."""
         if not masks:
             return
         side = int(np.clip(WINDOW * np.median([max(m.instance.bbox_xywh[2:]) for m in masks]), 64, 640))
         taken: list[tuple[int, int]] = []
         for kind, wanted in self._wanted.items():
-            kept = self._kept[kind]
+            best = self._best[kind]
             candidates = [m for m in masks if (not m.reasons) == kind]
             for i in self._rng.permutation(len(candidates))[:wanted].tolist():
                 lot = float(self._rng.random())
                 window = cell_window(candidates[i].instance.bbox_xywh, side, *dapi.shape)
                 near = any(abs(window[0] - x) < side / 2 and abs(window[1] - y) < side / 2 for x, y in taken)
-                if near or (len(kept) == wanted and lot >= kept[-1][0]):
+                if near or (len(best) == wanted and lot >= best[-1][0]):
                     continue
                 taken.append(window[:2])
-                kept.append((lot, _cut(name, dapi, taught, masks, window)))
-                kept.sort(key=lambda pair: pair[0])
-                del kept[wanted:]
+                best.append((lot, _cut(name, dapi, filled, masks, window)))
+                best.sort(key=lambda pair: pair[0])
+                del best[wanted:]
 
     def crops(self) -> list[OverlayCrop]:
-        """What was chosen, windows on rejected nuclei first."""
-        return [crop for kind in (False, True) for _, crop in self._kept[kind]]
+        """Return the chosen crops, windows on rejected nuclei first."""
+        return [crop for kind in (False, True) for _, crop in self._best[kind]]
 
 
 def overlay_png(title: str, crops: Sequence[OverlayCrop]) -> bytes:
-    """One row a crop, three panels each: judged, as taught, and as taught with the contrast of the background; as a PNG."""
+    """Draw one row per crop as a PNG, with three panels: judged, filled, and filled with the contrast of the background."""
     width = len(_COLUMNS) * (PANEL_PX + _GAP) + _GAP
     head = np.full((2 * _LINE + _GAP, width, 3), 255, np.uint8)
     _write(head, title, _GAP, _LINE, width - 2 * _GAP)
@@ -113,7 +113,7 @@ def overlay_png(title: str, crops: Sequence[OverlayCrop]) -> bytes:
     return bytes(encoded)
 
 
-def _cut(name: str, dapi: Array, taught: Array, masks: Sequence[JudgedMask], window: tuple[int, int, int, int]) -> OverlayCrop:
+def _cut(name: str, dapi: Array, filled: Array, masks: Sequence[JudgedMask], window: tuple[int, int, int, int]) -> OverlayCrop:
     left, top, width, height = window
     labels = {kind: np.zeros((height, width), np.int32) for kind in (True, False)}
     why: Counter[str] = Counter()
@@ -128,7 +128,7 @@ def _cut(name: str, dapi: Array, taught: Array, masks: Sequence[JudgedMask], win
     note = "; ".join(f"{n} x {reason}" for reason, n in why.most_common())
     title = f"{name}, x {left} y {top}, {width} x {height} px"
     return OverlayCrop(
-        title, f"rejected: {note}" if note else "none rejected", dapi[here].copy(), taught[here].copy(), labels[True], labels[False]
+        title, f"rejected: {note}" if note else "none rejected", dapi[here].copy(), filled[here].copy(), labels[True], labels[False]
     )
 
 
@@ -137,17 +137,17 @@ def _row(crop: OverlayCrop, width: int) -> Array:
     judged = _grey(crop.dapi, low, high, DIMMED)
     for labels, colour in ((crop.rejected, REJECTED), (crop.accepted, ACCEPTED)):
         judged[_lines(labels)] = colour
-    taught = _grey(crop.taught, low, high, 1.0)
+    filled = _grey(crop.filled, low, high, 1.0)
     lines = _lines(crop.accepted)
-    taught[lines] = ACCEPTED
+    filled[lines] = ACCEPTED
     nuclei = crop.accepted > 0
-    empty = crop.taught[~nuclei] if not nuclei.all() else crop.taught.ravel()
+    empty = crop.filled[~nuclei] if not nuclei.all() else crop.filled.ravel()
     middle = float(np.median(empty))
     sd = max(robust_sd(empty.astype(np.float32), middle), 1.0)
-    background = _grey(crop.taught, middle - BACKGROUND_SD * sd, middle + BACKGROUND_SD * sd, 1.0, gamma=1.0)
+    background = _grey(crop.filled, middle - BACKGROUND_SD * sd, middle + BACKGROUND_SD * sd, 1.0, gamma=1.0)
     row = np.full((PANEL_PX + 2 * _LINE + _GAP, width, 3), 255, np.uint8)
     _write(row, crop.title, _GAP, _LINE - 6, width - 2 * _GAP)
-    for n, panel in enumerate((judged, taught, background)):
+    for n, panel in enumerate((judged, filled, background)):
         left = _GAP + n * (PANEL_PX + _GAP)
         row[_LINE : _LINE + panel.shape[0], left : left + panel.shape[1]] = panel
     _write(row, crop.note, _GAP, _LINE + PANEL_PX + 17, width - 2 * _GAP)
@@ -155,7 +155,7 @@ def _row(crop: OverlayCrop, width: int) -> Array:
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(width, height) at which a (Y, X) crop fills a panel."""
+    """Return (width, height) at which a (Y, X) crop fills a panel."""
     scale = PANEL_PX / max(shape)
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
@@ -169,12 +169,12 @@ def _grey(plane: Array, low: float, high: float, brightness: float, gamma: float
 
 
 def _lines(labels: Array) -> Array:
-    """(Y, X) bool at the panel's size: the outlines of the labels."""
+    """Return the outlines of the labels at the panel's size, (Y, X) bool."""
     return outlines(cv2.resize(labels.astype(np.float64), _size(labels.shape), interpolation=cv2.INTER_NEAREST).astype(np.int64))
 
 
 def _write(image: Array, text: str, x: int, y: int, width_px: int) -> None:
-    """Text cut to fit ``width_px``; OpenCV's fonts know ASCII only."""
+    """Return text cut to fit ``width_px``; OpenCV's fonts have ASCII only."""
     plain = text.replace("µ", "u").encode("ascii", "replace").decode()
     while plain and cv2.getTextSize(plain, _FONT, 0.5, 1)[0][0] > width_px:
         plain = plain[: max(0, len(plain) - 5)].rstrip() + ".." if len(plain) > 8 else ""

@@ -1,4 +1,4 @@
-"""Colours that pictures and pages share: one meaning, one colour."""
+"""Colours of channels and classes, shared by pictures and pages."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ CLASSES: dict[str, Rgb] = {
     "gain": (240, 228, 66),
     "loss": (221, 138, 186),
 }
-"""Outline colour of a class on a dark ground; hues after Okabe & Ito (2008), told apart with any kind of colour vision."""
+"""Outline colour of a class on a dark ground; hues after Okabe & Ito (2008), distinct for all kinds of colour vision."""
 
 NOT_EVALUABLE: Rgb = (128, 128, 128)
 OTHER_CLASS: Rgb = (0, 190, 140)
 
 
 def dye(channel: str) -> Rgb:
-    """Pseudo-colour of a channel, white for one without a colour of its own."""
+    """Return the pseudo-colour of a channel; white where it has none."""
     return DYES.get(channel, UNKNOWN_DYE)
 
 
 def of_class(name: str | None) -> Rgb:
-    """Outline colour of a class; None stands for a cell that is not evaluable."""
+    """Return the outline colour of a class; None stands for a cell that is not evaluable."""
     return NOT_EVALUABLE if name is None else CLASSES.get(name, OTHER_CLASS)
 
 
 def css(colour: Rgb) -> str:
-    """``#rrggbb``."""
+    """Return the colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)

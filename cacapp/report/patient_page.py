@@ -1,4 +1,4 @@
-"""What the pages show, already looked up: frozen values that a step fills from the database and the frames."""
+"""The values of a patient's page and of the index page, which a step reads from the database and the frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OtherAssay:
 
 @dataclass(frozen=True, slots=True)
 class PatientReport:
-    """All that one patient's page shows.
+    """The values of one patient's page.
 
     Attributes:
         verdict, verdict_without_polyploid: each one of the words in ``criteria.verdicts``.

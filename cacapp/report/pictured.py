@@ -82,7 +82,7 @@ class FrameOverview:
 
 
 def by_urgency(cells: Sequence[FlaggedCell]) -> list[FlaggedCell]:
-    """Flagged cells as a reader meets them: CAC candidates first, least certain (smallest margin) first within each group.
+    """Sort flagged cells for the page: CAC candidates first, least certain (smallest margin) first within each group.
 
     The first ``MAX_CELL_PICTURES`` of them are the ones to draw.
     """

@@ -1,4 +1,4 @@
-"""The runs, algorithms and image files that a page's numbers rest on."""
+"""The runs, algorithms and image files behind a page's numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FailedFrame:
-    """A frame that gave no cells, and the error that says why."""
+    """A frame without cells, and the error that says why."""
 
     slide: str
     frame: str
@@ -18,7 +18,7 @@ class FailedFrame:
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmUse:
-    """A plugin as it was used: its kind (prompter, segmenter ...), where it comes from and all its parameters."""
+    """An algorithm as it was used: its kind (prompter, segmenter ...), distribution and all parameters."""
 
     kind: str
     name: str
@@ -30,7 +30,7 @@ class AlgorithmUse:
 
 @dataclass(frozen=True, slots=True)
 class RunProvenance:
-    """A run that the numbers rest on."""
+    """A run behind the numbers."""
 
     run_id: int
     step: str

@@ -1,4 +1,4 @@
-"""A patient's numbers on a page, and the criteria that the verdict is held against."""
+"""A patient's numbers on a page, and the criteria of the verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VerdictWords:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What the verdict was held against.
+    """The criteria of the verdict.
 
     Attributes:
         assay_name, assay_version: of the assay definition stored with the run.

@@ -44,7 +44,7 @@ class SignatureLine:
 
 @dataclass(frozen=True, slots=True)
 class ReviewSummary:
-    """What people made of the software's calls.
+    """What people decided about the software's calls.
 
     Attributes:
         verdict, result: the software's, before review; the report's own are those after it.
@@ -63,6 +63,6 @@ class ReviewSummary:
 
     @property
     def signed(self) -> SignatureLine | None:
-        """The signature that holds for this result, if one does."""
+        """Return the signature that is valid for this result, if there is one."""
         last = self.signatures[-1] if self.signatures else None
         return last if last is not None and last.reopened is None and last.of_this_result else None

@@ -15,12 +15,12 @@ RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flag
 
 
 def integer(n: int) -> str:
-    """12,345"""
+    """Format as 12,345."""
     return f"{n:,}"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Up to ``digits`` decimals, thousands separated, an en dash for None."""
+    """Format with up to ``digits`` decimals and thousands separated; an en dash for None."""
     if value is None:
         return "–"
     text = f"{value:,.{digits}f}"
@@ -36,7 +36,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """2026-11-22 21:40 UTC; a time without a zone is taken as UTC, as the database stores it."""
+    """Format as 2026-11-22 21:40 UTC; a time without a zone is UTC, as the database stores it."""
     if when is None:
         return "–"
     utc = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
@@ -51,7 +51,7 @@ def plain(name: str | None) -> str:
 
 
 def plural(n: int, singular: str, several: str | None = None) -> str:
-    """1 cell, 2 cells, 1,234 cells."""
+    """Format as 1 cell, 2 cells, 1,234 cells."""
     return f"{integer(n)} {singular if n == 1 else several or singular + 's'}"
 
 
@@ -68,12 +68,12 @@ def interval(result: ResultNumbers) -> str | None:
 
 
 def rate(result: ResultNumbers) -> str:
-    """CACs per 100 µL, or the words that say why there is no number."""
+    """Return CACs per 100 µL, or why there is no number."""
     return "volume unknown" if result.cacs_per_100ul is None else number(result.cacs_per_100ul)
 
 
 def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) -> str:
-    """What the verdict says, and what it rests on."""
+    """Return what the verdict says and what it is based on."""
     threshold, words = number(criteria.threshold_per_100ul), criteria.verdicts
     if result.ratio is not None and verdict != words.insufficient:
         return ratio_sentence(result.ratio)
@@ -112,7 +112,7 @@ def ratio_sentence(ratio: Mapping[str, Any]) -> str:
 
 
 def criterion(criteria: Criteria) -> str:
-    """The patient's criteria in short."""
+    """Return the patient's criteria in short."""
     least = f"at least {integer(criteria.min_evaluable_cells)} evaluable cells"
     if criteria.threshold_per_100ul is None:
         return f"bands of the ratio and the copies per cell, {least}."
@@ -120,7 +120,7 @@ def criterion(criteria: Criteria) -> str:
 
 
 def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
-    """The numbers behind the verdict with their denominators."""
+    """Return the numbers behind the verdict with their denominators."""
     counted = f"{plural(result.cacs, 'CAC')} among {plural(result.evaluable, 'evaluable cell')} of {integer(result.cells)} found"
     if result.blood_volume_ul is None or result.cacs_per_100ul is None:
         return f"{counted}; blood volume unknown, no rate."
@@ -146,7 +146,7 @@ def standing(review: ReviewSummary | None) -> str:
 
 
 def caveats(report: PatientReport) -> list[str]:
-    """What a reader has to know before using the verdict, one sentence each, gravest first."""
+    """Return what a reader must know before using the verdict, one sentence each, the most serious first."""
     result, criteria = report.result, report.criteria
     found = []
     if result.frames_failed:
@@ -193,7 +193,7 @@ def caveats(report: PatientReport) -> list[str]:
 
 
 def budget_sentences(budget: ErrorBudget | None, left_out: int) -> list[str]:
-    """How many false CACs to expect and how probable the observed count is under them; that it is unknown without controls."""
+    """Return how many false CACs to expect and how probable the observed count is under them, or that it is unknown."""
     others = ""
     if left_out:
         others = f" Left out: {plural(left_out, 'control slide')}, counted with another assay or other algorithms, or not yet."

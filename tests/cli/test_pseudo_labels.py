@@ -92,7 +92,7 @@ def test_without_an_accepted_label_there_is_no_data_set(counted: Run, tmp_path: 
     [
         (("--filter", "nix"), "nix"),
         (("--prompters", "watershed,nix"), "nix"),
-        (("--prompters", "none", "--min-agreement", "1"), "only 0 prompt algorithms"),
+        (("--prompters", "none", "--min-agreement", "1"), "at most 0 prompt algorithms"),
         (("--set", "nix=1"), "nix"),
         (("--run", "2"), "is a count run"),
         (("--run", "99"), "no run 99"),

@@ -40,7 +40,7 @@ def test_a_model_is_trained_shown_and_used(labelled: Run) -> None:
     assert run["weights_sha256"] == listed["sha256"]
     assert labelled("models", "show", run["weights_sha256"][:12], "--json").json["used_by_runs"] == [run["id"]]
     shown = labelled("models", "show", "first").out
-    for text in ("taught by pseudo-label run 3", "single-cell", "watershed", "segment run 1", "frame00"):
+    for text in ("trained on pseudo-label run 3", "single-cell", "watershed", "segment run 1", "frame00"):
         assert text in shown
     assert re.search(rf"used by runs:?\s+{run['id']}\n", shown)
     assert "first" in labelled("models", "list").out

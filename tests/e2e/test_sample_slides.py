@@ -291,7 +291,7 @@ def test_ctrl_c_while_the_workers_start_is_one_line(cacapp: Run, tmp_path: Path,
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err == "error: stopped; what was finished is kept, the same command goes on from there\n"
+    assert err == "error: stopped; finished work is kept, repeat the command to resume\n"
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -307,7 +307,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(cacapp: Run, tmp_path: 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err == "error: stopped; what was finished is kept, the same command goes on from there\n"
+    assert err == "error: stopped; finished work is kept, repeat the command to resume\n"
     assert 2 <= frames_done(db) < 9
     assert cacapp(*command).code == 0
     assert frames_done(db) == 9

@@ -62,10 +62,10 @@ def test_windows_are_chosen_on_rejected_nuclei_first_then_accepted_ones() -> Non
     assert len(crops) == 5
     for crop in crops:
         assert crop.note.startswith("rejected: ")
-        assert crop.dapi.shape == crop.taught.shape == crop.accepted.shape == crop.rejected.shape
+        assert crop.dapi.shape == crop.filled.shape == crop.accepted.shape == crop.rejected.shape
         assert min(crop.dapi.shape) >= 64
         assert ((crop.dapi == 200) == ((crop.accepted > 0) | (crop.rejected > 0))).all()
-        assert ((crop.taught == 200) == (crop.accepted > 0)).all()
+        assert ((crop.filled == 200) == (crop.accepted > 0)).all()
 
 
 def test_the_lot_follows_the_seed() -> None:
