@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cacapp import defaults
+from cacapp.exceptions import UsageError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,6 +71,8 @@ def run_slide(
     channels: str | None = None,
     pattern: str | None = None,
     projection: str = "none",
+    pixel_size_um: float | None = None,
+    same_pixels: str | None = None,
     prompter: str = defaults.PROMPTER,
     segmenter: str = defaults.SEGMENTER,
     filters: Sequence[str] = defaults.FILTERS,
@@ -96,7 +99,8 @@ def run_slide(
         patient, slide: pseudonym, never a name, and barcode.
         blood_volume_ul: blood that the slide stands for, µL; None where unknown, which gives counts without a verdict.
         db: a SQLite file, made where there is none, or a SQLAlchemy URL; None: what ``CACAPP_DB`` says, else ``cacapp.db`` here.
-        channels, pattern, projection: how to read the files, as the options of ``cacapp ingest``.
+        channels, pattern, projection, pixel_size_um: how to read the files, as the options of ``cacapp ingest``.
+        same_pixels: why frames may have the pixels of another patient's frames; None: they may not.
         prompter, segmenter, filters, detector: names of algorithms, see ``cacapp plugins list``.
         assay: name of an assay or path of a TOML file.
         parameters: by algorithm name, e.g. ``{"watershed": {"floor": 0.9}}``; see ``cacapp plugins show NAME``.
@@ -119,11 +123,15 @@ def run_slide(
     from cacapp.runs.plan import CountPlan, SegmentPlan, SlideRequest
     from cacapp.runs.progress import Silent
     from cacapp.runs.request import Execution, slides_request
-    from cacapp.steps.manifest import source_path, volume_ul
+    from cacapp.steps.manifest import check_pixel_size, source_path, volume_ul
     from cacapp.steps.pipeline import run_pipeline
 
     places = tuple(source_path(str(path), Path()) for path in ([paths] if isinstance(paths, str | Path) else paths))
     volume = None if blood_volume_ul is None else volume_ul(str(blood_volume_ul), f"slide {slide}")
+    if pixel_size_um is not None:
+        check_pixel_size(pixel_size_um, "pixel_size_um")
+    if same_pixels is not None and not same_pixels.strip():
+        raise UsageError("same_pixels is empty: say why these frames may have another patient's pixels")
     watch = _Warnings(progress or Silent())
     with _logged_to(watch):
         host = Host.discover(excluded_plugins, read_settings())
@@ -131,7 +139,7 @@ def run_slide(
             watch.warn(str(problem))
         request = slides_request(
             host,
-            [SlideRequest(patient, slide, places, volume, notes, pattern, channels, projection)],
+            [SlideRequest(patient, slide, places, volume, notes, pattern, channels, projection, pixel_size_um, same_pixels)],
             SegmentPlan(prompter, segmenter, tuple(filters), seed=seed),
             CountPlan(load_assay(str(assay)), detector, min_evaluable_cells=min_evaluable_cells),
             parameters or {},

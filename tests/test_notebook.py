@@ -98,6 +98,8 @@ def test_an_unknown_volume_is_a_warning_and_gives_no_rate(small_slide: Path, rec
         ({"parameters": {"sam": {}}}, "'sam'"),
         ({"parameters": {"watershed": {"flor": 1}}}, "flor"),
         ({"blood_volume_ul": -5}, "above 0"),
+        ({"pixel_size_um": -1.0}, "pixel_size_um"),
+        ({"same_pixels": " "}, "same_pixels is empty"),
         ({"assay": "nowhere.toml"}, r"nowhere\.toml"),
         ({"workers": 2, "cluster": "tcp://head:8786"}, "cluster"),
     ],
