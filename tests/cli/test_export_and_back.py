@@ -99,7 +99,8 @@ def test_ome_zarrs_own_reader_finds_image_and_nuclei(drawn: Cacapp, tmp_path: Pa
 @pytest.mark.sqlite_only
 def test_an_exported_ome_zarr_is_a_frame_of_its_own_right(drawn: Cacapp, tmp_path: Path) -> None:
     assert drawn("export", tmp_path / "zarr", "--slide", "S", "--format", "ome-zarr").code == 0
-    done = drawn("ingest", tmp_path / "zarr", "--patient", "P2", "--slide", "S2", "--blood-volume-ul", "100")
+    who = ("--patient", "P2", "--slide", "S2", "--blood-volume-ul", "100")
+    done = drawn("ingest", tmp_path / "zarr", *who, "--same-pixels", "an export of slide S")
     assert done.code == 0, done.err
     assert drawn("import-labels", tmp_path / "zarr", "--slide", "S2").code == 0
     refused = drawn("export", tmp_path / "zarr", "--slide", "S2", "--format", "ome-zarr")
