@@ -120,6 +120,7 @@ def test_a_slide_without_a_frame_is_an_error(tmp_path: Path) -> None:
         api.run_slide(tmp_path / "notes.tif", **WHO, db=tmp_path / "new.db")
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_the_example_of_the_documentation_runs(small_slide: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "docs" / "examples" / "run_slide.py"), str(small_slide), str(tmp_path / "cacapp.db")]

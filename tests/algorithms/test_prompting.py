@@ -179,6 +179,7 @@ def test_noise_alone_holds_no_nucleus_even_under_uneven_light(prompter: Prompter
     assert len(run(prompter, scene([], shape, tilt=tilt).dapi)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("watershed", 0.9), ("region-growing", 0.8), ("split-merge", 0.5)])
 def test_most_nuclei_of_a_simulated_slide_are_found(name: str, share: float) -> None:
     frame = simulate_frame(SlideModel(), np.random.default_rng(11), 900, 1000, 60)

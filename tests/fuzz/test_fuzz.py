@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fuzz.bombs import bombs
 from tests.fuzz.originals import WRITERS
 from tests.fuzz.run import cases, harm
@@ -22,6 +24,7 @@ def assert_harmless(found: list[dict[str, Any]]) -> None:
     assert harms == [], "\n".join(json.dumps(one) for one in harms[:20])
 
 
+@pytest.mark.slow
 def test_two_hundred_damaged_files_and_every_bomb_do_no_harm_by_the_command_of_the_page(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     (command,) = re.findall(r"```\n(.*?)\n```", (root / "docs" / "fuzzing.md").read_text(encoding="utf-8"), re.DOTALL)

@@ -164,6 +164,7 @@ def test_a_copy_that_is_killed_is_begun_again(record: Database, record_url: str,
     assert done.rows > 200
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_a_full_disk_leaves_no_file(record: Database, record_url: str, tmp_path: Path) -> None:
     code = (

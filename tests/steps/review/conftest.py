@@ -1,5 +1,5 @@
 """The record of the review application's tests."""
 
-from tests.review.conftest import quick_hashes, record
+from tests.review.conftest import counted, quick_hashes, record, settled_once, settled_template
 
-__all__ = ["quick_hashes", "record"]
+__all__ = ["counted", "quick_hashes", "record", "settled_once", "settled_template"]
