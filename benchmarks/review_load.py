@@ -157,9 +157,9 @@ def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
                 base[channel, r + k : r + k + 4, c + 10 * channel : c + 10 * channel + 4] += 1500
     (folder / "frames").mkdir()
     for n in range(frames):
-        base[0, 0, 0] = n
+        frame = base + rng.integers(0, 3, base.shape, dtype=np.uint16)  # no two frames with equal pixels: they would be refused
         metadata = {"axes": "CYX", "Channel": {"Name": list(CHANNELS)}, "PhysicalSizeX": 0.12, "PhysicalSizeY": 0.12}
-        tifffile.imwrite(folder / "frames" / f"f{n:03}.ome.tif", base, ome=True, photometric="minisblack", metadata=metadata)
+        tifffile.imwrite(folder / "frames" / f"f{n:03}.ome.tif", frame, ome=True, photometric="minisblack", metadata=metadata)
     db = folder / "load.db"
     who = ("--patient", "L1", "--slide", "L1", "--blood-volume-ul", "100")
     subprocess.run([*PROGRAM, "ingest", str(folder / "frames"), *who, "--quiet", "--db", str(db)], check=True)

@@ -138,7 +138,7 @@ def test_imagej_qupath_and_coco_tools_open_the_files(drawn: Cacapp, tmp_path: Pa
         assert np.array_equal(coco.annToMask(one) > 0, true == label)
 
 
-def test_hand_drawn_outlines_are_the_pixels_whose_centres_they_hold(bare: Cacapp, tmp_path: Path) -> None:
+def test_hand_drawn_outlines_are_the_pixels_whose_centres_lie_in_or_on_them(bare: Cacapp, tmp_path: Path) -> None:
     ring = [[10.2, 10.2], [20.8, 10.2], [20.8, 30.4], [10.2, 30.4], [10.2, 10.2]]
     hole = [[14, 14], [16, 14], [16, 16], [14, 16], [14, 14]]
     crossed = [[100, 100], [140, 140], [140, 100], [100, 140], [100, 100]]
@@ -158,7 +158,7 @@ def test_hand_drawn_outlines_are_the_pixels_whose_centres_they_hold(bare: Cacapp
     cells = bare("cells", "--json").json
     by_frame = {name: [c["area_px"] for c in cells if c["frame"].startswith(name)] for name in ("frame00", "frame01")}
     assert by_frame["frame00"][0] == 11 * 20 - 4, "a rectangle of 11 x 20 centres without a hole of 2 x 2"
-    assert by_frame["frame00"][1] == 760, "two triangles of a crossed square, without the centres on its lines"
+    assert by_frame["frame00"][1] == 760 + 2 * 40, "two triangles of a crossed square, with the centres on its diagonals"
     assert by_frame["frame00"][2:] == [11 * 20], "of a cell its nucleus; annotations are none where there are detections"
     assert by_frame["frame01"][0] == pytest.approx(np.pi * 15 * 20, rel=0.02)
     assert by_frame["frame01"][1] == 11 * 20
