@@ -1,4 +1,4 @@
-"""Segmenter ``coarse``: the prompter's own regions as instances."""
+"""Segmenter ``coarse``: the regions of the prompter as instances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cacapp.types import Array, Instance, Prompts
 
 
 class Coarse(Segmenter):
-    """The prompter's regions, unchanged: no weights needed."""
+    """Regions of the prompter, unchanged; no weights are needed."""
 
     name: ClassVar[str] = "coarse"
     api_version: ClassVar[int] = 1

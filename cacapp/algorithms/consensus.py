@@ -1,4 +1,4 @@
-"""Segmenter ``consensus``: what a majority of other segmenters finds."""
+"""Segmenter ``consensus``: nuclei found by a majority of other segmenters."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cacapp.types import Array, Instance, Prompts
 
 
 class Consensus(Segmenter):
-    """Nuclei that more than half of the named segmenters find, whichever they are: mistakes of independent methods seldom agree.
+    """Majority vote of the named segmenters: nuclei that more than half of them find; independent methods seldom make the same error.
 
-    Two masks are one nucleus from ``same_iou`` on. A nucleus gets the mask of the first-named segmenter among those with most votes; its
-    score is the share of the segmenters that found it. Each segmenter runs with its default parameters.
+    Two masks are the same nucleus if their IoU is at least ``same_iou``. A nucleus gets the mask with most votes, on a tie that of the
+    segmenter named first; its score is the share of the segmenters that found it. Each segmenter runs with its default parameters.
     """
 
     name: ClassVar[str] = "consensus"
@@ -30,10 +30,12 @@ class Consensus(Segmenter):
     loads: ClassVar[tuple[str, ...]] = ("torch",)
 
     segmenters: tuple[str, ...] = Field(
-        ("dense", "maskrcnn", "sam"), min_length=2, description="names of the segmenters that vote; of equal masks the first-named's stays"
+        ("dense", "maskrcnn", "sam"),
+        min_length=2,
+        description="names of the segmenters that vote; on a tie the first one's mask is used",
     )
-    votes: int = Field(0, ge=0, le=99, description="segmenters that must find a nucleus; 0: more than half of them")
-    same_iou: float = Field(SAME_NUCLEUS_IOU, ge=0.5, le=1, description="masks with this IoU are one nucleus")
+    votes: int = Field(0, ge=0, le=99, description="number of segmenters that must find a nucleus; 0: more than half of them")
+    same_iou: float = Field(SAME_NUCLEUS_IOU, ge=0.5, le=1, description="masks with at least this IoU are the same nucleus")
 
     @field_validator("segmenters", mode="before")
     @classmethod
@@ -51,7 +53,7 @@ class Consensus(Segmenter):
         return [("segmenter", name) for name in self.segmenters]
 
     def weights_sha256(self) -> str | None:
-        """Digest of what the segmenters are, with their versions and weights."""
+        """Return a SHA-256 over the segmenters, their versions and weights."""
         told = [[part.name, part.origin, part.weights_sha256] for part in self.built_parts()]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -62,12 +64,12 @@ class Consensus(Segmenter):
 
 
 def majority(found: Sequence[Sequence[Instance]], votes: int = 0, iou: float = SAME_NUCLEUS_IOU) -> list[Instance]:
-    """Nuclei that at least ``votes`` of n segmentations of one frame have, each once, with the share that has it as its score.
+    """Return the nuclei that at least ``votes`` of n segmentations of one frame contain; the score is the share that contains it.
 
     Args:
-        found: the n segmentations; of masks with equal votes the earlier segmentation's stays.
-        votes: 0: more than half of n.
-        iou: from which two masks are one nucleus.
+        found: the n segmentations; on a tie the mask of the earlier one is used.
+        votes: least number of segmentations; 0: more than half of n.
+        iou: least IoU of two masks of the same nucleus.
     """
     needed = votes or len(found) // 2 + 1
     kept: list[Instance] = []

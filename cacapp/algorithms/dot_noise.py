@@ -1,4 +1,4 @@
-"""The noise of a filter's response in each nucleus, beside its dots."""
+"""Noise of a filter's response in each nucleus, without its dots."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cacapp.arrays.noise import fit_photon_transfer
 from cacapp.arrays.robust import MAD_TO_SD
 from cacapp.types import Array
 
-SAMPLE_PIXELS = 640  # of a nucleus; a response is smooth over two or three pixels, so that more of them tell nothing more
+SAMPLE_PIXELS = 640  # per nucleus; a response is smooth over two or three pixels, so more pixels add no information
 MIN_PIXELS_LEFT = 40
-MIN_PIXELS = 100  # fewer beside the dots: the noise is that of the frame's other nuclei at this light
-MASK_SNR = 5.0  # what stands out this much of a nucleus' texture is no part of its noise
-MASK_SIGMAS = 4.0  # a dot and the dark ring that the filter draws around it
-MASK_ROUNDS = 2  # strong dots hide weaker ones until they are left out
-TEXTURE = 2.0  # a nucleus may be this much rougher than its light explains before a dot has to stand out of its texture
+MIN_PIXELS = 100  # with fewer pixels outside dots the noise is taken from other nuclei of the frame with the same brightness
+MASK_SNR = 5.0  # a maximum this far above the texture of the nucleus is not noise
+MASK_SIGMAS = 4.0  # a dot and the dark ring around it in the filter's response
+MASK_ROUNDS = 2  # strong dots hide weaker ones until they are excluded
+TEXTURE = 2.0  # a nucleus may be this much rougher than its brightness explains before a dot is compared with its texture
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Evenly taken pixels of the nuclei, away from their outlines.
+    """Evenly spaced pixels of the nuclei, away from their outlines.
 
     Attributes:
-        pixels: (N, ``SAMPLE_PIXELS``) flat indices of a mosaic's canvas; nuclei with fewer have each of theirs several times.
-        size: (N,) pixels that they stand for.
+        pixels: (N, ``SAMPLE_PIXELS``) flat indices of a mosaic's canvas; in nuclei with fewer pixels each index is repeated.
+        size: (N,) number of pixels that they represent.
     """
 
     pixels: Array
@@ -44,7 +44,7 @@ class Peaks:
 
 
 def sample_cores(mosaic: Mosaic, rim_px: int) -> Sample:
-    """Pixels at least ``rim_px`` off the outline, or any of the nucleus where few are."""
+    """Sample pixels at least ``rim_px`` off the outline, or any of the nucleus if too few are."""
     side = 2 * rim_px + 1
     core = cv2.erode(mosaic.inside.view(np.uint8), np.ones((side, side), np.uint8)).view(bool)
     width, evenly = mosaic.canvas.shape[1], np.arange(SAMPLE_PIXELS)
@@ -59,14 +59,14 @@ def sample_cores(mosaic: Mosaic, rim_px: int) -> Sample:
 
 
 def nuclear_noise(mosaic: Mosaic, sample: Sample, responses: Array, sigmas: Array, peaks: Peaks) -> Array:
-    """(N, S) float32, robust standard deviation of each response inside each nucleus, beside its dots.
+    """Return (N, S) float32, the robust standard deviation of each response inside each nucleus, without its dots.
 
-    Pixels on and around dots are left out: a small nucleus with many bright ones would take them for noise. Where too little is left, the
-    noise is that of other nuclei with as much light (photon transfer); in a frame with few nuclei, that of what there is.
+    Pixels on and around dots are excluded, since many bright dots in a small nucleus would raise its noise. If too few pixels remain, the
+    noise is that of other nuclei of the same brightness (photon transfer); in a frame with few nuclei, that of the remaining pixels.
 
     Args:
         responses: (S, N, K) at the sample's pixels. sigmas: their scales, px.
-        peaks: maxima of the middle scale's response.
+        peaks: maxima of the response at the middle scale.
     """
     light = np.median(mosaic.canvas.take(sample.pixels), axis=1)
     middle = len(sigmas) // 2
@@ -86,7 +86,7 @@ def nuclear_noise(mosaic: Mosaic, sample: Sample, responses: Array, sigmas: Arra
 
 
 def _beside_dots(mosaic: Mosaic, sample: Sample, response: Array, sigma: float, light: Array, peaks: Peaks) -> Array:
-    """(N, K) bool: the sample less the pixels on and around maxima that stand out of the nucleus, or far out of what its light explains."""
+    """Return (N, K) bool: the sample without pixels around maxima far above the nucleus, or far above the noise its brightness explains."""
     owner = mosaic.owner[peaks.rows, peaks.cols] - 1
     side = 2 * int(np.ceil(MASK_SIGMAS * sigma)) + 1
     everything = np.ones(response.shape, bool)
@@ -105,7 +105,7 @@ def _beside_dots(mosaic: Mosaic, sample: Sample, response: Array, sigma: float, 
 
 
 def _spreads(values: Array, free: Array) -> Array:
-    """(N,) robust standard deviations of (N, K) values over the free ones: 1.4826 times the median absolute deviation from the median."""
+    """Return (N,) robust standard deviations (1.4826 times the median absolute deviation) of (N, K) values over the free ones."""
     rows, half = np.arange(len(values)), np.count_nonzero(free, axis=1) // 2
     kept = np.where(free, values, np.inf)
     kept.sort(axis=1)

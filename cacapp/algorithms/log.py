@@ -16,15 +16,15 @@ from cacapp.types import Array, Instance, Signals
 
 RING_POINTS = 16
 RING_SIGMAS = 3.0
-RING_RANK = 12  # a neighbouring dot may lie on a quarter of the ring; of a straight edge, half the ring is as bright as the top
+RING_RANK = 12  # a neighbouring dot may cover a quarter of the ring; at a straight edge half the ring is as bright as the maximum
 
 
 class LogDetector(SignalDetector):
     """Maxima over place and scale of -σ² ∇²G_σ * image (Lindeberg 1998), found inside nuclei only.
 
-    A Gaussian dot of amplitude A answers with A/2 at its own σ: that gives its amplitude above whatever background is flat or sloping under
-    it. Noise is the spread (1.4826 MAD) of the same response inside the same nucleus beside its dots, so texture and autofluorescence of a
-    nucleus count as its own noise; SNR is response over noise. Positions are refined by a parabola through the maximum and its neighbours.
+    The response to a Gaussian dot of amplitude A is A/2 at its own σ, which gives the amplitude above a flat or sloping background. Noise
+    is 1.4826 MAD of the same response inside the same nucleus outside its dots, so texture and autofluorescence of a nucleus count as its
+    noise; SNR is response over noise. Positions are refined with a parabola through the maximum and its neighbours.
     """
 
     name: ClassVar[str] = "log"
@@ -32,20 +32,18 @@ class LogDetector(SignalDetector):
 
     min_sigma_um: float = Field(0.16, gt=0, le=5, description="standard deviation of the smallest dot, µm")
     max_sigma_um: float = Field(0.42, gt=0, le=5, description="standard deviation of the largest dot, µm")
-    scales: int = Field(4, ge=1, le=12, description="number of scales between them")
-    min_snr: float = Field(6.0, gt=0, description="weakest candidate, response over the nucleus' noise")
-    min_roundness: float = Field(0.3, ge=0, le=1, description="smaller over larger curvature of a dot's top; edges and ridges have 0")
+    scales: int = Field(4, ge=1, le=12, description="number of scales from the smallest to the largest dot")
+    min_snr: float = Field(6.0, gt=0, description="least response of a candidate over the noise of the nucleus")
+    min_roundness: float = Field(0.3, ge=0, le=1, description="least ratio of the two curvatures at a maximum; 0 for edges and ridges")
     min_prominence: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="least height above the surrounding ring, share of that of a Gaussian dot; the rim of a bright nucleus has 0",
+        description="least height above the surrounding ring, share of that of a Gaussian dot; 0 for the rim of a bright nucleus",
     )
-    noise_rim_um: float = Field(0.5, ge=0, le=5, description="pixels this near to the outline are left out of the noise, µm")
+    noise_rim_um: float = Field(0.5, ge=0, le=5, description="pixels nearer to the outline than this are excluded from the noise, µm")
     rim_um: float = Field(0.6, ge=0, le=5, description="dots up to this far outside the mask are reported, µm")
-    nucleus_diameter_um: float = Field(
-        8.5, gt=0, description="pixel size unknown: it is taken from the median nucleus having this diameter, µm"
-    )
+    nucleus_diameter_um: float = Field(8.5, gt=0, description="if the pixel size is unknown: assumed diameter of the median nucleus, µm")
 
     def detect(self, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
         if not nuclei:
@@ -70,7 +68,7 @@ class LogDetector(SignalDetector):
         return self.nucleus_diameter_um / float(np.sqrt(np.median(areas) * 4 / np.pi))
 
     def _filter(self, mosaic: Mosaic, sigmas: Array, sample: Sample, rim_px: int) -> tuple[_Dots, Array]:
-        """The maxima of the mosaic's responses in and near the masks that are shaped like dots, and the noise (N, S) of each nucleus."""
+        """Return the dot-shaped maxima of the mosaic's responses in and near the masks, and the noise (N, S) of each nucleus."""
         sampled = np.empty((len(sigmas), *sample.pixels.shape), np.float32)
         near = cv2.dilate(mosaic.inside.view(np.uint8), np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8)).view(bool)
         dots, middle = [], []
@@ -118,12 +116,12 @@ class _Dots:
 
 
 def _respond(canvas: Array, sigmas: Array) -> tuple[list[Array], list[Array], Array]:
-    """The (Y, X) float32 canvas smoothed at each scale, its response at each, and the largest response."""
+    """Return the (Y, X) float32 canvas smoothed at each scale, its response at each, and the largest response."""
     smoothed: list[Array] = []
     responses: list[Array] = []
     before, image = 0.0, canvas
     for sigma in sigmas.tolist():
-        # a Gaussian of a Gaussian is one: each scale is smoothed on from the one before
+        # a Gaussian of a Gaussian is a Gaussian: each scale is smoothed from the one before
         step = float(np.sqrt(max(sigma**2 - before**2, 0.0)))
         if step > 0:
             size = 2 * int(np.ceil(4 * step)) + 1
@@ -138,14 +136,14 @@ def _respond(canvas: Array, sigmas: Array) -> tuple[list[Array], list[Array], Ar
 
 
 def _maxima(image: Array, where: Array) -> tuple[Array, Array]:
-    """Rows and columns of the pixels that none of their eight neighbours exceeds."""
+    """Return rows and columns of the pixels that none of their eight neighbours exceeds."""
     top = (image == cv2.dilate(image, np.ones((3, 3), np.uint8))) & where
     rows, cols = np.divmod(np.flatnonzero(top), image.shape[1])
     return rows, cols
 
 
 def _near_mask(mosaic: Mosaic, rows: Array, cols: Array, rim_px: int) -> Array:
-    """(n,) bool: on a mask, or at most ``rim_px`` off it."""
+    """Return (n,) bool: on a mask, or at most ``rim_px`` off it."""
     y, x = np.nonzero(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim_px + 1, 2 * rim_px + 1)))
     y = np.clip(rows[:, None] + y - rim_px, 0, mosaic.inside.shape[0] - 1)
     x = np.clip(cols[:, None] + x - rim_px, 0, mosaic.inside.shape[1] - 1)
@@ -153,7 +151,7 @@ def _near_mask(mosaic: Mosaic, rows: Array, cols: Array, rim_px: int) -> Array:
 
 
 def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array) -> Array:
-    """Smaller over larger principal curvature at each maximum, in [0, 1]: 1 for a round dot, 0 for an edge or a ridge."""
+    """Return the ratio of the smaller to the larger principal curvature at each maximum: 1 for a round dot, 0 for an edge or a ridge."""
     result = np.zeros(len(rows))
     for s, image in enumerate(smoothed):
         at = np.flatnonzero(scale == s)
@@ -167,9 +165,9 @@ def _roundness(smoothed: Sequence[Array], scale: Array, rows: Array, cols: Array
 
 
 def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Array, cols: Array, response: Array) -> Array:
-    """How far each maximum stands above the ring around it, over what a Gaussian dot would: 1 for a dot, 0 on an edge.
+    """Return the height of each maximum above the ring around it, relative to a Gaussian dot: 1 for a dot, 0 on an edge.
 
-    A dot of amplitude A smoothed at its own σ is A/2 high and A/2 exp(-9/4) at 3 σ; its response is A/2.
+    A dot of amplitude A smoothed at its own σ has the height A/2, and A/2 exp(-9/4) at 3 σ; its response is A/2.
     """
     result = np.zeros(len(rows))
     angle = np.arange(RING_POINTS) * (2 * np.pi / RING_POINTS)
@@ -188,7 +186,7 @@ def _prominence(smoothed: Sequence[Array], sigmas: Array, scale: Array, rows: Ar
 
 
 def _refine(image: Array, rows: Array, cols: Array) -> tuple[Array, Array]:
-    """Sub-pixel maxima by a parabola through three neighbours along each axis, at most half a pixel away."""
+    """Refine maxima to sub-pixel positions with a parabola through three pixels along each axis, by at most half a pixel."""
     rows_in, cols_in = np.clip(rows, 1, image.shape[0] - 2), np.clip(cols, 1, image.shape[1] - 2)
     centre = image[rows_in, cols_in]
 
@@ -204,7 +202,7 @@ def _refine(image: Array, rows: Array, cols: Array) -> tuple[Array, Array]:
 
 
 def _once(signals: Signals) -> Array:
-    """Indices that keep one of the dots seen from two neighbouring nuclei's crops (within 1 px), in reading order."""
+    """Return indices, in reading order, that keep one of the dots found in two neighbouring nuclei's crops (within 1 px)."""
     from scipy.spatial import cKDTree
 
     if not len(signals):

@@ -1,4 +1,4 @@
-"""The built-in algorithms, found through the entry-point group like anyone's."""
+"""Plugin with the built-in algorithms, registered through the same entry-point group as any other plugin."""
 
 from cacapp.api import InstanceFilter, Prompter, Segmenter, SignalDetector
 from cacapp.hookspecs import hookimpl

@@ -1,4 +1,4 @@
-"""From coarse regions to prompts: what the classical prompt algorithms share."""
+"""Prompts from coarse regions, common to the classical prompt algorithms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from cacapp.types import Array, Instance, Prompts
 
 @dataclass(frozen=True, slots=True)
 class WorkingPlane:
-    """A DAPI plane at the scale an algorithm works at.
+    """DAPI plane at the working scale of an algorithm.
 
     Attributes:
         image: (Y, X) float32, reduced by ``zoom``.
-        zoom: the full frame is this many times larger.
-        diameter_px: typical diameter of a nucleus at this scale; 0 where there is none.
+        zoom: size of the full frame over that of the image.
+        diameter_px: typical diameter of a nucleus at this scale; 0 if there are no nuclei.
     """
 
     image: Array
@@ -33,9 +33,9 @@ class WorkingPlane:
 
 
 def working_plane(dapi: Array, diameter_px: float, look_px: int = 1200) -> WorkingPlane:
-    """Reduces a frame so that its nuclei are about ``diameter_px`` across (never enlarges): cost and result do not depend on magnification.
+    """Reduce a frame (never enlarge it) to nuclei of about ``diameter_px``, so that cost and result do not depend on magnification.
 
-    The nuclei's size is measured first, on the frame reduced to about ``look_px`` px.
+    The nuclear size is measured first, on the frame reduced to about ``look_px`` px.
     """
     glance = max(1, min(dapi.shape) // look_px)
     small = reduced(dapi, glance)
@@ -47,7 +47,7 @@ def working_plane(dapi: Array, diameter_px: float, look_px: int = 1200) -> Worki
 
 
 def reduced(dapi: Array, zoom: int) -> Array:
-    """The (Y, X) plane averaged over zoom x zoom px, float32; a rim that does not fill a block is averaged over what there is."""
+    """Return the (Y, X) plane averaged over zoom x zoom px, float32; blocks cut by the border are averaged over their pixels."""
     if zoom == 1:
         return dapi.astype(np.float32)
     height, width = -(-dapi.shape[0] // zoom), -(-dapi.shape[1] // zoom)
@@ -56,7 +56,7 @@ def reduced(dapi: Array, zoom: int) -> Array:
 
 
 class CoarsePrompter(Prompter):
-    """A classical algorithm that proposes coarse regions: one prompt a region, a positive point and a negative one."""
+    """Classical algorithm that proposes coarse regions, with one prompt per region: a positive and a negative point."""
 
     negative: Literal["darkest", "neighbour", "local", "none"] = Field(
         "darkest",
@@ -64,7 +64,7 @@ class CoarsePrompter(Prompter):
     )
 
     def regions(self, dapi: Array) -> list[Instance]:
-        """The coarse regions of a (Y, X) uint8 or uint16 plane."""
+        """Return the coarse regions of a (Y, X) uint8 or uint16 plane."""
         raise NotImplementedError
 
     def prompt(self, dapi: Array, pixel_size_um: float | None) -> Prompts:
@@ -72,7 +72,7 @@ class CoarsePrompter(Prompter):
 
 
 def prompts_of(regions: Sequence[Instance], dapi: Array, negative: str = "darkest") -> Prompts:
-    """One positive point a region, its centre (or its deepest point where that lies outside), and a negative one.
+    """Return a prompt per region: its centre (or its deepest point if the centre lies outside) as positive point, and a negative point.
 
     Args:
         negative: "darkest" (the paper: the darkest pixel of the image), "neighbour" (the nearest other region's point), "local" (the
@@ -95,7 +95,7 @@ def prompts_of(regions: Sequence[Instance], dapi: Array, negative: str = "darkes
 
 
 def _darkest_around(dapi: Array, region: Instance) -> tuple[int, int]:
-    """(x, y) of the darkest pixel in the region's box widened by half its size."""
+    """Return (x, y) of the darkest pixel in the region's box widened by half its size."""
     x, y, w, h = region.bbox_xywh
     left, top = max(0, x - w // 2), max(0, y - h // 2)
     crop = dapi[top : y + h + h // 2, left : x + w + w // 2]

@@ -16,24 +16,24 @@ from cacapp.types import Array, Instance
 
 
 class RegionGrowing(CoarsePrompter):
-    """Seeds on the bright centres of nuclei grow against the background, one pixel at a time, the most similar pixel first.
+    """Seeded region growing from the bright centres of nuclei and the background, one pixel at a time, the most similar pixel first.
 
-    Seeds are the tops of the distance to the background (above Otsu's threshold, weighed with brightness), fused where the valley
-    between them is shallow. A pixel's difference is to the mean of the region at the time it is queued, as in the paper. Regions are
-    filled and small ones dropped.
+    Seeds are maxima of the distance to the background (above Otsu's threshold, weighted with brightness), merged if the valley between
+    them is shallow. A pixel is compared with the mean of the region at the time it is queued, as in the paper. Holes are filled and
+    small regions dropped.
     """
 
     name: ClassVar[str] = "region-growing"
     api_version: ClassVar[int] = 1
 
-    working_diameter_px: float = Field(20.0, ge=8, le=100, description="diameter of a nucleus at the scale worked at, px")
+    working_diameter_px: float = Field(20.0, ge=8, le=100, description="diameter of a nucleus at the working scale, px")
     seed_smoothing: float = Field(
-        0.1, ge=0.02, le=0.5, description="standard deviation of the Gaussian that seeds are found on, nuclear diameters"
+        0.1, ge=0.02, le=0.5, description="standard deviation of the Gaussian before seeds are found, nuclear diameters"
     )
-    seed_ratio: float = Field(0.85, gt=0, le=1, description="valley over lower maximum from which two seeds are one")
+    seed_ratio: float = Field(0.85, gt=0, le=1, description="two seeds are merged if valley over lower maximum is at least this")
     seed_share: float = Field(0.8, gt=0, lt=1, description="a seed reaches down to this share of its maximum")
     background_factor: float = Field(
-        3.0, ge=0, le=50, description="background seeds lie under background plus this many noise standard deviations"
+        3.0, ge=0, le=50, description="background seeds are below the background plus this many noise standard deviations"
     )
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
@@ -53,7 +53,7 @@ class RegionGrowing(CoarsePrompter):
         return instances_of(labels, smallest, plane.zoom, (dapi.shape[0], dapi.shape[1]))
 
     def _seeds(self, lifted: Array, threshold: float, diameter_px: float) -> Array:
-        """(Y, X) int32 seed regions, 1..N: the top of each hill of the plane."""
+        """Return (Y, X) int32 seed regions, 1..N, around the maxima of the plane."""
         mask = lifted > threshold
         hills = landscape(lifted, mask, diameter_px, self.seed_smoothing, 0.5)
         labels, peaks = basins(hills, mask)
@@ -65,13 +65,13 @@ class RegionGrowing(CoarsePrompter):
 
 
 def grow(image: Array, seeds: Array) -> Array:
-    """Seeded region growing: every pixel joins the touching region whose mean it is nearest to (4-connected).
+    """Grow seeds: every pixel joins the 4-connected neighbouring region with the most similar mean.
 
     Args:
         image: (Y, X) float32.
         seeds: (Y, X) int32, 0 unlabelled, 1..N.
 
-    Returns: (Y, X) int32 labels, all pixels labelled that a seed can reach.
+    Returns: (Y, X) int32 labels of all pixels that a seed can reach.
     """
     wide = image.shape[1] + 2
     labels = cv2.copyMakeBorder(seeds.astype(np.int32), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=-1).ravel()
@@ -102,7 +102,7 @@ def grow(image: Array, seeds: Array) -> Array:
 
 
 def _front(labels: Array, steps: tuple[int, ...]) -> list[tuple[int, int]]:
-    """(pixel, region) for every unlabelled pixel beside a region, in reading order."""
+    """Yield (pixel, region) for every unlabelled pixel beside a region, in reading order."""
     free = np.flatnonzero(labels == 0)
     pairs = [np.stack([free, labels[free + step]], 1) for step in steps]
     touching = np.concatenate(pairs)
@@ -111,7 +111,7 @@ def _front(labels: Array, steps: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _filled(labels: Array) -> Array:
-    """Labels with holes filled by the region around them."""
+    """Fill holes of labels with the region around them."""
     holes = fill_holes(labels > 0) & (labels == 0)
     if not holes.any():
         return labels

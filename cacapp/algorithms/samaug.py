@@ -1,4 +1,4 @@
-"""Prompter ``samaug``: more positive points for another prompter's nuclei, chosen inside a first mask of each."""
+"""Prompter ``samaug``: additional positive points for another prompter's nuclei, inside a first mask of each."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SamAug(CoarsePrompter):
     """Prompt augmentation for Segment Anything (SAMAug, Dai et al. 2023): P points of a prompter become P + ``points``.
 
     The paper's four rules, each inside the first mask of a nucleus: a random point; the point whose neighbourhood has the largest entropy
-    of grey levels; the point furthest from those there are; the most salient point. Saliency is frequency-tuned (Achanta et al. 2009):
-    how far the smoothed brightness is from the mean of the image.
+    of grey levels; the point furthest from the existing points; the most salient point. Saliency is frequency-tuned (Achanta et al. 2009):
+    the difference of the smoothed brightness from the mean of the image.
     """
 
     name: ClassVar[str] = "samaug"
@@ -40,11 +40,11 @@ class SamAug(CoarsePrompter):
     method: Literal["random", "max-entropy", "max-distance", "saliency"] = Field("max-distance", description="rule of the added points")
     points: int = Field(1, ge=1, le=16, description="positive points added to each nucleus")
     first_mask: Literal["region", "sam"] = Field(
-        "region", description="where points are added: the prompter's region, or the mask that segmenter sam makes of its first point"
+        "region", description="mask in which points are added: the prompter's region, or segmenter sam's mask of its first point"
     )
-    rim: float = Field(0.2, ge=0, lt=1, description="added points keep this share of the inscribed radius from the first mask's outline")
+    rim: float = Field(0.2, ge=0, lt=1, description="distance of added points to the mask's outline, share of the inscribed radius")
     window: float = Field(
-        0.25, gt=0, le=1, description="neighbourhood of entropy and smoothing of saliency, share of the nucleus' diameter"
+        0.25, gt=0, le=1, description="neighbourhood of the entropy and smoothing of the saliency, share of the nuclear diameter"
     )
     seed: int = Field(0, ge=0, description="of method random")
 
@@ -66,7 +66,7 @@ class SamAug(CoarsePrompter):
         rng = np.random.default_rng(self.seed)
         mean = float(dapi.mean())
         added = np.repeat(first.points_xy[:, :1], self.points, axis=1)
-        labels = np.full((len(first), self.points), -1, np.int8)  # padding where a mask has too few pixels
+        labels = np.full((len(first), self.points), -1, np.int8)  # padding if a mask has too few pixels
         for n, mask in enumerate(masks):
             found = self._added(dapi, mask, first.points_xy[n, 0], mean, rng)
             added[n, : len(found)] = found
@@ -79,7 +79,7 @@ class SamAug(CoarsePrompter):
         )
 
     def _added(self, dapi: Array, mask: Instance, first_xy: Array, mean: float, rng: np.random.Generator) -> Array:
-        """(K, 2) points (x, y) inside the mask, px in the frame; K is ``points`` or, in a smaller mask, its pixels."""
+        """Return (K, 2) points (x, y) inside the mask, px of the frame; K is ``points`` or, if fewer, the number of mask pixels."""
         x, y, w, h = mask.bbox_xywh
         depth = cv2.distanceTransform(np.pad(mask.mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
         radius = float(depth.max())
@@ -102,7 +102,7 @@ class SamAug(CoarsePrompter):
                 worth[chosen] = -1
             elif chosen:
                 worth[chosen[-1]] = -np.inf
-            # among those apart from the points there are; where none is, among all
+            # among pixels apart from the existing points; if there are none, among all
             apart = gap > APART * radius
             pick = int(np.where(apart, worth, -np.inf).argmax() if np.isfinite(worth[apart]).any() else worth.argmax())
             chosen.append(pick)
@@ -111,10 +111,10 @@ class SamAug(CoarsePrompter):
 
 
 def local_entropy(grey: Array, mask: Array, size_px: int) -> Array:
-    """Shannon entropy, bit, of the grey levels of the mask's pixels in a square window around each pixel: (h, w) float32.
+    """Compute the Shannon entropy, bit, of the mask's grey levels in a square window around each pixel: (h, w) float32.
 
-    The mask's own range is cut into GREY_LEVELS bins. Pixels outside the mask count for nothing: the outline of a nucleus would be the
-    place of largest entropy everywhere. -1 where less than half of the window is on the mask.
+    The grey levels of the mask are divided into GREY_LEVELS bins. Pixels outside the mask are ignored, since else the entropy would be
+    largest at the outline of every nucleus. -1 if less than half of the window is on the mask.
 
     Args:
         grey: (h, w) of any numeric dtype. mask: (h, w) bool with at least one pixel.
@@ -137,7 +137,7 @@ def local_entropy(grey: Array, mask: Array, size_px: int) -> Array:
 
 
 def _saliency(dapi: Array, bbox_xywh: tuple[int, int, int, int], mean: float, size_px: int) -> Array:
-    """|smoothed brightness - mean of the image| in a box, (h, w) float32; the Gaussian sees what lies around the box."""
+    """Return |smoothed brightness - mean of the image| in a box, (h, w) float32; the Gaussian includes pixels around the box."""
     x, y, w, h = bbox_xywh
     left, top = max(0, x - size_px), max(0, y - size_px)
     crop = dapi[top : y + h + size_px, left : x + w + size_px].astype(np.float32)
@@ -146,7 +146,7 @@ def _saliency(dapi: Array, bbox_xywh: tuple[int, int, int, int], mean: float, si
 
 
 def _sam_masks(dapi: Array, first: Prompts, pixel_size_um: float | None) -> tuple[Instance, ...]:
-    """For each prompt the mask of segmenter ``sam`` under its first point; the coarse region where there is none."""
+    """Return for each prompt the mask of segmenter ``sam`` under its first point; the coarse region if there is none."""
     from cacapp.algorithms.sam.segmenter import PromptedSam
 
     found = PromptedSam().segment(dapi, first, pixel_size_um)

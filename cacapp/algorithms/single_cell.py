@@ -1,4 +1,4 @@
-"""Filter ``single-cell``: is the shape that of one nucleus?"""
+"""Filter ``single-cell``: bounds on the shape of a single nucleus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cacapp.types import Array, Shapes
 class SingleCell(InstanceFilter):
     """Bounds on area, length, width, roundness and solidity.
 
-    In µm where the pixel size is known. Otherwise size bounds are estimated from the frame's own population: median times
+    In µm if the pixel size is known. Otherwise size bounds are estimated from the nuclei of the frame: median times
     exp(± ``spread`` robust standard deviations) of the logarithm, the standard deviation (1.4826 MAD) being at least ``min_log_sd``.
     """
 
@@ -26,7 +26,7 @@ class SingleCell(InstanceFilter):
     min_width_um: float = Field(3.0, ge=0, description="smallest width (short side of the minimum-area rectangle), µm")
     max_length_um: float = Field(25.0, gt=0, description="largest length (long side of the minimum-area rectangle), µm")
     min_roundness: float = Field(0.5, ge=0, le=1, description="smallest roundness 4πA/P², 1 for a disk")
-    min_solidity: float = Field(0.85, ge=0, le=1, description="smallest share of the convex hull that the nucleus fills")
+    min_solidity: float = Field(0.85, ge=0, le=1, description="smallest solidity: area over that of the convex hull")
     spread: float = Field(
         4.0, gt=0, le=20, description="pixel size unknown: bounds lie this many robust standard deviations from the median"
     )

@@ -15,26 +15,26 @@ from cacapp.types import Array, Instance
 
 
 class SplitMerge(CoarsePrompter):
-    """A quad-tree splits the plane until each block is homogeneous; neighbouring blocks of similar brightness merge, most similar first.
+    """Split and merge: a quad-tree of homogeneous blocks, of which neighbours of similar brightness merge, most similar first.
 
-    Merged regions brighter than the border level of a nucleus are filled and parted at their necks.
+    Merged regions brighter than the border level of a nucleus are filled and split at their necks.
     """
 
     name: ClassVar[str] = "split-merge"
     api_version: ClassVar[int] = 1
 
-    working_diameter_px: float = Field(24.0, ge=8, le=100, description="diameter of a nucleus at the scale worked at, px")
+    working_diameter_px: float = Field(24.0, ge=8, le=100, description="diameter of a nucleus at the working scale, px")
     max_block_px: int = Field(64, ge=2, le=512, description="largest block of the quad-tree at working scale, px (a power of two)")
     split_range: float = Field(
         0.25, gt=0, le=2, description="a block is split where max - min exceeds this share of Otsu's threshold over background"
     )
     merge_difference: float = Field(
-        0.35, gt=0, le=2, description="blocks merge where means differ by less than this share of the brighter one"
+        0.35, gt=0, le=2, description="blocks merge if their means differ by less than this share of the brighter one"
     )
     local_share: float = Field(
         0.5, gt=0, le=1, description="a region belongs to a nucleus above this share of Otsu's threshold over background"
     )
-    neck: float = Field(0.9, gt=0, le=1, description="width of a neck over that of the narrower part from which two parts are one nucleus")
+    neck: float = Field(0.9, gt=0, le=1, description="least neck inside one nucleus, share of the narrower part's width")
     min_area: float = Field(0.08, ge=0, le=1, description="smallest region, share of the area of a typical nucleus")
 
     def regions(self, dapi: Array) -> list[Instance]:
@@ -59,7 +59,7 @@ class SplitMerge(CoarsePrompter):
 
 
 def split(image: Array, max_range: float, max_block_px: int) -> Array:
-    """Quad-tree leaves: (Y, X) int32 labels 1..N of the largest blocks with max - min <= ``max_range`` (single pixels always are).
+    """Split into quad-tree leaves: (Y, X) int32 labels 1..N of the largest blocks with max - min <= ``max_range``, or single pixels.
 
     Args:
         image: (Y, X) float32.
@@ -83,7 +83,7 @@ def split(image: Array, max_range: float, max_block_px: int) -> Array:
 
 
 def merge(image: Array, blocks: Array, max_difference: float) -> Array:
-    """Merges touching regions whose means differ by at most ``max_difference`` times the brighter mean, the most similar pair first.
+    """Merge touching regions if their means differ by at most ``max_difference`` times the brighter mean, the most similar pair first.
 
     Args:
         image: (Y, X) float32, background about 0.

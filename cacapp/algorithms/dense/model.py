@@ -1,4 +1,4 @@
-"""The network of segmenter ``dense``, loaded once a process and run on frames of any size."""
+"""Network of segmenter ``dense``, loaded once per process and run on frames of any size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EDGE_PX = SIDES_PX
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, device: str) -> DenseNetwork:
-    """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
+    """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
-    Raises CacappError for a file that is damaged or of another network.
+    Raises CacappError for a damaged file or weights of another network.
     """
     network = DenseNetwork()
     load_into(network, path)
@@ -32,14 +32,14 @@ def load_network(path: Path, sha256: str, device: str) -> DenseNetwork:
 
 @torch.inference_mode()
 def votes_of(network: DenseNetwork, image: Array, core_px: int, margin_px: int) -> tuple[Array, Array]:
-    """Foreground probability (h, w) and offsets to the centre (2, h, w), float32, map pixels, of an image of any size.
+    """Compute the foreground probability (h, w) and the offsets to the centre (2, h, w), float32, map pixels, of an image of any size.
 
-    The map has half the image's sides (rounded up). Tiles with a margin on all sides are computed one by one and only their cores kept,
-    so that memory is bounded by the maps and nothing depends on where tiles meet. The image's own edges are mirrored over EDGE_PX.
+    The map has half the height and width of the image (rounded up). Tiles with a margin on all sides are computed one by one and only
+    their cores are used: memory is bounded by the maps, and tile borders leave no trace. The image is mirrored at its edges over EDGE_PX.
 
     Args:
         image: (Y, X) float32, 0..255, nuclei about 32 px across.
-        core_px: side of a tile's core; margin_px: what is computed around it, too. Both multiples of SIDES_PX.
+        core_px: side of a tile's core; margin_px: width of the margin around it. Both multiples of SIDES_PX.
     """
     height, width = image.shape
     high, wide = (-(-n // SIDES_PX) * SIDES_PX for n in image.shape)

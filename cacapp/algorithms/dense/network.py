@@ -1,7 +1,7 @@
-"""The network behind segmenter ``dense``: for each pixel, is it nucleus, is it a border, and where its nucleus' centre lies.
+"""Network of segmenter ``dense``: for each pixel the foreground, the border and the offset to the centre of its nucleus.
 
-A convolutional encoder (the one of ``nuclei_t``) and a light decoder. The output is what Panoptic-DeepLab (Cheng et al. 2020) and
-spatial embeddings (Neven et al. 2019) use: foreground and an offset to the instance's centre. It sees nuclei about 40 px across.
+A convolutional encoder (that of ``nuclei_t``) and a light decoder. The output is as in Panoptic-DeepLab (Cheng et al. 2020) and
+spatial embeddings (Neven et al. 2019): foreground and an offset to the centre of the instance. Nuclei are about 40 px across.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class DenseNetwork(nn.Module):
-    """(B, 1, H, W) float, 0..1, sides multiples of 16 -> (B, 4, H/2, W/2): logits of foreground and border, offset (y, x) to the centre
-    in units of OFFSET_UNIT_PX."""
+    """Network: (B, 1, H, W) float, 0..1, sides multiples of 16 -> (B, 4, H/2, W/2): logits of foreground and border, offset (y, x) to
+    the centre in units of OFFSET_UNIT_PX."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The size of a typical nucleus of a frame, found with the network itself: at the right scale it is sure of many nuclei of that size."""
+"""Typical nuclear size of a frame, measured with the network: at the right scale it finds many nuclei of that size with high scores."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SMALLEST_PX, GUESS_PX, OCTAVE_PX = 5.0, 24.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the network sees at one scale: diameters (N,) px of the frame, scores (N,)."""
+    """Nuclei that the network finds at one scale: diameters (N,) px of the frame, scores (N,)."""
 
     diameters_px: Array
     scores: Array
 
     @property
     def median_px(self) -> float:
-        """Diameter of a typical one, px; 0 where there is none."""
+        """Return the typical diameter, px; 0 if there are no nuclei."""
         return typical_diameter(np.pi / 4 * self.diameters_px**2)
 
 
 def find_scale(dapi: Array, look: Callable[[Array, float], Candidate]) -> float:
-    """Diameter of a typical nucleus, px; 0 where no scale shows any.
+    """Return the typical diameter of a nucleus, px; 0 if no scale shows a nucleus.
 
-    A first guess comes from thresholds and is corrected by what the network finds at it. Where that finds nothing of a size near the
-    guess (a glow, a sheet without gaps), all octaves are tried, and the one with the most nuclei of its own size is taken.
+    The first estimate comes from thresholds and is corrected with the nuclei that the network finds at this scale. If it finds none of
+    about this size (glow, a confluent sheet), all octaves are tried, and the one with the most nuclei of its own size is taken.
     """
     plane = working_plane(dapi, 36.0)
     guess = plane.diameter_px * plane.zoom or GUESS_PX
@@ -61,13 +61,13 @@ def find_scale(dapi: Array, look: Callable[[Array, float], Candidate]) -> float:
 
 
 def _own(found: Candidate, size_px: float) -> float:
-    """How many nuclei near the size itself there are, weighed with their scores."""
+    """Count the nuclei of about this size, weighted with their scores."""
     near = np.abs(np.log(found.diameters_px / size_px)) < np.log(1.6)
     return float(found.scores[near].sum())
 
 
 def _part(dapi: Array, size_px: float) -> Array:
-    """The middle of the frame, LOOK diameters along each side at most."""
+    """Return the central part of the frame, at most LOOK diameters along each side."""
     side = round(LOOK * size_px)
     top, left = (max(0, (n - side) // 2) for n in dapi.shape)
     return dapi[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""Segmenter ``dense``: a compact network that computes every pixel once, trained on pseudo-labels."""
+"""Segmenter ``dense``: a compact per-pixel network, trained on pseudo-labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MARGIN_PX = 64
 
 
 class Dense(Student):
-    """Every pixel says whether it is nucleus and where its nucleus' centre lies; pixels that agree are one nucleus.
+    """Per-pixel network: foreground and offset to the centre of the nucleus; pixels that point to the same centre are one nucleus.
 
-    The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. Instances do not
+    The frame is scaled once to the grey levels and nuclear size of the network; the size is measured on the frame. Instances do not
     overlap.
     """
 
@@ -35,8 +35,8 @@ class Dense(Student):
     beginnings: ClassVar[tuple[str, ...]] = ("dense-nuclei", "nuclei_t")
 
     weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    foreground: float = Field(0.7, gt=0, lt=1, description="probability from which a pixel belongs to a nucleus")
-    min_score: float = Field(0.9, ge=0, le=1, description="mean probability in an object below which it is none")
+    foreground: float = Field(0.7, gt=0, lt=1, description="least probability of a pixel of a nucleus")
+    min_score: float = Field(0.9, ge=0, le=1, description="least mean probability inside an object")
     min_diameter: float = Field(0.36, ge=0, le=1, description="smallest object, share of the diameter the network expects")
     tile_px: int = Field(
         768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale, px: bounds the memory"
@@ -51,7 +51,7 @@ class Dense(Student):
         return self._segment(dapi, network)
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
+        """Train the network, see ``TrainableSegmenter.train``. ``out`` gets log.jsonl with losses and validation AP@0.5, too."""
         from cacapp.algorithms.dense.network import NUCLEUS_PX
         from cacapp.algorithms.dense.training import train
         from cacapp.algorithms.sam.models import device_of
@@ -72,7 +72,7 @@ class Dense(Student):
         return Candidate(np.sqrt(areas * 4 / np.pi) / zoom, scores)
 
     def _objects(self, dapi: Array, diameter_px: float, network: DenseNetwork) -> tuple[Array, Array, float, Array]:
-        """Labels and foreground on the map, map pixels per frame pixel, and each object's score."""
+        """Return labels and foreground on the map, map pixels per frame pixel, and the score of each object."""
         from cacapp.algorithms.dense.model import votes_of
         from cacapp.algorithms.dense.network import NUCLEUS_PX, OUTPUT_STRIDE
         from cacapp.algorithms.sam.tiled import scaled_frame
@@ -90,7 +90,7 @@ class Dense(Student):
 
 
 def instances_at(labels: Array, foreground: Array, level: float, zoom: float, scores: Array, shape_yx: tuple[int, int]) -> list[Instance]:
-    """Objects of a map as instances of the frame: the outline runs where the probability, between pixels of the map, crosses ``level``.
+    """Convert objects of a map to instances of the frame: outlines lie where the interpolated probability crosses ``level``.
 
     Args:
         labels: (h, w) int32, 1..N. foreground: (h, w) float32 in 0..1.
@@ -113,7 +113,7 @@ def instances_at(labels: Array, foreground: Array, level: float, zoom: float, sc
             continue
         back = np.array([[zoom, 0, (left + 0.5) * zoom - 0.5 - x0], [0, zoom, (top + 0.5) * zoom - 0.5 - y0]])
         size, flags = (right - left, bottom - top), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        # two pixels around the object are in the field, so what is replicated is background, but for objects on the frame's edge
+        # the crop has two more pixels around the object, so the replicated border is background, except at the frame's edge
         mask = cv2.warpAffine(field.astype(np.float32), back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE) > 0
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):

@@ -1,4 +1,4 @@
-"""What the network of segmenter ``dense`` should say of labelled pixels, and how far from it an answer is."""
+"""Targets and losses of the network of segmenter ``dense``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DICE_WEIGHT, BORDER_WEIGHT, OFFSET_WEIGHT = 0.3, 0.5, 2.0
 
 
 def targets_of(labels: Array) -> Array:
-    """(Y, X) int labels at full resolution -> (5, Y/2, X/2) float32: foreground, border, offset y, offset x, weight.
+    """Convert (Y, X) int labels at full resolution to (5, Y/2, X/2) float32: foreground, border, offset y, offset x, weight.
 
-    A nucleus weighs about the square root of its area; UNKNOWN pixels weigh nothing.
+    The weight of a nucleus is about the square root of its area; that of UNKNOWN pixels is 0.
     """
     small = labels[::2, ::2]
     high = cv2.dilate(small.astype(np.float32), np.ones((3, 3), np.uint8))
@@ -40,11 +40,11 @@ def targets_of(labels: Array) -> Array:
 
 
 def losses_of(output: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The losses of a batch by name, weighed, to be summed: cross entropy and Dice of the foreground, cross entropy of borders, smooth L1
-    of the offsets.
+    """Return the weighted losses of a batch by name: cross entropy and Dice of the foreground, cross entropy of borders, smooth L1 of
+    the offsets.
 
     Args:
-        output: (B, 4, h, w), the network's. target: (B, 5, h, w), see ``targets_of``.
+        output: (B, 4, h, w) of the network. target: (B, 5, h, w), see ``targets_of``.
     """
     inside, border, weight = target[:, 0], target[:, 1], target[:, 4]
     total = weight.sum().clamp(min=1)

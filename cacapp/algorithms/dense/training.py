@@ -1,4 +1,4 @@
-"""How segmenter ``dense`` learns: crops of pseudo-labelled images, per-pixel losses, AP@0.5 on validation images."""
+"""Training of segmenter ``dense``: crops of pseudo-labelled images, per-pixel losses, AP@0.5 on validation images."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def train(
     device: str,
     segment: Callable[[Array, DenseNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``train_on_crops``.
+    """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
 
     def build() -> DenseNetwork:

@@ -1,4 +1,4 @@
-"""From per-pixel votes to instances: pixels that point at the same place are one nucleus."""
+"""Grouping of per-pixel votes into instances: pixels that point to the same place are one nucleus."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CELL_MIN_PX = 6
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How votes become objects; lengths in pixels of the map.
+    """Parameters of the grouping; lengths in pixels of the map.
 
     Attributes:
-        foreground: probability from which a pixel belongs to a nucleus.
-        vote_sigma_px: standard deviation of the Gaussian that gathers votes.
-        peak_radius_px: two centres are farther apart than this.
+        foreground: least probability of a pixel of a nucleus.
+        vote_sigma_px: standard deviation of the Gaussian that smooths the votes.
+        peak_radius_px: least distance between two centres.
     """
 
     foreground: float = 0.5
@@ -31,14 +31,14 @@ class Rules:
 
 
 def objects_of(foreground: Array, offsets_px: Array, rules: Rules) -> Array:
-    """Instance labels from votes (the grouping of Panoptic-DeepLab, Cheng et al. 2020, with centres read off the votes themselves).
+    """Group votes into instance labels (as Panoptic-DeepLab, Cheng et al. 2020, but with centres from the votes).
 
-    Each foreground pixel votes, with its probability, for the place it points at; peaks of the votes are centres, and a pixel belongs to
-    the centre nearest to where it points. Of an object in several pieces the largest stays, without holes.
+    Each foreground pixel votes, with its probability, for the place to which it points; peaks of the votes are centres, and a pixel
+    belongs to the centre nearest to that place. The largest piece of an object is used, with holes filled.
 
     Args:
         foreground: (Y, X) float32, probability of nucleus.
-        offsets_px: (2, Y, X) float32, (y, x) from each pixel to its nucleus' centre, px of the map.
+        offsets_px: (2, Y, X) float32, (y, x) from each pixel to the centre of its nucleus, px of the map.
 
     Returns:
         (Y, X) int32, 0 background, 1..N.
@@ -61,7 +61,7 @@ def objects_of(foreground: Array, offsets_px: Array, rules: Rules) -> Array:
 
 
 def _peaks(heat: Array, rules: Rules) -> Array:
-    """(N, 2) float (y, x): places where at least CELL_MIN_PX votes gather and no more do within the radius."""
+    """Return (N, 2) float (y, x): maxima of the votes within the radius with at least CELL_MIN_PX votes."""
     side = 2 * rules.peak_radius_px + 1
     around = cv2.dilate(heat, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     least = 0.1 * CELL_MIN_PX / (2 * np.pi * rules.vote_sigma_px**2)
@@ -71,7 +71,7 @@ def _peaks(heat: Array, rules: Rules) -> Array:
 
 
 def _whole(labels: Array) -> Array:
-    """Each object's largest piece without holes, numbered anew; pieces below CELL_MIN_PX go."""
+    """Reduce each object to its largest piece, fill holes, drop pieces below CELL_MIN_PX and number consecutively."""
     result = np.zeros_like(labels)
     number = 0
     for value, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -86,6 +86,6 @@ def _whole(labels: Array) -> Array:
         outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(mask, outline, -1, 1, cv2.FILLED)
         number += 1
-        free = (mask > 0) & ((labels[box] == value) | (labels[box] == 0))  # what lies in a hole and is another's stays so
+        free = (mask > 0) & ((labels[box] == value) | (labels[box] == 0))  # pixels of another object inside a hole keep their label
         result[box][free] = number
     return result

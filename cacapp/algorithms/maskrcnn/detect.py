@@ -1,4 +1,4 @@
-"""What the network finds in an image, tile by tile, and its masks as instances."""
+"""Detection of nuclei tile by tile, and conversion of their masks to instances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OUTSIDE = -4.0
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """N nuclei of an image.
+    """Detected nuclei of an image, N of them.
 
     Attributes:
         boxes_xyxy: (N, 4) float32, px of the image.
@@ -48,7 +48,7 @@ class Detections:
 
     @property
     def diameters_px(self) -> Array:
-        """(N,) of the circle with the area of each mask."""
+        """Return (N,) diameters of the circles with the area of each mask, px."""
         sides = self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]
         area = (self.masks > 0.5).mean(axis=(1, 2)) * sides.prod(axis=1)
         return np.asarray(np.sqrt(area * 4 / np.pi))
@@ -59,19 +59,19 @@ class Detections:
 
 @torch.inference_mode()
 def detect(network: GeneralizedRCNN, image: Array, core_px: int, min_score: float = 0.05, shift_yx: tuple[int, int] = (0, 0)) -> Detections:
-    """Nuclei of an image of any size, those near the border of two tiles perhaps twice.
+    """Detect nuclei in an image of any size; those near the border of two tiles may be found twice.
 
     Args:
         image: (Y, X) float32, 0..255, nuclei about 32 px across.
         core_px: side of a tile's core, a multiple of 32; memory grows with its square. MARGIN_PX are computed around it.
-        min_score: what scores less is left out.
-        shift_yx: where the grid of tiles starts, multiples of 32 px.
+        min_score: least score of a nucleus.
+        shift_yx: start of the grid of tiles, multiples of 32 px.
     """
     height, width = image.shape
     grid = TileGrid(height, width, core_px + 2 * MARGIN_PX, 2 * MARGIN_PX, shift_yx)
     fill = float(np.percentile(sample(image), 5))
     device = next(network.parameters()).device
-    network.roi_heads.score_thresh = min_score  # no mask is computed for what scores less
+    network.roi_heads.score_thresh = min_score  # no mask is computed for a lower score
     found: list[Detections] = []
     for origin in grid.origins_yx:
         y0, x0 = np.maximum(origin, 0)
@@ -97,13 +97,13 @@ def detect(network: GeneralizedRCNN, image: Array, core_px: int, min_score: floa
 
 
 def instances_of(found: Detections, frame: ScaledFrame) -> list[Instance]:
-    """The nuclei as instances of the frame, each of them once."""
+    """Convert nuclei to instances of the frame, without duplicates."""
     instances = [one for i in range(len(found)) if (one := _instance(found, i, frame)) is not None]
     return [instances[i] for i in resolve(instances)]
 
 
 def _instance(found: Detections, index: int, frame: ScaledFrame) -> Instance | None:
-    """A mask in the frame: logits interpolated between cells, cut at 0; the largest part, without holes.
+    """Return a mask in the frame: logits interpolated between cells, thresholded at 0; the largest part, with holes filled.
 
     A cell (row, column) of the mask stands for the pixel at box corner + (cell + 0.5) x side / 28, as RoIAlign samples it in training.
     """

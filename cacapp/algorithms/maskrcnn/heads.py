@@ -1,7 +1,7 @@
-"""torchvision's region proposals and heads that learn nothing from places where labels are UNKNOWN.
+"""Region proposals and heads of torchvision that ignore UNKNOWN labels in training.
 
-A target may have ``unknown``, (H, W) bool. An anchor or proposal that would be background there, because no label matches it, is left
-out of the loss when more than UNKNOWN_SHARE of it is unknown; mask pixels that are unknown count nowhere.
+A target may have ``unknown``, (H, W) bool. An anchor or proposal without a matching label is excluded from the loss, instead of being
+background, if more than UNKNOWN_SHARE of it is unknown; unknown mask pixels are excluded too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Target = dict[str, Tensor]
 
 
 def unknown_share(unknown: Tensor, boxes_xyxy: Tensor) -> Tensor:
-    """(N,) float: the share of each box (N, 4) px, as far as it lies inside the image, where (H, W) ``unknown`` is true."""
+    """Return (N,) float: the share of each box (N, 4) px, clipped to the image, that is ``unknown`` (H, W)."""
     height, width = unknown.shape
     table = functional.pad(unknown.double().cumsum(0).cumsum(1), (1, 0, 1, 0))
     x0, x1 = (boxes_xyxy[:, i].round().clamp(0, width).long() for i in (0, 2))
@@ -34,7 +34,7 @@ def unknown_share(unknown: Tensor, boxes_xyxy: Tensor) -> Tensor:
 
 
 class KnownRegionProposals(RegionProposalNetwork):  # type: ignore[misc]
-    """Proposes boxes from the maps named in ``levels``."""
+    """Region proposal network on the maps named in ``levels``."""
 
     levels: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class KnownRegionProposals(RegionProposalNetwork):  # type: ignore[misc]
 
 
 class KnownRoIHeads(RoIHeads):  # type: ignore[misc]
-    """Class, box and mask of each proposal."""
+    """Heads that predict class, box and mask of each proposal."""
 
     def forward(
         self, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: list[tuple[int, int]], targets: list[Target] | None = None
@@ -67,7 +67,7 @@ class KnownRoIHeads(RoIHeads):  # type: ignore[misc]
         return result, {}
 
     def _masks(self, features: dict[str, Tensor], boxes: Tensor, labels: Tensor, shape_yx: tuple[int, int]) -> Tensor:
-        """(N, 28, 28) float32 probabilities of one image's boxes (N, 4)."""
+        """Return (N, 28, 28) float32 probabilities of the boxes (N, 4) of one image."""
         found = []
         for start in range(0, len(boxes), MASKS_AT_ONCE):
             some = slice(start, start + MASKS_AT_ONCE)
@@ -96,7 +96,7 @@ class KnownRoIHeads(RoIHeads):  # type: ignore[misc]
         image_shapes: list[tuple[int, int]],
         targets: list[Target],
     ) -> Tensor:
-        """Binary cross entropy over the known pixels of the positive proposals."""
+        """Return the binary cross entropy over the known pixels of the positive proposals."""
         if not sum(len(own) for own in proposals):
             return torch.stack([maps.sum() for maps in features.values()]).sum() * 0.0
         logits = self.mask_predictor(self.mask_head(self.mask_roi_pool(features, proposals, image_shapes)))[:, 1].float()
@@ -118,7 +118,7 @@ class KnownRoIHeads(RoIHeads):  # type: ignore[misc]
 
 
 def _known(target: Target, boxes: Tensor, side: int) -> Tensor:
-    """(N, side, side) float: 1 where a box's pixels are known."""
+    """Return (N, side, side) float: 1 for the known pixels of each box."""
     if "unknown" not in target:
         return boxes.new_ones((len(boxes), side, side))
     image = (~target["unknown"]).to(boxes)[None, None]

@@ -1,4 +1,4 @@
-"""The network of segmenter ``maskrcnn``, loaded once a process."""
+"""Network of segmenter ``maskrcnn``, loaded once per process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MARKS: dict[Backbone, str] = {"light": "backbone.stem.", "resnet50-fpn": "backbo
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, device: str) -> GeneralizedRCNN:
-    """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
+    """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
-    Raises CacappError for a file that is damaged or of another network.
+    Raises CacappError for a damaged file or weights of another network.
     """
     state = load_state(path)
     network = build(backbone_of(state, str(path)))
@@ -33,7 +33,7 @@ def load_network(path: Path, sha256: str, device: str) -> GeneralizedRCNN:
 
 
 def backbone_of(state: dict[str, Tensor], what: str) -> Backbone:
-    """Which backbone weights are of, by their names. Raises CacappError where they are of none; ``what`` is what it calls them."""
+    """Return the backbone of weights, by their names. Raises CacappError if it is unknown; ``what`` names the weights in the error."""
     for backbone, mark in MARKS.items():
         if any(key.startswith(mark) for key in state):
             return backbone

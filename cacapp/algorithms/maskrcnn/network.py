@@ -1,7 +1,7 @@
-"""The networks behind segmenter ``maskrcnn``: torchvision's Mask R-CNN (He et al. 2017) with a heavy and a light backbone, for nuclei.
+"""Networks of segmenter ``maskrcnn``: torchvision's Mask R-CNN (He et al. 2017) with a heavy and a light backbone, for nuclei.
 
-It sees one grey channel in 0..1 in which nuclei are about 32 px across; images are neither rescaled nor normalised. Unlike torchvision's
-own, it learns nothing where labels are UNKNOWN (see ``heads``) and gives masks as 28 x 28 probabilities in their boxes.
+The input is one grey channel in 0..1 with nuclei about 32 px across; images are neither rescaled nor normalised. Unlike in torchvision,
+UNKNOWN labels are ignored in training (see ``heads``), and masks are 28 x 28 probabilities in their boxes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIGHT_POOLED = ("0", "1", "2")
 
 
 class PassThrough(GeneralizedRCNNTransform):  # type: ignore[misc]
-    """Images are batched as they are: no rescaling, no normalisation; boxes and masks come out as the heads gave them."""
+    """Transform that only batches images: no rescaling, no normalisation; boxes and masks of the heads are unchanged."""
 
     def __init__(self) -> None:
         super().__init__(min_size=0, max_size=0, image_mean=[0.0], image_std=[1.0], size_divisible=SIDES_PX)
@@ -54,7 +54,7 @@ class PassThrough(GeneralizedRCNNTransform):  # type: ignore[misc]
 
 
 class LightBackbone(nn.Module):
-    """The convolutional encoder of ``nuclei_t`` and a feature pyramid: (B, 1, H, W) -> maps "0" "1" "2" of stride 4, 8, 16, 64 channels."""
+    """Convolutional encoder of ``nuclei_t`` and a feature pyramid: (B, 1, H, W) -> maps "0" "1" "2" of stride 4, 8, 16, 64 channels."""
 
     out_channels = _LIGHT
 
@@ -67,7 +67,7 @@ class LightBackbone(nn.Module):
         self.fpn = FeaturePyramidNetwork(widths, _LIGHT, norm_layer=nn.BatchNorm2d)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        x = self.stem(torch.cat([image * 2 - 0.5, torch.log1p(image * 60) / 2.0 - 1.0], dim=1))  # as ConvEncoder looks at it
+        x = self.stem(torch.cat([image * 2 - 0.5, torch.log1p(image * 60) / 2.0 - 1.0], dim=1))  # as ConvEncoder takes it
         maps = OrderedDict()
         for name, stage in (("0", self.stride4), ("1", self.stride8), ("2", self.stride16)):
             x = maps[name] = stage(x)
@@ -76,7 +76,7 @@ class LightBackbone(nn.Module):
 
 
 class HeavyBackbone(nn.Module):
-    """ResNet-50 with a feature pyramid, the paper's: (B, 1, H, W) -> maps "0" "1" "2" "3" of stride 4 to 32, 256 channels."""
+    """ResNet-50 with a feature pyramid, as in the paper: (B, 1, H, W) -> maps "0" "1" "2" "3" of stride 4 to 32, 256 channels."""
 
     out_channels = 256
 
@@ -94,19 +94,19 @@ class HeavyBackbone(nn.Module):
 
 
 def build(backbone: Backbone) -> GeneralizedRCNN:
-    """The network with random weights. It takes a list of (1, H, W) float images in 0..1, and in training what ``targets`` makes."""
+    """Build the network with random weights. Its input is a list of (1, H, W) float images in 0..1, in training also ``targets``."""
     return light() if backbone == "light" else _heavy()
 
 
 def light(
     backbone: LightBackbone | None = None, parts: dict[str, nn.Module] | None = None, roi_heads: type[KnownRoIHeads] = KnownRoIHeads
 ) -> GeneralizedRCNN:
-    """The light network, or a kin of it.
+    """Build the light network, or a variant of it.
 
     Args:
-        backbone: in place of its own.
-        parts: of the heads, in place of its own, by torchvision's names (box_roi_pool, box_head, mask_predictor ...).
-        roi_heads: the class that puts them together.
+        backbone: replaces its backbone.
+        parts: replacements for parts of the heads, by torchvision's names (box_roi_pool, box_head, mask_predictor ...).
+        roi_heads: the class of the heads.
     """
     sizes = ((14, 24, 36), (52, 72, 100))
     heads = {
@@ -138,11 +138,11 @@ def _assemble(
     heads: dict[str, nn.Module],
     roi_heads: type[KnownRoIHeads] = KnownRoIHeads,
 ) -> GeneralizedRCNN:
-    """The parts put together with settings for crowds of small objects.
+    """Assemble the parts with settings for many small objects.
 
     Args:
         sizes: sides of the square anchors, px, for each of the ``levels`` that propose boxes.
-        pooled: maps that boxes are cut from.
+        pooled: maps from which boxes are cut.
     """
     anchors = AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes))
     proposals = KnownRegionProposals(
@@ -174,5 +174,5 @@ def _assemble(
 
 
 def pool(maps: tuple[str, ...], side: int) -> MultiScaleRoIAlign:
-    """Cuts boxes from the maps named, ``side`` cells along each side, from the finer the smaller the box."""
+    """Return a RoIAlign on the named maps with ``side`` x ``side`` cells; smaller boxes are cut from finer maps."""
     return MultiScaleRoIAlign(maps, side, sampling_ratio=2, canonical_scale=LEVEL_PX, canonical_level=3)

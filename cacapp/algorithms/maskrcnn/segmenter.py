@@ -1,4 +1,4 @@
-"""Segmenter ``maskrcnn``: finds each nucleus' box, then its mask; learns from pseudo-labels."""
+"""Segmenter ``maskrcnn``: box and mask of each nucleus, trained on pseudo-labels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ LOOK_PX = 1024
 
 
 class MaskRcnn(Student):
-    """torchvision's Mask R-CNN, the method paper's student: boxes are proposed, judged, and each gets a mask of its own.
+    """Mask R-CNN of torchvision, the student network of the method paper: boxes are proposed and scored, and each gets a mask.
 
-    The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. Tiles overlap, and each
-    nucleus belongs to one of them. In training nothing is learnt where labels are unknown: proposals that lie there are left out, and so
-    are mask pixels.
+    The frame is scaled once to the grey levels and nuclear size of the network; the size is measured on the frame. Tiles overlap, and each
+    nucleus belongs to one of them. Training ignores proposals and mask pixels with unknown labels.
     """
 
     name: ClassVar[str] = "maskrcnn"
@@ -33,7 +32,7 @@ class MaskRcnn(Student):
     beginnings: ClassVar[tuple[str, ...]] = ("maskrcnn-nuclei", "nuclei_t")
 
     weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
-    min_score: float = Field(0.7, ge=0.05, le=1, description="probability of being a nucleus below which a detection is none")
+    min_score: float = Field(0.7, ge=0.05, le=1, description="least probability of a detected nucleus")
     tile_px: int = Field(640, ge=128, le=4096, multiple_of=32, description="side of a tile's core at the network's scale, px")
     backbone: Literal["light", "resnet50-fpn"] = Field(
         "light", description="training: light (3 M parameters, for CPUs) or resnet50-fpn (44 M, the paper's, for GPUs)"
@@ -47,12 +46,12 @@ class MaskRcnn(Student):
         return self._segment(dapi, load_network(*choose(self.weights), device_of(self.device)))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
+        """Train the network, see ``TrainableSegmenter.train``. ``out`` gets log.jsonl with losses and validation AP@0.5, too."""
         from cacapp.algorithms.maskrcnn.network import build
         from cacapp.algorithms.maskrcnn.training import train
         from cacapp.algorithms.sam.models import device_of
 
-        nothing = self.start == "auto" and self.backbone != "light"  # what is shipped has the light one
+        nothing = self.start == "auto" and self.backbone != "light"  # the shipped weights have the light one
         recipe = self._recipe(self.backbone, (None, "") if nothing else self._beginning())
         return train(samples, out, seed, progress, recipe, partial(build, self.backbone), device_of(self.device))
 

@@ -1,4 +1,4 @@
-"""Labels as what the network learns from."""
+"""Training targets of the network from labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEWEST_PX = 20
 
 
 def target_of(labels: Array) -> dict[str, Tensor]:
-    """The target of an image at working scale.
+    """Return the training target of an image at working scale.
 
     Args:
         labels: (Y, X) int, 0 background, 1 and up nuclei, UNKNOWN (-1).

@@ -1,4 +1,4 @@
-"""How segmenter ``maskrcnn`` learns: crops of pseudo-labelled images, torchvision's losses, AP@0.5 on validation images."""
+"""Training of segmenter ``maskrcnn``: crops of pseudo-labelled images, torchvision's losses, AP@0.5 on validation images."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def train(
     device: str,
     model: str = "maskrcnn",
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``train_on_crops``.
+    """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
-        build: gives the network with random weights.
+        build: returns the network with random weights.
         model: the segmenter's name, for the weights' metadata.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
 
     def network() -> GeneralizedRCNN:

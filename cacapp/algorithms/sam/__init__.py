@@ -1,1 +1,1 @@
-"""Segment Anything: networks and the segmenters that use them. Importing this package imports no torch."""
+"""Segment Anything: networks and the segmenters that use them. Importing this package does not import torch."""

@@ -1,4 +1,4 @@
-"""segment-anything's automatic mask generator on the tiles of a frame."""
+"""Automatic mask generator of segment-anything on the tiles of a frame."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cacapp.types import Array, Instance
 def automatic_masks(
     sam: LoadedSam, frame: ScaledFrame, grid: TileGrid, points_per_side: int, min_score: float, min_stability: float, max_area: float
 ) -> list[Instance]:
-    """Masks of a frame, each from the tile whose core holds its centre.
+    """Generate the masks of a frame; each comes from the tile with the mask's centre in its core.
 
     Args:
-        points_per_side: of the grid of points on a tile.
+        points_per_side: points along each side of the grid on a tile.
         min_score, min_stability: see SamAutomaticMaskGenerator.
         max_area: largest mask, share of a tile.
     """
@@ -41,7 +41,7 @@ def automatic_masks(
 
 
 def _in_frame(mask: Array, origin_yx: Array, score: float, frame: ScaledFrame) -> Instance | None:
-    """A tile's mask enlarged to the frame's pixels and cut to the frame; None where nothing of it lies inside."""
+    """Return a tile's mask at the frame's resolution, clipped to the frame; None if it lies outside."""
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     crop = mask[top : rows.max() + 1, left : columns.max() + 1].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Segment Anything models behind one face: encode a tile, decode prompts on it."""
+"""Common interface of Segment Anything models: encode a tile, decode prompts on it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cacapp.weights.load import check_state, load_state
 ModelName = Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-# diameter in px of a nucleus at the scale each model works best at: what nuclei_t was trained on; a fourteenth of a ViT tile
+# best nuclear diameter of each model, px: that of the training of nuclei_t; a fourteenth of a ViT tile
 NUCLEUS_PX = {"nuclei_t": 32.0, "vit_b": 72.0, "vit_l": 72.0, "vit_h": 72.0, "medsam": 72.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """N masks of one tile.
+    """Decoded masks of one tile, N of them.
 
     Attributes:
         logits: (N, h, w) float32, > 0 inside.
@@ -38,25 +38,25 @@ class Decoded:
 
 
 class LoadedSam:
-    """A SAM on a device. ``side_px``: tile size; ``mask_stride``: model px per logit."""
+    """SAM model on a device. ``side_px``: tile size; ``mask_stride``: model px per logit."""
 
     def __init__(self, sam: Any, device: str, windowed: bool) -> None:
         self.sam, self.device, self.windowed = sam.to(device).eval(), device, windowed
         self.side_px = int(sam.image_encoder.img_size)
         self.mask_stride = 2.0 if windowed else 4.0
-        if windowed:  # a convolutional encoder is a third faster this way
+        if windowed:  # makes a convolutional encoder a third faster
             self.sam.image_encoder.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def encode(self, tile: Array) -> Tensor:
-        """The embedding of a (side_px, side_px) tile in [0, 255]."""
+        """Encode a (side_px, side_px) tile in [0, 255] and return its embedding."""
         image = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device)[None, None].expand(1, 3, -1, -1)
         features: Tensor = self.sam.image_encoder(self.sam.preprocess(image))
         return features
 
     @torch.no_grad()
     def decode(self, features: Tensor, points_xy: Array, point_labels: Array, boxes_xyxy: Array | None) -> Decoded:
-        """Masks of N prompts on an encoded tile: points (N, P, 2) px with labels (N, P), boxes (N, 4) px or None."""
+        """Decode N prompts on an encoded tile: points (N, P, 2) px with labels (N, P), boxes (N, 4) px or None."""
         points = torch.from_numpy(points_xy).to(self.device)
         kinds = torch.from_numpy(point_labels.astype(np.float32)).to(self.device)
         boxes = None if boxes_xyxy is None else torch.from_numpy(boxes_xyxy).to(self.device)
@@ -80,7 +80,7 @@ class LoadedSam:
 
 
 def device_of(name: Device) -> str:
-    """The device to use. Raises CacappError for one this machine does not have."""
+    """Return the device to use. Raises CacappError if this machine does not have it."""
     have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if have[device])
@@ -91,7 +91,7 @@ def device_of(name: Device) -> str:
 
 @lru_cache(maxsize=2)
 def load_sam(model: ModelName, path: Path, device: str) -> LoadedSam:
-    """The model with the weights of a file, loaded once per process. Raises CacappError for weights that do not fit it."""
+    """Load the model with the weights of a file, once per process. Raises CacappError for weights that do not fit the model."""
     from segment_anything import sam_model_registry
 
     if model == "nuclei_t":

@@ -1,9 +1,9 @@
-"""``nuclei_t``: a Segment Anything model of 3 million parameters for nuclei, with a convolutional image encoder.
+"""Segment Anything model ``nuclei_t`` for nuclei: 3 million parameters, a convolutional image encoder.
 
-Prompt encoder, two-way transformer and mask decoder are segment-anything's own (Kirillov et al. 2023); the image encoder is another
-one, as in MobileSAM and EdgeSAM. It sees tiles of 256 px in which a nucleus is about 32 px across. Its one output tensor carries three
-maps, so that SamPredictor can pass it on: the embedding (stride 8) and, folded into channels, finer features of stride 4 and 2 which the
-decoder adds while it enlarges the mask (the "high-resolution features" of SAM 2, Ravi et al. 2024). Masks come out at stride 2.
+Prompt encoder, two-way transformer and mask decoder are those of segment-anything (Kirillov et al. 2023); the image encoder is
+replaced, as in MobileSAM and EdgeSAM. Tiles have 256 px, nuclei about 32 px. The single output tensor contains three maps, so that
+SamPredictor can pass it on: the embedding (stride 8) and, folded into channels, finer features of stride 4 and 2, which the decoder
+adds during upsampling (the "high-resolution features" of SAM 2, Ravi et al. 2024). Masks have stride 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 IMAGE_PX = 256
-NUCLEUS_PX = 32.0  # diameter of a nucleus at the scale the model works at
+NUCLEUS_PX = 32.0  # diameter of a nucleus at the scale of the model
 STRIDE = 8
 EMBED = 128
 FINE4, FINE2 = 16, 8  # channels of the finer maps, strides 4 and 2
@@ -42,9 +42,9 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
 
 
 class ConvEncoder(nn.Module):
-    """(B, 1 or 3, 256, 256) float, 0..1 -> (B, EMBED + 4 FINE4 + 16 FINE2, 32, 32): the embedding and the folded finer maps.
+    """Image encoder: (B, 1 or 3, 256, 256) float, 0..1 -> (B, EMBED + 4 FINE4 + 16 FINE2, 32, 32): the embedding and the folded finer maps.
 
-    Works on the mean of the three colours, once linear and once logarithmic, so that a faint nucleus beside a bright one is not lost.
+    Takes the mean of the three colours, linear and logarithmic, so that a faint nucleus beside a bright one is not lost.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 40, 96, 160), blocks: tuple[int, int, int] = (2, 3, 3)) -> None:
@@ -62,7 +62,7 @@ class ConvEncoder(nn.Module):
         self.fine2 = nn.Conv2d(a, FINE2, 1)
 
     def maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 1 or 3, H, W) float, 0..1, sides multiples of 16 -> maps of stride 8 (EMBED channels), 4 (FINE4) and 2 (FINE2)."""
+        """Compute from (B, 1 or 3, H, W) float, 0..1, sides multiples of 16, maps of stride 8 (EMBED channels), 4 (FINE4) and 2 (FINE2)."""
         grey = image.mean(dim=1, keepdim=True)
         x2 = self.stem(torch.cat([grey * 2 - 0.5, torch.log1p(grey * 60) / 2.0 - 1.0], dim=1))
         x4 = self.stride4(x2)
@@ -76,13 +76,13 @@ class ConvEncoder(nn.Module):
 
 
 def unfold_maps(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The encoder's output taken apart: embedding (B, EMBED, h, w), stride-4 map (B, FINE4, 2h, 2w), stride-2 map (B, FINE2, 4h, 4w)."""
+    """Unfold the encoder's output: embedding (B, EMBED, h, w), stride-4 map (B, FINE4, 2h, 2w), stride-2 map (B, FINE2, 4h, 4w)."""
     embedding, fine4, fine2 = torch.split(features, [EMBED, 4 * FINE4, 16 * FINE2], dim=1)
     return embedding, functional.pixel_shuffle(fine4, 2), functional.pixel_shuffle(fine2, 4)
 
 
 class FineMaskDecoder(MaskDecoder):  # type: ignore[misc]
-    """segment-anything's decoder that adds the encoder's finer maps while it enlarges the mask."""
+    """Mask decoder of segment-anything that adds the encoder's finer maps during upsampling."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -96,7 +96,7 @@ class FineMaskDecoder(MaskDecoder):  # type: ignore[misc]
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """N prompts on one image, or on N crops of images.
+        """Predict the masks of N prompts on one image, or on N crops of images.
 
         Args:
             image_embeddings: (1 or N, C, h, w), the encoder's output.
@@ -123,7 +123,7 @@ class FineMaskDecoder(MaskDecoder):  # type: ignore[misc]
 
 
 def build_nuclei_t() -> Sam:
-    """The model with random weights. `SamPredictor(build_nuclei_t())` works as with any SAM; its image size is 256 px."""
+    """Build the model with random weights. `SamPredictor(build_nuclei_t())` works as with any SAM; its image size is 256 px."""
     grid = IMAGE_PX // STRIDE
     return Sam(
         image_encoder=ConvEncoder(),
@@ -143,13 +143,13 @@ def build_nuclei_t() -> Sam:
 
 
 def window_origins(points_xy: Tensor, window: int, grid: int = IMAGE_PX // STRIDE) -> Tensor:
-    """Top-left cell (N, 2) int64, (y, x), of a window of ``window`` x ``window`` cells around each point (N, 2) xy px, inside the tile."""
+    """Return top-left cells (N, 2) int64, (y, x), of windows of ``window`` x ``window`` cells around points (N, 2) xy px, in the tile."""
     yx = points_xy.flip(-1) / STRIDE - window / 2
     return yx.round().clamp(0, grid - window).long()
 
 
 def crop_windows(maps: Tensor, image: Tensor, origins_yx: Tensor, window: int) -> Tensor:
-    """Windows of ``maps`` (B, C, h, w): (N, C, window, window), window n from image ``image[n]`` at cell ``origins_yx[n]``."""
+    """Crop windows of ``maps`` (B, C, h, w): (N, C, window, window), window n from image ``image[n]`` at cell ``origins_yx[n]``."""
     steps = torch.arange(window, device=maps.device)
     rows = origins_yx[:, 0, None] + steps
     columns = origins_yx[:, 1, None] + steps
@@ -167,14 +167,14 @@ def decode_windows(
     masks: Tensor | None = None,
     window: int = 16,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Masks of N prompts, each decoded on a window around its first point: four times cheaper than on the whole tile, and the same masks.
+    """Decode N prompts, each on a window around its first point: four times cheaper than on the whole tile, with the same masks.
 
     Args:
         features: (B, C, 32, 32), the image encoder's output for B tiles.
         image: (N,) int64, the tile of each prompt.
         points_xy, point_labels: (N, P, 2) px of the tile, (N, P): 1 object, 0 background, -1 padding.
         boxes_xyxy: (N, 4) px, or None.
-        masks: logits of an earlier answer in the same windows, (N, 1, 4 window, 4 window), or None.
+        masks: logits of an earlier decoding in the same windows, (N, 1, 4 window, 4 window), or None.
         window: cells of 8 px; 32 is the whole tile.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where to ask Segment Anything again: what a first round of masks left over, and masks that look like several nuclei."""
+"""Prompts for a second round of Segment Anything: uncovered regions, and masks that look like several nuclei."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ APART, LEAST_DEPTH, SMOOTHING = 0.25, 0.15, 0.04
 
 
 def second_prompts(prompts: Prompts, masks: Sequence[Instance | None], diameter_px: float, shape_yx: tuple[int, int]) -> Prompts:
-    """Prompts for what the first round may have missed; each keeps the negative points of the prompt it comes from.
+    """Return prompts for nuclei that the first round may have missed, with the negative points of the original prompts.
 
     Args:
         prompts: of the first round, with their coarse regions.
-        masks: its answers, one a prompt, None where there is none.
+        masks: its masks, one per prompt, or None.
         diameter_px: of a typical nucleus.
         shape_yx: of the frame, px.
     """
@@ -54,12 +54,12 @@ def second_prompts(prompts: Prompts, masks: Sequence[Instance | None], diameter_
     asked = prompts.points_xy[parents].copy()
     asked[:, 0] = points
     labels = prompts.point_labels[parents].copy()
-    labels[:, 1:][labels[:, 1:] == 1] = -1  # a further positive point belongs to the first question
+    labels[:, 1:][labels[:, 1:] == 1] = -1  # a further positive point belongs to the first prompt
     return Prompts(asked, labels)
 
 
 def uncovered_points(left: Array, least_px: float) -> list[tuple[int, int]]:
-    """(x, y) of the deepest pixel of each piece of a (h, w) bool mask that is at least ``least_px`` deep."""
+    """Return (x, y) of the deepest pixel of each piece of a (h, w) bool mask that is at least ``least_px`` deep."""
     depth = _depth(left)
     pieces, _ = ndimage.label(left)
     result = []
@@ -72,7 +72,7 @@ def uncovered_points(left: Array, least_px: float) -> list[tuple[int, int]]:
 
 
 def deep_points(mask: Array, diameter_px: float) -> list[tuple[int, int]]:
-    """(x, y) of the summits of the depth inside a (h, w) bool mask; empty where there is only one."""
+    """Return (x, y) of the maxima of the depth inside a (h, w) bool mask; empty if there is only one."""
     depth = cv2.GaussianBlur(_depth(mask), (0, 0), max(0.6, SMOOTHING * diameter_px))
     reach = max(1, int(APART * diameter_px))
     around = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
@@ -82,6 +82,6 @@ def deep_points(mask: Array, diameter_px: float) -> list[tuple[int, int]]:
 
 
 def _depth(mask: Array) -> Array:
-    """Distance to the outside, (h, w) float32 px; outside the crop is outside."""
+    """Return the distance to the background, (h, w) float32 px; pixels beyond the crop are background."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])

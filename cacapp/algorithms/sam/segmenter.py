@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class _SamBase(Segmenter):
-    """What both segmenters share: the model, its device, tiles, and the resolution of masks that claim one nucleus."""
+    """Base of both segmenters: the model, its device, tiles, and the resolution of several masks of one nucleus."""
 
     loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.sam.models",)
     model: Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"] = Field(
         "nuclei_t", description="weights: the embedded nuclei_t, Meta's vit_b, vit_l, vit_h, or medsam (see: cacapp weights list)"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
-    overlap: float = Field(3.0, ge=1, le=8, description="overlap of neighbouring tiles, nuclear diameters")
-    same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score stays")
-    inside_share: float = Field(0.7, gt=0, le=1, description="a mask inside another by this share of its area is the same nucleus")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device for the network; auto takes a GPU if there is one")
+    overlap: float = Field(3.0, ge=1, le=8, description="overlap between neighbouring tiles, nuclear diameters")
+    same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score is used")
+    inside_share: float = Field(0.7, gt=0, le=1, description="a mask with this share of its area in another is the same nucleus")
 
     def weights_sha256(self) -> str | None:
         from cacapp.weights.cache import digest_of
@@ -42,21 +42,21 @@ class _SamBase(Segmenter):
 
 
 class PromptedSam(_SamBase):
-    """Segment Anything (Kirillov et al. 2023), one mask a prompt, on frames of any size.
+    """Segment Anything (Kirillov et al. 2023), one mask per prompt, on frames of any size.
 
-    The frame is brought to the model's grey levels and nuclear size once; overlapping tiles are encoded once each; a prompt is decoded
-    on the tile that owns it. Where a coarse region stays uncovered, or a mask looks like several nuclei, the model is asked again. Masks
-    of one nucleus are merged, a mask that took several nuclei goes, a pixel that two claim goes to the surer one, and a prompt whose mask
-    the model itself doubts keeps its coarse region.
+    The frame is scaled once to the grey levels and nuclear size of the model; overlapping tiles are encoded once each; a prompt is decoded
+    on the tile that owns it. If a coarse region is not covered, or a mask looks like several nuclei, a second round of prompts follows.
+    Masks of one nucleus are merged, masks of several nuclei dropped, a pixel in two masks belongs to the one with the higher logit, and a
+    prompt with a mask of low score keeps its coarse region.
     """
 
     name: ClassVar[str] = "sam"
     api_version: ClassVar[int] = 1
 
-    use: Literal["points", "boxes", "both"] = Field("points", description="which prompts the model gets; medsam knows boxes only")
-    min_score: float = Field(0.6, ge=0, le=1, description="below this predicted IoU the mask is not used")
+    use: Literal["points", "boxes", "both"] = Field("points", description="prompts for the model; medsam takes boxes only")
+    min_score: float = Field(0.6, ge=0, le=1, description="a mask with a lower predicted IoU is discarded")
     keep_region: bool = Field(True, description="a prompt without a usable mask keeps the prompter's coarse region")
-    second_look: bool = Field(True, description="ask again where a region stays uncovered or a mask looks like several nuclei")
+    second_look: bool = Field(True, description="second round of prompts for uncovered regions and masks that look like several nuclei")
     batch: int = Field(64, ge=1, le=4096, description="prompts decoded at once: bounds the memory")
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
@@ -94,15 +94,15 @@ class PromptedSam(_SamBase):
         boxes = prompts.boxes_xyxy if prompts.boxes_xyxy is not None else boxes_of(prompts)
         if self.use == "both" and self.model != "medsam":
             return Prompts(prompts.points_xy, prompts.point_labels, boxes)
-        if self.model == "nuclei_t":  # it was never shown a box without a point: the box's middle is its point
+        if self.model == "nuclei_t":  # it was never trained on a box without a point: the box's centre is the point
             return Prompts(((boxes[:, None, :2] + boxes[:, None, 2:]) / 2).astype(np.float32), np.ones((len(boxes), 1), np.int8), boxes)
         return Prompts(prompts.points_xy, np.full_like(prompts.point_labels, -1), boxes)
 
 
 class AutomaticSam(_SamBase):
-    """segment-anything's automatic mask generator: a grid of points on every tile, no prompts needed.
+    """Automatic mask generator of segment-anything: a grid of points on every tile, no prompts needed.
 
-    A mask belongs to the tile whose core holds its centre; masks larger than ``max_area`` of a tile (background, sheets) go.
+    A mask belongs to the tile with its centre in the core; masks larger than ``max_area`` of a tile (background, sheets) are dropped.
     """
 
     name: ClassVar[str] = "sam-auto"
@@ -110,8 +110,8 @@ class AutomaticSam(_SamBase):
     needs_prompts: ClassVar[bool] = False
 
     points_per_side: int = Field(16, ge=2, le=128, description="points along each side of a tile")
-    min_score: float = Field(0.7, ge=0, le=1, description="below this predicted IoU a mask is not used")
-    min_stability: float = Field(0.8, ge=0, le=1, description="below this stability score a mask is not used")
+    min_score: float = Field(0.7, ge=0, le=1, description="a mask with a lower predicted IoU is discarded")
+    min_stability: float = Field(0.8, ge=0, le=1, description="a mask with a lower stability score is discarded")
     max_area: float = Field(0.25, gt=0, le=1, description="largest mask, share of a tile")
 
     def segment(self, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
@@ -127,7 +127,7 @@ class AutomaticSam(_SamBase):
 
 
 def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
-    """Diameter of a typical nucleus, px: that of the coarse regions, else measured on the image."""
+    """Return the diameter of a typical nucleus, px: that of the coarse regions, else measured on the image."""
     if prompts.regions:
         return typical_diameter(np.array([np.count_nonzero(region.mask) for region in prompts.regions]))
     plane = working_plane(dapi, 36.0)
@@ -135,14 +135,14 @@ def typical_diameter_px(dapi: Array, prompts: Prompts) -> float:
 
 
 def _unsure(region: Instance) -> SoftMask:
-    """A coarse region as a mask that any of the model's own goes before."""
+    """Return a coarse region as a mask with lower priority than any mask of the model."""
     from cacapp.algorithms.sam.tiled import SoftMask
 
     return SoftMask(Instance(region.bbox_xywh, region.mask, 0.0), np.full(region.mask.shape, -1.0, np.float16))
 
 
 def boxes_of(prompts: Prompts) -> Array:
-    """(N, 4) float32 boxes around the coarse regions, px."""
+    """Return (N, 4) float32 boxes around the coarse regions, px."""
     if not prompts.regions:
         from cacapp.exceptions import CacappError
 

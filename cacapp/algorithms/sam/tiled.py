@@ -1,4 +1,4 @@
-"""Segment Anything on frames of any size: scaled once, encoded tile by tile, prompts decoded in batches by the tile that owns them."""
+"""Segment Anything on frames of any size: scaled once, encoded tile by tile, prompts decoded in batches on the tile that owns them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.8
 
 @dataclass(frozen=True, slots=True)
 class ScaledFrame:
-    """A frame as the model sees it.
+    """Frame at the model's scale.
 
     Attributes:
         image: (Y, X) float32 in [0, 255], grey levels scaled once for the whole frame, nuclei at the model's size.
@@ -35,7 +35,7 @@ class ScaledFrame:
 
 @dataclass(frozen=True, slots=True)
 class SoftMask:
-    """The mask of a prompt, and how sure the model is of each of its pixels.
+    """Mask of a prompt with its logits.
 
     Attributes:
         instance: the mask, in the frame.
@@ -47,11 +47,11 @@ class SoftMask:
 
 
 def scaled_frame(dapi: Array, diameter_px: float, nucleus_px: float) -> ScaledFrame:
-    """Brings a (Y, X) uint8 or uint16 plane to the model's grey levels and scale.
+    """Scale a (Y, X) uint8 or uint16 plane to the model's grey levels and nuclear size.
 
     Args:
         diameter_px: of a typical nucleus in the frame.
-        nucleus_px: diameter the model wants.
+        nucleus_px: nuclear diameter at the model's scale.
     """
     low, high = np.percentile(sample(dapi), (LOW_PERCENTILE, HIGH_PERCENTILE))
     zoom = nucleus_px / diameter_px
@@ -64,7 +64,7 @@ def scaled_frame(dapi: Array, diameter_px: float, nucleus_px: float) -> ScaledFr
 
 
 def grid_of(frame: ScaledFrame, sam: LoadedSam, overlap_px: int, shift_yx: tuple[int, int] = (0, 0)) -> TileGrid:
-    """The tiles of a scaled frame for a model's input size."""
+    """Return the tiles of a scaled frame for a model's input size."""
     return TileGrid(frame.image.shape[0], frame.image.shape[1], sam.side_px, overlap_px, shift_yx)
 
 
@@ -72,7 +72,7 @@ def grid_of(frame: ScaledFrame, sam: LoadedSam, overlap_px: int, shift_yx: tuple
 def masks_of(
     sam: LoadedSam, frame: ScaledFrame, prompts: Prompts, grid: TileGrid, batch: int = 64
 ) -> Iterator[tuple[int, SoftMask | None]]:
-    """(index of the prompt, its mask or None where the model finds nothing there), tile by tile.
+    """Yield (index of the prompt, its mask or None if the model finds nothing), tile by tile.
 
     Each tile is encoded once; memory does not grow with the number of prompts.
     """
@@ -96,11 +96,11 @@ def masks_of(
 
 
 def soft_mask(logits: Array, score: float, origin_xy: Array, stride: float, frame: ScaledFrame, anchor_xy: Array) -> SoftMask | None:
-    """The mask of one prompt in the frame: logits enlarged to the frame's pixels, cut at 0, the part under (or nearest) the prompt."""
+    """Return the mask of one prompt in the frame: upsampled logits above 0, the part under (or nearest) the prompt."""
     rows, columns = np.nonzero(logits > -4)
     if not len(rows):
         return None
-    # model pixels of the cells that matter, then frame pixels
+    # model pixels of the cells in use, then frame pixels
     low = (np.array([columns.min() - 1, rows.min() - 1]) * stride + origin_xy) / frame.zoom
     high = (np.array([columns.max() + 2, rows.max() + 2]) * stride + origin_xy) / frame.zoom
     x0, y0 = np.maximum(np.floor(low), 0).astype(int)
@@ -123,7 +123,7 @@ def soft_mask(logits: Array, score: float, origin_xy: Array, stride: float, fram
 
 
 def _part(mask: Array, point_xy: Array) -> tuple[Array, tuple[int, int]] | None:
-    """The connected part under the point, else the largest, without holes, cropped; and its (left, top)."""
+    """Return the connected part under the point, else the largest, with holes filled, cropped; and its (left, top)."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count < 2:
         return None

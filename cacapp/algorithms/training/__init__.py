@@ -1,1 +1,1 @@
-"""What trainable segmenters share: samples at working scale, crops of them, and the loop."""
+"""Training of segmenters: samples at working scale, crops of them, and the training loop."""

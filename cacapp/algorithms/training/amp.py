@@ -1,4 +1,4 @@
-"""Faster arithmetic where the device has it: float16 with scaled gradients on CUDA, bfloat16 on a CPU that computes in it."""
+"""Mixed precision: float16 with scaled gradients on CUDA, bfloat16 on a CPU with instructions for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Amp:
-    """Mixed precision through torch's own autocast and GradScaler; plain float32 elsewhere."""
+    """Mixed precision with autocast and GradScaler of torch; float32 on other devices."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -18,11 +18,11 @@ class Amp:
         self.scaler = torch.amp.GradScaler("cuda", enabled=device == "cuda")
 
     def cast(self) -> Any:
-        """The context in which losses are computed."""
+        """Return the context in which losses are computed."""
         return torch.autocast(self.device if self.on else "cpu", self.dtype, enabled=self.on)
 
     def descend(self, loss: Tensor, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float) -> None:
-        """One step of the optimiser, with the norm of the gradient limited to ``clip``."""
+        """Make one step of the optimiser, with the norm of the gradient limited to ``clip``."""
         scaled: Any = self.scaler.scale(loss)
         scaled.backward()
         self.scaler.unscale_(optimiser)
@@ -38,6 +38,6 @@ class Amp:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16: without, it is slower than float32."""
+    """Return whether the CPU has instructions for bfloat16; without them it is slower than float32."""
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())

@@ -1,4 +1,4 @@
-"""Train a network on crops of labelled images: the part that all trainable segmenters share."""
+"""Training of a network on crops of labelled images, common to all trainable segmenters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TrainableNetwork(Generic[Batch]):
     """A network and the functions to train it.
 
     Attributes:
-        model: the segmenter's name, for the weights' metadata; ``about``: what else goes there.
+        model: the segmenter's name, for the weights' metadata; ``about``: further metadata.
         nucleus_px: diameter of a nucleus at the network's scale, px.
         build: returns the network with random weights.
         begin: loads the weights to start from.
@@ -62,9 +62,9 @@ def train_on_crops(
     recipe: Recipe,
     device: str,
 ) -> Path:
-    """Train, and return the file of the best weights by mean AP@0.5 on validation images; see ``loop.fit`` for what else ``out`` gets.
+    """Train, and return the file of the best weights by mean AP@0.5 on validation images; see ``loop.fit`` for the other files in ``out``.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
     folder = out / "images"
     sets = prepare(samples, folder, trainable.nucleus_px, seed, progress)
@@ -88,5 +88,5 @@ def train_on_crops(
     about = {**recipe.about(trainable.model, sets, seed), **trainable.about}
     task = TrainingTask(network, draw, trainable.losses, score, SCORE, about, recipe.key(sets, seed))
     weights = fit(task, recipe.schedule(sets, seed), device, out, progress)
-    shutil.rmtree(folder, ignore_errors=True)  # they can be made again
+    shutil.rmtree(folder, ignore_errors=True)  # they can be computed again
     return weights

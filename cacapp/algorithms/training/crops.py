@@ -1,4 +1,4 @@
-"""Crops of training images, turned, scaled, and seen by other cameras."""
+"""Crops of training images with augmentation: rotation, scale, camera."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SMALL = 0.15
 
 
 class Crops:
-    """Draws square crops of ``side_px`` from images at working scale: large images more often, by the root of their area.
+    """Random square crops of ``side_px`` from images at working scale, in proportion to the root of the image's area.
 
-    Beyond an image's edge pixels are mirrored and labels UNKNOWN.
+    Beyond the edge of an image, pixels are mirrored and labels are UNKNOWN.
     """
 
     def __init__(self, images: Sequence[Scaled], side_px: int) -> None:
@@ -36,7 +36,7 @@ class Crops:
         self._share = weight / weight.sum()
 
     def draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """(side_px, side_px) uint8 grey levels and int16 labels."""
+        """Draw a crop: (side_px, side_px) uint8 grey levels and int16 labels."""
         one = self.images[int(rng.choice(len(self.images), p=self._share))]
         near = len(one.centres_yx) > 0 and rng.random() < NEAR_NUCLEUS
         spread = self.side_px / 3
@@ -51,13 +51,13 @@ class Crops:
 
 
 def cut(one: Scaled, middle_yx: Array, side_px: int, scale: float = 1.0, angle_deg: float = 0.0, flip: bool = False) -> tuple[Array, Array]:
-    """The square around a point, enlarged by ``scale``, turned and mirrored: (side_px, side_px) int16 grey levels and labels."""
+    """Cut the square around a point, enlarged by ``scale``, rotated and mirrored: (side_px, side_px) int16 grey levels and labels."""
     image, labels = one.read()
     reach = int(np.ceil(side_px / scale * (0.5 if angle_deg % 90 == 0 else 0.71))) + 2
     y, x = (float(np.clip(v, 0, n - 1)) for v, n in zip(middle_yx, image.shape, strict=True))
     top, left = max(0, int(y) - reach), max(0, int(x) - reach)
     part = (slice(top, int(y) + reach + 1), slice(left, int(x) + reach + 1))
-    # only what the crop needs is read from the file; where the image ends before it, its mirror image goes on
+    # only the pixels of the crop are read from the file; beyond the edge the image is mirrored
     image, labels = np.ascontiguousarray(image[part]), np.ascontiguousarray(labels[part])
     turn = np.deg2rad(angle_deg)
     cosine, sine = np.cos(turn) / scale, np.sin(turn) / scale
@@ -75,7 +75,7 @@ def cut(one: Scaled, middle_yx: Array, side_px: int, scale: float = 1.0, angle_d
 
 
 def other_camera(rng: np.random.Generator, image: Array) -> Array:
-    """The image as another camera might give it: blur, gamma, gain, offset, noise; (Y, X) uint8."""
+    """Simulate another camera: blur, gamma, gain, offset, noise; (Y, X) uint8."""
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.8)))
     if rng.random() < 0.5:
@@ -87,7 +87,7 @@ def other_camera(rng: np.random.Generator, image: Array) -> Array:
 
 
 def small_frame(rng: np.random.Generator, image: Array, labels: Array) -> tuple[Array, Array]:
-    """A crop as a frame that is smaller than it is seen: part of it, and an even background around."""
+    """Turn a crop into a smaller frame: a part of it with uniform background around."""
     sides = [round(n * rng.uniform(0.25, 1)) for n in image.shape]
     top, left = (int(rng.integers(n - side + 1)) for n, side in zip(image.shape, sides, strict=True))
     here = (slice(top, top + sides[0]), slice(left, left + sides[1]))
@@ -97,7 +97,7 @@ def small_frame(rng: np.random.Generator, image: Array, labels: Array) -> tuple[
 
 
 def validation_crops(images: Sequence[Scaled], side_px: int, count: int, rng: np.random.Generator) -> list[tuple[Array, Array]]:
-    """``count`` crops with nuclei, as they are, for validation: spread evenly over the images."""
+    """Return ``count`` crops with nuclei, without augmentation, for validation, spread evenly over the images."""
     useful = [one for one in images if len(one.centres_yx)]
     crops = []
     for k in range(count):

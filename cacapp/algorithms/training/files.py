@@ -1,4 +1,4 @@
-"""Files of a training: there as a whole or not at all, and a clear word where the disk is full."""
+"""Atomic writes of training files, with a clear error if the disk is full."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Buffer = bytes | memoryview
 
 
 def write_whole(path: Path, content: Buffer | Callable[[IO[bytes]], Any]) -> None:
-    """Writes ``<path>.part`` and renames it; ``content``: bytes, or what writes them into an open file.
+    """Write ``<path>.part`` and rename it; ``content``: bytes, or a function that writes them into an open file.
 
-    Raises CacappError where the file cannot be written; the one that was there before stays as it was.
+    Raises CacappError if the file cannot be written; an existing file stays unchanged.
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -42,7 +42,7 @@ def _remove(part: Path) -> None:
 
 
 def _no_room(path: Path, error: BaseException | None) -> CacappError:
-    """The error to raise where a file of a training cannot be written."""
+    """Return the error to raise if a file of a training cannot be written."""
     reason = str(error)
     while error is not None:
         if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""The loop of a training: epochs, checkpoints, resume, early stop, and the best weights as a file."""
+"""Training loop: epochs, checkpoints, resume, early stop, and the best weights as a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Losses = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Length and learning rate of a training. ``patience``: it ends after so many epochs without a better score; 0: never."""
+    """Length and learning rate of a training. ``patience``: epochs without a better score before it ends; 0: never."""
 
     epochs: int
     steps: int
@@ -49,23 +49,23 @@ class Schedule:
         return self.epochs * self.steps
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: a linear start, then a half cosine down to 2 %."""
+        """Return the learning rate of a step: a linear start, then a half cosine down to 2 %."""
         warm = min(1.0, (step + 1) / max(1, min(WARMUP_STEPS, self.total // 5)))
         return self.learning_rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self.total)) / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingTask:
-    """The task of a training: network, batches, losses and score.
+    """Task of a training: network, batches, losses and score.
 
     Attributes:
         network: on its device.
-        draw: makes the batch of a step with a generator of its own, so that a resumed training sees the same; on the CPU.
-        losses: the network's losses for a batch, by name; their sum is minimised.
-        score: how good a network in eval mode is, the larger the better.
-        score_name: what the score is called.
-        about: goes into the metadata of the weights.
-        key: digest of all that decides the result; a checkpoint with another key is not resumed.
+        draw: makes the batch of a step with its own random generator, so that a resumed training gets the same batches; on the CPU.
+        losses: returns the losses of the network for a batch, by name; their sum is minimised.
+        score: returns the score of a network in eval mode; larger is better.
+        score_name: name of the score.
+        about: metadata of the weights.
+        key: digest of all that determines the result; a checkpoint with another key is not resumed.
     """
 
     network: nn.Module
@@ -79,7 +79,7 @@ class TrainingTask:
 
 @dataclass(slots=True)
 class _State:
-    """The state of a training, as a checkpoint stores it."""
+    """State of a training, as a checkpoint stores it."""
 
     step: int = 0
     seconds: float = 0.0
@@ -92,8 +92,8 @@ class _State:
 def fit(task: TrainingTask, schedule: Schedule, device: str, out: Path, progress: TrainingProgress) -> Path:
     """Train to the end of the schedule, or until the score no longer improves; return the file of the best weights.
 
-    ``out`` gets checkpoint.pt (every minute), log.jsonl (a line an epoch) and model.safetensors (the best averaged weights so far, half
-    precision). Called again with the same ``out``, it goes on from the checkpoint, and gives what an unbroken training would have given.
+    ``out`` gets checkpoint.pt (every minute), log.jsonl (one line per epoch) and model.safetensors (the best averaged weights so far, half
+    precision). A later call with the same ``out`` continues from the checkpoint, with the same result as an uninterrupted training.
 
     Raises:
         CacappError: a file cannot be written, or the loss is no longer a number.
@@ -157,7 +157,7 @@ class _Run:
 
     def _step(self, batch: Batch) -> None:
         state = self.state
-        torch.manual_seed((self.schedule.seed * 1_000_003 + state.step) % 2**63)  # what the network draws is the step's own
+        torch.manual_seed((self.schedule.seed * 1_000_003 + state.step) % 2**63)  # the network's random numbers depend on the step
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(state.step)
         with self.amp.cast():
@@ -219,7 +219,7 @@ class _Run:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.state = _State(**saved["state"])
-        except Exception as error:  # torch raises anything at all on damaged files
+        except Exception as error:  # torch raises various exceptions on damaged files
             raise CacappError(f"{path} cannot be read ({type(error).__name__}); remove it to train anew") from error
 
 

@@ -1,4 +1,4 @@
-"""A batch's losses on all GPUs of the machine, with the pieces that torch's own DataParallel is made of."""
+"""Losses of a batch on all GPUs of the machine, with the functions that DataParallel of torch uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Targets = list[dict[str, Tensor]]
 
 
 def losses_on_gpus(network: nn.Module, images: list[Tensor], targets: Targets) -> dict[str, Tensor]:
-    """The mean over GPUs of the losses of their shares of a batch. DataParallel itself cannot divide lists of images and targets.
+    """Return the mean over GPUs of the losses of their shares of a batch. DataParallel cannot divide lists of images and targets.
 
     Args:
         network: on the first GPU.

@@ -1,4 +1,4 @@
-"""Batches made ahead of the step that takes them."""
+"""Prefetching of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def feed(make: Callable[[int], T], steps: Iterable[int], workers: int = 1) -> Generator[T, None, None]:
-    """``make(step)`` of each step, in order, two a worker ahead; close it to stop."""
+    """Yield ``make(step)`` for each step, in order, with two batches per worker prefetched; close the generator to stop."""
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="crops") as pool:
         try:

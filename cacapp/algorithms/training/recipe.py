@@ -1,4 +1,4 @@
-"""What decides a training beside its images, the same for every trainable segmenter of cacapp."""
+"""Settings of a training, the same for every trainable segmenter of cacapp."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FEWEST_CROPS = 160
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The settings of a training.
+    """Settings of a training.
 
     Attributes:
-        network: what is trained, in a word.
+        network: name of the network.
         start: file of weights to start from, None for random ones; its digest is ``start_sha256``.
-        crops: an epoch; 0: as many as cover the images, FEWEST_CROPS at least.
-        crop_px, batch: side of a crop at working scale; crops a step.
-        patience: epochs without a better score after which it ends; 0: never.
+        crops: per epoch; 0: as many as cover the images, at least FEWEST_CROPS.
+        crop_px, batch: side of a crop at working scale; crops per step.
+        patience: epochs without a better score before it ends; 0: never.
     """
 
     network: str
@@ -38,16 +38,16 @@ class Recipe:
     patience: int
 
     def schedule(self, sets: Sets, seed: int) -> Schedule:
-        """How long and how fast, for these images."""
+        """Return the length and learning rate for these images."""
         covering = math.ceil(sum(one.height_px * one.width_px for one in sets.learn) / self.crop_px**2)
         steps = math.ceil((self.crops or max(FEWEST_CROPS, covering)) / self.batch)
         return Schedule(self.epochs, steps, self.learning_rate, self.patience, seed)
 
     def key(self, sets: Sets, seed: int) -> str:
-        """Digest of all that decides the result: a checkpoint with another one is not resumed."""
+        """Return a digest of all that determines the result; a checkpoint with another one is not resumed."""
         decided = {name: str(value) for name, value in asdict(self).items() if name != "start"} | asdict(self.schedule(sets, seed))
         return hashlib.sha256(json.dumps([sets.digest, decided], sort_keys=True).encode()).hexdigest()
 
     def about(self, model: str, sets: Sets, seed: int) -> dict[str, str]:
-        """For the metadata of the weights."""
+        """Return metadata for the weights."""
         return {"model": model, "architecture": self.network, "seed": str(seed), "images": sets.digest, "nuclei": str(sets.nuclei)}

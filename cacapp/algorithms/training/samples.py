@@ -1,4 +1,4 @@
-"""Training samples at the scale of the network, stored in files: each is read once, however many crops are drawn from it."""
+"""Training samples at the scale of the network, stored in files, each read and scaled once for all crops."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SMALLEST_PART_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A sample at working scale.
+    """Sample at working scale.
 
     Attributes:
-        path: holds (2, Y, X) int16: grey levels 0..255, and labels as in TrainingSample.
-        rows: the part (first, last) of its rows that belongs to this set.
+        path: file of (2, Y, X) int16: grey levels 0..255, and labels as in TrainingSample.
+        rows: range (first, last) of its rows in this set.
         centres_yx: (N, 2) float32 of the nuclei in that part, px from its first row.
         height_px, width_px: of the part.
     """
@@ -44,14 +44,14 @@ class Scaled:
     width_px: int
 
     def read(self) -> tuple[Array, Array]:
-        """Grey levels and labels, (Y, X) int16 each, still on disk: pixels are read when used."""
+        """Return grey levels and labels, (Y, X) int16 each, memory-mapped: pixels are read when used."""
         both = np.load(self.path, mmap_mode="r")
         return both[0, slice(*self.rows)], both[1, slice(*self.rows)]
 
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Frames to learn from, frames for validation, and the digest of both."""
+    """Training frames, validation frames, and the digest of both."""
 
     learn: tuple[Scaled, ...]
     validation: tuple[Scaled, ...]
@@ -60,14 +60,14 @@ class Sets:
 
 
 def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int, progress: TrainingProgress) -> Sets:
-    """Scale all samples into ``folder`` and divide them into frames to learn from and frames for validation; a single frame gives a strip.
+    """Scale all samples into ``folder`` and divide them into training and validation frames; a single frame is divided into strips.
 
     Args:
         nucleus_px: diameter of a nucleus at the working scale.
-        seed: decides which frames are for validation.
+        seed: determines the validation frames.
 
     Raises:
-        CacappError: there is no accepted label in any sample, or the folder cannot be written.
+        CacappError: no sample has an accepted label, or the folder cannot be written.
     """
     progress.start("scale training images", len(samples))
     frames: dict[int, Scaled] = {}
@@ -100,7 +100,7 @@ def prepare(samples: TrainingSamples, folder: Path, nucleus_px: float, seed: int
 
 
 def _diameter(sample: TrainingSample) -> tuple[float, int]:
-    """Median diameter of a sample's nuclei, px, and how many there are."""
+    """Return the median diameter of a sample's nuclei, px, and their number."""
     labels = sample.labels
     areas = np.bincount(labels[labels > 0].ravel()) if (labels > 0).any() else np.zeros(1, int)
     areas = areas[areas > 0]
@@ -108,7 +108,7 @@ def _diameter(sample: TrainingSample) -> tuple[float, int]:
 
 
 def _scale(sample: TrainingSample, diameter_px: float, nucleus_px: float, path: Path) -> tuple[Scaled, str]:
-    """The sample in its file, and the file's digest."""
+    """Scale a sample into its file; return it and the digest of the file."""
     frame = scaled_frame(sample.dapi, diameter_px, nucleus_px)
     present = np.bincount(np.maximum(sample.labels, 0).ravel()) > 0
     present[0] = False
@@ -125,7 +125,7 @@ def _scale(sample: TrainingSample, diameter_px: float, nucleus_px: float, path: 
 
 
 def _centres(labels: Array) -> Array:
-    """(N, 2) float32 (y, x) of the labels from 1 up."""
+    """Return (N, 2) float32 centres (y, x) of the labels from 1 up."""
     rows, columns = np.nonzero(labels > 0)
     values = labels[rows, columns].astype(int)
     n = np.bincount(values)
@@ -135,7 +135,7 @@ def _centres(labels: Array) -> Array:
 
 
 def _divide(frames: list[Scaled], rng: np.random.Generator) -> tuple[list[Scaled], list[Scaled]]:
-    """Return frames to learn from and frames for validation; none for validation where either part would have no nucleus."""
+    """Return training and validation frames; no validation frames if either part would have no nucleus."""
     order = rng.permutation(len(frames)).tolist()
     useful = [i for i in order if len(frames[i].centres_yx)]
     if len(useful) > 1:

@@ -1,4 +1,4 @@
-"""Weights to start a training from: of the same network, or of another one with the same encoder."""
+"""Initial weights of a training, from the same network or another one with the same encoder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ ENCODERS = {"nuclei_t": "image_encoder.", "dense": "encoder.", "maskrcnn": "back
 
 
 def start_from(network: nn.Module, path: Path, ours: str) -> int:
-    """Takes from a file of weights what fits the network; returns how many tensors that are.
+    """Load the matching tensors of a file of weights into the network; return their number.
 
     Args:
         ours: key of ENCODERS for the network itself.
 
-    Raises CacappError where nothing fits.
+    Raises CacappError if no tensor fits.
     """
     return take(network, load_state(path), str(path), ours)
 
 
 def take(network: nn.Module, state: dict[str, Tensor], what: str, ours: str) -> int:
-    """``start_from`` for weights in memory; ``what`` is what an error calls them."""
+    """Load matching tensors from weights in memory, as ``start_from``; ``what`` names the weights in errors."""
     wanted, own = network.state_dict(), ENCODERS[ours]
     for theirs in ENCODERS.values():
         encoder = {own + key.removeprefix(theirs): value for key, value in state.items() if key.startswith(theirs)}

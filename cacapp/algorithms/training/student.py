@@ -1,4 +1,4 @@
-"""What cacapp's own trainable segmenters have in common: how they are used, and how they are trained."""
+"""Base of cacapp's trainable segmenters: common parameters of use and of training."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Student(TrainableSegmenter):
-    """A network that needs no prompts, and learns from pseudo-labels.
+    """Network that needs no prompts and is trained on pseudo-labels.
 
-    ``beginnings``: weights that ``start="auto"`` looks for, the first that is here is taken.
+    ``beginnings``: weights for ``start="auto"``, in order; the first that is on this machine is used.
     """
 
     needs_prompts: ClassVar[bool] = False
@@ -22,15 +22,15 @@ class Student(TrainableSegmenter):
     loads: ClassVar[tuple[str, ...]] = ("torch",)
 
     weights: str
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
-    diameter_px: float = Field(0.0, ge=0, le=2000, description="diameter of a typical nucleus, px; 0 finds it on the frame")
-    start: str = Field("auto", description="training: weights to start from, or none; auto: the shipped ones where they are here")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device for the network; auto takes a GPU if there is one")
+    diameter_px: float = Field(0.0, ge=0, le=2000, description="diameter of a typical nucleus, px; 0: measured on the frame")
+    start: str = Field("auto", description="training: initial weights, or none; auto: the shipped ones if installed")
     epochs: int = Field(30, ge=1, le=10_000, description="training: passes over the images")
-    crops: int = Field(0, ge=0, description="training: crops an epoch; 0: as many as cover the images, 160 at least")
+    crops: int = Field(0, ge=0, description="training: crops per epoch; 0: as many as cover the images, at least 160")
     crop_px: int = Field(256, ge=64, le=2048, multiple_of=32, description="training: side of a crop at the network's scale, px")
-    batch: int = Field(8, ge=1, le=512, description="training: crops a step")
-    learning_rate: float = Field(8e-4, gt=0, le=1, description="training: step size of AdamW at its peak")
-    patience: int = Field(8, ge=0, description="training: epochs without a better AP@0.5 after which it ends; 0: never")
+    batch: int = Field(8, ge=1, le=512, description="training: crops per step")
+    learning_rate: float = Field(8e-4, gt=0, le=1, description="training: peak learning rate of AdamW")
+    patience: int = Field(8, ge=0, description="training: epochs without a better AP@0.5 before it ends; 0: never")
 
     def weights_sha256(self) -> str | None:
         from cacapp.weights.cache import choose
@@ -43,7 +43,7 @@ class Student(TrainableSegmenter):
         return Recipe(network, *start, self.epochs, self.crops, self.crop_px, self.batch, self.learning_rate, self.patience)
 
     def _beginning(self) -> tuple[Path | None, str]:
-        """The file to start from and its digest; (None, "") for random weights."""
+        """Return the file of initial weights and its digest; (None, "") for random weights."""
         from cacapp.weights.cache import choose, where
         from cacapp.weights.registry import entries
 

@@ -1,4 +1,4 @@
-"""How well a network in training does on validation crops."""
+"""Score of a network on validation crops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHARE_UNKNOWN = 0.5
 
 
 def average_precision(found: Sequence[Instance], labels: Array) -> float:
-    """AP@0.5 of the instances found in an image against its (Y, X) labels; UNKNOWN ones are neither right nor wrong."""
+    """Return AP@0.5 of the instances found in an image against its (Y, X) labels; those on UNKNOWN labels are ignored."""
     return match(np.where(labels > 0, labels, 0).astype(np.int32), judged(found, labels)).average_precision(0.5)
 
 
 def judged(found: Sequence[Instance], labels: Array) -> list[Instance]:
-    """Those of the found instances that labels have a word about: not the ones that are mostly UNKNOWN."""
+    """Return the found instances without those that lie mostly on UNKNOWN labels."""
     kept = []
     for one in found:
         x, y, w, h = one.bbox_xywh

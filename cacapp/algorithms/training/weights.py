@@ -1,4 +1,4 @@
-"""A trained network as a file to use and to share."""
+"""Files of trained weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cacapp.algorithms.training.files import write_whole
 
 
 def write_half(network: nn.Module, path: Path, about: Mapping[str, str]) -> None:
-    """Writes the weights as safetensors in half precision, with ``about`` and cacapp's version in the metadata."""
+    """Write the weights as safetensors in half precision, with ``about`` and cacapp's version in the metadata."""
     from safetensors.torch import save
 
     state = {k: (v.half() if v.dtype.is_floating_point else v).cpu().contiguous() for k, v in network.state_dict().items()}
@@ -24,7 +24,7 @@ def write_half(network: nn.Module, path: Path, about: Mapping[str, str]) -> None
 
 
 def ordered(content: bytes) -> bytes:
-    """A safetensors file whose header is sorted: as the library writes it, the order of the metadata is a matter of chance."""
+    """Sort the header of a safetensors file, since the library writes the metadata in random order."""
     size = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors begin at a multiple of eight bytes

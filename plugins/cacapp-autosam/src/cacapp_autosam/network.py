@@ -66,7 +66,7 @@ def decode(sam: Sam, features: Tensor, tokens: Tensor, image: Tensor, cells_yx: 
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, sam_sha256: str, device: str) -> PromptNetwork:
-    """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
+    """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
     Raises CacappError for a file that is damaged, of another network, or trained with other weights of the SAM.
     """

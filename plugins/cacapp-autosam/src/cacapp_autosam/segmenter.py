@@ -36,7 +36,7 @@ class AutoSam(Student):
     weights: str = Field("", description="the file or name that a training gave: cacapp train --model autosam")
     start: str = Field("none", description="training: weights to start from (a file that an earlier training wrote), or none")
     middle: float = Field(0.35, gt=0, lt=1, description="probability from which a place is the middle of a nucleus")
-    min_score: float = Field(0.6, ge=0, le=1, description="below this predicted IoU the mask is not used")
+    min_score: float = Field(0.6, ge=0, le=1, description="a mask with a lower predicted IoU is discarded")
     same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score stays")
     inside_share: float = Field(0.7, gt=0, le=1, description="a mask inside another by this share of its area is the same nucleus")
     crop_px: int = Field(256, ge=256, le=256, description="training: side of a crop, px: a tile of the SAM")
@@ -58,7 +58,7 @@ class AutoSam(Student):
         return self._segment(dapi, sam, network, self.diameter_px or typical_diameter_px(dapi, prompts))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
+        """Train the network, see ``TrainableSegmenter.train``. ``out`` gets log.jsonl with losses and validation AP@0.5, too."""
         from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX
         from cacapp_autosam.training import train
 

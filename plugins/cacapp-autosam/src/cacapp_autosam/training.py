@@ -57,12 +57,12 @@ def train(
     sam: LoadedSam,
     segment: Callable[[Array, PromptNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``train_on_crops``. The SAM does not change.
+    """Train and return the file of the best weights; see ``train_on_crops``. The SAM does not change.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
     sam.sam.requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""Cellpose's network with the weights of a file, loaded once a process."""
+"""Cellpose's network with the weights of a file, loaded once per process."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Cellpose(Student):
         return self._segment(dapi, model, self.diameter_px or typical_diameter_px(dapi, prompts))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
+        """Train the network, see ``TrainableSegmenter.train``. ``out`` gets log.jsonl with losses and validation AP@0.5, too."""
         from cacapp.algorithms.sam.models import device_of
         from cacapp_cellpose.training import train
 

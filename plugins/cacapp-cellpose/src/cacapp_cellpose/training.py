@@ -38,13 +38,13 @@ def train(
     device: str,
     segment: Segment,
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``train_on_crops``.
+    """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
         nucleus_px: diameter of a nucleus at the network's scale.
         segment: instances of a (Y, X) image with a model, given the diameter of its nuclei.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
     judge = CellposeModel(pretrained_model=False, mkldnn=False, diam_mean=nucleus_px, device=torch.device(device))
 

@@ -45,7 +45,7 @@ class FewShot(Prompter):
     model: Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"] = Field(
         "nuclei_t", description="weights whose encoder compares: the embedded nuclei_t, or others (see: cacapp weights list)"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where the network runs; auto takes a GPU where there is one")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device for the network; auto takes a GPU if there is one")
     likeness: float = Field(0.7, gt=0, lt=1, description="cosine between features from which a place is the middle of an object")
     apart: float = Field(0.8, gt=0, le=4, description="least distance of two middles, half sides of the examples")
     scale: Literal["examples", "frame"] = Field(

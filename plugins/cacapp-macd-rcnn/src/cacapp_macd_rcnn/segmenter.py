@@ -37,7 +37,7 @@ class MacdRcnn(MaskRcnn):
         return self._segment(dapi, load_network(*self._chosen(), device_of(self.device)))
 
     def train(self, samples: TrainingSamples, out: Path, seed: int, progress: TrainingProgress) -> Path:
-        """See ``TrainableSegmenter.train``. ``out`` also gets log.jsonl, a line an epoch, with losses and AP@0.5 on validation images."""
+        """Train the network, see ``TrainableSegmenter.train``. ``out`` gets log.jsonl with losses and validation AP@0.5, too."""
         from cacapp.algorithms.maskrcnn.training import train
         from cacapp.algorithms.sam.models import device_of
         from cacapp_macd_rcnn.network import build

@@ -61,7 +61,7 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, device: str) -> StarNetwork:
-    """The network with the weights of a file; ``sha256`` keeps a changed file from being taken for the old one.
+    """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
     Raises CacappError for a file that is damaged or of another network.
     """

@@ -34,12 +34,12 @@ def train(
     device: str,
     segment: Callable[[Array, StarNetwork], list[Instance]],
 ) -> Path:
-    """Trains and returns the file of the best weights; see ``train_on_crops``.
+    """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
         segment: instances of a (Y, X) image at working scale, for validation.
 
-    Raises CacappError where no image has an accepted label or a file cannot be written.
+    Raises CacappError if no image has an accepted label or a file cannot be written.
     """
 
     def batch(drawn: Crops, _: np.random.Generator) -> Batch:
