@@ -34,7 +34,7 @@ class Dense(Student):
     loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.dense.model",)
     beginnings: ClassVar[tuple[str, ...]] = ("dense-nuclei", "nuclei_t")
 
-    weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
+    weights: str = Field("dense-nuclei", description="weights: an entry of `cacapp weights list`, or a file of a training")
     foreground: float = Field(0.7, gt=0, lt=1, description="least probability of a pixel of a nucleus")
     min_score: float = Field(0.9, ge=0, le=1, description="least mean probability inside an object")
     min_diameter: float = Field(0.36, ge=0, le=1, description="smallest object, share of the diameter the network expects")

@@ -33,7 +33,7 @@ def train(
     """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
-        segment: instances of a (Y, X) image at working scale, for validation.
+        segment: returns instances of a (Y, X) image at working scale, for validation.
 
     Raises CacappError if no image has an accepted label or a file cannot be written.
     """

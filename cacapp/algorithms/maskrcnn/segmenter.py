@@ -31,7 +31,7 @@ class MaskRcnn(Student):
     loads: ClassVar[tuple[str, ...]] = ("cacapp.algorithms.maskrcnn.model",)
     beginnings: ClassVar[tuple[str, ...]] = ("maskrcnn-nuclei", "nuclei_t")
 
-    weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or the file a training wrote")
+    weights: str = Field("maskrcnn-nuclei", description="weights: an entry of `cacapp weights list`, or a file of a training")
     min_score: float = Field(0.7, ge=0.05, le=1, description="least probability of a detected nucleus")
     tile_px: int = Field(640, ge=128, le=4096, multiple_of=32, description="side of a tile's core at the network's scale, px")
     backbone: Literal["light", "resnet50-fpn"] = Field(

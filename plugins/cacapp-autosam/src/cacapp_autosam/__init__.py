@@ -1,4 +1,4 @@
-"""AutoSAM (Shaharabany et al. 2023) for many nuclei: a segmenter of cacapp."""
+"""Segmenter plugin for cacapp: AutoSAM (Shaharabany et al. 2023) for many nuclei."""
 
 from cacapp import Segmenter, hookimpl
 

@@ -1,4 +1,4 @@
-"""Middles of nuclei on the grid of cells: what is learnt, and what is read off."""
+"""Centres of nuclei on the grid of cells: training targets and detection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEWEST_PX = 20
 
 
 def middles_of(probability: Array, least: float) -> Array:
-    """(N, 2) int64 cells (y, x): summits of a (h, w) map of at least ``least``. Interpolated between cells, to part neighbours."""
+    """Return (N, 2) int64 cells (y, x): maxima of at least ``least`` of a (h, w) map, interpolated between cells to separate neighbours."""
     fine = cv2.resize(probability, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     summit = (fine >= least) & (fine >= cv2.dilate(fine, np.ones((5, 5), np.uint8)))
     count, _, _, centres = cv2.connectedComponentsWithStats(summit.astype(np.uint8))
@@ -28,14 +28,14 @@ def middles_of(probability: Array, least: float) -> Array:
 
 
 def target_of(labels: Array) -> tuple[Array, Array, Array, Array]:
-    """What an image teaches.
+    """Return the training targets of an image.
 
     Args:
         labels: (Y, X) int, 0 background, 1 and up nuclei, UNKNOWN (-1); sides multiples of 8.
 
     Returns:
-        Summits (Y/8, X/8) float32 in 0..1, one in the middle of each nucleus; which cells are known, (Y/8, X/8) float32; the labels of
-        nuclei (N,) and the cells (N, 2) int64 (y, x) of their middles.
+        Peaks (Y/8, X/8) float32 in 0..1, one at the centre of each nucleus; known cells, (Y/8, X/8) float32; the labels of nuclei (N,)
+        and the cells (N, 2) int64 (y, x) of their centres.
     """
     known = (labels != UNKNOWN).reshape(labels.shape[0] // STRIDE, STRIDE, -1, STRIDE).mean((1, 3)) > 0.5
     values = [int(v) for v, n in zip(*np.unique(labels, return_counts=True), strict=True) if v > 0 and n >= FEWEST_PX]

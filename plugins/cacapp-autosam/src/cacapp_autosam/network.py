@@ -1,4 +1,4 @@
-"""The auxiliary prompt encoder: what it learns to tell a frozen Segment Anything instead of points."""
+"""Auxiliary prompt encoder: learned prompts for a frozen Segment Anything, instead of points."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CHANNELS, _WIDTH = EMBED + 4 * FINE4 + 16 * FINE2, 96
 
 
 class PromptNetwork(nn.Module):
-    """(B, 320, h, w), what the frozen encoder of ``nuclei_t`` gives -> logits of a nucleus' middle (B, h, w), tokens (B, 2 x 128, h, w)."""
+    """Network: (B, 320, h, w) of the frozen encoder of ``nuclei_t`` -> logits of a nucleus' centre (B, h, w), tokens (B, 2 x 128, h, w)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(_conv(_CHANNELS, _WIDTH), _conv(_WIDTH, _WIDTH), _conv(_WIDTH, _WIDTH))
         self.middle = nn.Conv2d(_WIDTH, 1, 1)
         self.tokens = nn.Conv2d(_WIDTH, TOKENS * EMBED, 1)
-        self.middle.bias = nn.Parameter(torch.full((1,), -2.0))  # most cells are no middle
+        self.middle.bias = nn.Parameter(torch.full((1,), -2.0))  # most cells are not a centre
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         x = self.body(features)
@@ -43,7 +43,7 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def decode(sam: Sam, features: Tensor, tokens: Tensor, image: Tensor, cells_yx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Masks that the frozen decoder makes of the tokens at N cells. A token is told where it is by SAM's own code of the place.
+    """Decode the tokens at N cells with the frozen decoder. SAM's positional encoding is added to each token.
 
     Args:
         features: (B, 320, 32, 32), the encoder's output for B tiles. tokens: (B, TOKENS x EMBED, 32, 32).
@@ -68,7 +68,7 @@ def decode(sam: Sam, features: Tensor, tokens: Tensor, image: Tensor, cells_yx: 
 def load_network(path: Path, sha256: str, sam_sha256: str, device: str) -> PromptNetwork:
     """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
-    Raises CacappError for a file that is damaged, of another network, or trained with other weights of the SAM.
+    Raises CacappError for a damaged file, weights of another network, or weights trained with another SAM.
     """
     network = PromptNetwork()
     load_into(network, path)
@@ -79,7 +79,7 @@ def load_network(path: Path, sha256: str, sam_sha256: str, device: str) -> Promp
 
 
 def taught_sam(path: Path) -> str:
-    """SHA-256 of the SAM's weights that a file was trained with; empty where it does not say."""
+    """Return the SHA-256 of the SAM weights that a file was trained with; empty if unknown."""
     try:
         with safe_open(path, "pt") as file:
             return str((file.metadata() or {}).get("sam", ""))

@@ -1,4 +1,4 @@
-"""Segmenter ``autosam``: a trained network finds the nuclei and prompts a frozen Segment Anything for their masks."""
+"""Segmenter ``autosam``: a trained network that finds the nuclei and prompts a frozen Segment Anything for their masks."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ OVERLAP_PX = 96
 
 
 class AutoSam(Student):
-    """AutoSAM (Shaharabany et al. 2023) for many nuclei in one image. The SAM (the embedded ``nuclei_t``) stays as it is.
+    """AutoSAM (Shaharabany et al. 2023) for many nuclei in one image. The SAM (the embedded ``nuclei_t``) is frozen.
 
-    A small network sees what the SAM's encoder sees, says where nuclei have their middles, and gives the decoder learnt tokens for each
-    in place of a point. No prompt algorithm is run. There are no weights to begin with: train them on pseudo-labels.
+    A small network on the features of the SAM's encoder finds the centres of nuclei and gives the decoder learned tokens for each instead
+    of a point. No prompt algorithm is run. No weights are shipped: train them on pseudo-labels.
     """
 
     name: ClassVar[str] = "autosam"
     api_version: ClassVar[int] = 1
 
-    weights: str = Field("", description="the file or name that a training gave: cacapp train --model autosam")
-    start: str = Field("none", description="training: weights to start from (a file that an earlier training wrote), or none")
-    middle: float = Field(0.35, gt=0, lt=1, description="probability from which a place is the middle of a nucleus")
+    weights: str = Field("", description="file or name of trained weights: cacapp train --model autosam")
+    start: str = Field("none", description="training: initial weights (a file of an earlier training), or none")
+    middle: float = Field(0.35, gt=0, lt=1, description="least probability of the centre of a nucleus")
     min_score: float = Field(0.6, ge=0, le=1, description="a mask with a lower predicted IoU is discarded")
-    same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score stays")
-    inside_share: float = Field(0.7, gt=0, le=1, description="a mask inside another by this share of its area is the same nucleus")
+    same_iou: float = Field(0.5, gt=0, le=1, description="masks with this IoU are one nucleus; the higher score is used")
+    inside_share: float = Field(0.7, gt=0, le=1, description="a mask with this share of its area in another is the same nucleus")
     crop_px: int = Field(256, ge=256, le=256, description="training: side of a crop, px: a tile of the SAM")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="training: step size of AdamW at its peak")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="training: peak learning rate of AdamW")
 
     def weights_sha256(self) -> str | None:
         return self._chosen()[1]
@@ -93,7 +93,7 @@ class AutoSam(Student):
         return [one for one in parted if one is not None]
 
     def _masks(self, frame: ScaledFrame, sam: LoadedSam, network: PromptNetwork) -> Iterator[SoftMask]:
-        """The mask of each nucleus, from the tile whose core has its middle."""
+        """Return the mask of each nucleus, from the tile with its centre in the core."""
         import torch
 
         from cacapp.algorithms.sam.tiled import grid_of, soft_mask

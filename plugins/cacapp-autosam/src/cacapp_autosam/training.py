@@ -1,4 +1,4 @@
-"""How the auxiliary network learns: where middles are, and tokens that make the frozen decoder draw the nucleus."""
+"""Training of the auxiliary network: centres of nuclei, and tokens for the frozen decoder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MASKS = 12
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B crops with N nuclei to draw.
+    """Batch of B crops with N nuclei.
 
     Attributes:
         images: (B, 1, Y, X) float32, 0..255. summits, known: (B, Y/8, X/8), see ``target_of``.
         image: (N,) int64. cells_yx: (N, 2) int64.
-        labels: (B, Y, X) int64. values: (N,) int64, the nucleus' label.
+        labels: (B, Y, X) int64. values: (N,) int64, the label of each nucleus.
     """
 
     images: Tensor
@@ -60,7 +60,7 @@ def train(
     """Train and return the file of the best weights; see ``train_on_crops``. The SAM does not change.
 
     Args:
-        segment: instances of a (Y, X) image at working scale, for validation.
+        segment: returns instances of a (Y, X) image at working scale, for validation.
 
     Raises CacappError if no image has an accepted label or a file cannot be written.
     """
@@ -75,7 +75,7 @@ def train(
 
 
 def batch_of(drawn: Sequence[tuple[Array, Array]], rng: np.random.Generator) -> Batch:
-    """Crops, (Y, X) uint8 and int16 labels, as a batch; of each up to MASKS nuclei, each at its middle or a cell beside it."""
+    """Make a batch of crops, (Y, X) uint8 and int16 labels; of each up to MASKS nuclei, each at its centre or a neighbouring cell."""
     images, summits, known, image, cells, values = [], [], [], [], [], []
     for n, (grey, labels) in enumerate(drawn):
         tops, sure, own, middles = target_of(labels)
@@ -103,7 +103,7 @@ def batch_of(drawn: Sequence[tuple[Array, Array]], rng: np.random.Generator) -> 
 
 
 def losses_of(sam: LoadedSam, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Cross entropy of the middles over known cells; cross entropy and Dice of the masks over known pixels, as in AutoSAM."""
+    """Return cross entropy of the centres over known cells, and cross entropy and Dice of the masks over known pixels, as in AutoSAM."""
     with torch.no_grad():
         features = sam.sam.image_encoder(sam.sam.preprocess(batch.images.expand(-1, 3, -1, -1)))
     middle, tokens = network(features)
@@ -122,7 +122,7 @@ def losses_of(sam: LoadedSam, network: nn.Module, batch: Batch) -> dict[str, Ten
 
 
 def _windows(batch: Batch, origins_yx: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 64, 64) float: is a pixel of the decoded window the nucleus', and is it known."""
+    """Return (N, 64, 64) floats: pixels of the decoded window in the nucleus, and known pixels."""
     steps = MASK_STRIDE * torch.arange(STRIDE // MASK_STRIDE * WINDOW, device=origins_yx.device)
     rows, columns = origins_yx[:, 0, None] + steps, origins_yx[:, 1, None] + steps
     seen = batch.labels[batch.image[:, None, None], rows[:, :, None], columns[:, None, :]]

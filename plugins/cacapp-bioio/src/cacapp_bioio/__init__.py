@@ -1,1 +1,1 @@
-"""Any format that bioio reads, as OME-TIFF frames that cacapp reads."""
+"""Converter from any format that bioio reads to OME-TIFF frames for cacapp."""

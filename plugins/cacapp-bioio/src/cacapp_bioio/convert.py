@@ -1,4 +1,4 @@
-"""``cacapp-bioio FILE ... --out FOLDER``: each scene of each file becomes an OME-TIFF frame."""
+"""Command ``cacapp-bioio FILE ... --out FOLDER``: converts each scene of each file to an OME-TIFF frame."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ INVENTED_UM = 1.0
 
 
 class RefusedError(Exception):
-    """A file that gives no frame, in one line."""
+    """Error, in one line, for a file that cannot be converted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 where every file was converted, 1 where one was not: each is told in a line."""
+    """Run the command; return 0 if every file was converted, else 1, with one line for each failure."""
     parser = argparse.ArgumentParser(prog="cacapp-bioio", description="Converts images that bioio reads to OME-TIFF frames for cacapp.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the frames go")
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def convert(path: Path, out: Path, force: bool = False) -> Iterator[Path]:
-    """Writes the scenes of a file, and gives each frame's path once it is there as a whole.
+    """Write the scenes of a file; yield the path of each complete frame.
 
     Raises:
-        RefusedError: bioio cannot read the file, or cacapp would not: a time series, RGB, other pixels than 8 or 16 bit.
+        RefusedError: bioio or cacapp cannot read the file: a time series, RGB, pixels other than 8 or 16 bit.
     """
     if not path.exists():
         raise RefusedError(f"{path}: no such file")
@@ -69,7 +69,7 @@ def _opened(path: Path) -> Any:
     try:
         image = BioImage(path)
         image.scenes  # noqa: B018 some readers open the file only now
-    except Exception as error:  # readers raise anything
+    except Exception as error:  # readers raise various exceptions
         text = " ".join(str(error).split())[:200]
         raise RefusedError(
             f"{path}: bioio cannot read it ({type(error).__name__}: {text}); install its reader, bioio-czi, bioio-lif or bioio-nd2 for one"
@@ -94,13 +94,13 @@ def _write(image: Any, what: str, path: Path, target: Path) -> None:
             about = {"photometric": "minisblack", "compression": "zlib", "metadata": _metadata(image, path)}
             writer.write(planes, shape=stack.shape, dtype=stack.dtype, **about)
         part.replace(target)
-    except Exception as error:  # codecs raise anything
+    except Exception as error:  # codecs raise various exceptions
         part.unlink(missing_ok=True)
         raise RefusedError(f"{what}: cannot be converted ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
 
 
 def _metadata(image: Any, path: Path) -> dict[str, Any]:
-    """What the frame says of itself: names of channels, pixel size in µm where it is known, and the file it comes from."""
+    """Return the metadata of a frame: names of channels, pixel size in µm if known, and the source file."""
     about = f"converted by cacapp-bioio {version('cacapp-bioio')} with bioio {version('bioio')} from {path.name}, SHA-256 {_sha256(path)}"
     metadata: dict[str, Any] = {"axes": "CZYX", "Channel": {"Name": [str(name) for name in image.channel_names]}, "Description": about}
     for axis in "XYZ":
@@ -111,7 +111,7 @@ def _metadata(image: Any, path: Path) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    """Of a file; of a folder over its files in the order of their names."""
+    """Return the SHA-256 of a file, or of the files of a folder in the order of their names."""
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
         with file.open("rb") as source:

@@ -1,4 +1,4 @@
-"""Cellpose 3 (Stringer et al. 2021, Stringer and Pachitariu 2025) as a segmenter of cacapp."""
+"""Segmenter plugin for cacapp: Cellpose 3 (Stringer et al. 2021, Stringer and Pachitariu 2025)."""
 
 from cacapp import Segmenter, hookimpl
 

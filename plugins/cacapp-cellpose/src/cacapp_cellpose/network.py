@@ -25,18 +25,18 @@ SIDES_PX = 8
 
 
 def build(nucleus_px: float) -> CPnet:
-    """Cellpose's residual U-Net with random weights, for nuclei of that diameter."""
+    """Build Cellpose's residual U-Net with random weights, for nuclei of this diameter."""
     return CPnet([CHANNELS, *WIDTHS], CLASSES, sz=3, diam_mean=nucleus_px)
 
 
 @lru_cache(maxsize=2)
 def load_model(path: Path, sha256: str, nucleus_px: float, device: str) -> CellposeModel:
-    """Cellpose's model on a device; ``sha256`` keeps a changed file from being taken for the old one.
+    """Load Cellpose's model on a device; a file with another ``sha256`` is loaded anew.
 
     Args:
-        nucleus_px: diameter that the weights expect, where their file does not say.
+        nucleus_px: nuclear diameter of the weights if their file does not contain it.
 
-    Raises CacappError for a file that is damaged or of another network.
+    Raises CacappError for a damaged file or weights of another network.
     """
     state = read_state(path, nucleus_px)
     model = CellposeModel(pretrained_model=False, mkldnn=False, diam_mean=float(state["diam_mean"]), device=torch.device(device))
@@ -47,7 +47,7 @@ def load_model(path: Path, sha256: str, nucleus_px: float, device: str) -> Cellp
 
 
 def read_state(path: Path, nucleus_px: float) -> dict[str, Tensor]:
-    """The weights of a file, complete: files from before Cellpose 2 lack the diameters. Raises CacappError where it is of Cellpose 4."""
+    """Read the weights of a file and add the diameters that files before Cellpose 2 lack. Raises CacappError for a file of Cellpose 4."""
     state = {name: value.float() if value.is_floating_point() else value for name, value in load_state(path).items()}
     if "W2" in state:
         raise CacappError(f"{path}: weights of Cellpose 4 (Cellpose-SAM), whose licence is non-commercial; this plugin runs Cellpose 3")
@@ -57,7 +57,7 @@ def read_state(path: Path, nucleus_px: float) -> dict[str, Tensor]:
 
 
 def start_from(network: nn.Module, path: Path, nucleus_px: float) -> None:
-    """Takes the weights of a file to train on. Raises CacappError where they do not fit."""
+    """Load initial weights from a file. Raises CacappError if they do not fit."""
     state = read_state(path, nucleus_px)
     check_state(state, network, str(path))
     network.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Segmenter ``cellpose``: each pixel points along a flow to the middle of its cell; pixels that arrive together are one cell."""
+"""Segmenter ``cellpose``: flows from each pixel to the centre of its cell; pixels that arrive at the same place are one cell."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SMALLEST_PX = 64
 
 
 class Cellpose(Student):
-    """Cellpose 3 (Stringer et al. 2021) as it comes: its network, its flows, its checks of masks. Instances do not overlap.
+    """Cellpose 3 (Stringer et al. 2021), unchanged: its network, its flows, its checks of masks. Instances do not overlap.
 
-    The frame is scaled so that a nucleus has the diameter the network expects; the size is measured on the frame, since Cellpose's own
-    size models are files that may run code when they are opened.
+    The frame is scaled to the nuclear diameter of the network; the size is measured on the frame, since Cellpose's size models are files
+    that may run code when they are opened.
     """
 
     name: ClassVar[str] = "cellpose"
     api_version: ClassVar[int] = 1
 
-    weights: str = Field("nuclei", description="Cellpose's model nuclei or cyto3, or a file: Cellpose's own, or what a training wrote")
-    flow_threshold: float = Field(0.4, ge=0, le=10, description="largest error between a mask's flow and the network's; 0: no check")
-    cellprob_threshold: float = Field(0.0, ge=-6, le=6, description="logit of a cell from which a pixel belongs to one")
+    weights: str = Field("nuclei", description="Cellpose's model nuclei or cyto3, or a file of Cellpose or of a training")
+    flow_threshold: float = Field(0.4, ge=0, le=10, description="largest error of a mask's flow against the network's; 0: no check")
+    cellprob_threshold: float = Field(0.0, ge=-6, le=6, description="least cell logit of a pixel of a cell")
     min_area_px: int = Field(15, ge=1, description="smallest nucleus, px of the frame")
     crop_px: int = Field(224, ge=64, le=2048, multiple_of=32, description="training: side of a crop at the network's scale, px")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="training: step size of AdamW at its peak")
-    start: str = Field("nuclei", description="training: weights that are fine-tuned (nuclei, cyto3 or a file), or none: from scratch")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="training: peak learning rate of AdamW")
+    start: str = Field("nuclei", description="training: initial weights (nuclei, cyto3 or a file), or none: from scratch")
     nucleus_px: float = Field(17.0, ge=8, le=60, description="training from scratch: diameter of a nucleus at the network's scale, px")
 
     def weights_sha256(self) -> str | None:
@@ -68,7 +68,7 @@ class Cellpose(Student):
             raise type(error)(f"{error}; to train from scratch instead: --set start=none") from None
 
     def _expects_px(self) -> float:
-        """Diameter of a nucleus in training: that of the weights it starts from."""
+        """Return the nuclear diameter in training: that of the initial weights."""
         if self.start == "none":
             return self.nucleus_px
         from cacapp_cellpose.network import read_state

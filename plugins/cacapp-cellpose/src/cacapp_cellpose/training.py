@@ -1,6 +1,6 @@
-"""How segmenter ``cellpose`` learns: Cellpose's flows and losses on crops of pseudo-labelled images, in cacapp's loop.
+"""Training of segmenter ``cellpose``: Cellpose's flows and losses on crops of pseudo-labelled images, in cacapp's loop.
 
-Cellpose's own loop cannot go on after a kill and learns background where labels are unknown; cacapp's does neither.
+Cellpose's loop cannot resume after a kill and takes unknown labels as background; cacapp's loop resumes and ignores unknown labels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def train(
 
     Args:
         nucleus_px: diameter of a nucleus at the network's scale.
-        segment: instances of a (Y, X) image with a model, given the diameter of its nuclei.
+        segment: returns instances of a (Y, X) image from a model and the diameter of the nuclei.
 
     Raises CacappError if no image has an accepted label or a file cannot be written.
     """
@@ -72,28 +72,28 @@ def train(
 
 
 def for_diameter(network: nn.Module, nucleus_px: float) -> nn.Module:
-    """The network, told that what it learns from has nuclei of that diameter, px."""
+    """Set the nuclear diameter of the training images, px, in the network, and return it."""
     with torch.no_grad():
         network.diam_labels.fill_(nucleus_px)  # type: ignore[operator, union-attr]
     return network
 
 
 def normalised(image: Array) -> Array:
-    """(2, Y, X) float32 of a (Y, X) plane: its 1st percentile at 0 and its 99th at 1, as Cellpose does, and an empty channel."""
+    """Normalise a (Y, X) plane to (2, Y, X) float32: 1st percentile at 0, 99th at 1, as in Cellpose, and an empty channel."""
     low, high = np.percentile(image, (1, 99))
     grey = (image.astype(np.float32) - low) / max(float(high - low), 1.0)
     return np.asarray(np.stack([grey, np.zeros_like(grey)]), np.float32)
 
 
 def target_of(labels: Array) -> Array:
-    """(4, Y, X) float32: is it a cell, flow (y, x) of length 1 inside cells, is it known."""
-    cells = np.unique(np.maximum(labels, 0), return_inverse=True)[1].reshape(labels.shape)  # 0 where there is background
+    """Return (4, Y, X) float32: cell, flow (y, x) of length 1 inside cells, known pixels."""
+    cells = np.unique(np.maximum(labels, 0), return_inverse=True)[1].reshape(labels.shape)  # 0 in the background
     flow = masks_to_flows(cells) if cells.any() else np.zeros((2, *cells.shape))
     return np.asarray(np.stack([cells > 0, *flow, labels != UNKNOWN]), np.float32)
 
 
 def losses_of(output: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Cellpose's losses, over known pixels: squared error of the flow, halved, and cross entropy of being a cell.
+    """Return Cellpose's losses over known pixels: half the squared error of the flow, and the cross entropy of the cell logit.
 
     Args:
         output: (B, 3, Y, X), flow (y, x) and logit of a cell. target: (B, 4, Y, X), see ``target_of``.

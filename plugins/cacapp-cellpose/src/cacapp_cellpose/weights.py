@@ -1,4 +1,4 @@
-"""Which file of weights a name stands for."""
+"""Files of weights by name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MODELS = {"nuclei": ("cellpose-nuclei", 17.0), "cyto3": ("cellpose-cyto3", 30.0)
 
 
 def choose(weights: str) -> tuple[Path, str]:
-    """The file of weights and its SHA-256: a published model by its name, an entry of the registry, or a file.
+    """Return the file of weights and its SHA-256: a published model by its name, an entry of the registry, or a file.
 
     Raises:
         UsageError: it is none of these.
-        CacappError: a published model is not on this machine (the way to get it is named), or its file is damaged.
+        CacappError: a published model is not on this machine (the error says how to get it), or its file is damaged.
     """
     path = Path(weights).expanduser()
     if path.is_file():
@@ -35,5 +35,5 @@ def choose(weights: str) -> tuple[Path, str]:
 
 
 def expects_px(weights: str) -> float:
-    """Diameter of a nucleus, px, that a published model expects where its file does not say; 30 for any other."""
+    """Return the nuclear diameter, px, of a published model if its file does not contain it; 30 for any other."""
     return next((px for name, (entry, px) in MODELS.items() if weights in (name, entry)), 30.0)

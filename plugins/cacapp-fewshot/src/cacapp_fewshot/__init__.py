@@ -1,4 +1,4 @@
-"""Few examples in, all like objects out: a prompter of cacapp after MedLSAM (Lei et al. 2024), in two dimensions."""
+"""Prompter plugin for cacapp: all objects similar to a few examples, after MedLSAM (Lei et al. 2024), in two dimensions."""
 
 from cacapp import Prompter, hookimpl
 

@@ -1,4 +1,4 @@
-"""The examples a person drew: a CSV file of boxes, and the images they are on."""
+"""Examples drawn by a person: a CSV file of boxes, and their images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Boxes on an image.
+    """Example boxes on an image.
 
     Attributes:
-        image: the file.
+        image: file of the image.
         boxes_xyxy: (N, 4) float64, px: (left, top, right, bottom).
     """
 
@@ -32,10 +32,10 @@ class Example:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The examples of a CSV file with the columns image, left, top, right, bottom (px); images are looked for beside it.
+    """Read the examples of a CSV file with the columns image, left, top, right, bottom (px); images are searched beside it.
 
     Raises:
-        UsageError: there is no such file, or a line of it is wrong.
+        UsageError: the file does not exist, or a line of it is wrong.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -56,14 +56,14 @@ def read_examples(path: Path) -> list[Example]:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 over the boxes and the images they are on. Raises UsageError where one is missing."""
+    """Return the SHA-256 over the boxes and their images. Raises UsageError if an image is missing."""
     examples = read_examples(path)
     parts = [f"{sha256_of(one.image)} {one.boxes_xyxy.tolist()}" for one in examples]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def read_image(example: Example) -> tuple[Array, float | None]:
-    """The DAPI plane of an example's image, (Y, X), and its pixel size, µm. Raises UsageError where a box does not lie on it."""
+    """Read the DAPI plane of an example's image, (Y, X), and its pixel size, µm. Raises UsageError if a box lies outside."""
     from cacapp.exchange.labelled_images import read_dapi
 
     try:

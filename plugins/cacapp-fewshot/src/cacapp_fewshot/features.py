@@ -1,4 +1,4 @@
-"""What a Segment Anything encoder sees all over a frame, as one map."""
+"""Map of Segment Anything features of a whole frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FeatureMap:
     """Features of a frame.
 
     Attributes:
-        features: (C, h, w) float32, of length 1 at every cell.
+        features: (C, h, w) float32, normalised to length 1 at every cell.
         stride_px: side of a cell, px of the scaled frame; cell (row, column) is centred on (column + 0.5, row + 0.5) x stride - 0.5.
     """
 
@@ -30,11 +30,11 @@ class FeatureMap:
 
 @torch.no_grad()
 def feature_map(sam: LoadedSam, frame: ScaledFrame, overlap_px: int) -> FeatureMap:
-    """The encoder's embedding of a scaled frame, tile by tile; of each tile the core is kept."""
+    """Encode a scaled frame tile by tile and join the embeddings of the tiles' cores."""
     first = sam.encode(np.zeros((sam.side_px, sam.side_px), np.float32))
     cells = first.shape[-1]
     stride = sam.side_px // cells
-    overlap = 2 * stride * max(1, round(overlap_px / 2 / stride))  # cores begin on a cell
+    overlap = 2 * stride * max(1, round(overlap_px / 2 / stride))  # cores begin at a cell's border
     grid = grid_of(frame, sam, overlap)
     rows, columns = grid.counts_yx
     rim, core = overlap // 2 // stride, (sam.side_px - overlap) // stride

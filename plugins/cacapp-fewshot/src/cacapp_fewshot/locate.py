@@ -1,4 +1,4 @@
-"""Where objects like the examples lie: a feature for their middle, four for the middles of their sides (after MedLSAM, Lei et al. 2024)."""
+"""Localisation of objects similar to the examples: one feature of the centre, four of the sides (after MedLSAM, Lei et al. 2024)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SHORTEST, LONGEST, STEPS = 0.5, 1.8, 27
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What the examples look like to the encoder.
+    """Features of the examples.
 
     Attributes:
-        middles: (K, C), of length 1.
+        middles: (K, C), of length 1, at the centres of the examples.
         sides: (4, C), mean over the examples, of length 1; in the order of SIDES_YX.
         half_px: (2,) half a typical height and width, px of the scaled frame.
     """
@@ -40,7 +40,7 @@ class Likeness:
 
 
 def learn(maps: Sequence[tuple[FeatureMap, Array]]) -> Likeness:
-    """Likeness to boxes (N, 4), (left, top, right, bottom) px of the scaled frame each map is of."""
+    """Compute the features of boxes (N, 4), (left, top, right, bottom) px of the scaled frame of each map."""
     middles, sides, halves = [], [], []
     for one, boxes in maps:
         centre_yx = np.stack([boxes[:, [1, 3]].mean(1), boxes[:, [0, 2]].mean(1)], axis=1)
@@ -56,11 +56,11 @@ def learn(maps: Sequence[tuple[FeatureMap, Array]]) -> Likeness:
 
 
 def locate(one: FeatureMap, like: Likeness, least: float, apart: float) -> tuple[Array, Array]:
-    """Boxes (N, 4) float64, (left, top, right, bottom) px of the scaled frame, and their likeness (N,) in 0..1.
+    """Find boxes (N, 4) float64, (left, top, right, bottom) px of the scaled frame, and their similarity (N,) in 0..1.
 
     Args:
-        least: likeness (cosine) of a middle below which there is no object.
-        apart: middles are at least this far apart, in half sides of the examples.
+        least: least cosine similarity of an object's centre.
+        apart: least distance between centres, in half sides of the examples.
     """
     height, width = one.features.shape[1:]
     coarse = (like.middles @ one.features.flatten(1)).amax(dim=0).reshape(1, 1, height, width)
@@ -85,7 +85,7 @@ def locate(one: FeatureMap, like: Likeness, least: float, apart: float) -> tuple
 
 
 def at(one: FeatureMap, points_yx: Array) -> Tensor:
-    """Features (N, C), of length 1, interpolated at points (N, 2) px; beyond the map those of its rim."""
+    """Interpolate features (N, C), of length 1, at points (N, 2) px; beyond the map those of its border."""
     height, width = one.features.shape[1:]
     cells = (torch.from_numpy(np.asarray(points_yx, np.float32)) + 0.5) / one.stride_px
     grid = torch.stack([2 * cells[:, 1] / width - 1, 2 * cells[:, 0] / height - 1], dim=-1)

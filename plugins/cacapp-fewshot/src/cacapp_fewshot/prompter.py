@@ -1,4 +1,4 @@
-"""Prompter ``few-shot``: boxes around all objects that look like the examples."""
+"""Prompter ``few-shot``: boxes around all objects similar to the examples."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _ExampleNuclei(NamedTuple):
 
 
 class FewShot(Prompter):
-    """MedLSAM's idea (Lei et al. 2024) in two dimensions: a person draws one to five boxes, and all objects like them are localised.
+    """Few-shot localisation after MedLSAM (Lei et al. 2024) in two dimensions: boxes around all objects similar to one to five examples.
 
-    A SAM's image encoder describes the middle of each example and the middles of its four sides. In a frame, middles are where the
-    description of an example's middle recurs, and a box reaches to where those of the sides do. Segmenter ``sam`` turns the boxes into
-    masks (``--set sam.use=boxes``).
+    Features of a SAM image encoder describe the centre of each example and the centres of its four sides. In a frame, objects are at
+    places with features like those of an example's centre, and their boxes end at features like those of the sides. Segmenter ``sam``
+    turns the boxes into masks (``--set sam.use=boxes``).
     """
 
     name: ClassVar[str] = "few-shot"
@@ -43,14 +43,14 @@ class FewShot(Prompter):
 
     examples: str = Field("", description="CSV file with the columns image,left,top,right,bottom (px): boxes around one to five nuclei")
     model: Literal["nuclei_t", "vit_b", "vit_l", "vit_h", "medsam"] = Field(
-        "nuclei_t", description="weights whose encoder compares: the embedded nuclei_t, or others (see: cacapp weights list)"
+        "nuclei_t", description="weights of the encoder: the embedded nuclei_t, or others (see: cacapp weights list)"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device for the network; auto takes a GPU if there is one")
-    likeness: float = Field(0.7, gt=0, lt=1, description="cosine between features from which a place is the middle of an object")
-    apart: float = Field(0.8, gt=0, le=4, description="least distance of two middles, half sides of the examples")
+    likeness: float = Field(0.7, gt=0, lt=1, description="least cosine similarity of an object's centre with an example")
+    apart: float = Field(0.8, gt=0, le=4, description="least distance between two centres, half sides of the examples")
     scale: Literal["examples", "frame"] = Field(
         "examples",
-        description="size of the objects: that of the examples (by pixel size where it is known), or in proportion to the frame's nuclei",
+        description="size of the objects: that of the examples (by pixel size if known), or in proportion to the frame's nuclei",
     )
 
     def weights_sha256(self) -> str | None:
@@ -92,7 +92,7 @@ class FewShot(Prompter):
 
 
 def _prompts(boxes: Array, shape_yx: tuple[int, ...]) -> Prompts:
-    """Boxes (N, 4) cut to the frame, each with its middle as a point."""
+    """Return prompts of boxes (N, 4) clipped to the frame, each with its centre as a point."""
     high = np.array([shape_yx[1], shape_yx[0]] * 2) - 1
     boxes = np.clip(boxes, 0, high)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)].astype(np.float32)
@@ -109,7 +109,7 @@ def _load(model: ModelName, device: Literal["auto", "cpu", "cuda", "mps"]) -> Lo
 
 @lru_cache(maxsize=4)
 def _example_nuclei(path: Path, digest: str, model: ModelName, device: Literal["auto", "cpu", "cuda", "mps"]) -> _ExampleNuclei:
-    """What a file of examples teaches; ``digest`` keeps a changed file from being taken for the old one."""
+    """Compute the features of a file of examples; a file with another ``digest`` is read anew."""
     from cacapp.algorithms.sam.models import NUCLEUS_PX
     from cacapp.algorithms.sam.segmenter import typical_diameter_px
     from cacapp.algorithms.sam.tiled import scaled_frame

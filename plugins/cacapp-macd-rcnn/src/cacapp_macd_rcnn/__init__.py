@@ -1,4 +1,4 @@
-"""MACD R-CNN (Ma et al. 2020) as a segmenter of cacapp."""
+"""Segmenter plugin for cacapp: MACD R-CNN (Ma et al. 2020)."""
 
 from cacapp import Segmenter, hookimpl
 

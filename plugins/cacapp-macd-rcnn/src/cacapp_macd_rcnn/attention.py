@@ -1,4 +1,4 @@
-"""Attention on the maps of the feature pyramid: which channels matter, and where (CBAM, Woo et al. 2018)."""
+"""Attention on the maps of the feature pyramid: weights of channels and of places (CBAM, Woo et al. 2018)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REDUCTION, REACH = 8, 7
 
 
 class Attention(nn.Module):
-    """(B, C, H, W) -> the same, each channel and then each place weighed; as it begins, nothing is changed."""
+    """Attention module: (B, C, H, W) -> the same, weighted by channel, then by place; initially the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Attention(nn.Module):
 
 
 class AttentiveBackbone(LightBackbone):
-    """The light backbone of ``maskrcnn`` with attention on each of its three maps."""
+    """Light backbone of ``maskrcnn`` with attention on each of its three maps."""
 
     def __init__(self) -> None:
         super().__init__()

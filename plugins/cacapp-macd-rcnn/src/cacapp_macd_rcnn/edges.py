@@ -1,4 +1,4 @@
-"""The edge-refinement head of CACNET: a nucleus' edge is learnt for itself, and the mask is drawn with it."""
+"""Edge-refinement head of CACNET: predicts the edge of a nucleus and uses it for the mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EDGE_WEIGHT = 0.5
 
 
 class EdgePredictor(nn.Module):
-    """(N, C, 14, 14) -> mask logits (N, 2, 28, 28), drawn from the features and the edge. ``edges`` keeps the edge's logits (N, 28, 28)."""
+    """Head: (N, C, 14, 14) -> mask logits (N, 2, 28, 28) from the features and the edge. ``edges``: logits of the edge (N, 28, 28)."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class EdgePredictor(nn.Module):
 
 
 class EdgeRoIHeads(KnownRoIHeads):
-    """Adds the edge's cross entropy to the loss of the masks."""
+    """RoI heads that add the cross entropy of the edge to the loss of the masks."""
 
     def _mask_loss(
         self,
@@ -55,7 +55,7 @@ class EdgeRoIHeads(KnownRoIHeads):
 
 
 def edges_of(masks: Tensor) -> Tensor:
-    """(N, h, w) float in 0..1 -> 1 on the masks' inner rim, 0 elsewhere."""
+    """Convert masks (N, h, w) float in 0..1 to edges: 1 on the inner rim, 0 elsewhere."""
     inside = (masks > 0.5).float()
     shrunk = -functional.max_pool2d(-functional.pad(inside, (1, 1, 1, 1), value=1.0)[:, None], 3, 1)[:, 0]
     return inside - shrunk

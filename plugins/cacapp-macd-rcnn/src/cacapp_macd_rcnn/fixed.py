@@ -1,6 +1,6 @@
-"""Fixed-size proposals: beside a proposal's own box, one of a fixed size around its middle is looked at.
+"""Fixed-size proposals: pooling of a proposal's box and of a window of fixed size around its centre.
 
-Cut to its own box and scaled to 7 x 7, a large nucleus looks like a small one; in a window of fixed size, its size is seen.
+A box scaled to 7 x 7 does not show the size of a nucleus; a window of fixed size does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIDE = 7
 
 
 class OwnAndFixedPool(nn.Module):
-    """Cuts (N, 2 C, 7, 7) from the maps: the proposal's own box, and the window around its middle."""
+    """RoI pooling of (N, 2 C, 7, 7) from the maps: the proposal's box, and the window around its centre."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +28,6 @@ class OwnAndFixedPool(nn.Module):
 
 
 def windows(boxes_xyxy: Tensor) -> Tensor:
-    """Windows (N, 4) of WINDOW_PX around the middles of boxes (N, 4), px."""
+    """Return windows (N, 4) of WINDOW_PX around the centres of boxes (N, 4), px."""
     middles = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     return torch.cat([middles - WINDOW_PX / 2, middles + WINDOW_PX / 2], dim=1)

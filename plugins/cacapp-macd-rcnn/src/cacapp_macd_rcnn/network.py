@@ -1,4 +1,4 @@
-"""The network: ``maskrcnn``'s light one with attention, fixed-size proposals and, where wanted, the edge head."""
+"""Network: the light one of ``maskrcnn`` with attention, fixed-size proposals and optionally the edge head."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EDGE_MARK = "roi_heads.mask_predictor.edge."
 
 
 def build(edges: bool) -> GeneralizedRCNN:
-    """The network with random weights, for images and targets as those of ``maskrcnn``."""
+    """Build the network with random weights, for images and targets as those of ``maskrcnn``."""
     backbone = AttentiveBackbone()
     channels = backbone.out_channels
     parts: dict[str, nn.Module] = {"box_roi_pool": OwnAndFixedPool(), "box_head": TwoMLPHead(2 * channels * SIDE**2, _BOX)}
@@ -35,9 +35,9 @@ def build(edges: bool) -> GeneralizedRCNN:
 
 @lru_cache(maxsize=2)
 def load_network(path: Path, sha256: str, device: str) -> GeneralizedRCNN:
-    """The network with the weights of a file, with the edge head where the file has one.
+    """Load the network with the weights of a file, with the edge head if the file has one.
 
-    ``sha256`` keeps a changed file from being taken for the old one. Raises CacappError for a file that is damaged or of another network.
+    A file with another ``sha256`` is loaded anew. Raises CacappError for a damaged file or weights of another network.
     """
     state = load_state(path)
     network = build(any(name.startswith(EDGE_MARK) for name in state))

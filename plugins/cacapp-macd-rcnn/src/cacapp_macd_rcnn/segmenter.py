@@ -1,4 +1,4 @@
-"""Segmenter ``macd-rcnn``: Mask R-CNN that attends, sees how large a nucleus is, and may learn its edge."""
+"""Segmenter ``macd-rcnn``: Mask R-CNN with attention, windows of fixed size and an optional edge head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from cacapp.types import Array, Instance, Prompts
 class MacdRcnn(MaskRcnn):
     """MACD R-CNN (Ma et al. 2020), Mask R-CNN for abnormal nuclei, on the light network of ``maskrcnn``.
 
-    The maps of the feature pyramid get attention, and each proposal is judged with a window of fixed size around its middle too, so that
-    the size of a nucleus counts. With ``edges`` the masks are drawn with CACNET's edge-refinement head. There are no weights to begin
-    with: a training starts from those of ``maskrcnn`` and learns the rest.
+    The maps of the feature pyramid have attention, and each proposal is scored also with a window of fixed size around its centre, which
+    shows the size of the nucleus. With ``edges`` the masks use CACNET's edge-refinement head. No weights are shipped: a training starts
+    from those of ``maskrcnn``.
     """
 
     name: ClassVar[str] = "macd-rcnn"
     api_version: ClassVar[int] = 1
 
-    weights: str = Field("", description="the file or name that a training gave: cacapp train --model macd-rcnn")
+    weights: str = Field("", description="file or name of trained weights: cacapp train --model macd-rcnn")
     backbone: Literal["light"] = Field("light", description="training: the light backbone of maskrcnn")
     edges: bool = Field(False, description="training: with the edge-refinement head of CACNET")
 

@@ -1,4 +1,4 @@
-"""SEEM (Zou et al. 2023), a user's own, behind a segmenter of cacapp."""
+"""Segmenter plugin for cacapp: the user's installation of SEEM (Zou et al. 2023)."""
 
 from cacapp import Segmenter, hookimpl
 

@@ -1,4 +1,4 @@
-"""Segmenter ``seem``: asks a user's SEEM, in a process of another Python, tile by tile."""
+"""Segmenter ``seem``: the user's SEEM, in a process of another Python, tile by tile."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ AT_ONCE = 16
 
 
 class Seem(Segmenter):
-    """Segment Everything Everywhere All at Once (Zou et al. 2023), the user's own, prompted with points, boxes or a text.
+    """Segment Everything Everywhere All at Once (Zou et al. 2023), installed by the user, prompted with points, boxes or a text.
 
-    SEEM is in no package registry. It runs in its own environment (``python``), served by a file of the user's (``server``) that answers
-    the questions of this plugin over cacapp's wire protocol; a template of that file comes with the plugin.
+    SEEM is in no package registry. It runs in its own environment (``python``) behind a server file of the user (``server``), which
+    answers requests over cacapp's wire protocol; the plugin contains a template of this file.
     """
 
     name: ClassVar[str] = "seem"
     api_version: ClassVar[int] = 1
 
-    python: str = Field("", description="interpreter of the environment that has SEEM")
-    server: str = Field("", description="file that serves it; begin with the plugin's template, see its README")
-    use: Literal["points", "boxes", "text"] = Field(
-        "points", description="what SEEM is asked with: points or boxes of the prompter, or text"
-    )
-    text: str = Field("cell nucleus", description="what SEEM is asked for with use=text")
-    min_score: float = Field(0.5, ge=0, le=1, description="a mask of a lower score is not used")
-    tile_px: int = Field(1024, ge=128, le=8192, description="side of the tiles a frame is shown in, px")
-    overlap_px: int = Field(192, ge=0, le=2048, multiple_of=2, description="overlap of neighbouring tiles, px: three nuclei")
-    timeout_s: float = Field(300.0, gt=0, description="a question that takes longer fails, s")
+    python: str = Field("", description="Python interpreter of the environment with SEEM")
+    server: str = Field("", description="server file of SEEM; begin with the plugin's template, see its README")
+    use: Literal["points", "boxes", "text"] = Field("points", description="prompts for SEEM: points or boxes of the prompter, or text")
+    text: str = Field("cell nucleus", description="text prompt with use=text")
+    min_score: float = Field(0.5, ge=0, le=1, description="a mask with a lower score is discarded")
+    tile_px: int = Field(1024, ge=128, le=8192, description="side of a tile, px")
+    overlap_px: int = Field(192, ge=0, le=2048, multiple_of=2, description="overlap between neighbouring tiles, px: three nuclei")
+    timeout_s: float = Field(300.0, gt=0, description="time limit of a request, s")
 
     def weights_sha256(self) -> str | None:
         found = self._child().ask("weights")[0].get("sha256")
@@ -66,7 +64,7 @@ class Seem(Segmenter):
         return _child(str(Path(self.python).expanduser()), str(Path(self.server).expanduser().resolve()), self.timeout_s)
 
     def _found(self, child: ChildProcess, dapi: Array, prompts: Prompts) -> Iterator[Instance]:
-        """Masks of the frame; a prompt is asked on the tile that owns it, and what a text finds on the one that owns its middle."""
+        """Return the masks of the frame: of each prompt from the tile that owns it, of a text from the tiles that own the masks' centres."""
         from cacapp.arrays.background import sample
         from cacapp.arrays.tiles import TileGrid
 
@@ -98,7 +96,7 @@ class Seem(Segmenter):
                         yield one
 
     def _ask(self, child: ChildProcess, given: dict[str, Array], count: int) -> tuple[Array, Array]:
-        """Masks (N, h, w) bool and scores (N,) of a tile, checked."""
+        """Request masks (N, h, w) bool and scores (N,) of a tile, and check them."""
         height, width = given["image"].shape[:2]
         at_most = MARGIN_BYTES + (count or 1000) * height * width
         _, answer = child.ask("segment", {"use": self.use, "text": self.text}, given, at_most)
@@ -114,7 +112,7 @@ class Seem(Segmenter):
 
 @lru_cache(maxsize=4)
 def _child(python: str, server: str, timeout_s: float) -> ChildProcess:
-    """The process of a SEEM, one for each process that asks; it ends with that process."""
+    """Return the SEEM process, one per calling process; it ends with the caller."""
     from cacapp.isolation import ChildProcess, Limits
 
     return ChildProcess(server, limits=Limits(python, timeout_s))
@@ -131,7 +129,7 @@ def _boxes(prompts: Prompts) -> Array:
 
 
 def _in_frame(mask: Array, score: float, origin_yx: Array, shape_yx: tuple[int, ...]) -> Instance | None:
-    """A tile's mask in the frame; None where nothing of it lies inside."""
+    """Return a tile's mask in the frame; None if it lies outside."""
     top, left = (int(v) for v in origin_yx)
     inside = mask[max(0, -top) : shape_yx[0] - top, max(0, -left) : shape_yx[1] - left]
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))

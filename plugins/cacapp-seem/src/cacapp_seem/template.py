@@ -1,13 +1,13 @@
-"""Serves your SEEM to cacapp. Copy this file, fill in ``ask_seem``, and give the copy: --set seem.server=FILE
+"""Server of your SEEM for cacapp. Copy this file, fill in ``ask_seem``, and set the copy: --set seem.server=FILE
 
-It is run by the Python of the environment that has SEEM, needs nothing of cacapp there but numpy, and is loaded once.
+It runs with the Python of the environment with SEEM, needs only numpy there, and is loaded once.
 """
 
 import numpy as np
 
 
 def handlers(arguments):
-    """What cacapp asks for: called once; load your model here."""
+    """Return the functions that cacapp calls; called once: load your model here."""
     model = load_seem()
 
     def segment(meta, arrays):
@@ -23,16 +23,16 @@ def handlers(arguments):
         return {}, {"masks": found, "scores": np.asarray(scores, np.float64)}
 
     def weights(meta, arrays):
-        return {"sha256": None}, {}  # the SHA-256 of your checkpoint, 64 hex digits: cacapp keeps it with every run
+        return {"sha256": None}, {}  # the SHA-256 of your checkpoint, 64 hex digits: cacapp stores it with every run
 
     return {"segment": segment, "weights": weights}
 
 
 def load_seem():
-    """Your SEEM, on its device."""
+    """Load your SEEM on its device."""
     raise NotImplementedError("load your SEEM in load_seem()")
 
 
 def ask_seem(model, image, points_xy, point_labels, boxes_xyxy, text):
-    """Masks (N, h, w) bool and scores (N,): one a prompt, with score 0 where there is none; for a text any number."""
+    """Return masks (N, h, w) bool and scores (N,): one per prompt, with score 0 if SEEM finds none; for a text any number."""
     raise NotImplementedError("ask your SEEM in ask_seem()")

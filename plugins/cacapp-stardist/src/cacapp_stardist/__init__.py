@@ -1,4 +1,4 @@
-"""StarDist 2D (Schmidt et al. 2018) as a segmenter of cacapp."""
+"""Segmenter plugin for cacapp: StarDist 2D (Schmidt et al. 2018)."""
 
 from cacapp import Segmenter, hookimpl
 

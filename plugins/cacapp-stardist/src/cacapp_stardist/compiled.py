@@ -1,7 +1,7 @@
-"""StarDist's compiled functions, loaded without the rest of the package.
+"""Compiled functions of StarDist, loaded without the rest of the package.
 
-Importing ``stardist`` imports scikit-image, whose version is bound by what cacapp reads images with, and that one does not load under a
-current numpy. Distances and suppression are in an extension module that needs numpy alone.
+Importing ``stardist`` imports scikit-image in a version that cacapp's image readers require and that does not load with a current
+numpy. Distances and suppression are in an extension module that needs numpy alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _module() -> Any:
 
 
 def star_distances(labels: Array, rays: int, grid: int) -> Array:
-    """(Y/grid, X/grid, rays) float32 px: from each pixel of a nucleus to its outline, along each ray.
+    """Return (Y/grid, X/grid, rays) float32 px, the distances from each pixel of a nucleus to its outline along each ray.
 
     Args:
         labels: (Y, X) integers up to 65535.
@@ -46,7 +46,7 @@ def star_distances(labels: Array, rays: int, grid: int) -> Array:
 
 
 def suppress(distances_px: Array, middles_yx: Array, scores: Array, overlap: float) -> Array:
-    """Indices of the polygons that stay, the most probable first: one goes where a share of ``overlap`` of it lies in a more probable one.
+    """Return indices of the remaining polygons, the most probable first; one with a share of ``overlap`` in a more probable one is dropped.
 
     Args:
         distances_px: (N, rays). middles_yx: (N, 2) px. scores: (N,).
@@ -64,6 +64,6 @@ def suppress(distances_px: Array, middles_yx: Array, scores: Array, overlap: flo
 
 
 def corners_of(distances_px: Array, middles_yx: Array) -> Array:
-    """(N, rays, 2) corners (x, y) px of polygons."""
+    """Return (N, rays, 2) corners (x, y) px of polygons."""
     angles = np.linspace(0, 2 * np.pi, distances_px.shape[1], endpoint=False)
     return np.asarray(middles_yx[:, None, ::-1] + distances_px[..., None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1))

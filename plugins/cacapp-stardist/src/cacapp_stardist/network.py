@@ -1,6 +1,6 @@
-"""StarDist's network in torch: a U-Net on half the resolution that gives each pixel a probability and distances to its nucleus' outline.
+"""StarDist's network in torch: a U-Net at half resolution; output: probability and distances to the outline per pixel.
 
-As StarDist's Config2D has it with 32 rays, grid (2, 2), depth 3, 32 filters, 128 channels after the U-Net, and batch normalisation.
+As StarDist's Config2D with 32 rays, grid (2, 2), depth 3, 32 filters, 128 channels after the U-Net, and batch normalisation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILTERS, _DEPTH, _FEATURES = 32, 3, 128
 
 
 class StarNetwork(nn.Module):
-    """(B, 1, H, W) float, 0..1, sides multiples of 16 -> logits of being near a middle (B, H/2, W/2), distances (B, 32, H/2, W/2) px."""
+    """Network: (B, 1, H, W) float, 0..1, sides multiples of 16 -> logits of nearness (B, H/2, W/2), distances (B, 32, H/2, W/2) px."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
 def load_network(path: Path, sha256: str, device: str) -> StarNetwork:
     """Load the network with the weights of a file, once per process; a file with another ``sha256`` is loaded anew.
 
-    Raises CacappError for a file that is damaged or of another network.
+    Raises CacappError for a damaged file or weights of another network.
     """
     network = StarNetwork()
     load_into(network, path)

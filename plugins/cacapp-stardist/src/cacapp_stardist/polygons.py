@@ -1,4 +1,4 @@
-"""From the network's maps to nuclei: candidates, StarDist's non-maximum suppression, polygons as masks."""
+"""Nuclei from the network's maps: candidates, StarDist's non-maximum suppression, polygons as masks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FINE = 4
 
 @dataclass(frozen=True, slots=True)
 class Stars:
-    """N nuclei: probabilities (N,), middles (N, 2) (y, x) px and distances (N, 32) px to the outline, all at the network's scale."""
+    """N nuclei: probabilities (N,), centres (N, 2) (y, x) px and distances (N, 32) px to the outline, all at the network's scale."""
 
     scores: Array
     middles_yx: Array
@@ -33,13 +33,13 @@ class Stars:
 
 @torch.inference_mode()
 def stars_of(network: StarNetwork, image: Array, tile_px: int, min_score: float, overlap: float) -> Stars:
-    """Nuclei of an image of any size.
+    """Find the nuclei of an image of any size.
 
     Args:
         image: (Y, X) float32, 0..255, nuclei about 24 px across.
         tile_px: side of a tile's core, a multiple of 16.
-        min_score: candidates score at least this.
-        overlap: share of the smaller polygon in the larger one from which the one with the lower score goes.
+        min_score: least score of a candidate.
+        overlap: share of the smaller polygon in the larger one at which the one with the lower score is dropped.
     """
     grid = TileGrid(image.shape[0], image.shape[1], tile_px + 2 * MARGIN_PX, 2 * MARGIN_PX)
     fill = float(np.percentile(sample(image), 5))
@@ -64,7 +64,7 @@ def stars_of(network: StarNetwork, image: Array, tile_px: int, min_score: float,
 
 
 def instances_of(stars: Stars, frame: ScaledFrame) -> list[Instance]:
-    """The polygons as masks of the frame; what lies outside it is cut off."""
+    """Convert polygons to masks of the frame, clipped to it."""
     if not len(stars.scores):
         return []
     corners = (corners_of(stars.distances_px, stars.middles_yx) + 0.5) / frame.zoom - 0.5

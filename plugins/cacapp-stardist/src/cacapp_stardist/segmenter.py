@@ -1,4 +1,4 @@
-"""Segmenter ``stardist``: every pixel proposes a star-convex polygon; of those that overlap the most probable stays."""
+"""Segmenter ``stardist``: a star-convex polygon per pixel; of overlapping polygons the most probable is used."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 class StarDist(Student):
     """StarDist 2D (Schmidt et al. 2018): nuclei as polygons of 32 rays, suppressed by StarDist's own code.
 
-    The frame is brought to the network's grey levels and nuclear size once; the size is found on the frame itself. There are no weights
-    to begin with: train them on pseudo-labels.
+    The frame is scaled once to the grey levels and nuclear size of the network; the size is measured on the frame. No weights
+    are shipped: train them on pseudo-labels.
     """
 
     name: ClassVar[str] = "stardist"
     api_version: ClassVar[int] = 1
 
-    weights: str = Field("", description="the file or name that a training gave: cacapp train --model stardist")
-    start: str = Field("none", description="training: weights to start from (a file that an earlier training wrote), or none")
-    min_score: float = Field(0.5, ge=0.05, le=1, description="probability of a nucleus below which a polygon is none")
-    nms: float = Field(0.4, gt=0, le=1, description="share of a polygon in a more probable one from which it goes")
+    weights: str = Field("", description="file or name of trained weights: cacapp train --model stardist")
+    start: str = Field("none", description="training: initial weights (a file of an earlier training), or none")
+    min_score: float = Field(0.5, ge=0.05, le=1, description="least probability of a polygon")
+    nms: float = Field(0.4, gt=0, le=1, description="a polygon with this share in a more probable one is dropped")
     tile_px: int = Field(
         768, ge=64, le=8192, multiple_of=16, description="side of a tile's core at the network's scale, px: bounds the memory"
     )

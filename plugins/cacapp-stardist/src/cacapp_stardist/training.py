@@ -1,4 +1,4 @@
-"""How segmenter ``stardist`` learns: StarDist's targets and losses on crops of pseudo-labelled images, in cacapp's loop."""
+"""Training of segmenter ``stardist``: StarDist's targets and losses on crops of pseudo-labelled images, in cacapp's loop."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train(
     """Train and return the file of the best weights; see ``train_on_crops``.
 
     Args:
-        segment: instances of a (Y, X) image at working scale, for validation.
+        segment: returns instances of a (Y, X) image at working scale, for validation.
 
     Raises CacappError if no image has an accepted label or a file cannot be written.
     """
@@ -55,7 +55,7 @@ def train(
 
 
 def target_of(labels: Array) -> Array:
-    """(2 + RAYS, Y/2, X/2) float32: nearness to a middle in 0..1 (see ``nearness``), whether that is known, distances in px."""
+    """Return (2 + RAYS, Y/2, X/2) float32: nearness in 0..1 (see ``nearness``), known pixels, distances in px."""
     cells = np.unique(np.maximum(labels, 0), return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
     near = nearness(cells)[::GRID, ::GRID]
     distances = star_distances(cells, RAYS, GRID)
@@ -64,7 +64,7 @@ def target_of(labels: Array) -> Array:
 
 
 def nearness(labels: Array) -> Array:
-    """(Y, X) float32: distance to the nucleus' outline over the largest in that nucleus, as StarDist defines its probability."""
+    """Return (Y, X) float32: distance to the outline over the largest in the nucleus, StarDist's definition of probability."""
     result = np.zeros(labels.shape, np.float32)
     for value, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is not None:
@@ -75,7 +75,7 @@ def nearness(labels: Array) -> Array:
 
 
 def losses_of(logits: Tensor, distances: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """StarDist's losses: cross entropy of the nearness over known pixels, mean error of distances weighed with it.
+    """Return StarDist's losses: cross entropy of the nearness over known pixels, mean error of the distances weighted with it.
 
     Args:
         logits: (B, h, w). distances: (B, RAYS, h, w) px. target: (B, 2 + RAYS, h, w), see ``target_of``.

@@ -1,3 +1,3 @@
-"""Slides of a cacapp record in napari. Research use only."""
+"""Plugin for napari: slides of a cacapp database. Research use only."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What was changed in the layers since they were opened, as the actions of a review."""
+"""Changes in the layers since they were opened, as actions of a review."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SAME_DOT_PX = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One decision on one cell."""
+    """Decision on one cell."""
 
     cell_id: int
     action: Action
 
 
 def slide_of(layers: Sequence[LayerData]) -> SlideView:
-    """The slide that layers were opened from. Raises UsageError where it is none, or several."""
+    """Return the slide from which layers were opened. Raises UsageError if there is none, or several."""
     tokens = {about["metadata"][KEY]["slide"] for _, about, _ in layers if KEY in (about.get("metadata") or {})}
     if len(tokens) != 1 or next(iter(tokens)) not in OPEN:
         raise UsageError("save the layers of one slide, as cacapp opened them; other layers are no reviews")
@@ -35,10 +35,10 @@ def slide_of(layers: Sequence[LayerData]) -> SlideView:
 
 
 def corrections(view: SlideView, layers: Sequence[LayerData]) -> list[Correction]:
-    """Signals removed, then added, then classes and comments; nothing where nothing changed.
+    """Return the corrections: signals removed, then added, then classes and comments; empty if nothing changed.
 
     Raises:
-        UsageError: a signal that lies in no nucleus, a class that the assay does not have, or "not evaluable" without a reason.
+        UsageError: a signal outside nuclei, a class that is not in the assay, or "not evaluable" without a reason.
     """
     found: list[Correction] = []
     for data, about, kind in layers:
@@ -56,13 +56,13 @@ def _signals(view: SlideView, channel: str, data: Any) -> list[Correction]:
     before = [s for s in view.spots if s.channel == channel]
     places = np.array([[view.frame_of[s.cell_id], s.y_px, s.x_px] for s in before], float).reshape(-1, 3)
     kept, drawn = _matched(places, data)
-    gone = sorted((s for i, s in enumerate(before) if i not in kept), key=lambda s: s.number)  # the last one added goes first
+    gone = sorted((s for i, s in enumerate(before) if i not in kept), key=lambda s: s.number)  # the last added signal is removed first
     return [Correction(s.cell_id, _removed(s)) for s in gone] + [_added(view, channel, data[i]) for i in drawn]
 
 
 def _matched(before: Any, after: Any) -> tuple[set[int], list[int]]:
-    """Which places of ``before`` are still there in ``after``, one to one, the nearest first; and which of ``after`` are new. (N, 3)."""
-    far = np.array([1e6, 1.0, 1.0])  # frames are never near each other
+    """Match places ``before`` and ``after``, (N, 3), one to one, the nearest first; return the unchanged ones and the new ones."""
+    far = np.array([1e6, 1.0, 1.0])  # places in different frames never match
     near = cKDTree(before * far).query_ball_point(after * far, SAME_DOT_PX) if len(before) and len(after) else [[] for _ in after]
     pairs = sorted((float(np.hypot(*(after[j] - before[i])[1:])), i, j) for j, some in enumerate(near) for i in some)
     kept: set[int] = set()
@@ -119,5 +119,5 @@ def _calls(view: SlideView, features: Any) -> list[Correction]:
 
 
 def shown_of(row: dict[str, Any]) -> tuple[str, bool, str]:
-    """Class, "decided" and reason of a row of the cells' features."""
+    """Return class, "decided" and reason of a row of the cells' features."""
     return str(row["class"]), bool(row["decided"]), str(row["reason"] or "").strip()

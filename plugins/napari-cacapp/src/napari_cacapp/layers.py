@@ -1,4 +1,4 @@
-"""A slide as napari's LayerData: images, nuclei, cells and signals, stacked by frame. No Qt is needed for it."""
+"""LayerData of a slide for napari: images, nuclei, cells and signals, stacked by frame. Needs no Qt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPEN: dict[str, SlideView] = {}
 
 
 def layers_of(view: SlideView) -> list[LayerData]:
-    """An image a channel, a labels layer of the nuclei, points of the cells with their calls, and points of each probe's signals."""
+    """Return an image per channel, a labels layer of nuclei, points of cells with their calls, and points of the signals of each probe."""
     OPEN[view.token] = view
     cells = cell_table(view)
     found = [_image(view, name) for name in (DAPI, *view.channels)]
@@ -34,7 +34,7 @@ def layers_of(view: SlideView) -> list[LayerData]:
 
 
 def _stack(view: SlideView, read: Any, dtype: Any) -> da.Array:
-    """(F, Y, X), each frame read when it is shown."""
+    """Return a lazy (F, Y, X) stack; each frame is read when it is shown."""
     planes = [da.from_delayed(dask.delayed(read)(i), view.shape[1:], dtype) for i in range(len(view.frames))]
     return da.stack(planes)
 
@@ -57,7 +57,7 @@ def _image(view: SlideView, name: str) -> LayerData:
 
 
 def cell_table(view: SlideView) -> pd.DataFrame:
-    """A row a nucleus, in the order of the labels."""
+    """Return a table with one row per nucleus, in the order of the labels."""
     rows = []
     for number, (cell_id, nucleus) in enumerate(view.nuclei.items(), 1):
         state = view.states[cell_id]

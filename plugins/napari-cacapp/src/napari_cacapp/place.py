@@ -1,4 +1,4 @@
-"""Which record, which slide, and who looks at it."""
+"""Database, slide and reviewer of a napari session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REVIEWER = "CACAPP_REVIEWER"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``db``: a SQLite file or a URL. ``slide``: a barcode, None for the only one. ``reviewer``: whose decisions are shown and saved."""
+    """Database ``db`` (a SQLite file or a URL), ``slide`` (a barcode, None for the only one) and ``reviewer`` (a name, None: see ``who``)."""
 
     db: str
     slide: str | None = None
@@ -28,10 +28,12 @@ class Place:
 
     @classmethod
     def of_file(cls, path: str | Path) -> Place:
-        """A database file, or a bookmark ``NAME.cacapp.toml`` with ``db``, ``slide`` and perhaps ``reviewer``; a file is sought beside it.
+        """Return the place of a database file, or of a bookmark ``NAME.cacapp.toml`` with ``db``, ``slide`` and optionally ``reviewer``.
+
+        A relative path in a bookmark is relative to its folder.
 
         Raises:
-            CacappError: no bookmark.
+            CacappError: the file is not a bookmark.
         """
         path = Path(path)
         if path.suffix != ".toml":
@@ -47,12 +49,12 @@ class Place:
         return cls(db, content.get("slide"), content.get("reviewer"))
 
     def open(self) -> Database:
-        """The record. Raises CacappError where there is none."""
+        """Open the database. Raises CacappError if there is none."""
         return open_database(self.db, create=False)
 
 
 def who(given: str | None) -> str:
-    """The reviewer's name: the one given, else ``CACAPP_REVIEWER``, else the login name as `cacapp review --single-user` writes it."""
+    """Return the reviewer's name: ``given``, else ``CACAPP_REVIEWER``, else the login name as `cacapp review --single-user` writes it."""
     name = given or os.environ.get(REVIEWER)
     if name:
         return name
@@ -64,7 +66,7 @@ def who(given: str | None) -> str:
 
 
 def require_reviewer(session: Session, name: str) -> None:
-    """Raises UsageError unless the account may decide on cells. A record without any account is one person's own."""
+    """Raise UsageError unless the account may decide on cells; a database without accounts has a single user."""
     account = account_named(session, name)
     if account is None and not accounts(session):
         return
@@ -74,7 +76,7 @@ def require_reviewer(session: Session, name: str) -> None:
 
 
 def chosen(session: Session, barcode: str | None) -> tuple[int, str, int]:
-    """(slide id, barcode, count run) of a slide that is counted; ``barcode`` None: of the only one.
+    """Return (slide id, barcode, count run) of a counted slide; ``barcode`` None: of the only one.
 
     Raises:
         CacappError: there is none, or there are several and none is named.

@@ -1,4 +1,4 @@
-"""npe2 reader."""
+"""Reader for npe2."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from napari_cacapp.slide import view_slide
 
 
 def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
-    """The reader of a record with one counted slide, or of a bookmark; None for anything else."""
+    """Return the reader of a database with one counted slide, or of a bookmark; None for other files."""
     if not isinstance(path, str) or not (path.endswith(".cacapp.toml") or _is_sqlite(path)):
         return None
     return read
 
 
 def read(path: str) -> list[LayerData]:
-    """The slide's layers. Raises CacappError, in one line, for what cannot be opened."""
+    """Read the layers of a slide. Raises CacappError, in one line, if it cannot be opened."""
     return layers_of(view_slide(Place.of_file(path)))
 
 

@@ -1,4 +1,4 @@
-"""A counted slide as it stands for a reviewer: frames, nuclei, dots and calls, without pixels."""
+"""Counted slide in a reviewer's view: frames, nuclei, dots and calls, without pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEW = -1
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A signal that counts now. ``number``: the software's dot, or -2 - k for the k-th signal that a person added."""
+    """Signal that counts now. ``number``: that of the detected dot, or -2 - k for the k-th signal added by a person."""
 
     cell_id: int
     channel: str
@@ -42,14 +42,14 @@ class Spot:
 
 @dataclass(slots=True)
 class SlideView:
-    """What the layers are made of, and what a change is held against.
+    """Content of the layers, with which changes are compared.
 
     Attributes:
-        token: finds this view again from a layer's metadata.
-        nuclei: by cell id, in the order of the labels: the label of a nucleus in its layer is its place here, from 1.
-        seen: position to (cell id to the newest review there was); a decision that somebody made meanwhile is refused.
-        left_out: the software's dots that do not count, by cell.
-        shown: cell id to the class, "decided" and reason that its layer had when it was opened or saved last.
+        token: identifies this view in a layer's metadata.
+        nuclei: by cell id, in the order of the labels: the label of a nucleus in its layer is its index here, from 1.
+        seen: position to (cell id to the newest review at that time); a decision on a cell with a newer review is refused.
+        left_out: detected dots that do not count, by cell.
+        shown: cell id to the class, "decided" and reason in its layer when it was last opened or saved.
     """
 
     place: Place
@@ -71,18 +71,18 @@ class SlideView:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(frames, height, width) of the stack, px: that of the largest frame."""
+        """Return (frames, height, width) of the stack, px, of the largest frame."""
         return len(self.frames), max(f.height_px for f in self.frames), max(f.width_px for f in self.frames)
 
     def labels(self, index: int) -> Array:
-        """(Y, X) int32 of a frame: the numbers of its nuclei."""
+        """Return (Y, X) int32 labels of the nuclei of a frame."""
         numbers = [(n, nucleus) for n, nucleus in enumerate(self.nuclei.values(), 1) if self.frame_of[nucleus.cell_id] == index]
         instances = [_instance(nucleus) for _, nucleus in numbers]
         frame = self.frames[index]
         return label_image(instances, frame.height_px, frame.width_px, [n for n, _ in numbers])
 
     def cell_at(self, index: int, y_px: float, x_px: float) -> int | None:
-        """The nucleus under a place of a frame; of several the smaller one, as it is drawn."""
+        """Return the nucleus at a place of a frame; of several the smallest, as in the labels."""
         under = []
         for nucleus in self.nuclei.values():
             left, top, width, height = nucleus.bbox_xywh
@@ -103,7 +103,7 @@ def _instance(nucleus: Nucleus) -> Instance:
 
 
 def view_slide(place: Place) -> SlideView:
-    """Reads a slide. Raises CacappError for a record or slide that is not there or not counted."""
+    """Read a slide. Raises CacappError for a database or slide that does not exist or is not counted."""
     reviewer = who(place.reviewer)
     database = place.open()
     try:
@@ -163,7 +163,7 @@ def _spots(dots: dict[int, list[Dot]], states: dict[int, State]) -> tuple[list[S
 
 
 def pixels(source: FrameSource, channel: str, shape_yx: tuple[int, int]) -> Array:
-    """(Y, X) of a channel, read now; padded with 0 to ``shape_yx``."""
+    """Read the (Y, X) pixels of a channel, padded with 0 to ``shape_yx``."""
     from cacapp.frames import open_frame
 
     plane = open_frame(source).channel(channel)

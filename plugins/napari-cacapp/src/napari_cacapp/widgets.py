@@ -1,4 +1,4 @@
-"""The three panels. They are plain functions: napari makes widgets of them (``autogenerate``), and reads their annotations as they are."""
+"""Functions of the three panels, from which napari makes widgets (``autogenerate``) by their annotations, which are objects, not strings."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,20 +19,20 @@ ACCEPT = "accept"
 
 
 def open_slide(database: Path = Path("cacapp.db"), slide: str = "", reviewer: str = "") -> "list[napari.types.LayerDataTuple]":
-    """Opens a slide of a record: its barcode, and under whose name you review (your login name by default)."""
+    """Open a slide of a database by its barcode, with the reviewer's name (your login name by default)."""
     return layers_of(view_slide(Place(str(database), slide or None, reviewer or None)))
 
 
 def _decisions(_: object) -> list[str]:
-    """What may be chosen: the classes of the assays of the slides opened so far, and the two that every assay has."""
+    """Return the choices: the classes of the assays of all opened slides, and the two that every assay has."""
     classes = [name for view in OPEN.values() for name in view.classes]
     return [ACCEPT, *dict.fromkeys(classes), NOT_EVALUABLE]
 
 
 def decide_selected(viewer: "napari.Viewer", decision: Annotated[str, {"choices": _decisions}] = ACCEPT, reason: str = "") -> None:
-    """Decides on the cells selected in the "cells" layer: "accept", a class of the assay, or "not evaluable" with a reason.
+    """Decide on the cells selected in the "cells" layer: "accept", a class of the assay, or "not evaluable" with a reason.
 
-    Raises UsageError where no slide is open, nothing is selected or there is no such class. It is saved with "Save reviews".
+    Raises UsageError if no slide is open, nothing is selected or there is no such class. It is saved with "Save reviews".
     """
     cells = _cells_layer(viewer)
     view = OPEN[cells.metadata[KEY]["slide"]]
@@ -54,7 +54,7 @@ def decide_selected(viewer: "napari.Viewer", decision: Annotated[str, {"choices"
 
 
 def _cells_layer(viewer: "napari.Viewer") -> "napari.layers.Points":
-    """The "cells" layer of the slide that the active layer is of; of the only slide there is where the active layer is of none."""
+    """Return the "cells" layer of the active layer's slide, or of the only slide if the active layer has none."""
     layers = {one.metadata[KEY]["slide"]: one for one in viewer.layers if one.metadata.get(KEY, {}).get("layer") == "cells"}
     layers = {token: one for token, one in layers.items() if token in OPEN}
     active = viewer.layers.selection.active
@@ -67,7 +67,7 @@ def _cells_layer(viewer: "napari.Viewer") -> "napari.layers.Points":
 
 
 def save_reviews(viewer: "napari.Viewer") -> str:
-    """Saves the corrections of the open slide as reviews, says how many, and shows the cells as they stand then."""
+    """Save the corrections of the open slide as reviews, show their number, and update the cells."""
     from napari.utils.notifications import show_info
 
     layers: list[Any] = [layer.as_layer_data_tuple() for layer in viewer.layers if KEY in layer.metadata]

@@ -1,4 +1,4 @@
-"""npe2 writer: what was changed in the layers becomes reviews, through cacapp's own review step."""
+"""Writer for npe2: stores changes in the layers as reviews, through cacapp's review step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from napari_cacapp.slide import SlideView, view_slide
 
 
 def write_reviews(path: str, layers: list[LayerData]) -> list[str]:
-    """Saves the corrections of a slide's layers into the record they came from, which ``path`` has to name.
+    """Save the corrections of a slide's layers into their database, to which ``path`` must point.
 
     Raises:
-        CacappError: another record, an account that may not decide, or decisions that others made meanwhile.
+        CacappError: another database, an account that may not decide, or newer decisions of others.
     """
     view = slide_of(layers)
     named, own = Place.of_file(path), view.place
@@ -27,10 +27,10 @@ def write_reviews(path: str, layers: list[LayerData]) -> list[str]:
 
 
 def save(view: SlideView, layers: list[LayerData]) -> int:
-    """Saves the corrections, one review each, and returns their number; afterwards the layers are held against what was saved.
+    """Save the corrections, one review each, and return their number; later changes are compared with the saved state.
 
     Raises:
-        CacappError: nothing is saved where a correction makes no sense; where somebody decided on a cell meanwhile, all but its ones are.
+        CacappError: a correction is invalid, then nothing is saved; or a cell has a newer decision, then all others are saved.
     """
     wanted = corrections(view, layers)
     database = view.place.open()
@@ -62,7 +62,7 @@ def save(view: SlideView, layers: list[LayerData]) -> int:
 
 
 def _refresh(view: SlideView, layers: list[LayerData]) -> None:
-    """What is in the record, and in the layers, is what the next change is held against."""
+    """Update the state of database and layers with which the next change is compared."""
     fresh = view_slide(Place(view.place.db, view.barcode, view.reviewer))
     fresh.token = view.token
     for _, about, _ in layers:
