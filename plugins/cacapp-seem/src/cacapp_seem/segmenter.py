@@ -64,7 +64,7 @@ class Seem(Segmenter):
         return _child(str(Path(self.python).expanduser()), str(Path(self.server).expanduser().resolve()), self.timeout_s)
 
     def _found(self, child: ChildProcess, dapi: Array, prompts: Prompts) -> Iterator[Instance]:
-        """Return the masks of the frame: of each prompt from the tile that owns it, of a text from the tiles that own the masks' centres."""
+        """Return the masks of the frame: of each prompt from the tile that owns it, of a text from the tiles that own their centres."""
         from cacapp.arrays.background import sample
         from cacapp.arrays.tiles import TileGrid
 

@@ -20,7 +20,7 @@ REVIEWER = "CACAPP_REVIEWER"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Database ``db`` (a SQLite file or a URL), ``slide`` (a barcode, None for the only one) and ``reviewer`` (a name, None: see ``who``)."""
+    """Database ``db`` (a SQLite file or a URL), ``slide`` (a barcode, None for the only one) and ``reviewer`` (a name or None)."""
 
     db: str
     slide: str | None = None

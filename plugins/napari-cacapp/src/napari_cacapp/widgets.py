@@ -1,4 +1,4 @@
-"""Functions of the three panels, from which napari makes widgets (``autogenerate``) by their annotations, which are objects, not strings."""
+"""Functions of the three panels, from which napari makes widgets (``autogenerate``) by their annotations (objects, not strings)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
