@@ -19,6 +19,7 @@ from cacapp.runs.counting_code import code_digest
 from tests.steps.capsule.conftest import read_members, with_manifest, with_table, write_members
 from tests.web_store import WebStore
 
+pytestmark = pytest.mark.slow
 Run = Callable[..., Any]
 
 
@@ -35,7 +36,6 @@ def test_a_replay_of_an_undisturbed_capsule_finds_no_difference_and_leaves_nothi
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_segment_run_alone_is_replayed_too(counted: Run) -> None:
     counted("runs", "capsule", 1, "one.zip")
     found = counted("runs", "replay", "one.zip", "--json", "--workers", 2).json
@@ -220,7 +220,6 @@ def test_weights_trained_elsewhere_are_taken_from_the_named_file_by_their_hash(c
     assert counted("runs", "replay", "own.zip", "--weights", "elsewhere.safetensors").code == 0
 
 
-@pytest.mark.slow
 def test_a_frame_that_failed_is_tried_again_and_told_apart(counted: Run, small_slide: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
     shutil.copytree(small_slide, folder)
@@ -254,7 +253,6 @@ def rivals(counted: Run, ask: Callable[..., Any]) -> dict[str, bytes]:
     return read_members(Path("rivals.zip"))
 
 
-@pytest.mark.slow
 def test_contested_signals_and_their_rivals_are_kept_and_compared(counted: Run, ask: Callable[..., Any]) -> None:
     members = rivals(counted, ask)
     kept = parquet.read_table(io.BytesIO(members["count/contested.parquet"])).to_pylist()
