@@ -170,7 +170,7 @@ def test_a_slide_that_is_counted_again_takes_matching_reviews_over_and_asks_abou
     rita.open("/patients/1")
     assert "the slides were counted again (run 4) after paula signed run 2" in rita.text("#main")
     rita.open("/slides/1")
-    rita.page.click("text=1 review can be carried over, 1 needs a look")
+    rita.page.click("text=1 review can be carried over, 1 needs a decision")
     rita.page.wait_for_selector(".pair canvas[data-painted]")
     assert "no nucleus here" in rita.text(".pair")
     assert "no nucleus of the new run is the same" in rita.text(".pair")
@@ -178,7 +178,7 @@ def test_a_slide_that_is_counted_again_takes_matching_reviews_over_and_asks_abou
     rita.page.wait_for_selector("text=0 reviews belong")
     rita.page.fill("[name=reason]", "fell to pieces")
     rita.page.click("text=Leave behind")
-    rita.page.wait_for_selector("text=Nothing of an earlier run is waiting")
+    rita.page.wait_for_selector("text=No reviews of an earlier run are waiting")
     rita.open("/slides/1?group=decided")
     rita.page.wait_for_selector(".card.decided canvas[data-painted]")
     assert rita.page.locator(".card").count() == 1
