@@ -110,7 +110,7 @@ def test_ctrl_c_does_not_wait_for_a_file_that_a_server_never_ends(tmp_path: Path
     _, err = process.communicate(timeout=120)  # the server never ends
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert err.strip().endswith("the same command goes on from there")
+    assert err.strip().endswith("repeat the command to resume")
     store.hangs_on = ""
     store.over.set()
     store.over.clear()

@@ -137,7 +137,7 @@ def test_grey_images_are_read_alike_in_one_three_and_four_planes(tmp_path: Path,
 
 
 def test_a_picture_in_colours_is_neither_an_image_nor_labels(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([grey(), grey() // 2, grey()]))
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([grey(), 255 - grey(), grey()]))
     with pytest.raises(CacappError, match=r"a\.png: an RGB image with different colours"):
         read_dapi(tmp_path / "a.png")
     with pytest.raises(CacappError, match=r"a\.png: a picture in colours; labels are one plane"):
