@@ -1,11 +1,11 @@
-"""Counts and CAC calls over whole distributions: confusion of counts, ROC over the margin, the worst cells with pictures.
+"""Benchmark of counts and CAC calls over whole distributions: confusion of counts, ROC over the margin, worst cells with pictures.
 
     python benchmarks/cells.py SHARED FOLDER... [--true-masks] [--segmenter NAME] [--assay FILE] [--workers N] [--work .bench-cells]
 
-SHARED holds bench/score.py; each FOLDER was made by bench/semireal.py. ``cacapp`` itself runs on each folder as one slide, with defaults;
-its export is scored by score.py, its counts by ``cacapp compare``. ``--true-masks``: the nuclei are the truth's (``cacapp import-labels``),
-to tell what segmentation loses from what counting loses. Figures of all folders are added up: give those of one kind of optics.
-Writes WORK/result.json, WORK/roc.csv and WORK/*/worst.png. A folder done before with the same options is read, not repeated.
+SHARED contains bench/score.py; each FOLDER was made by bench/semireal.py. ``cacapp`` runs on each folder as one slide, with defaults;
+its export is scored by score.py, its counts by ``cacapp compare``. ``--true-masks`` uses the true nuclei (``cacapp import-labels``), to
+separate errors of segmentation from errors of counting. Figures of all folders are summed: give folders of one kind of optics.
+Writes WORK/result.json, WORK/roc.csv and WORK/*/worst.png. Results of an earlier call with the same options are reused.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def one_folder(a: argparse.Namespace, frames: Path) -> dict[str, Any]:
-    """Everything about one folder of frames."""
+    """Return all figures of one folder of frames."""
     work = a.work / frames.name
     kept = work / "figures.json"
     if kept.exists():
@@ -84,7 +84,7 @@ def one_folder(a: argparse.Namespace, frames: Path) -> dict[str, Any]:
 
 
 def together(done: list[dict[str, Any]]) -> dict[str, Any]:
-    """The folders' figures added up; rates from counts, score.py's means weighted by matched nuclei."""
+    """Sum the figures of the folders; rates from counts, means of score.py weighted by matched nuclei."""
     weights = [d["compare"]["matched"] for d in done]
     names = [name for name, value in done[0]["score"].items() if isinstance(value, int | float)]
     score = {
@@ -123,13 +123,13 @@ def together(done: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def interval(k: int, n: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %, per 10,000."""
+    """Return the 95 % Clopper-Pearson interval per 10,000."""
     low = float(beta.ppf(0.025, k, n - k + 1)) if k else 0.0
     return 1e4 * low, 1e4 * float(beta.ppf(0.975, k + 1, n - k)) if n > k else 1e4
 
 
 def show(r: dict[str, Any]) -> None:
-    """The figures as tables."""
+    """Print the figures as tables."""
     console = Console(width=140)
     low, high = r["false_interval"]
     console.print(
@@ -151,7 +151,7 @@ def show(r: dict[str, Any]) -> None:
 
 
 def run(command: list[str]) -> str:
-    """Runs a command to its end; one that fails ends the benchmark with its output."""
+    """Run a command; if it fails, end the benchmark with its output."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")

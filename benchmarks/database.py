@@ -1,10 +1,10 @@
-"""Fill databases with generated cells through cacapp's own writes, and time writing and asking as they grow.
+"""Benchmark of databases with generated cells: times of cacapp's writes and queries at growing sizes.
 
     python benchmarks/database.py [--cells 10000 100000 1000000] [--database sqlite postgresql] [--url PATH_OR_URL]
 
-Frames of 350 cells; 8 signals, 4 counts and one call a cell; one frame a transaction, as in a run. Masks are the codes of ellipses
-the size of nuclei. PostgreSQL is the server of the tests, but one that waits for the disk as any other does. Prints a table with a
-line for each size and kind of database and, with --json, one object for each.
+Frames of 350 cells; 8 signals, 4 counts and one call a cell; one frame a transaction, as in a run. Masks are encoded ellipses of
+nuclear size. PostgreSQL is the server of the tests, but waits for the disk, as by default. Prints a table with a line for each size and
+kind of database and, with --json, one object for each.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ EXCLUDED = Call(None, None, False, None, False, None, False, EDGE)
 
 
 def nucleus(rng: np.random.Generator) -> Instance:
-    """A filled ellipse with a wavy outline, 64 to 90 px across (6.4 to 9 µm at 0.1 µm a pixel); its code has about 150 bytes."""
+    """Return a filled ellipse with a wavy outline, 64 to 90 px across (6.4 to 9 µm at 0.1 µm per pixel), encoded in about 150 bytes."""
     h, w = rng.integers(64, 91, 2)
     y, x = np.mgrid[:h, :w]
     angle = np.arctan2(y - h / 2, x - w / 2)
@@ -66,7 +66,7 @@ def nucleus(rng: np.random.Generator) -> Instance:
 
 
 def place(shapes_of: list[Instance], rng: np.random.Generator) -> list[Instance]:
-    """The nuclei of a frame: known masks at random places."""
+    """Return the nuclei of a frame: the given masks at random places."""
     chosen = rng.integers(0, len(shapes_of), CELLS_PER_FRAME)
     x, y = rng.integers(0, WIDTH_PX - 100, CELLS_PER_FRAME), rng.integers(0, HEIGHT_PX - 100, CELLS_PER_FRAME)
     found = [shapes_of[i] for i in chosen]
@@ -74,7 +74,7 @@ def place(shapes_of: list[Instance], rng: np.random.Generator) -> list[Instance]
 
 
 def write_frame(session: Session, segment_id: int, count_id: int, frame_id: int, nuclei: list[Instance], rng: np.random.Generator) -> None:
-    """Everything a run writes of one frame."""
+    """Write all results of a run for one frame."""
     n = len(nuclei)
     area = np.array([instance.mask.sum() for instance in nuclei], np.float64)
     ratio = rng.uniform(0.8, 0.99, n)
@@ -99,7 +99,7 @@ def write_frame(session: Session, segment_id: int, count_id: int, frame_id: int,
 
 
 def source(slide: int, frame: int) -> FrameSource:
-    """A frame that is in the record only."""
+    """Return a frame that exists in the database only."""
     digest = runs.fingerprint(slide=slide, frame=frame)
     uri = f"slides/S{slide:04d}/f{frame:03d}.ome.tif"
     channels = tuple(ChannelSource(name, name, uri, index, digest) for index, name in enumerate(CHANNELS))
@@ -107,7 +107,7 @@ def source(slide: int, frame: int) -> FrameSource:
 
 
 def fill(database: Database, cell_count: int) -> tuple[int, float, float]:
-    """Write at least ``cell_count`` cells, one slide a patient. Returns how many, the seconds and the processor's seconds of writing."""
+    """Write at least ``cell_count`` cells, one slide per patient; return their number, and wall time and processor time of writing, s."""
     rng = np.random.default_rng(1)
     known = [nucleus(rng) for _ in range(100)]
     frames_left, slide_number, written, seconds, cpu = -(-cell_count // CELLS_PER_FRAME), 0, 0, 0.0, 0.0
@@ -139,7 +139,7 @@ def fill(database: Database, cell_count: int) -> tuple[int, float, float]:
 
 
 def timed(database: Database, question: Any) -> tuple[float, Any]:
-    """Best of three, in seconds, and the answer."""
+    """Return the shortest of three times, s, and the result."""
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
@@ -150,7 +150,7 @@ def timed(database: Database, question: Any) -> tuple[float, Any]:
 
 
 def size(database: Database) -> dict[str, int]:
-    """Bytes by table, its indexes included; "all": of the whole database."""
+    """Return bytes by table with its indexes; "all": of the whole database."""
     with database.reading() as session:
         connection = session.connection()
         if connection.dialect.name == "postgresql":
@@ -160,13 +160,13 @@ def size(database: Database) -> dict[str, int]:
                 pages = "SELECT coalesce(m.tbl_name, d.name), sum(d.pgsize) FROM dbstat d LEFT JOIN sqlite_master m ON m.name = d.name"
                 owners = f"{pages} GROUP BY 1"
                 sizes = {table: total for table, total in connection.exec_driver_sql(owners) if table in TABLES}
-            except OperationalError:  # an SQLite that was built without dbstat
+            except OperationalError:  # SQLite without dbstat
                 sizes = {}
         return {**sizes, "all": size_bytes(session)}
 
 
 def measure(url: str, cell_count: int) -> dict[str, Any]:
-    """Fill the database at ``url`` and ask it."""
+    """Fill the database at ``url`` and time its queries."""
     database = open_database(url)
     with database.reading() as session:
         empty = size_bytes(session)

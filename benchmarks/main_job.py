@@ -1,9 +1,9 @@
-"""The main job's yardsticks as one table: accuracy, time beside the plain reference, memory, start-up, database.
+"""Benchmark of a complete run as one table: accuracy, time compared with the plain reference, memory, start-up, database.
 
     python benchmarks/main_job.py SHARED [--frames 4] [--seed 7] [--work .bench] [--yardstick-python PYTHON]
 
-SHARED holds bench/semireal.py, bench/score.py, bench/reference.py and data/dsb2018_fluo_dev. Frames are made once and kept in the work
-folder; the reference and cacapp run one after the other on the same frames. Times are those of whole processes.
+SHARED contains bench/semireal.py, bench/score.py, bench/reference.py and data/dsb2018_fluo_dev. Frames are made once in the work
+folder; the reference and cacapp run one after the other on the same frames. Times are of whole processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished process: wall time in s, largest resident memory in MB, what it printed."""
+    """Finished process: wall time in s, largest resident memory in MB, output."""
 
     seconds: float
     memory_mb: float
@@ -36,7 +36,7 @@ class Finished:
 
 
 def run(command: list[str], **env: str) -> Finished:
-    """Runs a command to its end; one that fails ends the benchmark with its output."""
+    """Run a command; if it fails, end the benchmark with its output."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | env)
     assert process.stdout is not None
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--optics", action="append", default=[], metavar="NAME=VALUE", help="passed to semireal.py as --set")
     parser.add_argument("--work", type=Path, default=Path(".bench"))
-    parser.add_argument("--yardstick-python", default=sys.executable, help="a Python with scikit-image, for the yardsticks")
+    parser.add_argument("--yardstick-python", default=sys.executable, help="Python with scikit-image, for the reference")
     a = parser.parse_args()
     bench, data = a.shared / "bench", a.shared / "data" / "dsb2018_fluo_dev"
     if not (bench / "semireal.py").exists():
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def show(frames: int, reference: Finished, ours: Finished, scores: dict, help_seconds: float, database: dict) -> None:  # type: ignore[type-arg]
-    """Prints the table: each figure, the reference's, and the limit it is held against."""
+    """Print the table: each figure, that of the reference, and the limit."""
     table = Table(title="The main job", title_justify="left")
     for column in ("what", "cacapp", "reference", "limit", ""):
         table.add_column(column, justify="left" if column == "what" else "right")

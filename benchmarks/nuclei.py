@@ -1,10 +1,10 @@
-"""Segmenters on large frames: accuracy, seconds and memory, beside the plain reference in one run.
+"""Benchmark of segmenters on large frames: accuracy, time and memory, compared with the plain reference in one run.
 
     python benchmarks/nuclei.py SHARED [--frames 2] [--seed 21] [--segmenter coarse sam dense maskrcnn] [--yardstick-python PYTHON]
 
-SHARED holds bench/semireal.py, bench/score.py, bench/reference.py and data/dsb2018_fluo_dev. Frames are made once and kept in the work
-folder. Each segmenter is a process of its own (`cacapp segment`, from reading the frame to rows in the database); another one on half the
-frames is taken off, so that a frame's seconds leave out the start and the loading of weights.
+SHARED contains bench/semireal.py, bench/score.py, bench/reference.py and data/dsb2018_fluo_dev. Frames are made once in the work
+folder. Each segmenter is a process of its own (`cacapp segment`, from reading the frame to rows in the database); the time of
+another process on half the frames is subtracted, so that seconds per frame exclude the start and the loading of weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NUCLEI_SECONDS = re.compile(r"nuclei ([\d.]+)")
 
 
 def frames_of(work: Path, bench: Path, data: Path, python: str, frames: int, seed: int, optics: list[str]) -> Path:
-    """The folder of semi-real frames, made where it is missing."""
+    """Return the folder of semi-real frames; make it if it is missing."""
     slug = re.sub(r"[^A-Za-z0-9._=-]", "_", "-".join([f"seed{seed}", f"frames{frames}", *sorted(optics)]))
     folder = work / slug
     if not (folder / "truth.csv").exists():
@@ -35,7 +35,7 @@ def frames_of(work: Path, bench: Path, data: Path, python: str, frames: int, see
 
 
 def segmented(frames: Path, names: list[str], segmenter: str, out: Path) -> Finished:
-    """Segments the named frames into a database of their own, with label images beside it."""
+    """Segment the named frames into a new database, with label images beside it."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     db = str(out / "cacapp.db")
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--optics", action="append", default=[], metavar="NAME=VALUE", help="passed to semireal.py as --set")
     parser.add_argument("--segmenter", nargs="+", default=["coarse", "sam", "dense", "maskrcnn"])
     parser.add_argument("--work", type=Path, default=Path(".bench"))
-    parser.add_argument("--yardstick-python", default=sys.executable, help="a Python with scikit-image, for the yardsticks")
+    parser.add_argument("--yardstick-python", default=sys.executable, help="Python with scikit-image, for the reference")
     a = parser.parse_args()
     bench, data = a.shared / "bench", a.shared / "data" / "dsb2018_fluo_dev"
     frames = frames_of(a.work, bench, data, a.yardstick_python, a.frames, a.seed, a.optics)

@@ -1,8 +1,8 @@
-"""Load of `cacapp review`: a slide with many cells, reviewers who look and decide at once, on this computer alone.
+"""Load test of `cacapp review`: a slide with many cells and simultaneous reviewers, on this computer alone.
 
 Prints medians and 95th percentiles of the worklist, the first gallery screen (page and pictures, six requests at a time), the next picture
-and a decision, and whether a review was lost or doubled; ends with 1 where one was, a request failed or a median is over its limit.
-Locust needs another urllib3 than cacapp's image readers, so it gets an environment of its own. Figures need a quiet machine:
+and a decision, and whether a review was lost or doubled; exit code 1 if one was, a request failed or a median is over its limit.
+Locust needs another urllib3 than cacapp's image readers, so it needs a separate environment. Run it on an idle machine:
 
     python -m venv .venv-load && .venv-load/bin/pip install locust
     python benchmarks/review_load.py --cells 20000 --frames 40 --reviewers 10 --seconds 300 --with-run
@@ -28,20 +28,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-PASSWORD = "four words for a load"  # noqa: S105 - of accounts in a record that is thrown away
+PASSWORD = "four words for a load"  # noqa: S105 - of accounts in a temporary database
 HEIGHT, WIDTH, DIAMETER = 2064, 1800, 70
 FIRST_SCREEN, AT_ONCE = 40, 6
 LIMITS_MS = {"worklist": 200, "first screen": 500, "next picture": 100}
 PROGRAM = (sys.executable, "-m", "cacapp")
 
-if "locust" in sys.modules:  # this file is locust's file too; gevent has to come before everything else
+if "locust" in sys.modules:  # this file is also the locustfile; gevent must be imported first
     import gevent.pool
     from locust import FastHttpUser, constant, events, task
 
     names: Iterator[int] = iter(range(10_000))
 
     class Reviewer(FastHttpUser):
-        """Looks at the worklist, opens the gallery, and decides cells of their own share, now and then one that all decide."""
+        """Simulated reviewer: opens the worklist and the gallery, and decides cells of a separate share, sometimes one that all decide."""
 
         wait_time = constant(1)
 
@@ -101,12 +101,12 @@ if "locust" in sys.modules:  # this file is locust's file too; gevent has to com
                     with self.log.open("a") as log:
                         log.write(f"{key}\n")
                     answer.success()
-                elif answer.status_code == 409 and cell == cells[0]:  # somebody was quicker, and this reviewer is told so
+                elif answer.status_code == 409 and cell == cells[0]:  # another reviewer was faster, and this one gets a conflict
                     answer.success()
 
     @events.request.add_listener
     def failed(name: str, exception: BaseException | None, response_time: float, **_: object) -> None:
-        """Every failure with its words and its moment, to be found again in the server's own."""
+        """Log each failure with its text and time, for comparison with the log of the server."""
         if exception is not None:
             with Path(os.environ["LOAD_FAILED"]).open("a") as log:
                 log.write(f"{time.strftime('%H:%M:%S')} {name} after {response_time:.0f} ms: {exception!r}\n")
@@ -122,8 +122,8 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--reviewers", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=300)
-    parser.add_argument("--with-run", action="store_true", help="a cacapp run works on another slide meanwhile")
-    parser.add_argument("--locust-python", type=Path, default=Path(".venv-load/bin/python"), help="Python that has locust")
+    parser.add_argument("--with-run", action="store_true", help="execute a cacapp run on another slide at the same time")
+    parser.add_argument("--locust-python", type=Path, default=Path(".venv-load/bin/python"), help="Python with locust")
     asked = parser.parse_args()
     if not asked.locust_python.is_file():
         parser.error(f"{asked.locust_python} not found: python -m venv .venv-load && .venv-load/bin/pip install locust")
@@ -136,7 +136,7 @@ def main() -> int:
 
 
 def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
-    """A record with one slide of so many cells, called as a count run would call them; returns its path."""
+    """Make a database with one slide of this many cells, called as by a count run; return its path."""
     import numpy as np
     import tifffile
 
@@ -172,7 +172,7 @@ def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
 
 
 def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-def]
-    """Segment and count runs with a hundredth of the cells flagged."""
+    """Store segment and count runs with a hundredth of the cells flagged."""
     import numpy as np
 
     from cacapp.db.cells.calls import write_calls, write_counts, write_signals
@@ -223,7 +223,7 @@ def count(record, places, disk, cells, rng) -> None:  # type: ignore[no-untyped-
 
 @contextmanager
 def server(folder: Path, db: Path) -> Iterator[str]:
-    """`cacapp review`, once it has drawn the flagged cells' pictures."""
+    """Start `cacapp review` and wait until the pictures of flagged cells are drawn."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -253,7 +253,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def worker(folder: Path, db: Path, wanted: bool) -> Iterator[None]:
-    """A run on another slide, over and over, while the body lasts."""
+    """Repeat a run on another slide until the body ends."""
     if not wanted:
         yield
         return
@@ -275,7 +275,7 @@ def worker(folder: Path, db: Path, wanted: bool) -> Iterator[None]:
 
 
 def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> None:
-    """Locust's reviewers, on the loopback address only."""
+    """Run the reviewers of locust, on the loopback address only."""
     known = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
         "LOAD_LOG": str(folder / "answered.txt"),
         "LOAD_FAILED": str(folder / "failed.txt"),
@@ -304,7 +304,7 @@ def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> 
 
 
 def report(folder: Path, db: Path) -> int:
-    """Prints the table and what became of the reviews; 1 where one was lost or doubled, or a request failed."""
+    """Print the table and the check of the reviews; return 1 if one was lost or doubled, or a request failed."""
     failures, slow = 0, []
     print(f"{'request':<16}{'requests':>10}{'failed':>8}{'median ms':>11}{'95 % ms':>9}{'limit ms':>10}")
     for row in json.loads((folder / "load.json").read_text()):
@@ -329,7 +329,7 @@ def report(folder: Path, db: Path) -> int:
 
 
 def quantile(times: dict[str, int], share: float) -> float:
-    """Of locust's histogram, milliseconds to their number."""
+    """Return a quantile of locust's histogram (milliseconds to their number)."""
     left = share * sum(times.values())
     for ms, n in sorted((float(ms), n) for ms, n in times.items()):
         left -= n

@@ -1,7 +1,7 @@
-"""Scrolls a gallery of a thousand cells in Chromium, as a person with a wheel does, and measures how smoothly.
+"""Benchmark of scrolling: a gallery of a thousand cells in Chromium, scrolled with a mouse wheel.
 
-Twice: while the pictures are drawn (cold), and once they are in the cache (warm). Prints the time between frames, long tasks (over 50 ms,
-in which the page answers nobody) and how many pictures were asked for before the first turn of the wheel. Needs a quiet machine:
+Twice: while the pictures are drawn (cold), and when they are in the cache (warm). Prints the time between frames, long tasks (over 50 ms,
+in which the page does not respond) and the number of pictures requested before the first scroll. Run it on an idle machine:
 
     python benchmarks/review_scroll.py --cells 1000
 """
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def scrolled(browser: Any, url: str, cells: int) -> str:
-    """One walk down the gallery; its figures as a line."""
+    """Scroll through the gallery once; return its figures as a line."""
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.goto(url)
     page.fill("[name=name]", "reviewer0")

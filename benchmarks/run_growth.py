@@ -1,11 +1,11 @@
-"""How the cost of a run grows with its frames: 4, 16 and 64 of them, with one and two workers, and on a Dask cluster of two local workers.
+"""Benchmark of a run's cost by number of frames: 4, 16 and 64, with one and two workers, and on a Dask cluster of two local workers.
 
     python benchmarks/run_growth.py [--frames 4 16 64] [--side 1024] [--nuclei 60] [--slide FOLDER] [--segmenter NAME] [--prompter NAME]
 
-Cost per frame must stay flat, memory too; two workers must do 1.7 times the frames of one; ledger and database take at most 5 % of a run
-(of one that works on its frames itself, as it does with a few: elsewhere they are done meanwhile). FOLDER: real frames, all of them,
-rather than simulated ones. More: --help.
-Run it on a quiet machine: nothing here can tell another program's work from its own.
+Cost per frame and memory must stay constant; two workers must process 1.7 times the frames of one; ledger and database take at most 5 %
+of a run without worker processes (with them they run in parallel to the frames). FOLDER: all its real frames instead of simulated ones.
+More: --help.
+Run it on an idle machine, since the load of other programs is included.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ WAYS = (PLAIN, ONE, TWO, DASK)
 
 @dataclass(frozen=True)
 class Measured:
-    """One run.
+    """Figures of one run.
 
     Attributes:
         wall_s: of the command, with the start of Python and of workers.
         steps_s: from the beginning to the end of its runs.
-        frame_s: median time of a frame in both steps, as the ledger has it.
-        overhead: share of ``steps_s`` that no frame was worked on: ledger, database, summing up; None where other processes worked on them.
-        memory_mb: the most that the coordinator held, resident.
+        frame_s: median time of a frame in both steps, from the ledger.
+        overhead: share of ``steps_s`` outside frames: ledger, database, sums; None with worker processes.
+        memory_mb: largest resident memory of the coordinator.
     """
 
     way: str
@@ -115,7 +115,7 @@ def _run(way: str, slide: Path, frames: int, db: str, name: str, options: list[s
 
 
 class _Peak:
-    """Watches the most memory a process held, MB, and the most processes it had."""
+    """Monitor of a process' largest memory, MB, and largest number of processes."""
 
     def __init__(self, pid: int) -> None:
         self.mb, self.processes = 0.0, 0
@@ -133,7 +133,7 @@ class _Peak:
 
 
 def _cluster(stack: ExitStack) -> str:
-    """The address of a scheduler with two workers, which end with the stack."""
+    """Start a scheduler with two workers, which end with the stack; return its address."""
 
     def start(*words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
@@ -153,7 +153,7 @@ def _cluster(stack: ExitStack) -> str:
 
 
 def table(found: list[Measured]) -> str:
-    """Markdown; "s per frame" is of segmenting and counting, the whole command has the start of Python and ingest besides."""
+    """Return a Markdown table; "s per frame" is of segment and count, the whole command includes the start of Python and ingest."""
     one = {m.frames: m for m in found if m.way == ONE}
     times = f"times {ONE}"
     heads = ("", "frames", "s per frame", "frames per minute", times, "whole command, s", times, "ledger and database", "coordinator, MB")

@@ -1,9 +1,9 @@
-"""Time and memory of the signals of one frame beside the plain reference's, in one run.
+"""Benchmark of signals: time and memory of one frame, compared with the plain reference in one run.
 
     python benchmarks/signals.py SHARED FOLDER [--times 7] [--yardstick-python PYTHON]
 
-FOLDER was made by bench/semireal.py. Its first frame is counted with the true nuclei, so that segmentation takes no part: pixels in memory,
-four channels, everything from quality to calls. The reference's signals are timed on the same frame and nuclei, right before and after.
+FOLDER was made by bench/semireal.py. Its first frame is counted with the true nuclei, without segmentation: pixels in memory, four
+channels, everything from quality to calls. The signals of the reference are timed on the same frame and nuclei, right before and after.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def reference_seconds(a: argparse.Namespace, picture: Path) -> float:
-    """Seconds of the reference's signals on the one frame, as it prints them."""
+    """Return the time of the reference for the signals of the frame, s, from its output."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / picture.name).symlink_to(picture.resolve())
         command = [a.yardstick_python, str(a.shared / "bench" / "reference.py"), "frames", folder, str(Path(folder) / "out")]
@@ -84,7 +84,7 @@ def reference_seconds(a: argparse.Namespace, picture: Path) -> float:
 
 
 def memory_mb() -> float:
-    """The most this process held, resident."""
+    """Return the largest resident memory of this process, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

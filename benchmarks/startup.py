@@ -1,8 +1,8 @@
-"""Time whole commands that do little, beside a bare interpreter: what it costs to start cacapp.
+"""Benchmark of the start of cacapp: times of short commands, compared with a bare interpreter.
 
     python benchmarks/startup.py [--times 7] [--json]
 
-Each line: wall time in s (least and median) and processor time in s (least, user and system; it counts on a busy machine too).
+Each line: wall time in s (least and median) and processor time in s (least, user and system; also valid on a busy machine).
 The commands: help, patients of an empty database, and making that database.
 """
 

@@ -1,7 +1,7 @@
-"""Pages made when the site is built: every command with its options, every built-in algorithm with its parameters, every plugin's README.
+"""Generated pages of the site: every command with its options, every built-in algorithm with its parameters, every plugin's README.
 
-A Sphinx extension; the pages go to docs/reference/ and docs/plugins/ and are not in the repository. ``undocumented`` lists what lacks a
-description; a test reads it. ``python docs/reference_pages.py`` rewrites the section of docs/plugin-api.md that is made from the code.
+A Sphinx extension; the pages go to docs/reference/ and docs/plugins/ and are not in the repository. ``undocumented`` lists missing
+descriptions for a test. ``python docs/reference_pages.py`` rewrites the generated section of docs/plugin-api.md.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ KINDS = {"prompter": "Prompters", "segmenter": "Segmenters", "filter": "Instance
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Sphinx calls this."""
+    """Connect the pages to the start of a Sphinx build."""
     app.connect("builder-inited", lambda app: write_all(Path(app.srcdir)))
     return {"parallel_read_safe": True}
 
 
 def write_all(docs: Path) -> None:
-    """Writes the pages into docs/."""
+    """Write the pages into docs/."""
     write(docs / "reference", {"commands.md": commands_page(), "algorithms.md": algorithms_page()})
     pages = plugin_pages(docs.parent / "plugins")
     for gone in set((docs / "plugins").glob("*.md")) - {docs / "plugins" / name for name in pages}:
@@ -31,7 +31,7 @@ def write_all(docs: Path) -> None:
 
 
 def write(folder: Path, pages: Mapping[str, str]) -> None:
-    """Writes pages; one that would be the same stays, so that Sphinx reads only what changed."""
+    """Write changed pages only, so that Sphinx reads no others."""
     folder.mkdir(exist_ok=True)
     for name, text in pages.items():
         path = folder / name
@@ -40,7 +40,7 @@ def write(folder: Path, pages: Mapping[str, str]) -> None:
 
 
 def plugin_pages(folder: Path) -> dict[str, str]:
-    """The READMEs of plugins/ with their links as the site has them; the folder's own leads to the others."""
+    """Return the READMEs of plugins/ with the links of the site; that of the folder is the index."""
     names = sorted(p.parent.name for p in folder.glob("*/README.md"))
     listed = "\n".join(names)
     pages = {f"{name}.md": (folder / name / "README.md").read_text("utf-8") for name in names}
@@ -49,14 +49,14 @@ def plugin_pages(folder: Path) -> dict[str, str]:
 
 
 def _links(text: str) -> str:
-    """Of a README in plugins/, as they are in docs/plugins/."""
+    """Change the links of a README in plugins/ to those in docs/plugins/."""
     text = re.sub(r"\]\((?:\.\./)+docs/", "](../", text)
     text = text.replace("](../../README.md", "](../index.md")
     return re.sub(r"\]\(([\w-]+)/README\.md", r"](\1.md", text)
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """("cacapp runs list", the command), groups before what they hold."""
+    """Yield names and commands, such as ("cacapp runs list", command), groups before their commands."""
     from typer.main import get_command
 
     from cacapp.cli.app import app
@@ -71,21 +71,21 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def algorithms() -> list[Any]:
-    """The algorithms that come with cacapp, as the host registered them; a plugin's are in its own README."""
+    """Return the built-in algorithms as the host registered them; those of plugins are in their READMEs."""
     from cacapp.host import Host
 
     return [found for found in Host.discover().algorithms() if found.distribution == "cacapp"]
 
 
 def hooks() -> dict[str, Any]:
-    """The hooks a plugin may implement, by name."""
+    """Return the hooks of plugins, by name."""
     from cacapp import hookspecs
 
     return {name: hook for name, hook in vars(hookspecs).items() if name.startswith("cacapp_") and isfunction(hook)}
 
 
 def undocumented() -> list[str]:
-    """What lacks a description: hooks, commands, their options and arguments, algorithms, their parameters."""
+    """Return the names of hooks, commands, options, arguments, algorithms and parameters without a description."""
     from cacapp.host import parameters
 
     missing = [f"hook {name}" for name, hook in hooks().items() if not hook.__doc__]
@@ -101,7 +101,7 @@ def undocumented() -> list[str]:
 
 
 def commands_page() -> str:
-    """Markdown: a section a command."""
+    """Return Markdown with one section per command."""
     lines = [
         "# Commands",
         "Made from the program itself; `cacapp COMMAND --help` says the same. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some "
@@ -126,7 +126,7 @@ def commands_page() -> str:
 
 
 def algorithms_page() -> str:
-    """Markdown: a section an algorithm, with a table of its parameters."""
+    """Return Markdown with one section per algorithm, with a table of its parameters."""
     from cacapp.host import parameters
 
     lines = [
@@ -153,7 +153,7 @@ VALUES_BEGIN, VALUES_END = "<!-- made by docs/reference_pages.py -->", "<!-- end
 
 
 def values_section() -> str:
-    """Markdown: the fields of the values that a plugin gets and returns, and what the contract suite claims of each kind."""
+    """Return Markdown with the fields of a plugin's inputs and outputs, and the contract suite's claims for each kind."""
     from cacapp import Instance, Prompts, Shapes, Signals, TrainingSample
     from cacapp.testing import CONTRACTS, claims_of
 
@@ -179,13 +179,13 @@ def _fields(names: str) -> str:
 
 
 def with_values(page: str) -> str:
-    """A page with its section made anew."""
+    """Return a page with its generated section replaced."""
     before, _, rest = page.partition(VALUES_BEGIN)
     return f"{before}{VALUES_BEGIN}\n\n{values_section()}\n\n{VALUES_END}{rest.partition(VALUES_END)[2]}"
 
 
 def _prose(text: str | None) -> str:
-    """A docstring as Markdown: ``code`` marked as here, ``Args:`` and the like as a list, markup of the console taken off."""
+    """Convert a docstring to Markdown: ``code``, ``Args:`` and similar sections as a list, console markup removed."""
     text = re.sub(r"``([^`]+)``", r"`\1`", cleandoc(text or ""))
     text = re.sub(r"\[/?(?:bold|dim|italic)\]", "", text)
     text = re.sub(r"^(Args|Attributes|Raises|Returns):$", r"**\1**\n", text, flags=re.MULTILINE)

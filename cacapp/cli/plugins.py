@@ -1,4 +1,4 @@
-"""``cacapp plugins list | show | new | check``."""
+"""Commands ``cacapp plugins list | show | new | check``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from cacapp.host import Parameter
     from cacapp.testing import Verdict
 
-app = typer.Typer(help="Algorithms: what is installed, where it comes from, and its parameters.", no_args_is_help=True)
+app = typer.Typer(help="Algorithms: installed ones, their origin, and their parameters.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Every algorithm by kind; plugins that could not be used are named on stderr. Exit code 1 where there are any."""
+    """List all algorithms by kind, and on stderr plugins that cannot be used. Exit code 1 if there are any."""
     from cacapp.host import Host, read_settings
 
     host = Host.discover(no_plugin or (), read_settings())
@@ -46,13 +46,14 @@ def list_plugins(no_plugin: o.NoPlugin = None, json: o.Json = False, quiet: o.Qu
 def show(
     name: Annotated[str, typer.Argument(help="Name of an algorithm.")],
     kind: Annotated[
-        str | None, typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Where a name has several.")
+        str | None,
+        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Kind, if several have this name."),
     ] = None,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """One algorithm: what it does, where it comes from, and its parameters with units, defaults and bounds."""
+    """Show an algorithm: description, origin, and parameters with units, defaults and bounds."""
     from cacapp.host import KINDS, Host, parameters, read_settings
 
     host = Host.discover(no_plugin or (), read_settings())
@@ -92,13 +93,14 @@ def show(
 def new(
     name: Annotated[str, typer.Argument(help="Name of the package: lower case with dashes, e.g. acme-nuclei.")],
     kinds: Annotated[
-        list[str], typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="What it offers; may be repeated.")
+        list[str],
+        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Kind of algorithm; may be repeated."),
     ],
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Folder to write the package's folder in.")] = Path(),
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Parent folder of the package.")] = Path(),
     no_plugin: o.NoPlugin = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Writes a package with a small working algorithm, its tests, README and licence: install it, and change it into yours."""
+    """Write a package with a small working algorithm, its tests, README and licence, as a start for your own."""
     from cacapp.host import Host
     from cacapp.steps.plugins.new import new_plugin
 
@@ -111,24 +113,22 @@ def new(
 
 @app.command("check")
 def check(
-    distribution: Annotated[str | None, typer.Argument(metavar="[DIST]", help="A distribution; all but cacapp itself by default.")] = None,
-    algorithm: Annotated[str | None, typer.Option("--algorithm", metavar="NAME", help="Only this algorithm of it.")] = None,
+    distribution: Annotated[str | None, typer.Argument(metavar="[DIST]", help="A distribution; default: all but cacapp.")] = None,
+    algorithm: Annotated[str | None, typer.Option("--algorithm", metavar="NAME", help="Check only this algorithm.")] = None,
     settings: o.Set = None,
     memory_mb: Annotated[
-        int, typer.Option("--memory-mb", min=64, metavar="MB", help="What a process that works on a whole frame may take.")
+        int, typer.Option("--memory-mb", min=64, metavar="MB", help="Memory limit of a process that works on a whole frame.")
     ] = 4096,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="S", help="A claim that takes longer is broken.")] = 300,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="S", help="Time limit of each claim.")] = 300,
     train: Annotated[
         bool,
-        typer.Option(
-            "--train", help="First train, on simulated nuclei and without these limits, what can be trained and is given no weights."
-        ),
+        typer.Option("--train", help="First train trainable algorithms without weights, on simulated nuclei and without these limits."),
     ] = False,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """What every algorithm of a plugin promises, tried: a verdict a claim. Exit code 1 where one is broken."""
+    """Check the contract of every algorithm of a plugin, with one verdict per claim. Exit code 1 if a claim is broken."""
     from cacapp.host import Host, read_settings
     from cacapp.steps.plugins.check import check_plugins
 
@@ -164,7 +164,7 @@ def _row(verdict: Verdict) -> list[Value]:
 
 
 def _meaning(parameter: Parameter) -> str:
-    """The description, with the type where it is more than a number."""
+    """Return the description of a parameter, with the type if it is not a number."""
     return parameter.description if parameter.type in ("number", "integer") else f"{parameter.description} ({parameter.type})"
 
 

@@ -1,4 +1,4 @@
-"""The base of all tables: their metadata and the names of constraints."""
+"""Base of all tables: metadata and names of constraints."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAME
 
 
 def table_of(model: type[Table]) -> SqlTable:
-    """Return the SQL table of a model, for writes that go past the models."""
+    """Return the SQL table of a model, for writes without the models."""
     return Table.metadata.tables[str(model.__tablename__)]
 
 
 def now() -> datetime:
-    """Return the present moment, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(UTC)

@@ -38,7 +38,7 @@ def insert_columns(session: Session, model: type[Model], size: int, columns: Map
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows as the database keeps them (scaled integers, JSON as text), their values in the order of the columns ``names``."""
+    """Insert rows with stored values (scaled integers, JSON as text) in the order of the columns ``names``."""
     if not rows:
         return
     dialect = connection.dialect
@@ -64,7 +64,7 @@ def _as_text(moment: datetime) -> str:
 
 
 def _copy(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert rows with PostgreSQL's COPY; errors are raised as SQLAlchemy's, as those of other statements are."""
+    """Insert rows with PostgreSQL's COPY; errors are raised as SQLAlchemy errors, as for other statements."""
     dialect = connection.dialect
     quote = dialect.identifier_preparer
     statement = f"COPY {quote.format_table(table)} ({', '.join(quote.quote(name) for name in names)}) FROM STDIN"
@@ -91,7 +91,7 @@ def _statement(table: Table, dialect: Dialect, columns: tuple[str, ...]) -> tupl
 
 
 def reserve_ids(session: Session, model: type[Model], size: int) -> list[int]:
-    """Reserve ``size`` ids of a table that nobody else gets: SQLite lets one session write at a time, PostgreSQL has its sequence."""
+    """Reserve ``size`` unique ids of a table: SQLite has one writer at a time, PostgreSQL a sequence."""
     table = table_of(model)
     if session.get_bind().dialect.name == "postgresql":
         sequence = text("SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :size)")

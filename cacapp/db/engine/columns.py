@@ -1,4 +1,4 @@
-"""Column types that the tables share."""
+"""Column types of the tables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Scaled(TypeDecorator[float]):
-    """A float stored as an integer number of 1/scale units: a third of SQLite's bytes, and the same on every database.
+    """Float stored as an integer number of 1/scale units: a third of the bytes in SQLite, and the same on every database.
 
-    ``Scaled(100)`` keeps px to a hundredth. Readers of raw SQL divide by the scale (docs and column comments say which).
+    ``Scaled(100)`` stores px to a hundredth. Readers of raw SQL divide by the scale (see docs and column comments).
     """
 
     impl = Integer
@@ -33,7 +33,7 @@ class Scaled(TypeDecorator[float]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A UTC time with its time zone, on SQLite, which stores no zone, and on PostgreSQL, which stores the moment alone."""
+    """UTC time with its time zone, on SQLite, which stores no zone, and on PostgreSQL, which stores the moment alone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,4 +1,4 @@
-"""The location of a database: a SQLite file by path, or any SQLAlchemy URL."""
+"""Location of a database: a SQLite file by path, or any SQLAlchemy URL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A database's location.
+    """Location of a database.
 
     ``path``: the SQLite file, None for a server (or a SQLite ``file:`` URI). ``label``: its name in messages, without the password.
     """
@@ -62,7 +62,7 @@ def locate(url_or_path: str | Path | None) -> Location:
 
 
 def without_password(url: URL) -> str:
-    """Return a URL as messages and the database may show it: without a password, wherever in the URL it stands."""
+    """Return a URL for messages and the database, without a password anywhere in it."""
     hidden = {name: "***" for name in url.query if "pass" in name.lower() or "secret" in name.lower() or "token" in name.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
@@ -71,10 +71,10 @@ def claim_file(location: Location, *, create: bool) -> bool:
     """Check the SQLite file before SQLite opens it; create it, readable by its owner alone, if there is none.
 
     Returns:
-        True where the file was made by this call; it is empty then.
+        True if this call created the file, which is then empty.
 
     Raises:
-        CacappError: no file and ``create`` is off, no folder, a folder that may not be written, or a file that is no database.
+        CacappError: no file and ``create`` is off, no folder, a folder without write permission, or a file that is not a database.
     """
     path = location.path
     if path is None:
@@ -100,7 +100,7 @@ def _make_file(path: Path, create: bool) -> bool:
         raise CacappError(f"{path}: there is no folder {path.parent}; make it, or name another file with --db")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:  # another process was faster; the schema check that follows waits for it
+    except FileExistsError:  # another process created it first; the following schema check waits for it
         return False
     except OSError as error:
         raise CacappError(f"{path} cannot be made: {error.strerror}; name another file with --db") from None
@@ -108,6 +108,6 @@ def _make_file(path: Path, create: bool) -> bool:
 
 
 def remove_file(path: Path) -> None:
-    """Delete a SQLite file that was just created, with the files that SQLite keeps beside it."""
+    """Delete a SQLite file that was just created, with SQLite's files beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ def hold_lock(session: Session, lock: int) -> None:
     """Wait until no other process holds this lock, and hold it until the transaction ends. SQLite has one writer at a time anyway.
 
     Args:
-        lock: a number of its own for each thing that is done so.
+        lock: a unique number of the kind of work.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})

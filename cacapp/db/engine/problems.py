@@ -1,4 +1,4 @@
-"""Errors of database drivers as one line that says what to do."""
+"""Translation of database drivers' errors to one line with the solution."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SQLITE_REASONS = (
     ("malformed", "is damaged; restore a backup"),
 )
 _POSTGRES_REASONS = {
-    "23505": _CLASH,  # a key that was free when this transaction looked; SQLite lets one write at a time
+    "23505": _CLASH,  # a key that was free at this transaction's check; SQLite has one writer at a time
     "25006": _READ_ONLY,
     "40001": _CLASH,
     "40P01": _CLASH,
@@ -46,7 +46,7 @@ _POSTGRES_REASONS = {
 
 @contextmanager
 def translate_errors(label: str) -> Iterator[None]:
-    """Raise errors that a user can solve (a lock, a full disk, a lost server) as one line; an error in our SQL is raised unchanged."""
+    """Raise errors that a user can solve (a lock, a full disk, a lost server) as one line, and errors in our SQL unchanged."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
@@ -54,7 +54,7 @@ def translate_errors(label: str) -> Iterator[None]:
         message = " ".join(str(cause).split())
         reason = _reason(cause, message)
         if reason is None and isinstance(error, DBAPIError) and error.connection_invalidated:
-            reason = _LOST  # the server had no time to say why
+            reason = _LOST  # the server closed the connection without a reason
         if reason is not None:
             raise StorageError(f"{label} {reason}") from error
         if isinstance(error, DataError):

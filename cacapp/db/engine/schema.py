@@ -1,7 +1,7 @@
-"""The schema's revision: that of a database, the one that this cacapp needs, and migrations between them.
+"""Schema revision: of a database, of this version of cacapp, and migrations between them.
 
-Reading the revision needs no alembic: the table ``alembic_version`` holds it, and the newest one is the highest number among the
-migration files. Alembic is imported only where tables change.
+Reading the revision needs no alembic: it is in the table ``alembic_version``, and the newest one is the highest number among the
+migration files. Alembic is imported only for migrations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LANDMARKS = frozenset({"patient", "slide", "frame", "run"})
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """Revisions. ``current``: of the database, None for an empty one; ``head``: the one that this cacapp works with."""
+    """Revisions of the schema. ``current``: of the database, None if it is empty; ``head``: of this version of cacapp."""
 
     current: str | None
     head: str
@@ -75,7 +75,7 @@ def read_status(connection: Connection, label: str) -> SchemaStatus:
 
 
 def require_current(status: SchemaStatus, label: str) -> None:
-    """Refuse a database that this cacapp cannot work with, and say what to do."""
+    """Raise CacappError, with the solution, for a database of another schema than this version of cacapp needs."""
     if status.current is None:
         raise CacappError(f"{label} is empty; `cacapp db upgrade` makes the tables")
     if status.current < status.head:
@@ -85,7 +85,7 @@ def require_current(status: SchemaStatus, label: str) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Return Alembic's configuration for use on an open connection, which env.py takes from its attributes."""
+    """Return Alembic's configuration for an open connection, which env.py reads from its attributes."""
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
@@ -94,12 +94,12 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Bring the schema to ``revision`` inside the caller's transaction: all of it or nothing (both databases can undo DDL).
+    """Bring the schema to ``revision`` inside the caller's transaction: completely or not at all (both databases can roll back DDL).
 
-    On SQLite ``connection`` must have foreign keys off, since altering a table there means rebuilding it; they are checked at the end.
+    On SQLite ``connection`` must have foreign keys off, since SQLite rebuilds a table to alter it; they are checked at the end.
 
     Raises:
-        CacappError: the migration left rows that refer to nothing.
+        CacappError: after the migration rows refer to missing rows.
     """
     from alembic import command
 
@@ -116,7 +116,7 @@ def require_no_orphans(connection: Connection) -> None:
     """Check the foreign keys on SQLite, where a transaction may run with them off; PostgreSQL checks each statement.
 
     Raises:
-        CacappError: rows refer to rows that are not there.
+        CacappError: rows refer to missing rows.
     """
     if connection.dialect.name == "sqlite":
         orphans: list[Any] = list(connection.execute(text("PRAGMA foreign_key_check")).all())

@@ -1,4 +1,4 @@
-"""Engines, transactions and commits, which no other module makes. How a transaction begins: see ``transactions``."""
+"""Engines, transactions and commits; no other module makes them. For the start of a transaction see ``transactions``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POOL, OVERFLOW = 10, 50
 
 
 class Database:
-    """An open database with a checked schema. ``str()`` and ``url`` never show the password."""
+    """Open database with a checked schema. ``str()`` and ``url`` never show the password."""
 
     def __init__(self, location: Location, engine: Engine) -> None:
         self._location = location
@@ -48,12 +48,12 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Open a transaction that reads and writes: committed at the end, rolled back after an exception.
 
-        Keep it short: on SQLite no one else writes meanwhile. Where another program writes, it waits (``transactions.LOCK_WAIT_S``).
+        Keep it short: on SQLite it blocks other writers. It waits for other writers (``transactions.LOCK_WAIT_S``).
         Rows stay usable after it.
 
         Raises:
             CacappError: the database is locked, full, read-only or gone.
-            RuntimeError: this thread is writing already; the inner session would wait for the outer one for ever.
+            RuntimeError: this thread has a write session already, for which an inner one would wait for ever.
         """
         if getattr(self._writing, "now", False):
             raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
@@ -67,7 +67,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a transaction that only reads: one consistent view that waits for no writer. Writing in it is an error."""
+        """Open a transaction that only reads: a consistent view that does not wait for writers. Writing in it is an error."""
         engine = self.engine.execution_options(**{READ_ONLY: True})
         with delay_signals(), translate_errors(self._label), Session(engine, expire_on_commit=False) as session:
             yield session
@@ -77,7 +77,7 @@ class Database:
         """Open a transaction that deletes many rows: as ``session``, but SQLite checks foreign keys once at its end, not at each row.
 
         Raises:
-            CacappError: as ``session``, or rows would refer to nothing; all is undone.
+            CacappError: as ``session``, or rows would refer to missing rows; all is rolled back.
         """
         with delay_signals(), translate_errors(self._label), migration_connection(_target(self._location)) as connection:
             yield connection
@@ -87,7 +87,7 @@ class Database:
         """Free the space of deleted rows: SQLite's file shrinks (and needs that space once more meanwhile), PostgreSQL uses it again.
 
         Raises:
-            CacappError: another program uses the database, or the disk is full; the record stays as it was.
+            CacappError: another program uses the database, or the disk is full; the database is unchanged.
         """
         pooled = make_engine(self._location, pooled=False).raw_connection()
         raw: Any = pooled.driver_connection
@@ -114,8 +114,8 @@ def open_database(url_or_path: str | Path | None = None, *, create: bool = True)
         url_or_path: a SQLite file's path or a SQLAlchemy URL; None: see ``database_url``.
 
     Raises:
-        CacappError: what stands there is no database, another program's, or of an older or newer schema; or it cannot be made.
-            Nothing is left behind then.
+        CacappError: it is not a database, belongs to another program, has an older or newer schema, or cannot be created.
+            No file remains then.
     """
     location = locate(url_or_path)
     made = claim_file(location, create=create)
@@ -143,10 +143,10 @@ def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaSta
     """Bring the schema up to date in one transaction; create the database if there is none.
 
     Args:
-        revision: the schema to end at; an earlier one takes tables and columns away, with what is in them.
+        revision: the schema to end at; an earlier one removes tables and columns with their content.
 
     Raises:
-        CacappError: the database is another program's, or newer than this cacapp; it stays as it was.
+        CacappError: the database belongs to another program, or is newer than this cacapp; it is unchanged.
     """
     location = locate(url_or_path)
     made = claim_file(location, create=True)
@@ -166,10 +166,10 @@ def upgrade(url_or_path: str | Path | None, revision: str = "head") -> SchemaSta
 
 @delay_signals()
 def status(url_or_path: str | Path | None) -> SchemaStatus:
-    """Read the schema of an existing database, whether or not this cacapp can work with it.
+    """Read the schema of an existing database, also of one that this cacapp cannot use.
 
     Raises:
-        CacappError: there is no database, or it is another program's.
+        CacappError: there is no database, or it belongs to another program.
     """
     location = locate(url_or_path)
     claim_file(location, create=False)
@@ -191,10 +191,10 @@ def migration_connection(url_or_path: str | Path | None) -> Iterator[Connection]
 def open_to_fill(url_or_path: str | Path) -> Iterator[tuple[str, Connection]]:
     """Open a new or existing database with the current schema and a transaction to fill it, on SQLite with foreign keys checked at the end.
 
-    Yields its name for messages and the connection. Where the body fails, all of it is undone: a file that was not there is not there.
+    Yields its name for messages and the connection. If the body fails, all of it is rolled back, and a new file is deleted.
 
     Raises:
-        CacappError: what stands there is another program's, or of another schema, or rows refer to nothing.
+        CacappError: the database belongs to another program or has another schema, or rows refer to missing rows.
     """
     location = locate(url_or_path)
     made = claim_file(location, create=True)
@@ -222,7 +222,7 @@ def _target(location: Location) -> str | Path:
 def make_engine(location: Location, *, pooled: bool = True, foreign_keys: bool = True) -> Engine:
     """Make an engine. Its SQLite connections have the pragmas and begin their transactions explicitly."""
     try:
-        # a night's run outlives a restart of the server: a connection is tried before it is used
+        # a connection is tested before use, so that a long run continues after a restart of the server
         pool = {"pool_pre_ping": True, "pool_size": POOL, "max_overflow": OVERFLOW} if pooled else {"poolclass": NullPool}
         engine = create_engine(location.url, **pool)
     except NoSuchModuleError:
@@ -252,7 +252,7 @@ def _use_wal(location: Location) -> None:
         return
     raw = make_engine(location, pooled=False).raw_connection()
     try:
-        with suppress(Exception):  # a file system without shared memory keeps SQLite's default journal, which is as safe
+        with suppress(Exception):  # a file system without shared memory has SQLite's default journal, which is as safe
             raw.cursor().execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
             raw.cursor().execute("PRAGMA journal_mode = WAL")
     finally:

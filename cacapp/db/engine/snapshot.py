@@ -1,4 +1,4 @@
-"""Copies of a SQLite file as it is at one moment, page by page, while others write to it."""
+"""Snapshots of a SQLite file, page by page, while other processes write to it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PAGES_AT_ONCE = 4096
 
 
 def copy_file(db: Database, target: Path, start: Callable[[str, int], None], advance: Callable[[str, int], None]) -> None:
-    """Copy the database into a new file, readable by its owner alone. It waits for no writer, and no writer waits for it.
+    """Copy the database into a new file, readable by its owner alone. It neither waits for writers nor blocks them.
 
     Args:
-        start: told what is done and how many pages there are.
-        advance: told how many pages more are copied.
+        start: called with a description and the number of pages.
+        advance: called with the number of pages copied since the last call.
 
     Raises:
         CacappError: the disk is full, or the copy is damaged; the caller removes the file.
@@ -29,7 +29,7 @@ def copy_file(db: Database, target: Path, start: Callable[[str, int], None], adv
     with db.reading() as session, translate_errors(str(target)), closing(sqlite3.connect(target)) as copy:
         raw = session.connection().connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
-        start("back up", raw.execute("PRAGMA page_count").fetchone()[0])  # and the transaction now holds this moment
+        start("back up", raw.execute("PRAGMA page_count").fetchone()[0])  # the transaction now sees this moment
         left: list[int] = []
 
         def tell(_status: int, remaining: int, total: int) -> None:

@@ -1,6 +1,6 @@
-"""How a transaction begins on each database, how long it waits for other programs, and that Ctrl-C does not cut it in two.
+"""Start of transactions on each database, their wait for other programs, and the delay of Ctrl-C.
 
-SQLite's driver would commit behind our back before DDL and start transactions late, so it is switched to autocommit and each
+SQLite's driver would commit implicitly before DDL and start transactions late, so it is switched to autocommit and each
 transaction is begun here: ``BEGIN IMMEDIATE`` for writing, which waits for other writers at the start and cannot fail half-way for
 them, ``BEGIN`` for reading, which never waits. PostgreSQL writes under READ COMMITTED, where rows wait for each other and nothing
 has to be repeated; it reads under REPEATABLE READ, which is one view of all tables, as SQLite's is.
@@ -33,7 +33,7 @@ _received: list[tuple[int, FrameType | None]] = []
 
 @contextmanager
 def delay_signals() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM to the end of the body: inside the driver they would leave a connection half reset, with a traceback."""
+    """Delay Ctrl-C and SIGTERM to the end of the body: inside the driver they would leave a broken connection and a traceback."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -81,7 +81,7 @@ def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:
 
 
 def _begin_writing(raw: sqlite3.Connection, label: str) -> None:
-    """Wait for SQLite's one writer in short intervals, so that the user is informed and Ctrl-C takes effect between them."""
+    """Wait for SQLite's writer in short intervals, to inform the user and react to Ctrl-C between them."""
     deadline, said = time.monotonic() + LOCK_WAIT_S, False
     raw.execute(f"PRAGMA busy_timeout = {int(SAY_AFTER_S * 1000)}")
     try:

@@ -1,6 +1,6 @@
 """Transfer of all rows from one database into another of either kind, and a hash of their content.
 
-Rows travel as the database keeps them (scaled integers, JSON as its text), so that nothing is rounded or written anew on the way.
+Rows are copied as stored (scaled integers, JSON as text), without rounding or conversion.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ BATCH_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a table: its rows, and SHA-256 over them in the order of their keys, the same on every kind of database."""
+    """Content of a table: number of rows, and SHA-256 over them in the order of their keys, the same on every kind of database."""
 
     rows: int
     sha256: str
 
 
 def tables() -> list[SqlTable]:
-    """Return all tables; one comes after those that it refers to."""
+    """Return all tables in order of their foreign keys, referenced tables first."""
     return Table.metadata.sorted_tables
 
 
@@ -50,7 +50,7 @@ def row_counts(connection: Connection) -> dict[str, int]:
 
 
 def content(connection: Connection, table: SqlTable, advance: Callable[[int], None]) -> Content:
-    """Read a table and hash it; ``advance`` is told how many rows were read."""
+    """Read a table and hash it; ``advance`` is called with the number of rows read."""
     seen = hashlib.sha256()
     rows = 0
     for batch in _batches(connection, table):
@@ -60,7 +60,7 @@ def content(connection: Connection, table: SqlTable, advance: Callable[[int], No
 
 
 def copy_table(source: Connection, target: Connection, table: SqlTable, advance: Callable[[int], None]) -> Content:
-    """Write a table's rows into the empty table of the target; return the content that was read.
+    """Write a table's rows into the empty table of the target; return its content.
 
     Raises:
         CacappError: the target cannot hold a value, such as a number above PostgreSQL's range.

@@ -1,4 +1,4 @@
-"""The rows that a segment or count run wrote, by names that are valid outside the database: frames by name, nuclei by label."""
+"""Rows of a segment or count run with names that are valid outside the database: frames by name, nuclei by label."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _signals(run_id: int) -> Rows:
 
 
 def _contested(run_id: int) -> Rows:
-    other = aliased(Cell)  # in the same frame
+    other = aliased(Cell)  # of the same frame
     own: tuple[Any, ...] = (col(ChannelRow.name).label("channel"), col(ContestedSignal.number), col(other.label).label("other_label"))
     query = _named(_of_cells(ContestedSignal, run_id, *own), ContestedSignal, col(Cell.frame_id))
     query = query.outerjoin(other, col(other.id) == col(ContestedSignal.other_cell_id)).where(col(ContestedSignal.run_id) == run_id)

@@ -1,8 +1,8 @@
 """Ownership of a run: one process at a time, the owner, which increases the run's ``beats`` as long as it is alive.
 
-No clock is compared with another: whoever waits looks whether the beats grow, by a clock of its own that cannot be set back. And no
-lease is trusted alone: each write of results first asserts that the run is still the writer's, in the same transaction, so that a
-process which slept through the end of its lease stores nothing.
+Clocks of different machines are not compared: a waiting process checks with its own monotonic clock whether the beats increase. Each
+write of results first asserts the ownership in the same transaction, so that a process that was suspended beyond the end of its lease
+stores nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cacapp.exceptions import CacappError
 
 
 class TakenOverError(CacappError):
-    """Another process owns the run now, since this one did not increase the beats for too long. No later result of this one is stored."""
+    """Error: another process owns the run now, since this one did not increase the beats in time. No later result of it is stored."""
 
 
 BEAT_S = 2.0
@@ -59,13 +59,13 @@ def is_dead(owner: str) -> bool:
 
 @dataclass
 class Watch:
-    """An observer of a run's beats that tells whether the owner has stopped."""
+    """Observer of a run's beats that detects the end of its owner."""
 
     seen: tuple[str | None, int] | None = None
     since: float = 0.0
 
     def lapsed(self, run: Run) -> bool:
-        """Return whether the owner has ended, or its beats have not increased for LAPSE_S of this process' own clock."""
+        """Return whether the owner has ended, or its beats have not increased for LAPSE_S of this process' clock."""
         if run.owner is None or is_dead(run.owner):
             return True
         now = time.monotonic()
@@ -75,7 +75,7 @@ class Watch:
 
 
 def renew_ownership(session: Session, run_id: int, owner: str) -> bool:
-    """Increase the beats and lock the run's row until the transaction ends; return False if the run is another's or was cancelled."""
+    """Increase the beats and lock the run's row until the transaction ends; return False if it has another owner or was cancelled."""
     mine = update(Run).where(col(Run.id) == run_id, col(Run.owner) == owner, col(Run.status) == "running")
     found: CursorResult[Any] = session.connection().execute(mine.values(beats=col(Run.beats) + 1))
     return found.rowcount == 1
@@ -86,7 +86,7 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
 
     Raises:
         CacappError: the run was cancelled.
-        TakenOverError: another process has it.
+        TakenOverError: another process owns it.
     """
     if renew_ownership(session, run_id, owner):
         return
@@ -98,9 +98,9 @@ def assert_owned(session: Session, run_id: int, owner: str) -> None:
 
 
 class Lease:
-    """A context manager that keeps a run for this process, by beats from a thread of its own, and releases it at the end.
+    """Context manager that owns a run for this process, with beats from a separate thread, and releases it at the end.
 
-    It is entered before the run is claimed in its ``owner``'s name: Ctrl-C may come between the claim and all that follows.
+    It is entered before the run is acquired for its ``owner``, since Ctrl-C may come right after the acquisition.
     """
 
     def __init__(self, db: Database) -> None:
@@ -115,7 +115,7 @@ class Lease:
         return self
 
     def set_run(self, run_id: int) -> None:
-        """Set the run; called in the transaction that makes it the owner's."""
+        """Set the run; called in the transaction that sets its owner."""
         self._run_id = run_id
 
     def start(self) -> None:
@@ -129,7 +129,7 @@ class Lease:
             self._over.set()
             if self._thread.is_alive():
                 self._thread.join(timeout=2 * BEAT_S)
-            # a database that cannot be written cannot be told; whoever comes next finds this process ended
+            # the release cannot be written to such a database; the next process detects the end of this one
             with suppress(CacappError), self._db.session() as session:
                 mine = update(Run).where(col(Run.id) == self._run_id, col(Run.owner) == self.owner)
                 session.connection().execute(mine.values(owner=None))
@@ -141,7 +141,7 @@ class Lease:
     def _beat(self) -> None:
         assert self._run_id is not None, "it keeps a run"
         while not self._over.wait(BEAT_S):
-            with suppress(CacappError), self._db.session() as session:  # the next beat comes, where it is locked or full for the moment
+            with suppress(CacappError), self._db.session() as session:  # a lock or a full disk may pass before the next beat
                 if not renew_ownership(session, self._run_id, self.owner):
                     self._lost.set()
                     return
@@ -149,7 +149,7 @@ class Lease:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """Return a name of this boot of this machine and of this container: pids mean the same only within it. "" if unknown."""
+    """Return a name of this boot of this machine and of this container, within which pids are valid; "" if unknown."""
     parts = []
     with suppress(OSError):
         parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]  # noqa: PTH115

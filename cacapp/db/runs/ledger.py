@@ -24,7 +24,7 @@ def fingerprint(**parts: Any) -> str:
     """Return SHA-256 of the parts as canonical JSON (sorted keys, no spaces, UTF-8).
 
     Raises:
-        TypeError, ValueError: a part JSON has no one way to write, such as a set or NaN.
+        TypeError, ValueError: a part without a canonical form in JSON, such as a set or NaN.
     """
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -53,8 +53,8 @@ def start_run(
     """Start a run, with every frame of the slide (or ``frame_ids``) pending in its ledger.
 
     Args:
-        request_id: the command it is part of.
-        owner: the process that works on it (see ``cacapp.db.runs.lease``).
+        request_id: the command of the run.
+        owner: the process that executes it (see ``cacapp.db.runs.lease``).
     """
     run = Run(
         request_id=request_id,
@@ -83,7 +83,7 @@ def start_run(
 
 
 def lock_slides(session: Session, slide_ids: Iterable[int]) -> None:
-    """Lock the slides until the transaction ends, so that two processes do not start the same run; always in the same order."""
+    """Lock the slides until the transaction ends, in a fixed order, so that two processes do not start the same run."""
     session.exec(select(Slide.id).where(col(Slide.id).in_(list(slide_ids))).order_by(col(Slide.id)).with_for_update(key_share=True)).all()
 
 
@@ -125,7 +125,7 @@ def record_frame(
     Args:
         status: ``pending``, ``done``, ``failed`` or ``quarantined``.
         seconds: time the frame took, s.
-        details: what else the step wants kept, such as the filters' limits.
+        details: further data of the step, such as the filters' limits.
     """
     row = session.get(RunFrame, (run_id, frame_id))
     if row is None:
@@ -141,7 +141,7 @@ def record_frame(
 
 
 def retry_frames(session: Session, run_id: int) -> int:
-    """Set frames that failed or are quarantined to pending, as if they had never been tried; return how many."""
+    """Set frames that failed or are quarantined to pending, as if they had never been tried; return their number."""
     ledger = select(RunFrame).where(RunFrame.run_id == run_id, col(RunFrame.status).in_(("failed", "quarantined")))
     rows = session.exec(ledger).all()
     for row in rows:

@@ -19,9 +19,9 @@ def open_request(session: Session, command: str, settings: dict[str, Any], how: 
     """Return the open request with the same command and settings, or a new one.
 
     Args:
-        settings: all that decides what is done, as JSON has it; no secrets.
-        how: settings that decide nothing of the result; those given last hold.
-        anew: a new one in any case.
+        settings: all that determines the result, as JSON values; no secrets.
+        how: settings without influence on the result; the last ones apply.
+        anew: always open a new one.
     """
     hold_lock(session, POSTGRES_REQUEST_LOCK)
     digest = fingerprint(command=command, settings=settings)
@@ -58,10 +58,10 @@ def reopen_request(session: Session, request_id: int) -> None:
 
 
 def cancel_outdated_runs(session: Session, run: Run) -> None:
-    """Cancel runs that the run's command started of the same step on the same slide before its input changed: the results are ``run``'s.
+    """Cancel older runs of the same command, step and slide that ``run`` has replaced after a change of their input.
 
-    A count of the frames there were, say, while failed ones were being segmented again. Not one that a process may be working on, as
-    far as this machine can tell. The caller holds the slide (``lock_slides``), as those do that take a run up.
+    For example a count of the frames before failed ones were segmented again. A run that another process may execute, as far as this
+    machine can determine, is not cancelled. The caller has locked the slide (``lock_slides``), as any process that acquires a run.
     """
     if run.request_id is None or run.status not in SUCCEEDED:
         return
@@ -72,7 +72,7 @@ def cancel_outdated_runs(session: Session, run: Run) -> None:
 
 
 def continue_request(session: Session, request_id: int | None) -> None:
-    """Open a request again that another process gave up, since this process works on it."""
+    """Open a request again that another process closed as failed, since this process continues it."""
     request = session.get(Request, request_id) if request_id is not None else None
     if request is not None and request.status == "failed":
         request.status = "open"

@@ -1,8 +1,8 @@
 """Superseded runs, which no query reads any more, and the deletion of their rows.
 
-A run stays where it is the latest that succeeded of its step on its slide, newer than that, or running; where a patient's latest result
-by any assay, a signature, a review, a reading, a trained model or any other table names it or one of its cells; and where a run that
-stays was made from it.
+A run is not superseded if it is the latest successful one of its step on its slide, newer than that, or running; if a patient's latest
+result by any assay, a signature, a review, a reading, a trained model or any other table refers to it or one of its cells; or if it is
+the source of a run that is not superseded.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OWN = {table_of(model) for model in (*BY_CELL, *BY_RUN, StraySignal, Verdict, Ru
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A run that can be deleted."""
+    """Run that can be deleted."""
 
     run_id: int
     step: str
@@ -66,7 +66,7 @@ def superseded(connection: Connection) -> list[Superseded]:
             latest.setdefault((run.slide_id, run.step), run.id)
     kept = {run.id for run in runs if run.status == "running" or run.id >= latest.get((run.slide_id, run.step), 0)}
     kept |= set(_cited(connection))
-    for run in runs:  # a source is older than what is made from it
+    for run in runs:  # a source is older than the runs made from it
         if run.id in kept and run.source_run_id is not None:
             kept.add(run.source_run_id)
     return [Superseded(run.id, run.step, run.slide_id, run.status) for run in runs if run.id not in kept]
@@ -97,7 +97,7 @@ def _cited(connection: Connection) -> Iterator[int]:
 
 
 def result_rows(connection: Connection, run_ids: Iterable[int]) -> list[tuple[int, int]]:
-    """Return (run, patient) of the results that are of, or sum, one of the runs; none of them is a patient's latest."""
+    """Return (run, patient) of the results of these runs, or that include one of them; none is a patient's latest."""
     going = set(run_ids)
     rows = connection.execute(select(col(PatientResult.run_id), col(PatientResult.patient_id), col(PatientResult.count_run_ids)))
     return [(row.run_id, row.patient_id) for row in rows if row.run_id in going or going & set(row.count_run_ids)]
@@ -107,7 +107,7 @@ def delete_run(connection: Connection, run: Superseded, *, count_only: bool = Fa
     """Delete all rows of a run but not the run itself, or count them. Delete the latest run first, before its source.
 
     Returns:
-        rows by table.
+        Number of rows by table.
     """
     frames = select(col(FrameRow.id)).where(col(FrameRow.slide_id) == run.slide_id)
     cells = select(col(Cell.id)).where(col(Cell.frame_id).in_(frames))
@@ -123,7 +123,7 @@ def delete_run(connection: Connection, run: Superseded, *, count_only: bool = Fa
 
 
 def delete_headers(connection: Connection, run_ids: list[int]) -> None:
-    """Delete the runs themselves and the results that are of them, after their rows."""
+    """Delete the runs and their results, after their rows."""
     for run_id, patient_id in result_rows(connection, run_ids):
         connection.execute(delete(PatientResult).where(col(PatientResult.run_id) == run_id, col(PatientResult.patient_id) == patient_id))
     for run_id in sorted(run_ids, reverse=True):
