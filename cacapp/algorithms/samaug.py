@@ -17,10 +17,10 @@ from cacapp.types import Array, Instance, Prompts, label_image
 BASES: dict[str, type[CoarsePrompter]] = {"watershed": Watershed, "region-growing": RegionGrowing, "split-merge": SplitMerge}
 
 GREY_LEVELS = 16
-"""Bins of a nucleus' own range that entropy is counted over."""
+"""Bins of the entropy over the grey levels of a nucleus."""
 
 APART = 0.5
-"""Points of one nucleus keep this share of its inscribed radius from each other where there is room."""
+"""Least distance between points of a nucleus, share of its inscribed radius, if there is room."""
 
 
 class SamAug(CoarsePrompter):

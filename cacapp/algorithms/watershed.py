@@ -14,7 +14,7 @@ from cacapp.arrays.regions import basins, fill_holes, fuse, inscribed_diameter, 
 from cacapp.types import Array, Instance
 
 LARGEST_HOLE = 0.1
-"""Of a nucleus, share of its area: what is darker inside is filled up to this."""
+"""Largest dark hole in a nucleus that is filled, share of the nuclear area."""
 
 
 class Watershed(CoarsePrompter):

@@ -14,7 +14,7 @@ from cacapp.types import Array
 from cacapp.weights.load import load_into
 
 EDGE_PX = SIDES_PX
-"""What the network sees beyond the image's edges, mirrored."""
+"""Width of the mirrored border around the image."""
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, ConvEncoder
 
 NUCLEUS_PX = 40.0
-"""Diameter of a typical nucleus at the scale the network works at: larger than nuclei_t's, since small ones are lost first."""
+"""Diameter of a typical nucleus at the scale of the network; larger than for nuclei_t, since small nuclei are missed first."""
 
 OUTPUT_STRIDE = 2
 SIDES_PX = 16  # sides of the input are multiples of this

@@ -12,11 +12,11 @@ from cacapp.arrays.shapes import typical_diameter
 from cacapp.types import Array
 
 NEAR = 1.2
-"""Within this factor a size is right."""
+"""Tolerance of a size, as a factor."""
 
 ROUNDS = 3
 LOOK = 24
-"""Sides of the part that is looked at, in diameters: several hundred nuclei where they are dense."""
+"""Sides of the evaluated part, in diameters: several hundred nuclei at high density."""
 
 SMALLEST_PX, GUESS_PX, OCTAVE_PX = 5.0, 24.0, 10.0
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cacapp.algorithms.dense.network import DenseNetwork
 
 MARGIN_PX = 64
-"""Around a tile's core, at the network's scale: two nuclei."""
+"""Margin around a tile's core, at the scale of the network: two nuclei."""
 
 
 class Dense(Student):

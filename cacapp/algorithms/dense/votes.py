@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from cacapp.types import Array
 
 CELL_MIN_PX = 6
-"""Fewer map pixels than this are no object."""
+"""Least number of map pixels of an object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,16 @@ from cacapp.arrays.tiles import TileGrid
 from cacapp.types import Array, Instance
 
 MARGIN_PX = 64
-"""Computed around a tile's core: two nuclei on each side."""
+"""Margin around a tile's core: two nuclei on each side."""
 
 SLACK_PX = 8
-"""A nucleus whose centre is this near to a core is taken from both tiles, and one of the two goes later: so none falls between them."""
+"""A nucleus with its centre this near to a core is taken from both tiles, and a duplicate is removed later, so that none is lost."""
 
 SMALLEST_PX = 256
-"""Smaller images are filled up with background to the side of the crops that networks learn from: in less every pixel is near an edge."""
+"""Smaller images are padded with background to the side of training crops, since else every pixel is near an edge."""
 
 OUTSIDE = -4.0
-"""Logit beyond a mask's box."""
+"""Logit outside a mask's box."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from cacapp.exceptions import CacappError
 from cacapp.weights.load import check_state, load_state
 
 MARKS: dict[Backbone, str] = {"light": "backbone.stem.", "resnet50-fpn": "backbone.whole."}
-"""How the names of a backbone's weights begin."""
+"""Prefix of the names of a backbone's weights."""
 
 
 @lru_cache(maxsize=2)

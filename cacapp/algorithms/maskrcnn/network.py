@@ -34,7 +34,7 @@ LEVEL_PX = 48  # boxes up to this side are pooled from the finest map, up to twi
 
 _LIGHT, _LIGHT_BOX = 64, 192
 LIGHT_POOLED = ("0", "1", "2")
-"""Maps that the light network cuts boxes from."""
+"""Maps from which the light network cuts boxes."""
 
 
 class PassThrough(GeneralizedRCNNTransform):  # type: ignore[misc]

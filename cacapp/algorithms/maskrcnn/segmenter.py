@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 LOOK_PX = 1024
-"""The part of a frame that the size of nuclei is measured on is one tile."""
+"""Side of the part of a frame on which the nuclear size is measured: one tile."""
 
 
 class MaskRcnn(Student):

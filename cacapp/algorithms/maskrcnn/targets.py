@@ -10,7 +10,7 @@ from torch import Tensor
 from cacapp.types import UNKNOWN, Array
 
 SMALLEST_PX = 3
-"""A nucleus of which less than this is seen along a side (a crop cuts it) teaches nothing."""
+"""A nucleus cut by a crop to less than this along a side is not a training target."""
 
 FEWEST_PX = 20
 

@@ -12,13 +12,13 @@ from cacapp.arrays.shapes import shapes_of
 from cacapp.types import Array, Instance, Prompts
 
 LEAST_DIAMETER = 0.4
-"""An uncovered part is asked about from this inscribed diameter on, in nuclear diameters."""
+"""Least inscribed diameter of an uncovered part for a second prompt, in nuclear diameters."""
 
 SINGLE_SOLIDITY = 0.9
-"""A region or mask that fills less of its convex hull may be several nuclei."""
+"""A region or mask with a lower solidity may be several nuclei."""
 
 APART, LEAST_DEPTH, SMOOTHING = 0.25, 0.15, 0.04
-"""Of two nuclei in one mask, in nuclear diameters: their points are this far apart, this deep inside; smoothing of the depths."""
+"""Two nuclei in one mask, in nuclear diameters: least distance and least depth of their points; smoothing of the depths."""
 
 
 def second_prompts(prompts: Prompts, masks: Sequence[Instance | None], diameter_px: float, shape_yx: tuple[int, int]) -> Prompts:

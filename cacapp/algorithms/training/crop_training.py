@@ -29,7 +29,7 @@ SCORE = "AP@0.5"
 
 @dataclass(frozen=True, slots=True)
 class TrainableNetwork(Generic[Batch]):
-    """A network and the functions to train it.
+    """Network and the functions to train it.
 
     Attributes:
         model: the segmenter's name, for the weights' metadata; ``about``: further metadata.

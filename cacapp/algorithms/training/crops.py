@@ -12,14 +12,14 @@ from cacapp.types import UNKNOWN, Array
 
 SCALE_SD = 0.2
 TURNED = 0.3
-"""Share of crops that are turned by any angle; the others by quarters, which blurs nothing."""
+"""Share of crops rotated by any angle; the others by multiples of 90°, without interpolation."""
 
 NEAR_NUCLEUS = 0.8
-"""Share of crops that have a nucleus near their middle."""
+"""Share of crops with a nucleus near their centre."""
 
 
 SMALL = 0.15
-"""Share of crops that are made the picture of a smaller frame."""
+"""Share of crops turned into a smaller frame."""
 
 
 class Crops:

@@ -12,7 +12,7 @@ from cacapp.algorithms.training.loop import Schedule
 from cacapp.algorithms.training.samples import Sets
 
 FEWEST_CROPS = 160
-"""An epoch has at least as many: each is another view of the same nuclei."""
+"""Least number of crops per epoch: each is another view of the same nuclei."""
 
 
 @dataclass(frozen=True, slots=True)

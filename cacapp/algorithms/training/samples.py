@@ -18,10 +18,10 @@ from cacapp.exceptions import CacappError
 from cacapp.types import UNKNOWN, Array, TrainingSample
 
 VALIDATION_SHARE = 0.15
-"""Of the frames, for validation; of the rows where there is one frame, twice that where no nucleus lies in them."""
+"""Share of frames for validation; of the rows of a single frame, and twice that if they contain no nucleus."""
 
 ENOUGH = 5
-"""From so many nuclei a frame's own median is its scale; with fewer it is the median of all frames."""
+"""Least number of nuclei for a frame's own median diameter; with fewer the median of all frames is used."""
 
 SMALLEST_PART_PX = 64
 

@@ -10,7 +10,7 @@ from cacapp.exceptions import CacappError
 from cacapp.weights.load import load_state
 
 ENCODERS = {"nuclei_t": "image_encoder.", "dense": "encoder.", "maskrcnn": "backbone."}
-"""What each of cacapp's networks calls the encoder that they share."""
+"""Prefix of the common encoder in each of cacapp's networks."""
 
 
 def start_from(network: nn.Module, path: Path, ours: str) -> int:

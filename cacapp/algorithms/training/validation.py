@@ -10,7 +10,7 @@ from cacapp.arrays.metrics import match
 from cacapp.types import UNKNOWN, Array, Instance
 
 SHARE_UNKNOWN = 0.5
-"""What is found is not judged where more of it than this is unknown."""
+"""Found instances with a larger unknown share are ignored."""
 
 
 def average_precision(found: Sequence[Instance], labels: Array) -> float:

@@ -14,7 +14,7 @@ from cacapp.exceptions import CacappError, UsageError
 DEFAULT = "cacapp.db"
 VARIABLE = "CACAPP_DB"
 POSTGRES_DRIVER = "postgresql+psycopg"
-"""What a plain ``postgresql://`` means here."""
+"""Driver for a plain ``postgresql://``."""
 SQLITE_MAGIC = b"SQLite format 3\0"
 
 

@@ -41,7 +41,7 @@ _POSTGRES_REASONS = {
     "57P01": _LOST,
     "57P02": _LOST,
 }
-"""By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+"""Reasons by SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 
 @contextmanager

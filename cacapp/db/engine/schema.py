@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "alembic_version"
 LANDMARKS = frozenset({"patient", "slide", "frame", "run"})
-"""Tables that every revision has; a database with other tables and without these is another program's."""
+"""Tables that every revision has; a database with other tables and without these belongs to another program."""
 
 
 @dataclass(frozen=True, slots=True)

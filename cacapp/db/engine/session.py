@@ -25,7 +25,7 @@ __all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_con
 PAGE_SIZE_BYTES = 4096
 POSTGRES_MIGRATION_LOCK = 0xCACA99
 POOL, OVERFLOW = 10, 50
-"""Connections kept, and how many more at once: none of the review server's threads waits for one (a page may read in two transactions)."""
+"""Permanent and additional connections: enough for all threads of the review server (a page may read in two transactions)."""
 
 
 class Database:

@@ -22,13 +22,13 @@ from sqlalchemy import Connection, Engine, event
 
 READ_ONLY = "cacapp_read_only"
 LOCK_WAIT_S = 120
-"""How long a writer waits for another program before it gives up: a backup or a virus scanner may hold a file for half a minute."""
+"""Longest wait of a writer for another program: a backup or a virus scanner may lock a file for half a minute."""
 BUSY_TIMEOUT_S = 30
 SAY_AFTER_S = 2.0
 
 _log = logging.getLogger(__name__)
 _received: list[tuple[int, FrameType | None]] = []
-"""Signals that came inside ``delay_signals``; they are handled at its end."""
+"""Signals received inside ``delay_signals``; they are handled at its end."""
 
 
 @contextmanager

@@ -129,7 +129,7 @@ CONTENT: Mapping[str, Mapping[str, Callable[[int], Rows]]] = {
         "quality": _quality,
     },
 }
-"""By step, what a run writes; each a query for a run's number whose rows come in one fixed order."""
+"""Queries of a run's rows by step and kind, by the run's number and in a fixed order."""
 
 
 def rows_of(session: Session, step: str, content: str, run_id: int) -> list[dict[str, Any]]:

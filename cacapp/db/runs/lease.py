@@ -36,7 +36,7 @@ class TakenOverError(CacappError):
 
 BEAT_S = 2.0
 LAPSE_S = 20.0
-"""A run whose beats have not grown for this long is free."""
+"""Time without a beat after which a run is free."""
 
 
 def new_owner() -> str:

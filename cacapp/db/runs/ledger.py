@@ -14,10 +14,10 @@ from cacapp.exceptions import UsageError
 
 PARTLY = "succeeded with failures"
 SUCCEEDED = ("succeeded", PARTLY)
-"""Statuses of runs whose results are read; frames that could not be done are missing from the latter's."""
+"""Statuses of runs with valid results; results of the latter lack the failed frames."""
 
 OPEN = ("pending", "failed")
-"""States of frames that are still to be done; a quarantined one was tried as often as was asked for."""
+"""States of frames that are not done; a quarantined frame has reached its number of attempts."""
 
 
 def fingerprint(**parts: Any) -> str:

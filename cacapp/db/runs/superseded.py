@@ -40,7 +40,7 @@ from cacapp.db.tables import (
 BY_CELL: tuple[Any, ...] = (ContestedSignal, SignalRow, SignalCount, CellCall, Duplicate, PseudoLabel)
 BY_RUN: tuple[Any, ...] = (SlideQuality, RunFrame)
 OWN = {table_of(model) for model in (*BY_CELL, *BY_RUN, StraySignal, Verdict, Run, Cell, PatientResult)}
-"""Tables whose rows are a run's own and go with it; a row of any other table that names a run or a cell keeps it."""
+"""Tables with rows that are deleted with their run; a row of any other table that refers to a run or a cell preserves it."""
 
 
 @dataclass(frozen=True, slots=True)

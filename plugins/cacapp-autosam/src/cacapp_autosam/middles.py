@@ -10,10 +10,10 @@ from cacapp.types import UNKNOWN, Array
 from cacapp_autosam.network import STRIDE
 
 SPREAD = 0.9
-"""Width of a middle's summit, cells."""
+"""Width of the peak at a nuclear centre, cells."""
 
 FEWEST_PX = 20
-"""Of a nucleus of which a crop cuts more, nothing is learnt."""
+"""A nucleus cut by a crop to fewer pixels is not a training target."""
 
 
 def middles_of(probability: Array, least: float) -> Array:

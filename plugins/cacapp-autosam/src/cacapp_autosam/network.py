@@ -15,10 +15,10 @@ from cacapp.exceptions import CacappError
 from cacapp.weights.load import load_into
 
 TOKENS = 2
-"""Prompt tokens of a nucleus, as many as a point and its padding give."""
+"""Prompt tokens per nucleus, as many as for a point and its padding."""
 
 STRIDE, WINDOW = 8, 16
-"""Side of a cell in px of a tile; side of the window a nucleus is decoded in, cells."""
+"""Side of a cell in px of a tile; side of the decoding window of a nucleus, cells."""
 
 _CHANNELS, _WIDTH = EMBED + 4 * FINE4 + 16 * FINE2, 96
 

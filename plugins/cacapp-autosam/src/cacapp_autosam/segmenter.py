@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAM = "nuclei_t"
 OVERLAP_PX = 96
-"""Of neighbouring tiles: three nuclei."""
+"""Overlap between neighbouring tiles: three nuclei."""
 
 
 class AutoSam(Student):

@@ -23,7 +23,7 @@ from cacapp_autosam.middles import target_of
 from cacapp_autosam.network import STRIDE, WINDOW, PromptNetwork, decode
 
 MASKS = 12
-"""Nuclei of a crop whose masks are drawn in a step."""
+"""Number of nuclei per crop with a mask loss in a step."""
 
 
 @dataclass(frozen=True, slots=True)

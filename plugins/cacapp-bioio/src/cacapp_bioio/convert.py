@@ -18,7 +18,7 @@ DTYPES = ("uint8", "uint16")
 
 
 INVENTED_UM = 1.0
-"""What some readers of bioio give where a file states no pixel size; no nucleus is measured with a number nobody wrote."""
+"""Default pixel size of some readers of bioio for files without one; it is ignored, since it was not measured."""
 
 
 class RefusedError(Exception):

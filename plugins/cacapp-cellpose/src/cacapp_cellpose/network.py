@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHANNELS, CLASSES, WIDTHS = 2, 3, (32, 64, 128, 256)
-"""Grey and an empty second channel in; flow (y, x) and probability of a cell out; widths of the stages."""
+"""Input: grey and an empty second channel; output: flow (y, x) and cell logit; widths of the stages."""
 
 SIDES_PX = 8
 """Sides of the input are multiples of this."""

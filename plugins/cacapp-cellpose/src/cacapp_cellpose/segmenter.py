@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellpose.models import CellposeModel
 
 SMALLEST_PX = 64
-"""Smaller images are filled up with background: Cellpose cannot scale some of them."""
+"""Smaller images are padded with background: Cellpose cannot scale some of them."""
 
 
 class Cellpose(Student):

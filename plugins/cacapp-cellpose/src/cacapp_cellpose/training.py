@@ -22,7 +22,7 @@ from cacapp.types import UNKNOWN, Array, Instance
 from cacapp_cellpose.network import build, start_from
 
 FLOW = 5.0
-"""Cellpose's network gives flows of this length."""
+"""Length of the flows of Cellpose's network."""
 
 Batch = tuple[Tensor, Tensor]
 Segment = Callable[[Array, CellposeModel, float], list[Instance]]

@@ -9,7 +9,7 @@ from cacapp.weights import cache, registry
 from cacapp.weights.digest import sha256_of
 
 MODELS = {"nuclei": ("cellpose-nuclei", 17.0), "cyto3": ("cellpose-cyto3", 30.0)}
-"""Cellpose's own models: entry of cacapp's registry of weights, and diameter in px that the network expects."""
+"""Published models of Cellpose: entry of cacapp's registry of weights, and nuclear diameter of the network, px."""
 
 
 def choose(weights: str) -> tuple[Path, str]:

@@ -15,7 +15,7 @@ from cacapp.weights.digest import sha256_of
 
 COLUMNS = ("image", "left", "top", "right", "bottom")
 MOST = 20
-"""One to five boxes are enough; more than this are no longer a few."""
+"""Largest number of boxes; one to five are enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from cacapp.types import Array
 from cacapp_fewshot.features import FeatureMap
 
 FINE = 4
-"""Points a cell along each axis: likeness is interpolated between cells, so that neighbours have summits of their own."""
+"""Points per cell along each axis: similarity is interpolated between cells, so that neighbours have separate maxima."""
 
 SIDES_YX = ((0.0, -1.0), (-1.0, 0.0), (0.0, 1.0), (1.0, 0.0))
-"""From the middle to the left, upper, right and lower side."""
+"""Directions from the centre to the left, upper, right and lower side."""
 
 SHORTEST, LONGEST, STEPS = 0.5, 1.8, 27
-"""Sides are looked for so far from the middle, in half sides of the examples, at so many places."""
+"""Range of the search for sides from the centre, in half sides of the examples, and number of places."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cacapp_fewshot.locate import Likeness
 
 OVERLAP = 3.0
-"""Of neighbouring tiles, nuclear diameters."""
+"""Overlap between neighbouring tiles, nuclear diameters."""
 
 
 class _ExampleNuclei(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cacapp.algorithms.maskrcnn.network import LightBackbone
 
 REDUCTION, REACH = 8, 7
-"""Channels are squeezed by this factor; side of the window that decides where."""
+"""Reduction factor of channels; side of the window of spatial attention."""
 
 
 class Attention(nn.Module):

@@ -20,7 +20,7 @@ from cacapp_macd_rcnn.fixed import SIDE, OwnAndFixedPool
 _HIDDEN, _BOX = 32, 192
 
 EDGE_MARK = "roi_heads.mask_predictor.edge."
-"""How the names of the edge head's weights begin."""
+"""Prefix of the names of the edge head's weights."""
 
 
 def build(edges: bool) -> GeneralizedRCNN:

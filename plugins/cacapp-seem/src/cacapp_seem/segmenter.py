@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MARGIN_BYTES = 2**20
 AT_ONCE = 16
-"""Prompts a question: an answer has as many masks of the tile's size."""
+"""Prompts per request: an answer has as many masks of the tile's size."""
 
 
 class Seem(Segmenter):

@@ -16,7 +16,7 @@ from cacapp.weights.load import load_into
 
 RAYS, GRID = 32, 2
 NUCLEUS_PX = 24.0
-"""Diameter of a nucleus at the scale the network works at."""
+"""Diameter of a nucleus at the scale of the network."""
 
 SIDES_PX = 16
 """Sides of the input are multiples of this."""

@@ -16,10 +16,10 @@ from cacapp_stardist.compiled import corners_of, suppress
 from cacapp_stardist.network import GRID, StarNetwork
 
 MARGIN_PX = 64
-"""Around a tile's core: more than two nuclei."""
+"""Margin around a tile's core: more than two nuclei."""
 
 FINE = 4
-"""Polygons are drawn so many times larger, since OpenCV takes a polygon's outline as part of it."""
+"""Enlargement of polygons for drawing, since OpenCV includes the outline of a polygon."""
 
 
 @dataclass(frozen=True, slots=True)

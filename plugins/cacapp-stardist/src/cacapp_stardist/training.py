@@ -20,7 +20,7 @@ from cacapp_stardist.compiled import star_distances
 from cacapp_stardist.network import GRID, NUCLEUS_PX, RAYS, StarNetwork
 
 DISTANCE_WEIGHT = 0.2
-"""Of the error of distances in px, as in StarDist."""
+"""Weight of the error of distances in px, as in StarDist."""
 
 Batch = tuple[Tensor, Tensor]
 

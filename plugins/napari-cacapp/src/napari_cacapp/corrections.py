@@ -15,7 +15,7 @@ from napari_cacapp.layers import KEY, NOT_EVALUABLE, OPEN, LayerData
 from napari_cacapp.slide import NEW, SlideView, Spot
 
 SAME_DOT_PX = 2.0
-"""Two places nearer than this are one signal, of some 6 px: a point that was nudged is not moved, one drawn on a dot is that dot."""
+"""Two places nearer than this are one signal (about 6 px wide), such as a slightly moved point or one drawn on a dot."""
 
 
 @dataclass(frozen=True, slots=True)

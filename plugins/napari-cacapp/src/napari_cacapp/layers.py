@@ -15,11 +15,11 @@ from napari_cacapp.slide import NEW, SlideView, pixels
 COLOURS = {DAPI: "blue", "aqua": "cyan", "green": "green", "gold": "yellow", "red": "red"}
 NOT_EVALUABLE = "not evaluable"
 KEY = "cacapp"
-"""In a layer's metadata: {"slide": token of the SlideView, "layer": "cells" or a channel}."""
+"""Key in a layer's metadata: {"slide": token of the SlideView, "layer": "cells" or a channel}."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 OPEN: dict[str, SlideView] = {}
-"""The slides that are open, by token: what the layers are held against when they are saved."""
+"""Open slides by token, with which the layers are compared when they are saved."""
 
 
 def layers_of(view: SlideView) -> list[LayerData]:
