@@ -288,7 +288,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, refusal: Make) -> No
         {"projection": "mean"},
         {"channels": {"pink": "red"}},
         {"pattern": "{frame}.tif"},
-        {"pattern": "{frame}_{channel}_{z}.tif"},
+        {"pattern": "{frame}_{channel}_{well}.tif"},
         {"pattern": "{frame}_{frame}_{channel}.tif"},
     ],
 )
