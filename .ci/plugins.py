@@ -1,4 +1,4 @@
-"""Install the plugins of plugins/ beside cacapp, run their tests and the contract suite, two plugins at a time.
+"""Install the plugins of plugins/ beside cacapp, run their tests and the contract suite, two plugins at a time, but those that need all cores.
 
 What cannot be installed here is named and does not fail. A plugin that needs other versions than cacapp runs on here gets an environment
 of its own over this one, in .venv-plugins.
@@ -18,6 +18,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ALGORITHMS = "cacapp"
@@ -26,9 +27,9 @@ AT_ONCE = 2
 OWN = ROOT / ".venv-plugins"
 
 
-def ran(*command: object, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def ran(*command: object, python: str = sys.executable, at_once: int = AT_ONCE) -> subprocess.CompletedProcess[str]:
     """Run Python to its end with its share of the cores."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE))}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))}
     return subprocess.run([python, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -67,20 +68,24 @@ class Verdict:
     output: str = ""
 
 
-def tried(folder: Path, python: str) -> Verdict:
+def options_of(folder: Path) -> dict[str, Any]:
+    """How a plugin is checked: ``check``, words for `plugins check`; ``alone``, whether it needs all cores to itself."""
+    return dict(tomllib.loads((folder / "pyproject.toml").read_text()).get("tool", {}).get("cacapp", {}))
+
+
+def tried(folder: Path, python: str, at_once: int) -> Verdict:
     """Run a plugin's tests and the contract suite on what it offers."""
     start = time.perf_counter()
     about = tomllib.loads((folder / "pyproject.toml").read_text())
     offers = ALGORITHMS in about["project"].get("entry-points", {})
     # its contract suite is what `plugins check` tries, and takes the longest
     less = ["--ignore", folder / "tests" / "test_contract.py"] if offers else []
-    tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less, python=python)
+    tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less, python=python, at_once=at_once)
     passed, output = tests.returncode == 0, tests.stdout + tests.stderr
     line = ("tests pass" if passed else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
     if offers:
-        options = about.get("tool", {}).get("cacapp", {}).get("check", [])
-        chosen = [word.format(folder=folder, python=python) for word in options]
-        check = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python)
+        chosen = [word.format(folder=folder, python=python) for word in options_of(folder).get("check", [])]
+        check = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python, at_once=at_once)
         line += ", every claim holds" if check.returncode == 0 else ", CLAIMS ARE BROKEN"
         passed, output = passed and check.returncode == 0, output + check.stdout + check.stderr
     return Verdict(f"{line} ({time.perf_counter() - start:.0f} s)", passed, output)
@@ -104,11 +109,13 @@ def main(names: list[str], strict: bool) -> int:
                 pythons[folder] = python
             else:
                 verdicts[folder.name] = Verdict(f"NOT TRIED, it cannot be installed here: {why}", not strict)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        trials = {pool.submit(tried, folder, python): folder.name for folder, python in pythons.items()}
-        for trial in as_completed(trials):
-            verdict = verdicts[trials[trial]] = trial.result()
-            print(f"\n-- {trials[trial]} --\n{verdict.output}", flush=True)
+    alone = {folder: python for folder, python in pythons.items() if options_of(folder).get("alone", False)}
+    for at_once, group in ((AT_ONCE, {f: p for f, p in pythons.items() if f not in alone}), (1, alone)):
+        with ThreadPoolExecutor(at_once) as pool:
+            trials = {pool.submit(tried, folder, python, at_once): folder.name for folder, python in group.items()}
+            for trial in as_completed(trials):
+                verdict = verdicts[trials[trial]] = trial.result()
+                print(f"\n-- {trials[trial]} --\n{verdict.output}", flush=True)
     print()
     for name, verdict in sorted(verdicts.items()):
         print(f"{name:24} {verdict.line}")

@@ -109,7 +109,8 @@ def test_what_cannot_be_compared_is_exit_code_2_and_one_line(counted: Run, tmp_p
     content = (small_slide / "frame00.ome.tif").read_bytes()
     shutil.copy(small_slide / "frame00.ome.tif", other / "x.ome.tif")
     (other / "x.ome.tif").write_bytes(content + b"\0")
-    assert counted("ingest", other, "--patient", "P2", "--slide", "S2", "--blood-volume-ul", 1).code == 0
+    who = ("--patient", "P2", "--slide", "S2", "--blood-volume-ul", 1)
+    assert counted("ingest", other, *who, "--same-pixels", "a test").code == 0
     assert counted("segment", "S2", "--segmenter", "coarse").code == 0
     for a, b, says in ((1, 2, "compare two runs of one step"), (1, 9, "there is no run 9"), (1, 3, "share no frame")):
         ended = counted("runs", "compare", a, b)
