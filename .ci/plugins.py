@@ -1,4 +1,4 @@
-"""Install the plugins of plugins/ beside cacapp, run their tests and the contract suite, two plugins at a time, but those that need all cores.
+"""Install the plugins of plugins/ beside cacapp, run their tests and the contract suite; two at a time, those that need all cores alone.
 
 What cannot be installed here is named and does not fail. A plugin that needs other versions than cacapp runs on here gets an environment
 of its own over this one, in .venv-plugins.
