@@ -96,7 +96,7 @@ def settled_once(counted_once: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def settled_template(postgres: Postgres, counted_template: str) -> str:
     """The same on PostgreSQL: the name of a database to copy."""
-    name = postgres.create("settled", counted_template)
+    name = postgres.create(template=counted_template)
     db = open_database(postgres.url(name))
     settle(db)
     db.dispose()

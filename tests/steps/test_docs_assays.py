@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cacapp.db.engine.session import open_database
 from cacapp.fish.assay.quality import Quality
 from cacapp.fish.assay.read import builtin_assays
@@ -17,6 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "assays.md"
 Run = Callable[..., Any]
 
 
+@pytest.mark.sqlite_only
 def test_every_command_of_the_page_runs(counted: Run, put_slide: Run, small_slide: Path, tmp_path: Path) -> None:
     database = open_database(tmp_path / "cacapp.db")
     for donor, slide in (("D1", "C1"), ("D2", "C2")):
