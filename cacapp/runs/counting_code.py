@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOTS = ("cacapp.fish.count_frame", "cacapp.algorithms.log")
-"""The modules that count, and the built-in detector; what they import of cacapp belongs to them."""
+ROOTS = ("cacapp.fish.count_frame", "cacapp.algorithms.log", "cacapp.fish.duplicates", "cacapp.fish.quality.slide")
+"""The modules that count, the built-in detector, and what takes calls of a whole slide back; what they import of cacapp belongs to them."""
 
 PACKAGE = Path(__file__).parents[1]
 NOT_CODE = ("ctx", "kind", "type_comment", "type_ignores")  # fields of a syntax tree that do not change what it does

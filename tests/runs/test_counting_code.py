@@ -97,6 +97,7 @@ def test_one_changed_constant_anywhere_changes_the_digest(tmp_path: Path, monkey
         ("fish/doubt/two_in_one.py", "SEAM_PERCENTILE = 93", "SEAM_PERCENTILE = 94"),
         ("arrays/chromatic.py", "MIN_NUCLEI = ", "MIN_NUCLEI = 1 + "),
         ("algorithms/log.py", "RING_POINTS = 16", "RING_POINTS = 17"),
+        ("fish/overlap.py", "FALSE_ALARMS = 0.01", "FALSE_ALARMS = 0.02"),
     ):
         text = (copy / file).read_text()
         assert old in text
