@@ -97,7 +97,7 @@ def run_slide(
     Args:
         paths: files or folders of the slide's frames, or addresses such as ``s3://bucket/slide1``.
         patient, slide: pseudonym, never a name, and barcode.
-        blood_volume_ul: blood that the slide stands for, µL; None where unknown, which gives counts without a verdict.
+        blood_volume_ul: volume of blood from which the slide was made, µL; None where unknown, which gives counts without a verdict.
         db: a SQLite file, made where there is none, or a SQLAlchemy URL; None: what ``CACAPP_DB`` says, else ``cacapp.db`` here.
         channels, pattern, projection, pixel_size_um: how to read the files, as the options of ``cacapp ingest``.
         same_pixels: why frames may have the pixels of another patient's frames; None: they may not.

@@ -1,4 +1,4 @@
-"""What all tests share: a real, empty record; the command line; a small slide."""
+"""Fixtures of all tests: an empty database, the command line, a small slide."""
 
 from __future__ import annotations
 

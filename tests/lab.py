@@ -1,4 +1,4 @@
-"""A lab's environment: its own site-packages and pip, in which plugins are installed as a user does it."""
+"""An environment of its own with site-packages and pip, in which plugins are installed as a user installs them."""
 
 from __future__ import annotations
 

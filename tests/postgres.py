@@ -29,7 +29,7 @@ INSTALLED = "pginstall18"
 START_S = 30
 SETTINGS = ("listen_addresses=", "max_connections=100")
 HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-"""What a server may do whose files are gone tomorrow."""
+"""Faults of a server whose files disappear."""
 
 
 @dataclass(frozen=True)

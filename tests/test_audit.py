@@ -49,6 +49,6 @@ def test_a_known_hole_is_named_with_its_way_out(audit: ModuleType) -> None:
     ]
 
 
-def test_where_no_package_can_be_looked_up_it_does_not_say_all_is_well(audit: ModuleType) -> None:
+def test_without_any_look_up_the_audit_does_not_pass(audit: ModuleType) -> None:
     lines, holes = audit.judge({"dependencies": [{"name": "a", "skip_reason": "not on PyPI"}]})
     assert (lines, holes) == (["audit: skipped, no registry that can be reached knows these packages"], 0)

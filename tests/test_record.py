@@ -69,7 +69,7 @@ def test_an_empty_record_gives_empty_tables_with_all_columns(database: Any, reco
             assert "string" in {str(t) for t in table.schema.types}
 
 
-def test_what_is_not_there_is_said_in_one_line(counted: Cacapp, record_url: str, tmp_path: Path) -> None:
+def test_a_missing_database_or_slide_is_reported_in_one_line(counted: Cacapp, record_url: str, tmp_path: Path) -> None:
     with pytest.raises(CacappError, match=r"none\.db"):
         api.open(tmp_path / "none.db")
     with api.open(record_url) as record:

@@ -63,7 +63,11 @@ Patient = Annotated[str | None, typer.Option("--patient", help="Pseudonym of the
 Slide = Annotated[str | None, typer.Option("--slide", help="Barcode of the slide.")]
 Volume = Annotated[
     str | None,
-    typer.Option("--blood-volume-ul", metavar="UL", help="Blood the slide stands for, µL; 'unknown' gives counts without a verdict."),
+    typer.Option(
+        "--blood-volume-ul",
+        metavar="UL",
+        help="Volume of blood from which the slide was made, µL; 'unknown' gives counts without a verdict.",
+    ),
 ]
 Manifest = Annotated[
     Path | None,

@@ -22,7 +22,7 @@ def register_slide(
 
     Args:
         patient_code: pseudonym.
-        blood_volume_ul: what the slide stands for, µL; None: unknown, or as it was registered before.
+        blood_volume_ul: volume of blood from which the slide was made, µL; None: unknown, or as it was registered before.
         notes: replace the slide's notes where given.
 
     Raises:

@@ -45,7 +45,7 @@ class Patient(Table, table=True):
 
 
 class Slide(Table, table=True):
-    """A slide of a patient, with the volume of blood that it stands for."""
+    """A slide of a patient, with the volume of blood from which it was made."""
 
     __tablename__ = "slide"
     __table_args__ = (CheckConstraint("blood_volume_ul IS NULL OR blood_volume_ul > 0", name="blood_volume_positive"),)

@@ -44,7 +44,7 @@ class SlideTally:
         needs_review: evaluable cells a person has to look at.
         cacs: evaluable cells that are CACs.
         cacs_left_out: CACs of the subtypes that the assay leaves out of the second count (``patient.without_subtypes``).
-        blood_volume_ul: what the slide stands for, µL; None where unknown.
+        blood_volume_ul: volume of blood from which the slide was made, µL; None where unknown.
         signals: counted signals of the evaluable cells by channel; a ratio assay needs them.
     """
 
@@ -108,7 +108,7 @@ def tally(
 
     Args:
         groups: equal calls with their number of cells; a group may come more than once.
-        blood_volume_ul: what the slide stands for, µL; None where unknown.
+        blood_volume_ul: volume of blood from which the slide was made, µL; None where unknown.
         signals: counted signals of the evaluable cells by channel, for a ratio assay.
     """
     classes, exclusions = Counter[str](), Counter[str]()

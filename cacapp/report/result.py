@@ -61,9 +61,9 @@ class ResultNumbers:
         classes: evaluable cells by class; a cell without a class is counted under "".
         exclusions: cells that were not evaluable, by reason.
         cacs: CACs, ``cacs_balanced_polyploid`` of which are balanced polyploid.
-        blood_volume_ul: what all slides stand for, in µL; None where a slide's volume is unknown.
+        blood_volume_ul: volume of blood from which all slides were made, µL; None where a slide's volume is unknown.
         cacs_per_100ul, cacs_per_100ul_low, cacs_per_100ul_high: rate and its exact Poisson interval; None without a volume.
-        needs_review: cells that wait for a person's look.
+        needs_review: cells that wait for review by a person.
         frames: frames of all slides, ``frames_failed`` of which gave no cells.
         ratio: what a ratio assay found, as ``cacapp.fish.assay.ratio.RatioResult`` names it; None for other assays.
     """

@@ -89,13 +89,13 @@ def verdict_sentence(verdict: str, result: ResultNumbers, criteria: Criteria) ->
     if verdict == words.insufficient:
         return (
             f"{plural(result.evaluable, 'evaluable cell')}, fewer than the {integer(criteria.min_evaluable_cells)} the assay asks for: "
-            "too few to hold against the criteria."
+            "too few to compare with the criteria."
         )
     if verdict == words.not_increased:
         whose = "Katz's" if criteria.assay_name.startswith("katz") else "the assay's"
         return f"Fewer than {threshold} CACs per 100 µL of blood: {whose} criterion is not met."
     if result.blood_volume_ul is None:
-        return "The blood volume the slides stand for is not known, so there is no rate to hold against the criteria. Counts only."
+        return "The volume of blood on the slides is unknown, so there is no rate to compare with the criteria. Counts only."
     return "The criteria gave no answer for these numbers."
 
 
@@ -104,7 +104,7 @@ def ratio_sentence(ratio: Mapping[str, Any]) -> str:
     upper, lower = (f"{integer(ratio['signals'][c])} {c}" for c in (ratio["numerator"], ratio["denominator"]))
     sums = f"{upper} signals over {lower} ones in {plural(ratio['cells'], 'cell')}"
     if ratio["ratio"] is None:
-        return f"{sums}: there is no ratio to hold against the criteria."
+        return f"{sums}: there is no ratio to compare with the criteria."
     return (
         f"{sums}: ratio {ratio['ratio']:.2f}, {ratio['copies']:.2f} {ratio['numerator']} and {ratio['reference_copies']:.2f} "
         f"{ratio['denominator']} per cell ({ratio['outcome']}). The ratio alone establishes nothing in this person."
@@ -124,7 +124,7 @@ def reckoning(result: ResultNumbers, criteria: Criteria) -> str:
     counted = f"{plural(result.cacs, 'CAC')} among {plural(result.evaluable, 'evaluable cell')} of {integer(result.cells)} found"
     if result.blood_volume_ul is None or result.cacs_per_100ul is None:
         return f"{counted}; blood volume unknown, no rate."
-    text = f"{counted}; the slides stand for {number(result.blood_volume_ul, 1)} µL of blood: {rate(result)} CACs per 100 µL"
+    text = f"{counted}, on slides made from {number(result.blood_volume_ul, 1)} µL of blood: {rate(result)} CACs per 100 µL"
     limits = interval(result)
     return f"{text} ({number(100 * criteria.confidence, 1)} % exact Poisson interval {limits})." if limits else f"{text}."
 
@@ -186,7 +186,7 @@ def caveats(report: PatientReport) -> list[str]:
     if result.needs_review:
         waits = "waits" if result.needs_review == 1 else "wait"
         whose = "all calls on this page are the software's" if report.review is None else "their calls are the software's"
-        found.append(f"{plural(result.needs_review, 'cell')} {waits} for a person's look; {whose}.")
+        found.append(f"{plural(result.needs_review, 'cell')} {waits} for review by a person; {whose}.")
     if report.review is not None and report.review.open > result.needs_review:
         found.append(f"{plural(report.review.open, 'flagged cell')} not decided by a person yet: the result is not final.")
     return found
@@ -200,7 +200,7 @@ def budget_sentences(budget: ErrorBudget | None, left_out: int) -> list[str]:
     if budget is None:
         return [
             "The false-CAC rate is unknown: no slide of a healthy donor was counted in the same way (cacapp control add registers them), "
-            f"so how many of these CACs are errors cannot be said.{others}"
+            f"so the number of these CACs that are errors is unknown.{others}"
         ]
     pool, share = budget.pool, number(100 * budget.confidence, 1)
     low, high = (number(10_000 * r) for r in (budget.rate_low, budget.rate_high))

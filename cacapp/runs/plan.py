@@ -95,7 +95,7 @@ class SlideRequest:
     Attributes:
         patient, slide: pseudonym and barcode.
         paths: files or folders of its frames, absolute paths or addresses (``s3://bucket/slide``).
-        blood_volume_ul: blood that the slide stands for, µL; None where unknown.
+        blood_volume_ul: volume of blood from which the slide was made, µL; None where unknown.
         pattern, channels, projection, pixel_size_um: how to read the files, as ``cacapp.frames.discover`` takes them.
         same_pixels: why frames may have the pixels of another patient's frames; None: they may not.
     """

@@ -28,17 +28,17 @@ def told(found: Sequence[Instance]) -> list[tuple[int, float]]:
     return sorted((i.bbox_xywh[0], round(i.score, 3)) for i in found)
 
 
-def test_what_two_of_three_find_stands_and_what_one_finds_does_not() -> None:
+def test_a_nucleus_found_by_two_of_three_segmenters_is_kept_and_one_found_by_one_is_not() -> None:
     found = majority([[box(0), box(30), box(60)], [box(0), box(30)], [box(0), box(90)]])
     assert told(found) == [(0, 1.0), (30, 0.667)]
 
 
-def test_of_masks_that_match_the_first_named_segmenters_stays_whatever_their_scores() -> None:
+def test_of_matching_masks_that_of_the_first_named_segmenter_is_kept_whatever_the_scores() -> None:
     assert told(majority([[box(1, score=0.1)], [box(0, score=0.9)]])) == [(1, 1.0)]
     assert told(majority([[box(0)], [box(1)]])) == [(0, 1.0)]
 
 
-def test_half_is_no_majority_unless_so_many_votes_are_enough() -> None:
+def test_half_of_the_votes_is_no_majority_unless_as_many_are_required() -> None:
     four = [[box(0)], [box(0)], [], []]
     assert majority(four) == []
     assert told(majority(four, votes=2)) == [(0, 0.5)]
@@ -50,7 +50,7 @@ def test_masks_that_overlap_too_little_are_two_nuclei() -> None:
     assert len(majority([[box(0)], [box(4)]], iou=0.42)) == 1
 
 
-def test_nothing_found_by_all_is_nothing() -> None:
+def test_without_any_instances_there_is_no_consensus() -> None:
     assert majority([[], [], []]) == []
 
 

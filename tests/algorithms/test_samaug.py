@@ -51,7 +51,7 @@ def test_every_rule_adds_positive_points_inside_the_nucleus(method: str, nucleus
     assert [r.bbox_xywh for r in found.regions] == [r.bbox_xywh for r in first.regions]
 
 
-def test_the_furthest_point_is_at_an_end_of_the_long_axis() -> None:
+def test_the_farthest_point_is_at_an_end_of_the_long_axis() -> None:
     (x, y), (other_x, _) = added(SamAug(method="max-distance", points=2, rim=0), flat_nucleus())
     assert abs(y - 100) <= 6
     assert abs(abs(x - 120) - 40) <= 3

@@ -1,4 +1,4 @@
-"""Gain and dark noise come out of one picture, whatever is in it."""
+"""Gain and dark noise are estimated from one image, whatever it shows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_gain_and_dark_noise_are_those_of_the_camera(gain: float, read_noise: fl
     assert found.dark_noise == pytest.approx(np.sqrt(read_noise**2 + gain * 120), rel=0.12)
 
 
-def test_a_plane_that_tells_nothing_gives_none() -> None:
+def test_a_plane_without_information_gives_no_estimate() -> None:
     assert camera_of(np.full((400, 400), 7, np.uint16)) is None
     assert camera_of(np.zeros((5, 5), np.uint8)) is None
 

@@ -36,7 +36,7 @@ def channel(dy: float, dx: float, glow: float = 200.0, dots: bool = True, seed: 
 
 
 @pytest.mark.parametrize(("dy", "dx"), [(0.8, 0.0), (-1.5, 1.0), (2.0, -2.5), (4.0, 3.0)])
-def test_the_shift_is_learnt_although_dots_are_brighter_than_the_glow(dy: float, dx: float) -> None:
+def test_the_shift_is_estimated_although_dots_are_brighter_than_autofluorescence(dy: float, dx: float) -> None:
     found = estimate_shift(channel(dy, dx), soft_outlines(NUCLEI))
     assert (found.y_px, found.x_px) == pytest.approx((dy, dx), abs=0.25)
     assert found.n_nuclei >= 16
@@ -50,7 +50,7 @@ def test_without_a_shift_the_plane_is_left_as_it_is(seed: int) -> None:
     assert align(plane, found) is plane
 
 
-def test_nuclei_that_do_not_glow_say_nothing() -> None:
+def test_nuclei_without_autofluorescence_give_no_shift() -> None:
     assert estimate_shift(channel(2, 2, glow=0, dots=False), soft_outlines(NUCLEI)).n_nuclei == 0
     assert estimate_shift(channel(2, 2), soft_outlines(NUCLEI[:10])).n_nuclei == 0
     assert estimate_shift(channel(2, 2), []).n_nuclei == 0

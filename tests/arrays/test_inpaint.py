@@ -1,4 +1,4 @@
-"""Rejected nuclei become background: its level, its noise, its texture; accepted ones stay as they are."""
+"""Rejected nuclei are filled with background of the same level, noise and texture; accepted ones stay unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_filled_area_has_the_mean_and_the_spread_of_the_background(dtype: ty
     assert found[REJECTED].std() == pytest.approx(sd, rel=0.08)
 
 
-def test_the_glow_around_a_rejected_nucleus_goes_too() -> None:
+def test_the_halo_around_a_rejected_nucleus_is_filled_too() -> None:
     found = inpaint_background(frame(400, 20, glow_px=5), REJECTED, ACCEPTED, seed=1)
     ring = (disk(100, 100, 34) & ~disk(100, 100, 24)) | (disk(220, 250, 40) & ~disk(220, 250, 30))
     assert found[ring].mean() == pytest.approx(400, abs=4)
@@ -156,7 +156,7 @@ def test_small_frames_are_filled_too(shape: tuple[int, int]) -> None:
     assert (found == 50).all()
 
 
-def test_haze_around_a_rejected_nucleus_is_left_without_an_edge() -> None:
+def test_out_of_focus_light_around_a_rejected_nucleus_is_filled_without_an_edge() -> None:
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     haze = 150 * np.exp(-((rows - 100) ** 2 + (columns - 130) ** 2) / (2 * 50**2))
     dapi = frame(400 + haze, 10)

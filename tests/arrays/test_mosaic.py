@@ -70,7 +70,7 @@ def test_any_numeric_plane_can_be_packed(dtype: type) -> None:
 
 
 @given(nuclei(), st.integers(0, 15), st.sampled_from([1, 64, 2048]))
-def test_shelves_hold_every_crop_whole_and_once(found: list[Instance], margin: int, width: int) -> None:
+def test_rows_of_the_mosaic_contain_every_crop_whole_and_once(found: list[Instance], margin: int, width: int) -> None:
     mosaic = pack(PLANE, found, margin, width)
     assert sorted(int(n) for here in mosaic.on_shelf for n in here) == list(range(len(found)))
     assert [s.start for s in mosaic.shelves] == [0, *(s.stop for s in mosaic.shelves[:-1])]

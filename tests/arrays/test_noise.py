@@ -21,7 +21,7 @@ def test_gain_and_floor_are_learnt(gain: float, floor: float) -> None:
     assert line.variance(at) == pytest.approx(gain * at + floor, rel=0.06)
 
 
-def test_places_full_of_texture_do_not_shift_the_line() -> None:
+def test_textured_areas_do_not_shift_the_fitted_line() -> None:
     level, variance = measured(2.0, 144.0)
     variance[:40] *= np.random.default_rng(1).uniform(3, 50, 40)
     line = fit_photon_transfer(level, variance)
@@ -35,7 +35,7 @@ def test_places_of_one_level_have_one_variance() -> None:
     assert line.variance(np.array([100.0, 5000.0])) == pytest.approx(80)
 
 
-def test_darkness_has_no_negative_variance_and_few_places_say_nothing() -> None:
+def test_dark_areas_have_no_negative_variance_and_few_places_give_no_estimate() -> None:
     line = fit_photon_transfer(*measured(8.0, -1000.0))
     assert line is not None
     assert line.variance(np.array([0.0]))[0] > 0

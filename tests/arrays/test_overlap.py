@@ -1,4 +1,4 @@
-"""Masks that claim the same pixels: one nucleus is claimed once."""
+"""Masks that overlap: each pixel belongs to one nucleus, each nucleus is kept once."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def box(x: int, y: int, w: int, h: int, score: float = 0.9) -> Instance:
     return Instance((x, y, w, h), np.ones((h, w), bool), score)
 
 
-def test_of_two_masks_of_one_nucleus_the_surer_one_stays() -> None:
+def test_of_two_masks_of_one_nucleus_the_one_of_higher_score_is_kept() -> None:
     assert resolve([disk(50, 50, 20, 0.7), disk(52, 51, 20, 0.9)]) == [1]
 
 
@@ -24,11 +24,11 @@ def test_touching_nuclei_both_stay() -> None:
     assert resolve([disk(50, 50, 20), disk(86, 50, 20)]) == [0, 1]
 
 
-def test_a_mask_that_took_two_nuclei_goes_however_sure_it_is() -> None:
+def test_a_mask_over_two_nuclei_is_dropped_whatever_its_score() -> None:
     assert resolve([box(30, 30, 82, 41, 0.99), disk(50, 50, 20, 0.6), disk(91, 50, 20, 0.6)]) == [1, 2]
 
 
-def test_a_piece_of_a_nucleus_is_no_second_one() -> None:
+def test_a_part_of_a_nucleus_is_not_a_second_nucleus() -> None:
     assert resolve([disk(50, 50, 20, 0.9), disk(50, 60, 6, 0.8)]) == [0]
 
 
@@ -49,7 +49,7 @@ def test_shared_pixels_are_counted(shift: int) -> None:
     assert [n for _, _, n in intersections([a, b])] == ([expected] if expected else [])
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_without_instances_there_is_nothing_to_resolve() -> None:
     assert resolve([]) == []
 
 
@@ -60,7 +60,7 @@ def depth(one: Instance) -> Array:
     return (r - np.hypot(x, y)).astype(np.float32)
 
 
-def test_a_shared_pixel_goes_to_the_surer_instance() -> None:
+def test_a_shared_pixel_goes_to_the_instance_of_higher_score() -> None:
     pair = [disk(30, 30, 12), disk(46, 30, 12)]
     left, right = divide_overlaps(pair, [depth(one) for one in pair])
     assert left is not None
@@ -79,7 +79,7 @@ def test_an_instance_without_a_pixel_of_its_own_is_gone() -> None:
     assert none is None
 
 
-def test_of_an_instance_cut_in_two_the_larger_piece_stays() -> None:
+def test_the_larger_part_of_a_divided_instance_is_kept() -> None:
     bar = Instance((0, 10, 40, 5), np.ones((5, 40), bool), 0.5)
     post = Instance((10, 0, 6, 30), np.ones((30, 6), bool), 0.5)
     cut, whole = divide_overlaps([bar, post], [np.zeros((5, 40)), np.ones((30, 6))])

@@ -18,7 +18,7 @@ Draw = Callable[..., Array]
 masks = arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
 
 
-def test_a_hole_is_filled_and_a_bay_is_not() -> None:
+def test_a_hole_is_filled_and_a_concavity_is_not() -> None:
     ring = np.zeros((9, 9), bool)
     ring[2:7, 2:7] = True
     ring[4, 4] = False
@@ -28,7 +28,7 @@ def test_a_hole_is_filled_and_a_bay_is_not() -> None:
     assert np.array_equal(fill_holes(bay), bay)
 
 
-def test_a_bay_of_the_frames_edge_is_no_hole_even_where_the_object_closes_it() -> None:
+def test_background_open_to_the_frames_edge_is_not_filled_even_where_the_object_encloses_it() -> None:
     mask = np.ones((5, 5), bool)
     mask[0, 2] = False
     mask[2, 2] = False
@@ -72,7 +72,7 @@ def hills(*centres: tuple[float, float], sigma: float = 8.0, shape: tuple[int, i
 
 
 @given(*(st.builds(float.__add__, st.integers(*ends).map(float), st.floats(-0.4, 0.4)) for ends in ((20, 30), (28, 35), (60, 68))))
-def test_two_hills_are_two_basins_that_meet_at_the_saddle(row: float, left: float, right: float) -> None:
+def test_two_maxima_are_two_basins_that_meet_at_the_saddle(row: float, left: float, right: float) -> None:
     height = hills((row, left), (row, right))
     labels, peaks = basins(height, height > 0.005)
     assert labels.max() == 2
@@ -103,7 +103,7 @@ def test_a_plateau_is_one_region_after_fusion() -> None:
     assert len(np.unique(fuse(labels, peaks, height, 1.0))) == 1
 
 
-def test_negative_heights_are_a_landscape_too() -> None:
+def test_negative_values_have_basins_too() -> None:
     height = hills((30, 30), (30, 70)) - 5
     labels, _ = basins(height, np.ones(height.shape, bool))
     assert labels.max() == 2
@@ -143,7 +143,7 @@ def test_fused_at_ratio_0_what_touches_is_one_and_above_1_nothing_is(height: Arr
 
 
 @pytest.mark.parametrize(("ratio", "parts"), [(0.5, 1), (0.99, 2)])
-def test_hills_are_one_where_the_saddle_is_high_for_the_ratio(ratio: float, parts: int) -> None:
+def test_maxima_are_merged_where_the_saddle_is_high_for_the_ratio(ratio: float, parts: int) -> None:
     height = hills((30, 38), (30, 62), sigma=9)  # the saddle lies at 2 exp(-12²/162) = 0.82 of the summits
     labels, peaks = basins(height, height > 0.05)
     assert len(np.unique(fuse(labels, peaks, height, ratio))) - 1 == parts

@@ -28,7 +28,7 @@ def test_runs_alternate_background_and_object_in_column_order(mask: np.ndarray) 
     assert np.array_equal(values, mask.ravel(order="F"))
 
 
-def test_the_code_is_the_one_of_the_coco_format() -> None:
+def test_the_run_lengths_follow_the_coco_format() -> None:
     # column-major runs of a 2 x 2 mask with its right column set: 2 background, 2 object; small counts are one character from "0" on
     assert rle.encode(np.array([[False, True], [False, True]])) == b"22"
 

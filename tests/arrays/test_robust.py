@@ -6,7 +6,7 @@ import pytest
 from cacapp.arrays.robust import MAD_TO_SD, robust_sd
 
 
-def test_of_normal_values_it_is_their_standard_deviation() -> None:
+def test_for_normal_values_it_is_their_standard_deviation() -> None:
     values = np.random.default_rng(0).normal(50.0, 3.0, 100_000)
     values[:1000] = 1e6
     assert robust_sd(values) == pytest.approx(3.0, rel=0.03)

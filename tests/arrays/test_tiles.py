@@ -1,4 +1,4 @@
-"""Tiles: every point has one owner, every owner sees it with room around, whatever the grid's shift."""
+"""Tiles: every point belongs to one tile, which contains it with a margin, whatever the grid's shift."""
 
 import numpy as np
 import pytest

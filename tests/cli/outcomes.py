@@ -1,4 +1,4 @@
-"""How a command may end, and what it left in the record."""
+"""Results of a command: exit code, output, and rows in the database."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_another_programs_database_is_left_alone(cacapp: Run, batch: Path) -> No
 
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("args", [("patients",), ("segment",), ("cells",), ("runs", "list"), ("export", "out"), ("report",)])
-def test_asking_where_there_is_no_database_makes_none(cacapp: Run, args: tuple[str, ...]) -> None:
+def test_a_query_without_a_database_creates_none(cacapp: Run, args: tuple[str, ...]) -> None:
     ended = cacapp(*args)
     assert ended.code == FAILED
     assert "no such database" in ended.err

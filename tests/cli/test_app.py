@@ -170,7 +170,7 @@ def test_an_unknown_format_is_refused_with_those_there_are(counted: Run, command
     assert "choose one of" in ended.err
 
 
-def test_plugins_show_gives_units_bounds_and_defaults(cacapp: Run) -> None:
+def test_plugins_show_prints_units_bounds_and_defaults(cacapp: Run) -> None:
     (record,) = cacapp("plugins", "show", "single-cell", "--json").json
     assert (record["kind"], record["distribution"]) == ("filter", "cacapp")
     assert {"name", "type", "default", "bounds", "description"} <= set(record["parameters"][0])
@@ -218,7 +218,7 @@ def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: 
     assert "P1" in out
 
 
-def test_off_a_terminal_there_is_no_bar(cacapp: Run, small_slide: Path) -> None:
+def test_without_a_terminal_there_is_no_progress_bar(cacapp: Run, small_slide: Path) -> None:
     assert not console.err.is_terminal
     assert cacapp("run", small_slide, *WHO, "--no-report").err == ""
 

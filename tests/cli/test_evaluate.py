@@ -60,7 +60,7 @@ def test_one_bad_image_is_one_line_and_exit_code_3(cacapp: Run, data: Path) -> N
     assert (ended.json["missing"], ended.json["images"]) == (1, 2)
 
 
-def test_all_bad_is_an_error(cacapp: Run, data: Path) -> None:
+def test_an_evaluation_without_a_readable_image_is_an_error(cacapp: Run, data: Path) -> None:
     for path in (data / "images").iterdir():
         path.write_bytes(b"")
     ended = cacapp("evaluate", data / "images", data / "labels")

@@ -73,7 +73,7 @@ def test_labels_that_cannot_be_used_fail_their_frame_by_name(slide: Cacapp, tmp_
     assert said in done.err
 
 
-def test_what_cannot_be_meant_is_refused(slide: Cacapp, tmp_path: Path) -> None:
+def test_wrong_folders_and_options_are_refused(slide: Cacapp, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for args, said in (
         ((tmp_path / "none",), "no such folder"),

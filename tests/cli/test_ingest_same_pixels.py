@@ -97,7 +97,7 @@ def test_a_wrong_pixel_size_is_named_and_a_stated_one_recorded(cacapp: Cacapp, t
     assert add(cacapp, path, "P", "S", "--pixel-size-um", "-1").code == 2
 
 
-def test_planes_of_one_value_are_like_no_other() -> None:
+def test_a_plane_of_one_value_correlates_with_no_other() -> None:
     assert pixels_sha256(np.full((9, 9), 3, np.uint8)) is None
     noise = np.random.default_rng(0).integers(0, 255, (30, 40), np.uint8)
     assert pixels_sha256(noise) == pixels_sha256(noise.astype(np.uint16)) == pixels_sha256(noise.astype(np.uint16) * 257)

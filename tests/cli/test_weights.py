@@ -142,7 +142,7 @@ def test_a_file_of_unknown_digest_is_recorded_and_that_is_said(capsys: pytest.Ca
     assert run_command(["weights", "verify", "unknown"]) == 0
 
 
-def test_add_then_verify_then_damage(folder: Path, served: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_added_file_is_verified_and_a_damaged_one_is_found(folder: Path, served: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["weights", "add", "small", str(served / "small.pth")]) == 0
     assert run_command(["weights", "verify"]) == 0
     assert f"small whole, SHA-256 {DIGEST}" in capsys.readouterr().out

@@ -62,7 +62,7 @@ def test_the_same_slide_again_is_the_same_slide(database: Database) -> None:
         assert session.exec(select(func.count()).select_from(Patient)).one() == 1
 
 
-def test_whoever_registers_the_same_slide_at_the_same_time_waits_and_gets_it(database: Database) -> None:
+def test_registering_the_same_slide_at_the_same_time_waits_and_returns_it(database: Database) -> None:
     begun, found = threading.Event(), []
 
     def other() -> None:

@@ -27,7 +27,7 @@ def test_every_hook_command_option_and_parameter_is_described(pages: ModuleType)
     assert pages.undocumented() == []
 
 
-def test_what_is_undocumented_would_be_found(pages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undocumented_parameter_is_found(pages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     from cacapp import hookspecs
     from cacapp.algorithms.watershed import Watershed
     from cacapp.cli import export

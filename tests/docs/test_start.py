@@ -1,4 +1,4 @@
-"""What the pages for new users show is what happens."""
+"""The pages for new users show what the commands print."""
 
 from __future__ import annotations
 

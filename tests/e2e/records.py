@@ -1,4 +1,4 @@
-"""What a record says, without what differs from run to run: times, ids, owners and how often a frame was tried."""
+"""Content of a database without what differs from run to run: times, ids, owners and numbers of attempts."""
 
 from __future__ import annotations
 

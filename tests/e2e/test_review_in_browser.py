@@ -134,7 +134,7 @@ def test_channels_contrast_and_size_apply_to_all_pictures_at_once(shared: Server
 
 PAGES = ("/", "/slides/1", "/slides/1?group=all", "/slides/1?group=decided", "/cells/4", "/frames/1?cell=4", "/patients/1", "/account")
 ALONE = ("/login", "/nothing", "/audit")
-"""Pages that anyone sees, that nobody finds, and that an admin reads."""
+"""Public pages, missing pages, and pages for administrators."""
 
 
 @needs_browser

@@ -230,7 +230,7 @@ def runs_begun(db: Path) -> int:
 
 
 @pytest.mark.parametrize("at_frames", [2, 10], ids=["segmenting", "counting"])
-def test_a_run_that_was_killed_goes_on_to_the_same_rows(cacapp: Run, demo: Path, tmp_path: Path, at_frames: int) -> None:
+def test_a_killed_run_is_resumed_to_the_same_rows(cacapp: Run, demo: Path, tmp_path: Path, at_frames: int) -> None:
     db = tmp_path / "killed.db"
     options = ["--manifest", str(SLIDES / "slides.csv"), "--min-evaluable", str(SAMPLE_MIN_EVALUABLE_CELLS), "--no-report"]
     command = ["run", *options, "--db", str(db)]
@@ -275,7 +275,7 @@ def test_every_command_that_the_readme_shows_exists_with_its_options(cacapp: Run
 
 
 SLOW = ("segment", "--segmenter", "sam")
-"""Seconds a frame: it can be stopped half-way however fast the machine."""
+"""Takes seconds for each frame, so that a test can stop it half-way on any machine."""
 
 
 @pytest.mark.usefixtures("ctrl_c")

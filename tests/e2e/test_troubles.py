@@ -1,4 +1,4 @@
-"""What happens to a run of a night: two of them at once, a full disk, a database that may not be written or is held by another."""
+"""Long runs: two of them at once, a full disk, a database that is read-only or locked by another process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Per-frame work in processes: a failure, a crash or a hang costs its item only, and items are taken as there is room for them."""
+"""Per-frame work in processes: a failure, a crash or a hang affects its item only, and items are taken as there is room for them."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_work_is_sent_once_and_keeps_what_it_loads() -> None:
         assert len({o.result for o in engine.run(Keeps(), range(20))}) <= 2
 
 
-def test_what_libraries_print_does_not_get_among_results(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_workers_does_not_mix_with_results(capfd: pytest.CaptureFixture[str]) -> None:
     with Engine(2) as engine:
         assert sorted(o.result or 0 for o in engine.run(print_and_halve, [2, 4])) == [1, 2]
     said = capfd.readouterr()
@@ -196,7 +196,7 @@ def test_work_of_a_script_or_a_missing_module_is_named(monkeypatch: pytest.Monke
     assert "an algorithm must be importable there" in (outcome.error or "")
 
 
-def test_leaving_the_iteration_ends_the_work(tmp_path: Path) -> None:
+def test_stopping_the_iteration_stops_the_workers(tmp_path: Path) -> None:
     with Engine(2) as engine:
         assert list(engine.run(touch_and_wait, [tmp_path] * 4, stopped=lambda: len(list(tmp_path.iterdir())) == 2)) == []
         pids = [int(p.name) for p in tmp_path.iterdir()]
@@ -294,7 +294,7 @@ def test_a_worker_has_one_thread_however_few_there_are() -> None:
             assert {o.result for o in engine.run(threads, range(4))} == {(1, "1")}
 
 
-def test_where_nobody_says_how_many_the_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_given_number_of_workers_the_machine_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many processes as there is room for; none for what is done before they have started."""
     monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 2)
     with Engine() as engine:
@@ -307,7 +307,7 @@ def test_where_nobody_says_how_many_the_machine_does(monkeypatch: pytest.MonkeyP
     assert children() == []
 
 
-def test_enough_is_remembered_until_the_work_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_amounts_of_expected_work_add_up_until_processes_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slides come one by one, each too little alone."""
     monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 2)
     with Engine() as engine:
@@ -325,7 +325,7 @@ def test_no_more_processes_start_early_than_there_are_frames(monkeypatch: pytest
             assert len(children()) == running
 
 
-def test_where_there_is_room_for_one_this_process_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_room_for_one_process_the_work_runs_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cacapp.engine.engine.processes", lambda: 1)
     with Engine() as engine:
         engine.expect(9, ENOUGH_PX, ["this"])

@@ -54,7 +54,7 @@ def test_a_graphics_card_is_for_one_process(monkeypatch: pytest.MonkeyPatch, tmp
     assert machine.processes() == 1
 
 
-def test_a_container_sees_its_own_group_at_the_root(tmp_path: Path) -> None:
+def test_a_container_reads_the_limit_of_its_own_control_group(tmp_path: Path) -> None:
     (tmp_path / "cgroup").write_text("0::/\n")
     assert machine.free_mb() == 64_000
     group(tmp_path / "fs", "max", 100)

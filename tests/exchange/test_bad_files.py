@@ -1,4 +1,4 @@
-"""Outlines that are none: one line that names the file, and what in it."""
+"""Invalid outlines: one line that names the file and the place in it."""
 
 from __future__ import annotations
 

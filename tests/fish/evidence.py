@@ -1,4 +1,4 @@
-"""Evidence built by hand: counts, and whatever else a test is about."""
+"""Evidence built by hand: counts, and what else a test needs."""
 
 from __future__ import annotations
 

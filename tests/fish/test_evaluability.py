@@ -43,7 +43,7 @@ def test_ordinary_nuclei_are_evaluable() -> None:
     assert judge_nuclei(shapes(), None, KATZ) == [None] * 30
 
 
-def test_a_nucleus_on_the_frame_edge_is_not() -> None:
+def test_a_nucleus_on_the_frame_edge_is_not_evaluable() -> None:
     assert judge((1, 0.97, 1.1), edge=[True]) == ["edge"]
 
 
@@ -93,7 +93,7 @@ def test_a_ragged_outline_is_not_evaluable_at_any_size() -> None:
     assert judge((1, 0.87, 1.1), (1, 0.89, 1.1)) == ["solidity", None]
 
 
-def test_a_blurred_nucleus_is_not_and_an_unknown_focus_passes() -> None:
+def test_a_blurred_nucleus_is_not_evaluable_and_an_unknown_focus_passes() -> None:
     focus = np.concatenate([[0.3, 0.4, np.nan], np.ones(30)])
     assert judge(*[(1, 0.97, 1.1)] * 3, focus=focus) == ["focus", None, None]
 
@@ -114,7 +114,7 @@ def test_aggregates_and_fragments_do_not_shift_the_population() -> None:
     assert single_nuclei(shapes(*junk), None, KATZ).area_px == pytest.approx(ONE, rel=0.06)
 
 
-def test_what_is_of_one_piece_is_no_aggregate_for_its_shape_but_may_be_for_its_size() -> None:
+def test_an_outline_without_concavities_is_an_aggregate_only_by_its_size() -> None:
     s = shapes((2.1, 0.90, 1.9), (2.1, 0.90, 1.9), (3.5, 0.97, 1.1))
     undivided = np.zeros(len(s), bool)
     undivided[[1, 2]] = True

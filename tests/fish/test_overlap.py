@@ -48,7 +48,7 @@ def test_frames_of_different_places_do_not_overlap(seed: int) -> None:
     assert overlaps(frames) == []
 
 
-def test_a_lattice_of_equal_nuclei_is_no_evidence() -> None:
+def test_a_lattice_of_equal_nuclei_is_no_evidence_of_overlap() -> None:
     """Cells that stand as regularly as a grid look alike at many shifts: without positions nothing is dropped for that."""
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(np.arange(60, 840, 110), np.arange(60, 840, 110)), -1).reshape(-1, 2).astype(float)

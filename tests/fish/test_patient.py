@@ -35,7 +35,7 @@ def test_the_poisson_interval_leaves_half_of_the_rest_on_each_side(k: int, confi
     assert low <= k <= high or k == 0
 
 
-def test_cacs_per_100_ul_are_those_of_the_blood_the_slide_stands_for() -> None:
+def test_cacs_per_100_ul_use_the_blood_volume_of_the_slide() -> None:
     result = patient_result([slide(cacs=10, volume_ul=250)], KATZ)
     assert result.cacs_per_100ul == 4
     assert (result.cacs_per_100ul_low, result.cacs_per_100ul_high) == pytest.approx((4.795 * 0.4, 18.39 * 0.4), rel=1e-3)

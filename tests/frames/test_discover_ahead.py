@@ -82,7 +82,7 @@ def test_several_are_read_at_a_time_and_each_once(mixed: Path, monkeypatch: pyte
     assert reading.by.count("cacapp-hash") > 30
 
 
-def test_who_stops_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_does_not_wait_for_a_file_that_hangs(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = Reading(monkeypatch, hang_on="f02.ome.tif")
     found = discover([mixed], readers=2)
     assert isinstance(found, Generator)

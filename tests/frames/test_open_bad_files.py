@@ -93,7 +93,7 @@ def test_an_empty_file_and_a_text_file_with_an_image_name_are_refused(
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
-def test_a_truncated_export_is_refused_and_its_frame_with_it(tmp_path: Path, plane: Make, refusal: Make, suffix: str, part: float) -> None:
+def test_a_truncated_export_and_its_frame_are_refused(tmp_path: Path, plane: Make, refusal: Make, suffix: str, part: float) -> None:
     for name in CHANNELS:
         cv2.imwrite(str(tmp_path / f"f_{name}{suffix}"), plane(name, "uint8"))
     path = tmp_path / f"f_gold{suffix}"
@@ -249,7 +249,7 @@ def test_a_damaged_zarr_folder_is_refused_at_ingest(
     assert says in refusal(path)
 
 
-def test_in_a_batch_the_good_frames_go_on(tmp_path: Path, stack: Make, ome: Make) -> None:
+def test_the_good_frames_of_a_batch_are_analysed(tmp_path: Path, stack: Make, ome: Make) -> None:
     ome(tmp_path / "a.ome.tif", stack())
     (tmp_path / "b.ome.tif").write_bytes(b"")
     ome(tmp_path / "c.ome.tif", stack())

@@ -191,7 +191,7 @@ def test_channel_numbers_are_asked_for_in_one_line(tmp_path: Path, plane: Make, 
         ("{frame}_w*{channel}_s*.tif", "slide1_w1{c}_s1.tif", "slide1"),
     ],
 )
-def test_a_star_does_not_eat_the_channel(tmp_path: Path, plane: Make, pattern: str, file: str, frame: str) -> None:
+def test_a_wildcard_does_not_match_the_channels_part_of_a_name(tmp_path: Path, plane: Make, pattern: str, file: str, frame: str) -> None:
     for name, said in zip(CHANNELS, ("DAPI", "Aqua", "FITC", "Cy3", "TexasRed"), strict=True):
         cv2.imwrite(str(tmp_path / file.format(c=said)), plane(name))
     assert_frames(list(discover([tmp_path], pattern=pattern)), plane, [frame])

@@ -1,4 +1,4 @@
-"""What image libraries and stores' drivers say is kept off the console, and only while they are at work."""
+"""Messages of image libraries and drivers of object stores are kept off the console, and only while these work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def untouched() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("scheme", DRIVERS)
-def test_what_a_driver_logs_of_its_retries_is_not_printed(scheme: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_messages_of_a_driver_are_not_printed(scheme: str, caplog: pytest.LogCaptureFixture) -> None:
     """gcsfs, for one, logs a traceback when it gives up; the one line that follows says it."""
     from fsspec.registry import known_implementations
 

@@ -116,7 +116,7 @@ def test_a_cut_copy_is_fetched_again_and_a_changed_original_is_refused(store: We
     assert copies(cache) == []
 
 
-def test_what_breaks_off_is_said_and_leaves_nothing(store: WebStore, cache: Path) -> None:
+def test_an_interrupted_download_is_reported_and_leaves_no_file(store: WebStore, cache: Path) -> None:
     store.cut = 2000
     (bad,) = discover([f"{store.url}/slide 1/f1.ome.tif"])
     assert isinstance(bad, BadFile)
@@ -168,7 +168,7 @@ def test_copies_unused_for_longest_go_when_there_are_too_many(store: WebStore, c
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "frames"), [("tiff", 24), ("zarr", 8)])
-def test_who_makes_room_takes_no_copy_from_another_who_has_just_fetched_it(
+def test_making_room_deletes_no_copy_that_another_process_has_just_fetched(
     store: WebStore,
     cache: Path,
     ome: Callable[..., Path],

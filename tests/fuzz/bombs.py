@@ -1,4 +1,4 @@
-"""Files that are small and want to be large, or to run something: each as {path in its folder: bytes}."""
+"""Decompression bombs and files that contain code: each as {path in its folder: bytes}."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fuzz.originals import Files, original
 
 MB = 1 << 20
 LIKE = {"png": "png-series", "jpeg": "jpeg-series", "zarr": "ome-zarr"}
-"""By a bomb's first word, the format whose pixels it may be accepted with."""
+"""First word of a decompression bomb's name -> the format as which it may be accepted."""
 
 
 class Touch:

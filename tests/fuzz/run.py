@@ -25,7 +25,7 @@ from tests.fuzz.originals import WRITERS
 
 HANG_S = 10
 PATIENCE_S = 120
-"""Wall time after which a worker that uses no processor is given up, on a machine that is busy."""
+"""Time after which a worker that uses no processor time is stopped, on a busy machine."""
 MEMORY_MB = 2048
 BATCH = 250
 Case = dict[str, Any]

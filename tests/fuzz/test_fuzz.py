@@ -48,7 +48,7 @@ def test_the_long_form_damages_every_format_in_every_way_several_times() -> None
     assert cases(LONG, 1) == cases(LONG, 1) != cases(LONG, 2)
 
 
-def test_the_judge_sees_harm_when_it_is_done() -> None:
+def test_the_process_that_judges_files_reports_harm() -> None:
     """The measure itself: a process that dies, hangs, grows or accepts what it must not is told from one that does not."""
     fine = {"outcome": "refused", "cpu_s": 0.1, "peak_mb": 200, "lines": ["f.tif: truncated"], "noise": ""}
     assert harm(fine) is None

@@ -1,4 +1,4 @@
-"""Judges damaged files one by one, in a process of its own that may die of them. Reads cases as JSON lines, writes outcomes as JSON lines.
+"""Open damaged files one by one, in a process of its own that may crash. Read cases as JSON lines, write outcomes as JSON lines.
 
 Run as ``python -m tests.fuzz.worker``; see run.py.
 """

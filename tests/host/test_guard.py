@@ -1,4 +1,4 @@
-"""Whatever an algorithm gives that is not what it promised is one line that names it; what is right passes unchanged."""
+"""A result that breaks the contract is refused in one line that names the algorithm; a valid result passes unchanged."""
 
 from __future__ import annotations
 

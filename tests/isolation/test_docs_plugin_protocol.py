@@ -25,7 +25,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "plugin-protocol.md").read_text(enc
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
 
 
-def test_the_configuration_shown_is_one(tmp_path: Path) -> None:
+def test_the_configuration_in_the_documentation_is_valid(tmp_path: Path) -> None:
     (text,) = [body for kind, body in BLOCKS if kind == "toml"]
     assert tomllib.loads(text)
     (tmp_path / "config.toml").write_text(text)
@@ -59,7 +59,7 @@ def sent(*arrays: np.ndarray[Any, Any]) -> bytes:
     return stream.getvalue()
 
 
-def test_what_is_written_is_read_and_laid_out_as_the_page_says() -> None:
+def test_written_files_are_read_and_have_the_documented_layout() -> None:
     arrays = [
         np.arange(12, dtype=np.uint16).reshape(3, 4)[:, ::2],
         np.array([[True, False]]),
@@ -91,7 +91,7 @@ def test_what_is_written_is_read_and_laid_out_as_the_page_says() -> None:
         b"\x80\x04cposix\nsystem\n(S'true'\ntR.",
     ],
 )
-def test_what_is_no_message_is_refused_and_the_process_ended(tmp_path: Path, answer: bytes) -> None:
+def test_an_answer_that_is_not_a_message_is_refused_and_the_process_ended(tmp_path: Path, answer: bytes) -> None:
     hello = io.BytesIO()
     wire.write_message(hello, {"ok": True, "meta": {}})
     # a program in place of the interpreter: it says hello, then what it likes

@@ -56,7 +56,7 @@ def test_results_are_the_same(apart: Host, here: Host, kind: str, name: str) -> 
         assert same(GUARDED[kind](apart.build(kind, name), *given), GUARDED[kind](here.build(kind, name), *given)), scene.name
 
 
-def test_what_is_recorded_is_the_same(apart: Host, here: Host) -> None:
+def test_the_recorded_algorithm_is_the_same(apart: Host, here: Host) -> None:
     from cacapp.runs.choice import build_algorithm
 
     for kind, name in (("prompter", "watershed"), ("segmenter", "dense")):
@@ -110,7 +110,7 @@ def isolated(install: Callable[..., None], witness: Path, body: str, **settings:
     return Host.discover((), {"told": PluginSettings(isolation="process", **settings)})
 
 
-def test_it_is_loaded_elsewhere_only_and_not_told_where_the_record_is(
+def test_it_is_loaded_in_its_own_process_only_and_does_not_get_the_databases_address(
     install: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import os
@@ -142,7 +142,7 @@ def test_an_answer_out_of_all_proportion_is_refused(install: Callable[..., None]
 
 
 @pytest.mark.slow
-def test_it_may_live_in_another_python(tmp_path: Path) -> None:
+def test_it_runs_in_another_python(tmp_path: Path) -> None:
     """An environment of its own, with numpy and cacapp but with a plugin that is not installed here."""
     home = tmp_path / "env"
     venv.create(home, symlinks=True)

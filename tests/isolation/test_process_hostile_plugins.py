@@ -1,4 +1,4 @@
-"""A hostile plugin costs its own result and nothing else: the frame it was at, said in a line that names it.
+"""A hostile plugin loses its own result and nothing else: the frame that it processed, in a line that names the plugin.
 
 It misbehaves on the first of two frames. Run once in the run's own worker processes, and once isolated in a process of its own.
 """
@@ -44,10 +44,10 @@ def cacapp_segmenters():
 
 GIB = 2**30
 LIMIT_GIB = 6
-"""Of memory that the command and its workers may each write to: as on a machine that has no more."""
+"""Limit of the memory of the command and of each worker, as on a machine that has no more."""
 
 TIMEOUT_S = 25
-"""More than a busy machine takes to load what reads a frame."""
+"""Longer than a busy machine takes to load the readers of frames."""
 
 LINE = PLUGIN.partition("{misdeed}")[0].count("\n") + 1
 FAILED = f"failed: ZeroDivisionError: no luck, at acme_hostile_{{module}}.py:{LINE} in segment"
@@ -184,7 +184,7 @@ def test_a_plugin_that_patches_numpy_when_it_is_loaded_is_not_used_and_numpy_is_
     assert "plugin 'hostile' of acme-hostile 1.2: is not used: it replaces numpy.median" in str(problem)
 
 
-def test_names_that_a_plugin_adds_to_numpy_harm_nobody(install: Callable[..., None]) -> None:
+def test_names_that_a_plugin_adds_to_numpy_affect_no_other_code(install: Callable[..., None]) -> None:
     from cacapp.host import Host
 
     install("acme-hostile", "hostile", source=PLUGIN.format(misdeed="pass") + "np.float_of_old = float\n")

@@ -26,7 +26,7 @@ def started(code: str, *, keep_stderr: bool = True) -> Child:
         ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 5)", "signal 39"),
     ],
 )
-def test_the_end_of_a_process_has_a_reason(code: str, reason: str) -> None:
+def test_the_reason_why_a_process_ended_is_reported(code: str, reason: str) -> None:
     child = started(code)
     with pytest.raises(EndedError) as caught:
         child.receive()
@@ -44,7 +44,7 @@ def test_the_last_line_it_printed_is_kept_and_no_more_than_its_beginning() -> No
     assert len(caught.value.last_line) <= 300
 
 
-def test_what_takes_too_long_is_killed_with_what_it_started(tmp_path: Path) -> None:
+def test_a_process_over_its_time_limit_is_killed_with_its_children(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     inner = "import time; time.sleep(600)"
     code = (
@@ -73,7 +73,7 @@ def test_within_the_limit_nothing_is_killed() -> None:
     child.kill()
 
 
-def test_noise_is_no_message() -> None:
+def test_random_bytes_are_not_a_message() -> None:
     child = started("print('a banner of a library, longer than a header')", keep_stderr=False)
     with pytest.raises(ProtocolError, match="a message begins with"):
         child.receive()

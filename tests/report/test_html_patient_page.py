@@ -1,4 +1,4 @@
-"""The patient's page: every number is there, everything is escaped, nothing is fetched, and no word goes too far."""
+"""The patient's page: every number is there, everything is escaped, nothing is fetched, and no sentence claims more than the count."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_verdict_comes_first_with_its_criteria_and_denominators(report: Pati
     )
     for said in (
         "6 CACs among 11,903 evaluable cells of 12,877 found",
-        "stand for 147.5 µL of blood: 4.07 CACs per 100 µL (95 % exact Poisson interval 1.49–8.85)",
+        "on slides made from 147.5 µL of blood: 4.07 CACs per 100 µL (95 % exact Poisson interval 1.49–8.85)",
         "3 or more CACs per 100 µL, at least 250 evaluable cells",
         "consistent with",
         "verdict would be “below the threshold of 3”",
@@ -121,12 +121,14 @@ def test_the_contrast_limits_are_printed(report: PatientReport) -> None:
 @pytest.mark.parametrize(
     ("verdict", "volume", "evaluable", "said"),
     [
-        ("undetermined", None, 11_903, "blood volume the slides stand for is not known"),
+        ("undetermined", None, 11_903, "volume of blood on the slides is unknown"),
         ("insufficient", 147.5, 88, "88 evaluable cells, fewer than the 250 the assay asks for"),
         ("not increased (Katz)", 147.5, 11_903, "Katz's criterion is not met"),
     ],
 )
-def test_what_is_missing_is_said_in_words(report: PatientReport, verdict: str, volume: float | None, evaluable: int, said: str) -> None:
+def test_missing_numbers_are_explained_in_words(
+    report: PatientReport, verdict: str, volume: float | None, evaluable: int, said: str
+) -> None:
     rate = None if volume is None else 4.07
     numbers = replace(
         report.result,
@@ -165,7 +167,7 @@ def test_a_patient_without_any_cell_still_gets_a_page(report: PatientReport) -> 
     assert "No cell was flagged" in text
 
 
-def test_no_word_says_more_than_the_count_does(report: PatientReport) -> None:
+def test_no_sentence_claims_more_than_the_count(report: PatientReport) -> None:
     html = render_html(report)
     assert not FORBIDDEN.search(re.sub(r"base64,[^\"]*", "", html))
     assert "research use only" in html.lower()
@@ -229,7 +231,7 @@ def test_headings_are_in_order_and_ids_are_unique(report: PatientReport) -> None
     assert {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a} <= set(ids)
 
 
-def test_the_least_certain_come_first_in_each_group() -> None:
+def test_the_least_certain_cells_come_first_in_each_group() -> None:
     def cell(cell_id: int, is_cac: bool, margin: float | None) -> FlaggedCell:
         return FlaggedCell(cell_id, "S", "f", cell_id, 0, 0, None, None, is_cac, {}, True, margin=margin)
 

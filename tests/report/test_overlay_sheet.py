@@ -68,7 +68,7 @@ def test_windows_are_chosen_on_rejected_nuclei_first_then_accepted_ones() -> Non
         assert ((crop.filled == 200) == (crop.accepted > 0)).all()
 
 
-def test_the_lot_follows_the_seed() -> None:
+def test_the_drawn_sample_follows_the_seed() -> None:
     one, same, other = ([c.title for c in picked(seed).crops()] for seed in (1, 1, 2))
     assert one == same
     assert one != other

@@ -1,4 +1,4 @@
-"""A simulated slide spoilt in one way each: what is wrong is named, and no cell is called on a channel that failed."""
+"""Simulated slides with one fault each: the fault is named, and no cell is called on a channel that failed."""
 
 from __future__ import annotations
 

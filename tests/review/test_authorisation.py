@@ -166,7 +166,7 @@ def test_logging_out_ends_the_session_on_the_server(visit: Visit) -> None:
     assert browser.get("/").status_code == 303
 
 
-def test_who_does_nothing_is_logged_out_and_watching_progress_is_nothing(staffed: Record, visit: Visit) -> None:
+def test_an_idle_session_is_logged_out_and_watching_progress_counts_as_idle(staffed: Record, visit: Visit) -> None:
     browser = visit("reviewer")
     with staffed.db.session() as session:
         for kept in session.exec(select(WebSession)):
@@ -220,7 +220,7 @@ def test_a_forged_number_finds_nothing(shared: Shared, path: str, forged: str, s
         "/frames/../../etc/passwd",
     ],
 )
-def test_no_path_leads_out(shared: Shared, path: str) -> None:
+def test_no_path_leads_out_of_the_folder(shared: Shared, path: str) -> None:
     answer = shared.browser("viewer").get(path)
     assert answer.status_code in (404, 422)
     assert "root:" not in answer.text

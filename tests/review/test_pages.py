@@ -20,7 +20,7 @@ pytestmark = pytest.mark.sqlite_only
 Visit = Callable[..., Browser]
 
 
-def test_who_is_not_logged_in_is_sent_to_the_login_and_back(staffed: Record, visit: Visit) -> None:
+def test_an_anonymous_visitor_is_sent_to_the_login_and_back(staffed: Record, visit: Visit) -> None:
     browser = visit()
     answer = browser.get(f"/slides/{staffed.slide_id}?group=all")
     assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next=%2Fslides%2F{staffed.slide_id}%3Fgroup%3Dall")

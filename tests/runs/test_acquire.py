@@ -1,4 +1,4 @@
-"""A run has one owner: a second process waits for it, takes over from a dead one, and nobody looks at a clock."""
+"""A run has one owner: a second process waits for it, takes over from a dead one, and no process depends on a clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def begun(cacapp: Cacapp, frames: Path, record_url: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: str) -> None:
+def test_a_run_whose_owner_does_not_renew_its_lease_is_taken_over(cacapp: Cacapp, begun: str) -> None:
     start = time.monotonic()
     ended = cacapp("runs", "resume")
     assert ended.code == 0
@@ -53,7 +53,9 @@ def test_a_run_whose_owner_does_not_beat_is_taken_over(cacapp: Cacapp, begun: st
 
 
 @pytest.mark.slow
-def test_a_run_whose_owner_beats_is_waited_for_whatever_the_clock_says(cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_owner_renews_its_lease_is_waited_for_whatever_the_clock_says(
+    cacapp: Cacapp, begun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wall clocks go back by days between any two looks."""
     moment = datetime(2030, 1, 1)
     steps = iter(range(10**6))
@@ -97,7 +99,7 @@ class Sleeps(Silent):
             self.then(run)
 
 
-def test_an_owner_that_slept_through_its_lease_stores_nothing_and_goes_on_when_it_may(
+def test_an_owner_whose_lease_expired_stores_nothing_and_continues_once_it_owns_the_run_again(
     database: Database, small_slide: Path, cacapp: Cacapp, record_url: str
 ) -> None:
     assert cacapp("ingest", small_slide, *WHO).code == 0
@@ -111,7 +113,7 @@ def test_an_owner_that_slept_through_its_lease_stores_nothing_and_goes_on_when_i
     assert half_done(record_url) == []
 
 
-def test_an_owner_whose_run_was_cancelled_meanwhile_ends(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
+def test_an_owner_whose_run_was_cancelled_stops(database: Database, small_slide: Path, cacapp: Cacapp) -> None:
     assert cacapp("ingest", small_slide, *WHO).code == 0
 
     class Cancels(Silent):
@@ -151,9 +153,7 @@ class Calls:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("database_kind", KINDS)  # each driver is interrupted in its own way
-def test_ctrl_c_at_any_moment_leaves_no_run_in_anybodys_hands(
-    database: Database, tiny_slide: Path, cacapp: Cacapp, record_url: str
-) -> None:
+def test_ctrl_c_at_any_moment_leaves_no_run_with_an_owner(database: Database, tiny_slide: Path, cacapp: Cacapp, record_url: str) -> None:
     """Between the claim of a run and its first frame too: else another machine waits until the lease has lapsed."""
     assert cacapp("ingest", tiny_slide, *WHO).code == 0
     host = Host.discover()

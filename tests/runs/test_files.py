@@ -26,7 +26,7 @@ def test_names_that_mean_something_else_are_not_taken() -> None:
     assert all(file_name(text).lower() != text.lower() for text in ("index", "CON", "nul", "com1"))
 
 
-def test_the_first_keeps_its_name_whatever_comes_later() -> None:
+def test_the_first_of_two_similar_codes_keeps_its_name() -> None:
     assert file_names(["p1", "P1"])["p1"] == file_names(["p1"])["p1"] == "p1"
 
 

@@ -1,4 +1,4 @@
-"""One bad frame costs itself: it is tried again, quarantined, named wherever results are shown, and done when it can be."""
+"""One bad frame affects no other: it is tried again, quarantined, named wherever results are shown, and done when it can be."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_run_begun_without_a_command_is_resumed_from_its_own_row(cacapp: Cacap
 
 
 @pytest.mark.slow
-def test_a_cancelled_run_is_not_gone_on_with_and_not_read(cacapp: Cacapp, frames: Path, record_url: str) -> None:
+def test_a_cancelled_run_is_neither_resumed_nor_read(cacapp: Cacapp, frames: Path, record_url: str) -> None:
     interrupted(cacapp, frames, record_url)
     assert cacapp("runs", "cancel", 1).out == "run 1 is cancelled\n"
     assert cacapp("runs", "resume", 1).code == 1
@@ -234,7 +234,7 @@ def test_force_makes_a_new_run_of_the_same(cacapp: Cacapp, frames: Path) -> None
     assert runs[1]["fingerprint"] == runs[3]["fingerprint"]
 
 
-def test_work_comes_with_the_digests_that_are_known(
+def test_work_carries_the_digests_that_are_known(
     database: Database, small_slide: Path, cacapp: Cacapp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was hashed at ingest is not hashed again by whoever works on it."""

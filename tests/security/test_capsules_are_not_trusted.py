@@ -1,4 +1,4 @@
-"""A capsule made to do harm is refused in one line; nothing leaves it, nothing bursts, nothing is run."""
+"""A malicious capsule is refused in one line; nothing is written outside its folder, nothing exceeds the limits, nothing is run."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_manifest_that_says_other_than_a_capsules_is_one_line(
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(60)])
-def test_what_is_no_capsule_is_refused(cacapp: Run, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_capsule_is_refused(cacapp: Run, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     assert "x.zip" in refused(cacapp, "x.zip", tmp_path)
     assert "y.zip" in refused(cacapp, "y.zip", tmp_path)
@@ -165,7 +165,7 @@ def grown_mb(path: Path) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_member_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: Path) -> None:
+def test_a_member_that_unpacks_beyond_the_limit_is_stopped(capsule: Path, tmp_path: Path) -> None:
     members = read_members(capsule) | {"segment/ledger.json": b" " * (1200 << 20)}
     path = write_members(tmp_path / "bomb.zip", members)
     assert path.stat().st_size < 4 << 20
@@ -175,7 +175,7 @@ def test_a_member_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_table_that_bursts_is_stopped_at_the_limit(capsule: Path, tmp_path: Path) -> None:
+def test_a_table_that_unpacks_beyond_the_limit_is_stopped(capsule: Path, tmp_path: Path) -> None:
     members = read_members(capsule)
     schema = parquet.read_schema(io.BytesIO(members["segment/verdicts.parquet"]))
     text = pa.array(["x" * 100_000] * 2000)

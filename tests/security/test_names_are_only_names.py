@@ -41,7 +41,7 @@ def image(small_slide: Path) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_hostile_patients_slides_and_files_go_through_every_command_as_text(cacapp: Run, image: bytes, tmp_path: Path) -> None:
+def test_hostile_names_of_patients_slides_and_files_are_text_in_every_command(cacapp: Run, image: bytes, tmp_path: Path) -> None:
     work = tmp_path / "deep" / "er"
     work.mkdir(parents=True)
     with (work / "slides.csv").open("w", newline="", encoding="utf-8") as file:

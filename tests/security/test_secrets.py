@@ -1,4 +1,4 @@
-"""What is secret stays out of everything that is printed or kept; what others named is only ever a name."""
+"""Secrets are neither printed nor stored; names given by others are never run or interpreted."""
 
 from __future__ import annotations
 

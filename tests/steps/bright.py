@@ -1,4 +1,4 @@
-"""A segmenter so simple that what it finds can be told beforehand, and images to find it in."""
+"""A segmenter whose result can be computed by hand, and images for it."""
 
 from __future__ import annotations
 

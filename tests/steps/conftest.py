@@ -1,4 +1,4 @@
-"""Slides with known calls, written straight into a record: no pixels, no segmentation."""
+"""Slides with known calls, written directly into the database: no pixels, no segmentation."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ def placed(draw: st.DrawFn) -> tuple[Array, tuple[int, int, int, int], tuple[int
 
 
 @given(placed())
-def test_the_code_of_the_frame_is_that_of_the_mask_pasted_into_it(case: tuple[Array, tuple[int, int, int, int], tuple[int, int]]) -> None:
+def test_the_run_lengths_of_the_frame_are_those_of_the_mask_pasted_into_it(
+    case: tuple[Array, tuple[int, int, int, int], tuple[int, int]],
+) -> None:
     mask, (x, y, w, h), size = case
     frame = np.zeros(size, bool)
     frame[y : y + h, x : x + w] = mask

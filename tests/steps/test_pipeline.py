@@ -125,7 +125,7 @@ def test_a_report_without_its_pixels_lacks_pictures_only(cacapp: Run, small_slid
 
 @pytest.mark.parametrize("pending", [0, 1])
 @pytest.mark.parametrize("status", ["running", "failed"])
-def test_a_run_that_did_not_end_well_is_gone_on_with(counted: Run, ask: Callable[..., Any], status: str, pending: int) -> None:
+def test_a_run_that_did_not_succeed_is_resumed(counted: Run, ask: Callable[..., Any], status: str, pending: int) -> None:
     """Killed in the middle, or between its last frame and its end."""
     ask("UPDATE run SET status = :status WHERE step = 'count'", status=status)
     ask("UPDATE run_frame SET status = 'pending' WHERE run_id = 2 AND frame_id <= :pending", pending=pending)

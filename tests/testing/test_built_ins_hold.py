@@ -68,7 +68,7 @@ class TestLogDetector(SignalDetectorContract):
 
 HERE = [value for name, value in list(globals().items()) if name.startswith("Test")]
 TOO_SLOW = {AutomaticSam}
-"""Minutes an image without prompts; it shares its model, tiles and results with PromptedSam."""
+"""Takes minutes for an image without prompts; it shares its model, tiles and results with PromptedSam."""
 
 
 def test_every_built_in_is_here() -> None:

@@ -1,4 +1,4 @@
-"""A contract that nothing can break is none: each claim is broken here once, by an algorithm that is wrong in one way."""
+"""Each claim of the contract suite fails here once, for an algorithm that is wrong in one way."""
 
 from __future__ import annotations
 

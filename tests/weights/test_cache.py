@@ -1,4 +1,4 @@
-"""Weights are here and whole, or one line says how to get them; nothing is downloaded unasked."""
+"""Weights are present and complete, or one line says how to get them; nothing is downloaded without a request."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_file_already_in_its_place_may_be_added(small: Entry, folder: Path, pa
     assert (folder / small.file).read_bytes() == payload
 
 
-def test_what_cannot_be_added_is_said(small: Entry, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_added_is_refused(small: Entry, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         cache.add("small", tmp_path / "nothing.pth")
     with pytest.raises(UsageError, match="no file but a folder"):

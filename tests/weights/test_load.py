@@ -1,4 +1,4 @@
-"""Loading gives tensors or one line of refusal, and never runs what a file says."""
+"""Loading gives tensors or one line of refusal, and never runs code from a file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "old torch", "state_dict"])
-def test_what_was_saved_is_loaded_bit_for_bit(tmp_path: Path, kind: str) -> None:
+def test_saved_weights_are_loaded_bit_for_bit(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "no suffix tells"
     if kind == "safetensors":
         save_file(STATE, path)
@@ -108,7 +108,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str, share: float) ->
     [b"", b"epoch,loss\n1,0.5\n", b"<html><body>404</body></html>", b"\x89PNG\r\n\x1a\n" + bytes(64), bytes(64)],
     ids=["empty", "text", "page", "picture", "zeros"],
 )
-def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_weights_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "vit_b.pth"
     path.write_bytes(content)
     assert "no weights; give a .safetensors file or a state_dict saved by torch.save" in refused(path)

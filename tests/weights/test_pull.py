@@ -52,7 +52,7 @@ def test_a_pulled_file_is_whole_recorded_and_alone(small: Entry, folder: Path, p
     assert (meter.starts[0], meter.bytes) == (("small_01ab23.pth", 700_001, 0), 700_001)
 
 
-def test_what_is_here_is_not_asked_for_again(small: Entry, source) -> None:
+def test_a_complete_file_is_not_downloaded_again(small: Entry, source) -> None:
     pull(small)
     pull(small)
     assert len(source.ranges) == 1
@@ -73,7 +73,7 @@ def test_a_server_that_ignores_range_starts_the_file_anew(small: Entry, source, 
     assert source.ranges == ["bytes=300000-"]
 
 
-def test_a_server_that_starts_elsewhere_than_asked_is_not_believed(small: Entry, source, part: Path, payload: bytes) -> None:
+def test_a_response_that_starts_at_another_byte_than_requested_is_rejected(small: Entry, source, part: Path, payload: bytes) -> None:
     source.shift = 7
     part.write_bytes(payload[:300_000])
     assert pull(small).read_bytes() == payload

@@ -12,7 +12,7 @@ from cacapp.weights.digest import sha256_of
 from cacapp.weights.registry import REGISTRY, Entry, entries, find
 
 UNDIGESTED = {"cellpose-nuclei", "cellpose-cyto3"}
-"""Nobody publishes a digest or size of these: what comes first is recorded."""
+"""No digest or size of these files is published: those of the first download are recorded."""
 
 FIELDS = {"name": "x", "architecture": "vit_b", "description": "", "file": "x.pth", "licence": "MIT", "licence_url": "https://x"}
 
@@ -92,7 +92,7 @@ def test_sha256_is_the_published_test_vector(tmp_path: Path) -> None:
     assert sha256_of(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_what_comes_with_cacapp_is_whole_and_small() -> None:
+def test_the_shipped_weights_are_complete_and_small() -> None:
     embedded = [entry for entry in entries().values() if entry.embedded]
     for entry in embedded:
         path = REGISTRY.with_name(entry.file)

@@ -170,7 +170,7 @@ class RecordedRuns:
     """A count run with its segmentation, or a segmentation alone.
 
     Attributes:
-        slide: barcode; ``blood_volume_ul``: blood that the slide stands for, µL. The patient is left out: no result depends on it.
+        slide: barcode; ``blood_volume_ul``: volume of blood from which the slide was made, µL. No patient: no result depends on it.
         frames: the inputs, by name.
         segment, count: the runs; ``count`` is None for a segmentation alone.
     """

@@ -16,9 +16,9 @@ from cacapp.host import KINDS, Host
 TEMPLATES = Path(__file__).parent / "template"
 
 ABOUT: Mapping[str, str] = {
-    "prompter": "one prompt a bright blob",
-    "segmenter": "one nucleus a bright blob",
-    "filter": "rejects what is too long or too ragged",
+    "prompter": "one prompt for each bright blob",
+    "segmenter": "each bright blob is one nucleus",
+    "filter": "rejects elongated and irregular nuclei",
     "signal-detector": "bright dots inside nuclei",
 }
 

@@ -34,7 +34,7 @@ def test_gradients_reach_the_network_through_the_decoder_and_leave_the_sam_alone
     assert all(torch.equal(value, before[name]) for name, value in sam.sam.state_dict().items())
 
 
-def test_unknown_pixels_teach_nothing(unseen: Frame) -> None:
+def test_unknown_pixels_change_no_weights(unseen: Frame) -> None:
     sam = AutoSam(device="cpu")._sam()
     labels = np.full((256, 256), UNKNOWN, np.int16)
     losses = losses_of(sam, PromptNetwork().eval(), batch_of([(np.zeros((256, 256), np.uint8), labels)], np.random.default_rng(0)))

@@ -43,7 +43,7 @@ def test_the_diameter_goes_with_the_weights(trained: TrainedWeights) -> None:
     assert (float(state["diam_mean"]), float(state["diam_labels"])) == (17.0, 17.0)
 
 
-def test_unknown_pixels_teach_nothing() -> None:
+def test_unknown_pixels_change_no_weights() -> None:
     labels = np.zeros((64, 64), np.int16)
     labels[20:40, 20:40] = 1
     labels[:, 48:] = UNKNOWN

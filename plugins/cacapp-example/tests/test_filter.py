@@ -1,4 +1,4 @@
-"""Filter ``example-filter``: what every filter promises, and what this one adds."""
+"""Filter ``example-filter``: the contract of all filters, and tests of this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TestExampleFilter(FilterContract):
     algorithm = ExampleFilter
 
 
-def test_long_and_ragged_shapes_are_rejected_each_with_its_reason() -> None:
+def test_elongated_and_irregular_nuclei_are_rejected_each_with_its_reason() -> None:
     length, solidity = np.array([40.0, 90.0, 40.0]), np.array([0.97, 0.97, 0.6])
     shapes = Shapes(np.full(3, 900.0), length, np.full(3, 36.0), np.full(3, 0.9), solidity, np.zeros(3, bool))
-    assert ExampleFilter().judge(shapes) == [None, "too long", "ragged"]
+    assert ExampleFilter().judge(shapes) == [None, "too long", "irregular"]

@@ -1,4 +1,4 @@
-"""Prompter ``example-prompter``: what every prompter promises, and what this one adds."""
+"""Prompter ``example-prompter``: the contract of all prompters, and tests of this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class TestExamplePrompter(PrompterContract):
     algorithm = ExamplePrompter
 
 
-def test_what_is_smaller_than_a_nucleus_gets_no_prompt() -> None:
+def test_an_object_smaller_than_a_nucleus_gets_no_prompt() -> None:
     scene = drawn("a nucleus and a speck", (160, 200), [(80, 60)])
     image = scene.image.copy()
     image[78:83, 150:155] = 3000

@@ -1,4 +1,4 @@
-"""Segmenter ``example-segmenter``: what every segmenter promises, and what this one adds."""
+"""Segmenter ``example-segmenter``: the contract of all segmenters, and tests of this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TestExampleSegmenter(SegmenterContract):
     algorithm = ExampleSegmenter
 
 
-def test_what_is_smaller_than_a_nucleus_is_none() -> None:
+def test_an_object_smaller_than_a_nucleus_is_not_segmented() -> None:
     scene = drawn("a nucleus and a speck", (160, 200), [(80, 60)])
     image = scene.image.copy()
     image[78:83, 150:155] = 3000

@@ -33,7 +33,7 @@ def test_targets_are_the_distances_to_the_outline_and_the_nearness_to_the_middle
     assert known.all()
 
 
-def test_unknown_pixels_teach_nothing() -> None:
+def test_unknown_pixels_change_no_weights() -> None:
     labels = disk()
     labels[:, 50:] = UNKNOWN
     target = torch.from_numpy(target_of(labels))[None]

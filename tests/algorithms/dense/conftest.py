@@ -1,4 +1,4 @@
-"""A per-pixel network that was taught for a few seconds."""
+"""A per-pixel network that was trained for a few seconds."""
 
 from __future__ import annotations
 

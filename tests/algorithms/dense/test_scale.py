@@ -1,4 +1,4 @@
-"""The size of nuclei is found by looking, not told."""
+"""The size of nuclei is estimated from the image."""
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ def test_a_glow_that_hides_the_size_is_survived():
     assert find_scale(plane(20, glow=True), look) == pytest.approx(20, rel=0.9)
 
 
-def test_nothing_seen_at_any_scale_is_no_size():
+def test_without_nuclei_at_any_scale_there_is_no_size():
     assert find_scale(np.full((64, 64), 7, np.uint8), lambda part, size: Candidate(np.zeros(0), np.zeros(0))) == 0
 
 

@@ -1,4 +1,4 @@
-"""Segmenter ``dense`` on simulated nuclei: taught for a few seconds, and with the shipped weights."""
+"""Segmenter ``dense`` on simulated nuclei: trained for a few seconds, and with the shipped weights."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_targets_point_from_each_pixel_to_its_nucleus_centre() -> None:
     assert (y + 8 * target[2, y, x], x + 8 * target[3, y, x]) == (pytest.approx(14.5), pytest.approx(14.5))
 
 
-def test_unknown_pixels_teach_nothing() -> None:
+def test_unknown_pixels_change_no_weights() -> None:
     torch.manual_seed(0)
     network = DenseNetwork().train()
     image = torch.rand(1, 1, 64, 64)

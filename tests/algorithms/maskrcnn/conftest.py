@@ -1,4 +1,4 @@
-"""A network that was taught for a few seconds."""
+"""A network that was trained for a few seconds."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def iou(a: Array, b: Array) -> float:
 
 @pytest.mark.parametrize("zoom", [0.4, 1.0, 1.7])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_what_the_network_is_taught_comes_back_in_its_place(zoom: float, shift: float) -> None:
+def test_training_targets_decode_to_the_same_nuclei(zoom: float, shift: float) -> None:
     """A nucleus of the frame, seen at working scale, made a 28 x 28 target as in training, and pasted, is itself."""
     shape = (200, 240)
     whole = ellipse(shape, 90 + shift, 110 - shift, 26, 38)
@@ -62,7 +62,7 @@ def test_boxes_at_the_edge_stay_inside_the_frame() -> None:
         assert one.mask.shape == (h, w)
 
 
-def test_what_is_found_in_the_unknown_is_not_judged() -> None:
+def test_nuclei_found_in_unknown_areas_are_not_judged() -> None:
     labels = np.zeros((60, 60), int)
     labels[:, 30:] = UNKNOWN
     square = np.ones((10, 10), bool)

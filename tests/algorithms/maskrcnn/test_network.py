@@ -55,7 +55,7 @@ def test_an_image_without_nuclei_teaches_where_none_are() -> None:
     torch.stack(list(losses.values())).sum().backward()
 
 
-def test_where_all_is_unknown_nothing_is_learnt() -> None:
+def test_an_image_that_is_unknown_everywhere_changes_no_weights() -> None:
     torch.manual_seed(0)
     network = build("light").train()
     nothing = target_of(np.full((64, 64), UNKNOWN))
@@ -78,7 +78,7 @@ def test_only_background_that_is_unknown_is_left_out() -> None:
     assert proposals[0].tolist() == [1, 0, IGNORED]
 
 
-def test_the_unknown_share_of_a_box_is_its_overlap() -> None:
+def test_the_unknown_share_of_a_box_is_its_overlap_with_the_unknown_area() -> None:
     unknown = torch.zeros(40, 50, dtype=torch.bool)
     unknown[10:20, 10:30] = True
     boxes = torch.tensor([[10.0, 10, 30, 20], [0, 0, 20, 20], [0, 0, 5, 5], [-10, 5, 20, 15], [60, 60, 70, 70]])
@@ -93,7 +93,7 @@ def test_unknown_pixels_of_a_mask_count_nowhere() -> None:
     assert known[:, 15:].min() == 1
 
 
-def test_a_target_has_the_nuclei_of_the_labels() -> None:
+def test_a_training_target_has_the_nuclei_of_the_labels() -> None:
     labels = disk() * 7
     labels[0:3, 0:3] = 4  # nine pixels at the edge are too little to learn from
     labels[40:, 60:] = UNKNOWN

@@ -1,4 +1,4 @@
-"""Segmenter ``maskrcnn`` on simulated nuclei: taught for a few seconds, and with the shipped weights."""
+"""Segmenter ``maskrcnn`` on simulated nuclei: trained for a few seconds, and with the shipped weights."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_shift_or_another_size_of_tiles_changes_no_count(trainable: MaskRcnn, 
     assert counts == [int(frame[1].max())] * 4
 
 
-def test_where_there_is_nothing_nothing_is_found(trainable: MaskRcnn) -> None:
+def test_an_empty_plane_has_no_nuclei(trainable: MaskRcnn) -> None:
     assert trainable.segment(np.full((200, 220), 100, np.uint16), Prompts.empty(), None) == []
 
 

@@ -64,14 +64,14 @@ def test_windows_lie_inside_the_tile_and_hold_their_point():
     assert (inside < 128).all()
 
 
-def test_crops_are_the_maps_own_cells():
+def test_crops_are_the_cells_of_the_feature_map():
     maps = torch.arange(2 * 3 * 32 * 32).reshape(2, 3, 32, 32).float()
     crops = nuclei_t.crop_windows(maps, torch.tensor([1, 0]), torch.tensor([[4, 7], [0, 16]]), 16)
     assert torch.equal(crops[0], maps[1, :, 4:20, 7:23])
     assert torch.equal(crops[1], maps[0, :, 0:16, 16:32])
 
 
-def test_the_folded_maps_come_apart_as_they_went_in(sam):
+def test_joined_maps_are_separated_without_change(sam):
     with torch.no_grad():
         features = sam.image_encoder(torch.zeros(1, 3, 256, 256))
     shapes = [tuple(m.shape) for m in nuclei_t.unfold_maps(features)]

@@ -1,4 +1,4 @@
-"""Where Segment Anything is asked again."""
+"""Second prompts for Segment Anything."""
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ def near(points: list[tuple[int, int]] | Array, x: int, y: int) -> bool:
     return bool((np.hypot(*(np.asarray(points, float) - [x, y]).T) < 4).any())
 
 
-def test_the_nucleus_that_a_mask_left_uncovered_is_asked_about() -> None:
+def test_the_nucleus_that_a_mask_left_uncovered_is_prompted() -> None:
     region = instance(disks((30, 40), (56, 40)))
     first = instance(disks((30, 40)))
     again = second_prompts(one_prompt(region, 30, 40), [first], D, (80, 120))
@@ -43,19 +43,19 @@ def test_the_nucleus_that_a_mask_left_uncovered_is_asked_about() -> None:
     assert (again.point_labels == [1, 0]).all()
 
 
-def test_a_mask_with_a_waist_is_asked_about_on_both_sides() -> None:
+def test_a_mask_with_a_waist_is_prompted_again_on_both_sides() -> None:
     both = instance(disks((30, 40), (56, 40)))
     again = second_prompts(one_prompt(both, 43, 40), [both], D, (80, 120))
     assert near(again.points_xy[:, 0], 30, 40)
     assert near(again.points_xy[:, 0], 56, 40)
 
 
-def test_a_nucleus_that_is_covered_and_round_is_not_asked_about_again() -> None:
+def test_a_nucleus_that_is_covered_and_round_is_not_prompted_again() -> None:
     one = instance(disks((30, 40)))
     assert len(second_prompts(one_prompt(one, 30, 40), [one], D, (80, 120))) == 0
 
 
-def test_a_rim_is_no_uncovered_nucleus() -> None:
+def test_the_border_of_a_nucleus_is_not_an_uncovered_nucleus() -> None:
     rim = disks((30, 40)) & ~cv2.erode(disks((30, 40)).astype(np.uint8), np.ones((5, 5))).astype(bool)
     assert uncovered_points(rim, 0.4 * D / 2) == []
 

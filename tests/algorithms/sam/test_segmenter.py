@@ -30,14 +30,14 @@ def found_share(truth: Array, instances: list[Instance]) -> float:
     return hits / truth.max()
 
 
-def test_prompted_by_watershed_it_finds_simulated_nuclei(slide: tuple[Array, Array, Prompts]) -> None:
+def test_simulated_nuclei_are_found_with_watershed_prompts(slide: tuple[Array, Array, Prompts]) -> None:
     dapi, truth, prompts = slide
     masks = PromptedSam(keep_region=False).segment(dapi, prompts, None)
     assert found_share(truth, masks) >= 0.8
     assert len(masks) <= len(prompts)
 
 
-def test_boxes_alone_are_answered_like_points(slide: tuple[Array, Array, Prompts]) -> None:
+def test_prompts_of_boxes_alone_give_masks_as_points_do(slide: tuple[Array, Array, Prompts]) -> None:
     dapi, truth, prompts = slide
     places = [np.argwhere(truth == label) for label in range(1, int(truth.max()) + 1)]
     boxes = np.array([[*place.min(0)[::-1], *place.max(0)[::-1]] for place in places], np.float32)

@@ -1,4 +1,4 @@
-"""Frames and weights that no one wishes for: segmenter ``sam`` gives an empty or a right result, or one clear error."""
+"""Unusual frames and damaged weights: segmenter ``sam`` gives an empty or a right result, or one clear error."""
 
 from __future__ import annotations
 

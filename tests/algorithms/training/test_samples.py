@@ -59,7 +59,7 @@ def test_a_frame_with_few_nuclei_takes_the_scale_of_the_others(tmp_path: Path) -
     assert found == pytest.approx([30 * 20 / 40, 30], rel=0.04)  # the median of 60 and 20 px is 40 px
 
 
-def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
+def test_unknown_pixels_stay_unknown_in_prepared_samples(tmp_path: Path) -> None:
     sample = disks(32)
     sample.labels[:100] = UNKNOWN
     sets = prepare([sample, sample], tmp_path, 32.0, 0, Heard())
@@ -77,7 +77,7 @@ def test_frames_are_learnt_or_held_never_both_and_the_seed_decides(tmp_path: Pat
     assert len({prepare(samples, tmp_path, 32.0, seed, Heard()).validation[0].path for seed in range(5)}) > 1
 
 
-def test_of_a_single_frame_a_strip_is_held(tmp_path: Path) -> None:
+def test_a_strip_of_a_single_frame_is_held_out(tmp_path: Path) -> None:
     sets = prepare([disks(32, (600, 300), 9)], tmp_path, 32.0, 0, Heard())
     (learn,), (validation,) = sets.learn, sets.validation
     assert sorted([*learn.rows, *validation.rows])[::3] == [0, learn.height_px + validation.height_px]
@@ -85,7 +85,7 @@ def test_of_a_single_frame_a_strip_is_held(tmp_path: Path) -> None:
     assert (validation.centres_yx[:, 0] < validation.height_px).all()
 
 
-def test_where_nothing_can_be_held_it_is_said(tmp_path: Path) -> None:
+def test_an_image_too_small_to_hold_out_a_part_gives_a_warning(tmp_path: Path) -> None:
     heard = Heard()
     sets = prepare([disks(32, (100, 100), 9)], tmp_path, 32.0, 0, heard)
     assert sets.validation == sets.learn

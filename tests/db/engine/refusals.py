@@ -1,4 +1,4 @@
-"""What a place says that cannot be opened."""
+"""Messages for locations that cannot be opened."""
 
 from __future__ import annotations
 

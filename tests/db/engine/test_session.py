@@ -127,7 +127,7 @@ def test_a_server_that_refuses_is_one_line(postgres_url: str, name: str, value: 
     assert way_out in refused(url.render_as_string(hide_password=False))
 
 
-def test_a_user_who_may_only_read_is_told_so(postgres_url: str) -> None:
+def test_a_user_without_write_permission_is_told_so(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS reader")
         connection.execute("CREATE ROLE reader LOGIN")
@@ -173,7 +173,7 @@ def test_a_writer_outwaits_another_program_and_says_so_once(
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.sqlite_only
-def test_ctrl_c_is_heard_while_waiting_for_another_program(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_takes_effect_while_waiting_for_another_program(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "SAY_AFTER_S", 0.2)
     start = time.monotonic()
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
@@ -344,7 +344,7 @@ def interrupted(database: Database, *, fails: bool) -> None:
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("fails", "kept"), [(False, ["P1"]), (True, [])])
-def test_ctrl_c_in_a_transaction_is_heard_at_its_end(database: Database, fails: bool, kept: list[str]) -> None:
+def test_ctrl_c_in_a_transaction_takes_effect_at_its_end(database: Database, fails: bool, kept: list[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(database, fails=fails)
     with database.reading() as session:

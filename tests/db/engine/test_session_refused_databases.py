@@ -1,4 +1,4 @@
-"""What is no database of ours is refused in one line and left as it is, and nothing is made where nothing may be."""
+"""A file that is not a database of cacapp is refused in one line and left unchanged, and nothing is created where nothing may be."""
 
 from __future__ import annotations
 

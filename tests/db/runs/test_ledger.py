@@ -35,7 +35,7 @@ def test_a_fingerprint_is_the_digest_of_canonical_json() -> None:
     assert runs.fingerprint(a=1, b=2) == runs.fingerprint(b=2, a=1) != runs.fingerprint(a=2, b=1)
 
 
-def test_what_json_cannot_say_one_way_has_no_fingerprint() -> None:
+def test_values_without_a_unique_json_form_have_no_fingerprint() -> None:
     with pytest.raises(ValueError, match="JSON"):
         runs.fingerprint(a=float("nan"))
     with pytest.raises(TypeError):

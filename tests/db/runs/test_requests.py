@@ -1,4 +1,4 @@
-"""A command on record: the same one given twice is one, and giving it up in one process takes nothing from the other."""
+"""Requests: the same command given twice is one request, and abandoning it in one process takes nothing from the other."""
 
 from __future__ import annotations
 

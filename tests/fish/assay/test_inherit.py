@@ -100,7 +100,7 @@ def test_the_patients_criterion_of_a_file_takes_the_place_of_its_bases(write: Wr
         ('name = "lab"\n' + KATZ, "version: missing"),
     ],
 )
-def test_what_cannot_be_inherited_is_refused_by_name(write: Write, text: str, message: str) -> None:
+def test_invalid_inheritance_is_refused_by_name(write: Write, text: str, message: str) -> None:
     path = write(text)
     with pytest.raises(UsageError) as caught:
         load_assay(path)

@@ -69,5 +69,5 @@ def test_the_place_in_the_frame_and_the_exposure_change_nothing() -> None:
     assert two.offset_px == pytest.approx(one.offset_px)
 
 
-def test_a_speck_has_no_seams() -> None:
+def test_a_region_too_small_has_no_seams() -> None:
     assert seams(frame(np.zeros(SHAPE)), whole(disk(60, 60, 3)), BACKGROUND).strongest() == 0

@@ -21,7 +21,7 @@ def test_the_margin_is_the_weakest_signal_a_cac_rests_on() -> None:
     assert margin_of([3, 2, 3, 2], [22, 1, 4, 1], [INF] * 4) == 4
 
 
-def test_a_cac_with_a_gain_to_spare_needs_two_losses_to_flip() -> None:
+def test_a_cac_with_one_gain_more_than_required_needs_two_losses_to_flip() -> None:
     assert margin_of([3, 3, 3, 2], [2, 5, 20, 1], [INF] * 4) == 2 + 5
 
 
@@ -40,7 +40,7 @@ def test_a_cell_that_no_single_copy_flips_has_no_margin() -> None:
     st.lists(st.floats(0, 60), min_size=4, max_size=4),
     st.lists(st.floats(0, 8), min_size=4, max_size=4),
 )
-def test_dearer_changes_never_narrow_a_margin(counts, lose, gain) -> None:
+def test_higher_costs_never_lower_a_margin(counts, lose, gain) -> None:
     before = margin_of(counts, lose, gain)
     assert margin_of(counts, [v + 5 for v in lose], [v * 2 for v in gain]) >= before - 1e-9
 

@@ -1,4 +1,4 @@
-"""Signals where two nuclei lie over each other could be either's: the lens is found by its light, or by the bite it leaves."""
+"""Signals in the overlap of two nuclei may belong to either: the overlap zone is found by its light, or by the concavity that it leaves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def light(left: float, right: float, noise: float = 20) -> Array:
 
 
 @pytest.mark.parametrize(("left", "right"), [(3000, 3000), (6000, 2000), (2000, 6000)])
-def test_the_lens_of_two_nuclei_is_found_by_the_light_of_both(left: float, right: float) -> None:
+def test_the_overlap_zone_of_two_nuclei_is_found_by_the_light_of_both(left: float, right: float) -> None:
     zones = find_overlap_zones(light(left, right), [instance(LEFT), instance(RIGHT & ~LEFT)], 100)
     [zone] = [z for z in zones if (z.owner, z.other) == (0, 1)]
     found = painted(zone) & LEFT
@@ -59,7 +59,7 @@ def test_nuclei_that_only_touch_share_no_depth() -> None:
     assert all((painted(z) & disk(100, 70, 30)).sum() == 0 for z in zones if z.owner == 0)
 
 
-def test_a_bitten_outline_goes_on_under_its_neighbour_however_dim_it_is() -> None:
+def test_a_concave_outline_is_completed_under_a_neighbour_of_any_brightness() -> None:
     """The neighbour's light is lost in texture; its hull still covers what the bite took, at least to the chord."""
     square = (np.abs(YY - 100) < 30) & (XX > 120) & (XX < 180)
     zones = find_overlap_zones(light(6000, 0, noise=1500), [instance(LEFT), instance(square & ~LEFT)], 100)
@@ -67,7 +67,7 @@ def test_a_bitten_outline_goes_on_under_its_neighbour_however_dim_it_is() -> Non
     assert painted(zone)[100, 123]
 
 
-def test_a_thin_appendage_belongs_to_nobody_for_sure() -> None:
+def test_signals_in_a_thin_appendage_are_ambiguous() -> None:
     hook = (np.abs(YY - 100) < 5) & (XX >= 120) & (XX < 150)
     [zone] = find_overlap_zones(light(3000, 0), [instance(LEFT | hook)], 100)
     assert (zone.owner, zone.other) == (0, UNSEGMENTED)
@@ -76,7 +76,7 @@ def test_a_thin_appendage_belongs_to_nobody_for_sure() -> None:
     assert find_overlap_zones(light(3000, 0), [instance(LEFT)], 100) == []
 
 
-def test_a_nucleus_that_segmentation_left_out_contests_its_neighbours_lens() -> None:
+def test_an_unsegmented_nucleus_makes_signals_in_its_overlap_with_a_neighbour_ambiguous() -> None:
     grey = light(3000, 3000)
     nuclei = [instance(LEFT)]
     [left_out] = find_unsegmented(grey, nuclei, levels(grey))
@@ -86,7 +86,7 @@ def test_a_nucleus_that_segmentation_left_out_contests_its_neighbours_lens() -> 
     assert any(painted(z)[100, 115] for z in zones)
 
 
-def test_a_nucleus_own_glow_is_not_unclaimed() -> None:
+def test_a_nucleus_own_halo_is_not_an_unsegmented_nucleus() -> None:
     import cv2
 
     grey = cv2.GaussianBlur(light(3000, 0), (0, 0), 4)

@@ -1,4 +1,4 @@
-"""What two nuclei in one outline look like in counts."""
+"""Counts of two nuclei in one outline."""
 
 import numpy as np
 import pytest

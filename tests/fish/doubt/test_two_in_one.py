@@ -54,7 +54,7 @@ def test_two_normal_nuclei_that_overlap_are_doubted() -> None:
     assert doubted(4000.0 * left + 4000.0 * right, left | right, 4) == [30]
 
 
-def test_a_tetraploid_nucleus_of_one_light_is_not() -> None:
+def test_a_tetraploid_nucleus_of_uniform_light_is_not_doubted() -> None:
     assert not doubted(5000.0 * disk(60, 45), disk(60, 45), 4)
 
 

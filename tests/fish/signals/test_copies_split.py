@@ -1,4 +1,4 @@
-"""Split signals are one copy; copies that touch are two: told by light, not by distance alone."""
+"""Split signals are one copy, touching copies are two: decided by light, not by distance alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_closer_than_three_quarters_of_a_diameter_nothing_is_two() -> None:
     ]
 
 
-def test_what_one_gaussian_explains_is_one_however_far_its_maxima_are() -> None:
+def test_light_that_one_gaussian_explains_is_one_signal_however_far_apart_its_maxima_are() -> None:
     wide = dots((0, 0, 500), (0, 8, 490), (0, 40, 1000))
     assert split_signals(wide, CELL, DIAMETER, fit(8.0, 500, 490, better=False))[0].tolist() == [False, True, False]
 

@@ -51,14 +51,14 @@ def estimate(planes: dict[str, Array], *pairs: tuple[str, str, float]) -> list[C
 
 @pytest.mark.parametrize("gain", [0.5, 2.0, 8.0])
 @pytest.mark.parametrize("share", [0.03, 0.07, 0.14])
-def test_the_share_is_learnt_although_the_acceptor_has_signals_of_its_own(share: float, gain: float) -> None:
+def test_the_share_is_estimated_although_the_receiving_channel_has_signals_of_its_own(share: float, gain: float) -> None:
     found = estimate(two_dyes(share, gain=gain)[0], ("gold", "red", 0.25))[0]
     assert found.share == pytest.approx(share, abs=0.006)
     assert found.n_dots >= 20
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_where_nothing_bleeds_nothing_is_taken_off(seed: int) -> None:
+def test_without_bleed_through_nothing_is_subtracted(seed: int) -> None:
     planes = two_dyes(0.0, seed)[0]
     found = estimate(planes, ("gold", "red", 0.25))
     assert found[0].share < 0.006
@@ -66,7 +66,7 @@ def test_where_nothing_bleeds_nothing_is_taken_off(seed: int) -> None:
         assert unmix(planes, found)["red"] is planes["red"]
 
 
-def test_what_bleeds_both_ways_is_taken_off_both_ways() -> None:
+def test_mutual_bleed_through_is_subtracted_in_both_directions() -> None:
     seen, clean = two_dyes(0.12, back=0.08)
     pure = unmix(seen, estimate(seen, ("gold", "red", 0.25), ("red", "gold", 0.25)))
     for channel in ("gold", "red"):
@@ -75,7 +75,7 @@ def test_what_bleeds_both_ways_is_taken_off_both_ways() -> None:
         assert np.ptp(before) > 2 * np.ptp(after)
 
 
-def test_a_weak_signal_under_a_strong_one_of_the_donor_keeps_its_height() -> None:
+def test_a_weak_signal_under_a_strong_one_of_the_bleeding_dye_keeps_its_height() -> None:
     rng = np.random.default_rng(5)
     where = places(rng)
     gold = light(where, np.full(len(where), 3000.0))
@@ -87,7 +87,7 @@ def test_a_weak_signal_under_a_strong_one_of_the_donor_keeps_its_height() -> Non
     assert np.abs(tops[1:]).max() < 90
 
 
-def test_a_share_beyond_belief_is_cut_and_too_few_dots_say_nothing() -> None:
+def test_an_implausible_share_is_limited_and_too_few_dots_give_none() -> None:
     planes = two_dyes(0.2)[0]
     assert estimate(planes, ("gold", "red", 0.15))[0].share <= 0.15
     few = estimate_crosstalk(planes, NUCLEI[:5], [("gold", "red", 0.25)], SIGMA, 30)[0]

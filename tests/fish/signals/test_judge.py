@@ -61,7 +61,7 @@ def test_without_a_pixel_size_the_diameter_in_pixels_holds() -> None:
         assert count_signals(spots, 1, KATZ)[0, 0] == count
 
 
-def test_in_a_chain_of_dots_the_strongest_settle_first() -> None:
+def test_in_a_chain_of_dots_the_strongest_are_decided_first() -> None:
     # The middle one is the strongest: both ends are its split parts. With a strong end, the far end is a signal of its own.
     assert reasons(judge(aqua=dots((50, 44, 700), (50, 50, 900), (50, 56, 800))), "aqua") == ["split_of", None, "split_of"]
     assert reasons(judge(aqua=dots((50, 44, 900), (50, 50, 800), (50, 56, 700))), "aqua") == [None, "split_of", None]
@@ -100,7 +100,7 @@ def test_a_dot_at_the_same_place_in_all_channels_is_debris_in_all(offset: float,
         assert reasons(spots, channel) == ["debris" if debris else None, None]
 
 
-def test_a_dot_far_brighter_than_the_frames_signals_is_debris() -> None:
+def test_a_dot_much_brighter_than_the_frames_signals_is_debris() -> None:
     usual = [(12.0 + 10 * (i % 8), 12.0 + 20 * (i // 8), 900.0) for i in range(32)]
     spots = judge(aqua=dots(*usual, (50, 95, 9 * 900)))
     assert reasons(spots, "aqua") == [None] * 32 + ["debris"]
@@ -152,7 +152,7 @@ def many_donors(share: float, rng: np.random.Generator, n: int = 200) -> tuple[S
 
 
 @pytest.mark.parametrize("share", [0.04, 0.07, 0.10])
-def test_the_share_is_learnt_from_the_frame(share: float) -> None:
+def test_the_share_is_estimated_from_the_frame(share: float) -> None:
     gold, red = many_donors(share, np.random.default_rng(1))
     pair = KATZ.signals.bleed_through.pairs[2]
     learnt = estimate_share(gold, red, pair, 2.0, 30)
@@ -161,14 +161,14 @@ def test_the_share_is_learnt_from_the_frame(share: float) -> None:
     assert learnt.n_donors > 100
 
 
-def test_too_few_donors_leave_the_assays_share() -> None:
+def test_too_few_bleeding_signals_leave_the_assays_share() -> None:
     gold, red = many_donors(0.07, np.random.default_rng(1), n=29)
     pair = KATZ.signals.bleed_through.pairs[2]
     learnt = estimate_share(gold, red, pair, 2.0, 30)
     assert (learnt.typical, learnt.highest, learnt.n_donors) == (pair.max_share, pair.max_share, 0)
 
 
-def test_the_learnt_share_never_exceeds_the_assays() -> None:
+def test_the_estimated_share_never_exceeds_the_assays() -> None:
     gold, red = many_donors(0.14, np.random.default_rng(2))
     pair = KATZ.signals.bleed_through.pairs[2]
     assert estimate_share(gold, red, pair, 2.0, 30).highest <= pair.max_share
@@ -186,7 +186,7 @@ def test_a_weak_true_signal_under_a_strong_one_survives_where_the_frame_bleeds_l
     assert np.mean(bleed) > 0.98
 
 
-def test_true_signals_beside_many_donors_do_not_shift_the_share() -> None:
+def test_true_signals_near_many_bleeding_signals_do_not_shift_the_share() -> None:
     rng = np.random.default_rng(4)
     gold, red = many_donors(0.06, rng)
     own = rng.random(len(red)) < 0.2
@@ -230,7 +230,7 @@ def costs_of(*rows: tuple[float, float, float]) -> tuple[float, float]:
     return float(lose[0, 0]), float(gain[0, 0])
 
 
-def test_a_signal_costs_what_its_weakest_dot_clears_and_another_what_the_best_rejected_dot_is_short_of() -> None:
+def test_losing_a_signal_costs_its_weakest_dots_excess_and_gaining_one_costs_the_best_rejected_dots_shortfall() -> None:
     # The mean of the two brightest is 800, a quarter of it an SNR of 20: that is above the minimum of 8.
     assert costs_of((10, 10, 900), (50, 50, 700), (80, 80, 75), (80, 20, 150)) == pytest.approx((70 - 20, 20 - 15))
     # Alone and dim, the minimum SNR decides: a quarter of 100 is less.

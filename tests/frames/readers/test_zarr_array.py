@@ -31,7 +31,7 @@ def test_version_3_gives_the_planes(
         np.testing.assert_array_equal(open_frame(source).channel(name), plane)
 
 
-def test_turned_chunks_are_turned_back(tmp_path: Path, stack: Make, one_frame: Make) -> None:
+def test_transposed_chunks_are_restored(tmp_path: Path, stack: Make, one_frame: Make) -> None:
     turned = [{"name": "transpose", "configuration": {"order": [2, 0, 1]}}, LITTLE, ZSTD]
     source = one_frame(write(tmp_path / "f.zarr", stack(), turned))
     np.testing.assert_array_equal(open_frame(source).channel("red"), stack()[4])

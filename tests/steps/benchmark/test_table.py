@@ -1,4 +1,4 @@
-"""What the benchmark's table says, keeps and takes up again."""
+"""The benchmark's table: its lines, what it stores, and how it resumes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_papers_table_is_there_in_its_figures() -> None:
     assert [row.learns for row in ROWS if row.paper == (0.8765, 4.19)] == [PSEUDO]
 
 
-def test_what_is_installed_beyond_the_table_gets_rows() -> None:
+def test_additional_installed_segmenters_get_rows() -> None:
     more = {row.key: row for row in rows_of(host_with(Bright, Idle)) if row not in ROWS}
     assert set(more) == {"segmenter-bright", "prompter-idle", "sam-neighbour", "sam-local", "sam-none"}
     assert more["segmenter-bright"].method == "bright (acme-cells 2.0)"
@@ -66,7 +66,7 @@ def test_a_row_that_cannot_run_says_why_and_how_and_stops_no_other(data: Path) -
     assert "--train DIR" in line(with_cellpose, "cellpose-tuned").note
 
 
-def test_the_row_that_learns_is_trained_once_on_the_given_labels(data: Path, tmp_path: Path) -> None:
+def test_the_row_with_training_is_trained_once_on_the_given_labels(data: Path, tmp_path: Path) -> None:
     save(tmp_path / "human", "x", (40, 90))
     for _ in range(2):
         found = task(host_with(Cellpose), data, train=tmp_path / "human").run(["cellpose", "cellpose-tuned"])

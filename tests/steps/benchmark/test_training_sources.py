@@ -157,7 +157,7 @@ def test_a_row_learns_from_pseudo_labels_of_the_measured_images_and_never_sees_t
     assert again.note == first.note
 
 
-def test_with_train_it_learns_from_those_images_with_or_without_labels(host: Host, data: Path, train: Path) -> None:
+def test_option_train_trains_on_those_images_with_or_without_labels(host: Host, data: Path, train: Path) -> None:
     found = run(host, data, "maskrcnn", "maskrcnn-human", train=train)
     assert "trained on" in line(found, "maskrcnn").note
     assert "measured here" not in line(found, "maskrcnn").note

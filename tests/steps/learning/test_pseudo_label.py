@@ -1,4 +1,4 @@
-"""Step ``pseudo-label`` and what is learnt from: who judges, what is kept, and how a frame is taught."""
+"""Step ``pseudo-label`` and training samples: which filters judge, what is kept, and what a sample contains."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_more_agreement_than_algorithms_is_refused(segmented: Database, host: Ho
         pseudo_label(segmented, host, PseudoLabelPlan(prompters=("watershed", "watershed"), min_agreement=2))
 
 
-def test_what_was_done_is_not_repeated_and_another_plan_is(segmented: Database, host: Host) -> None:
+def test_finished_work_is_not_repeated_and_another_plan_is_run(segmented: Database, host: Host) -> None:
     plan = PseudoLabelPlan(prompters=())
     (first,), (again,) = (pseudo_label(segmented, host, plan) for _ in range(2))
     assert (again.run_id, again.repeated) == (first.run_id, True)
@@ -258,7 +258,7 @@ def square(x: int, y: int, w: int, h: int) -> Instance:
     return Instance((x, y, w, h), np.ones((h, w), bool))
 
 
-def test_where_nothing_can_be_filled_nothing_is_to_be_learnt() -> None:
+def test_rejected_nuclei_that_cannot_be_filled_are_unknown() -> None:
     dapi = np.full((20, 30), 900, np.uint16)
     sample = training_sample(dapi, [square(0, 0, 10, 20)], [square(10, 0, 20, 20)], None, 0)
     assert (sample.labels[:, :10] == 1).all()
@@ -273,7 +273,7 @@ def test_a_sample_without_rejected_nuclei_is_the_frame() -> None:
     assert sample.labels.max() == 2
 
 
-def test_the_fill_of_a_sample_is_that_of_the_arrays() -> None:
+def test_a_sample_is_filled_by_the_function_of_the_arrays() -> None:
     dapi = np.random.default_rng(0).normal(100, 5, (80, 90)).astype(np.uint8)
     gone = square(30, 30, 20, 20)
     mask = np.zeros((80, 90), bool)

@@ -38,7 +38,7 @@ def quick(db: Database, host: Host, **changes: Any) -> TrainingResult:
 
 
 @pytest.mark.training
-def test_a_model_is_registered_with_all_that_taught_it(labelled: Database, host: Host, tmp_path: Path) -> None:
+def test_a_model_is_registered_with_its_training_runs_and_settings(labelled: Database, host: Host, tmp_path: Path) -> None:
     done = quick(labelled, host, name="first")
     with labelled.reading() as session:
         model = get_model(session, "first")

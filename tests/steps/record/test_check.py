@@ -42,7 +42,7 @@ def damage(record_url: str) -> Callable[[str], None]:
     return run
 
 
-def test_a_whole_record_has_nothing_wrong(counted: Run, database: Database) -> None:
+def test_a_complete_database_passes_all_checks(counted: Run, database: Database) -> None:
     assert counted("pseudo-label", "--quiet").code == 0
     assert counted("count", "--force", "--quiet").code == 0
     found = check(database)
@@ -112,7 +112,7 @@ def test_files_that_changed_or_went_are_named(cacapp: Run, small_slide: Path, re
     assert cacapp("db", "check", "--files", "some").code == 2
 
 
-def test_of_many_files_a_sample_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_many_files_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cacapp.steps.record.check.SAMPLE", 1)
     assert check(database, "sample").files_read == 1
     assert check(database, "all").files_read == 2

@@ -1,4 +1,4 @@
-"""What nobody reads any more goes, what anyone still cites stays, and the record is as good as before."""
+"""Superseded runs are deleted, runs that something refers to are kept, and the database stays consistent."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_superseded_runs_go_and_answers_stay_the_same(again: Run, database: Data
 
 
 @pytest.mark.sqlite_only
-def test_the_file_becomes_smaller(database: Database, record_url: str) -> None:
+def test_pruning_makes_the_file_smaller(database: Database, record_url: str) -> None:
     report = prune(database, delete=True)
     assert report.bytes_after == Path(record_url).stat().st_size < report.bytes_before
 
 
-def test_what_a_review_is_about_stays(again: Run, database: Database, ask: Ask) -> None:
+def test_runs_with_reviews_are_kept(again: Run, database: Database, ask: Ask) -> None:
     assert pruned(database) == [4, 2, 1]
     ask(
         "INSERT INTO review (cell_id, reviewer, created_at, before, after, run_id)"
@@ -90,14 +90,14 @@ def test_what_a_review_is_about_stays(again: Run, database: Database, ask: Ask) 
     assert pruned(database) == [4]
 
 
-def test_what_a_signature_is_about_stays(again: Run, database: Database, ask: Ask) -> None:
+def test_runs_with_a_signature_are_kept(again: Run, database: Database, ask: Ask) -> None:
     ask(
         "INSERT INTO sign_off (patient_id, run_id, signer, signed_at, record, sha256) VALUES (1, 4, 'A', '2026-01-02 03:04:05', '{}', 'ff')"
     )
     assert pruned(database) == [2, 1]
 
 
-def test_what_taught_a_model_stays(again: Run, database: Database, ask: Ask) -> None:
+def test_runs_that_a_model_was_trained_on_are_kept(again: Run, database: Database, ask: Ask) -> None:
     ask(
         "INSERT INTO model (name, kind, path, sha256, metrics, created_at)"
         " VALUES ('m', 'k', '/w', 'ff', '{\"lineage\": [{\"run\": 2}]}', '2026-01-02 03:04:05')"
@@ -105,7 +105,7 @@ def test_what_taught_a_model_stays(again: Run, database: Database, ask: Ask) -> 
     assert pruned(database) == [4]
 
 
-def test_what_another_slides_result_sums_stays(again: Run, database: Database, ask: Ask) -> None:
+def test_runs_that_another_slides_result_sums_are_kept(again: Run, database: Database, ask: Ask) -> None:
     ask("UPDATE patient_result SET count_run_ids = '[2, 5]' WHERE run_id = 5")
     assert pruned(database) == [4]
 
@@ -116,7 +116,7 @@ def test_a_run_newer_than_the_latest_that_succeeded_stays(again: Run, database: 
     assert pruned(database) == [2, 1]
 
 
-def test_where_it_cannot_be_done_nothing_is(again: Run, database: Database, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prune_that_fails_deletes_nothing(again: Run, database: Database, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise CacappError("in between")
 

@@ -1,4 +1,4 @@
-"""A decision is one row: appended, recounted by the assay's own rule, undone by another row, never written over."""
+"""A decision is one row: appended, recounted by the assay's rule, undone by another row, never changed."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ def test_the_same_action_sent_twice_is_one_row(record: Record) -> None:
         record.decide("bert", cac.cell_id, "accept", one.review.id, key="k1")
 
 
-def test_who_did_not_see_the_last_decision_is_told_so(record: Record) -> None:
+def test_a_decision_made_on_an_outdated_view_is_refused_with_the_reason(record: Record) -> None:
     cac = record.of_class("cac")
     record.decide("anna", cac.cell_id, "accept")
     with pytest.raises(ConflictError, match="decided by anna"):
         record.decide("bert", cac.cell_id, "class", 0, class_="normal")
 
 
-def test_of_ten_who_decide_one_cell_at_once_one_succeeds(record: Record) -> None:
+def test_when_ten_decide_one_cell_at_once_one_succeeds(record: Record) -> None:
     cac = record.of_class("cac")
     done: list[str] = []
 

@@ -87,7 +87,7 @@ def test_tables_and_csv_show_both_numbers(counted: Cacapp, record: Record) -> No
 
 
 @pytest.mark.sqlite_only
-def test_the_page_and_the_index_say_at_the_top_whether_a_person_stands_behind_the_verdict(
+def test_the_page_and_the_index_say_at_the_top_whether_a_person_has_signed_the_verdict(
     counted: Cacapp, record: Record, tmp_path: Path
 ) -> None:
     def top() -> tuple[str, str]:

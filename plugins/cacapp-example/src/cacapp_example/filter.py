@@ -1,4 +1,4 @@
-"""Filter ``example-filter``: neither long nor ragged."""
+"""Filter ``example-filter``: rejects elongated and irregular nuclei."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cacapp import Field, InstanceFilter, Shapes
 
 
 class ExampleFilter(InstanceFilter):
-    """Rejects what is too long for its width, or fills too little of its convex hull."""
+    """Rejects a nucleus that is too long for its width, or that fills too little of its convex hull."""
 
     name: ClassVar[str] = "example-filter"
     api_version: ClassVar[int] = 1
@@ -18,8 +18,8 @@ class ExampleFilter(InstanceFilter):
 
     def judge(self, shapes: Shapes) -> list[str | None]:
         long = shapes.length_px > self.max_elongation * shapes.width_px
-        ragged = shapes.solidity < self.min_solidity
-        return ["too long" if a else "ragged" if b else None for a, b in zip(long.tolist(), ragged.tolist(), strict=True)]
+        irregular = shapes.solidity < self.min_solidity
+        return ["too long" if a else "irregular" if b else None for a, b in zip(long.tolist(), irregular.tolist(), strict=True)]
 
     def limits(self, shapes: Shapes) -> dict[str, float]:
         return {"max_elongation": self.max_elongation, "min_solidity": self.min_solidity}

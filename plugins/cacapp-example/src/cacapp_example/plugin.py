@@ -1,4 +1,4 @@
-"""What cacapp finds through the entry point: the algorithms of cacapp-example. They are imported when asked for."""
+"""Hooks of cacapp-example, which cacapp finds through the entry point. An algorithm is imported when it is requested."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from cacapp.api import um
 
 
 class ExamplePrompter(Prompter):
-    """One prompt a bright blob: Otsu's threshold of the smoothed plane, connected pixels, the point deepest inside."""
+    """One prompt for each bright blob: Otsu's threshold of the smoothed plane, connected pixels, the point farthest from the edge."""
 
     name: ClassVar[str] = "example-prompter"
     api_version: ClassVar[int] = 1

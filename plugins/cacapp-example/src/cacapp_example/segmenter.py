@@ -11,7 +11,7 @@ from cacapp.api import um
 
 
 class ExampleSegmenter(Segmenter):
-    """One nucleus a bright blob: Otsu's threshold of the smoothed plane, and pixels that are connected."""
+    """Each bright blob is one nucleus: Otsu's threshold of the smoothed plane, then connected pixels."""
 
     name: ClassVar[str] = "example-segmenter"
     api_version: ClassVar[int] = 1
