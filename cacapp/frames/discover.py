@@ -18,17 +18,9 @@ from cacapp.frames.patterns import Pattern
 from cacapp.frames.projection import check_projection
 from cacapp.frames.remote import as_uri, is_remote
 from cacapp.frames.same_pixels import pixels_sha256
-from cacapp.frames.scene import (
-    Scene,
-    check_axes,
-    check_pixels,
-    first_line,
-    read_plane,
-    single_dye_sample,
-    slices_as_channels,
-    square_pixel_um,
-)
+from cacapp.frames.scene import check_axes, check_pixels, first_line, read_plane, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import search
+from cacapp.scene import Scene
 from cacapp.types import CHANNELS, ChannelSource, FrameSource
 
 LOG = logging.getLogger(__name__)

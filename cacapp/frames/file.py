@@ -6,11 +6,12 @@ from pathlib import Path
 
 from cacapp.exceptions import CacappError
 from cacapp.frames.pyramid import without_levels
-from cacapp.frames.quiet_libraries import quiet_libraries
-from cacapp.frames.readers import pictures
-from cacapp.frames.readers.tiff import scenes as tiff
-from cacapp.frames.readers.zarr_folder import is_zarr, zarr_scenes
-from cacapp.frames.scene import Scene, first_line
+from cacapp.frames.scene import first_line
+from cacapp.readers import pictures
+from cacapp.readers.quiet_libraries import quiet_libraries
+from cacapp.readers.tiff import scenes as tiff
+from cacapp.readers.zarr_folder import is_zarr, zarr_scenes
+from cacapp.scene import Scene
 
 SUFFIXES = (*tiff.SUFFIXES, *pictures.SUFFIXES)
 # Microscopes' own formats: they are images, and are refused with a message.

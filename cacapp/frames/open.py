@@ -13,7 +13,8 @@ from cacapp.frames.digest import sha256_of
 from cacapp.frames.file import scenes_of
 from cacapp.frames.projection import focus_z, maximum
 from cacapp.frames.remote import is_remote
-from cacapp.frames.scene import Scene, read_plane, slices_as_channels
+from cacapp.frames.scene import read_plane, slices_as_channels
+from cacapp.scene import Scene
 from cacapp.types import DAPI, Array, ChannelSource, Frame, FrameSource
 
 

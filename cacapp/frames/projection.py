@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from cacapp.exceptions import UsageError
-from cacapp.frames.scene import Scene, read_plane
+from cacapp.frames.scene import read_plane
+from cacapp.scene import Scene
 from cacapp.types import Array
 
 PROJECTIONS = ("none", "max", "focus")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from cacapp.frames.scene import Scene, read_plane
+from cacapp.frames.scene import read_plane
+from cacapp.scene import Scene
 
 LEAST_STEP = 1.5
 """A level is smaller than the one above by at least this factor; whole-slide formats use 2 to 8."""

@@ -12,9 +12,9 @@ from urllib.parse import quote, unquote
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
-from cacapp.frames.quiet_libraries import quiet_libraries
-from cacapp.frames.readers.zarr_folder import MARKERS
 from cacapp.frames.scene import first_line
+from cacapp.readers.quiet_libraries import quiet_libraries
+from cacapp.readers.zarr_folder import MARKERS
 
 # fsspec's other protocols open archives, run remote shells or read from memory: frames are stored in none of them. fsspec itself has to
 # be the old one that aicsimageio takes, and a driver of its time with it.

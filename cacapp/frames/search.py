@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
-from cacapp.frames.readers.zarr_folder import is_zarr
 from cacapp.frames.remote import as_path, check_address, images_below, is_image, is_remote
+from cacapp.readers.zarr_folder import is_zarr
 
 # What `cacapp export --format tiff` writes beside frames.
 _LABEL_IMAGES = ("_labels.tif", "_labels.tiff")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cacapp.frames import BadFile, digest, discover
-from cacapp.frames.scene import Scene
+from cacapp.scene import Scene
 from cacapp.types import FrameSource
 
 Make = Callable[..., Any]

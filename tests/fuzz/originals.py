@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from cacapp.types import CHANNELS, Array
-from tests.frames import zarr_3
+from tests.readers import zarr_3
 
 Files = Mapping[str, bytes]
 HEIGHT, WIDTH = 40, 56

@@ -15,10 +15,10 @@ from cacapp.engine import Engine
 from cacapp.engine.process import start_process
 from cacapp.fish.assay.read import load_assay
 from cacapp.frames.file import scenes_of
-from cacapp.frames.scene import Scene
 from cacapp.host import Host
 from cacapp.runs.plan import CountPlan, SegmentPlan
 from cacapp.runs.request import PipelineRequest
+from cacapp.scene import Scene
 from cacapp.steps.pipeline import _needed_modules
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cacapp.frames.quiet_libraries import quiet_libraries
 from cacapp.frames.remote import DRIVERS
+from cacapp.readers.quiet_libraries import quiet_libraries
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 
-from cacapp.frames.readers.zarr_array import crc32c
+from cacapp.readers.zarr_array import crc32c
 from cacapp.types import CHANNELS, Array
 
 ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from cacapp.frames.readers.tiff.structure import IMAGEJ, IMAGEJ_COUNTS, MICRO_MANAGER, X_RESOLUTION, Y_RESOLUTION, Page
-from cacapp.frames.scene import duration_ms, length_um, pixel_size_xy_um
+from cacapp.readers.tiff.structure import IMAGEJ, IMAGEJ_COUNTS, MICRO_MANAGER, X_RESOLUTION, Y_RESOLUTION, Page
+from cacapp.scene import duration_ms, length_um, pixel_size_xy_um
 
 # Fiji prefixes slice labels with the position, "c:1/5 z:1/1 - DAPI".
 _SLICE_POSITION = re.compile(r"^(?:[czt]:\d+/\d+\s*)+-\s*")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.unpacked_size import check_unpacked, jpeg_2000_size, jpeg_size
-from cacapp.frames.scene import MAX_PLANE_PX, check_plane_size
+from cacapp.readers.unpacked_size import check_unpacked, jpeg_2000_size, jpeg_size
+from cacapp.scene import MAX_PLANE_PX, check_plane_size
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR = 256, 257, 258, 259, 277, 278, 284
 TILE_WIDTH, TILE_LENGTH = 322, 323

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.tiff import strips
-from cacapp.frames.readers.tiff.structure import COLOUR_TABLE, Page
+from cacapp.readers.tiff import strips
+from cacapp.readers.tiff.structure import COLOUR_TABLE, Page
 from cacapp.types import Array
 
 _PLAIN, _WHITE_IS_ZERO, _PALETTE = 1, 0, 3

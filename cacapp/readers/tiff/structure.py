@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.tiff import strips
+from cacapp.readers.tiff import strips
 
 SUBFILE, DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, COLOUR_TABLE, SAMPLE_FORMAT = 254, 270, 282, 283, 320, 339
 IMAGEJ_COUNTS, IMAGEJ, MICRO_MANAGER = 50838, 50839, 51123

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.unpacked_size import check_unpacked
-from cacapp.frames.scene import check_plane_size
+from cacapp.readers.unpacked_size import check_unpacked
+from cacapp.scene import check_plane_size
 from cacapp.types import Array
 
 _COMPRESSORS = ("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma")

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.scene import duration_ms, length_um, pixel_size_xy_um
+from cacapp.scene import duration_ms, length_um, pixel_size_xy_um
 
 _ORDERS = {"XYZCT", "XYZTC", "XYCZT", "XYCTZ", "XYTCZ", "XYTZC"}
 _MAX_PLANES = 1 << 20

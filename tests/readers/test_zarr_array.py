@@ -12,7 +12,7 @@ import pytest
 
 from cacapp.frames import open_frame
 from cacapp.types import CHANNELS
-from tests.frames.zarr_3 import BIG, BLOSC, CRC, GZIP, LITTLE, ZSTD, write
+from tests.readers.zarr_3 import BIG, BLOSC, CRC, GZIP, LITTLE, ZSTD, write
 
 Make = Callable[..., Any]
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.quiet_libraries import capture_stderr
-from cacapp.frames.readers.unpacked_size import unpacked_bytes
-from cacapp.frames.scene import Scene, check_plane_size
+from cacapp.readers.quiet_libraries import capture_stderr
+from cacapp.readers.unpacked_size import unpacked_bytes
+from cacapp.scene import Scene, check_plane_size
 from cacapp.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg")

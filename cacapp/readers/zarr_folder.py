@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.zarr_array import open_array, read_json
-from cacapp.frames.scene import Scene, length_um, pixel_size_xy_um
+from cacapp.readers.zarr_array import open_array, read_json
+from cacapp.scene import Scene, length_um, pixel_size_xy_um
 from cacapp.types import Array
 
 MARKERS = (".zgroup", ".zarray", "zarr.json")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.tiff import programs
-from cacapp.frames.readers.tiff.structure import MICRO_MANAGER, REDUCED, SUBFILE, Page
+from cacapp.readers.tiff import programs
+from cacapp.readers.tiff.structure import MICRO_MANAGER, REDUCED, SUBFILE, Page
 
 _KNOWN_AXES = set("TCZ")
 

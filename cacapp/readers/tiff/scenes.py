@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.readers.tiff import strips
-from cacapp.frames.readers.tiff.ome import OmeImage, directories, parse_ome
-from cacapp.frames.readers.tiff.plain import Series, series_of
-from cacapp.frames.readers.tiff.planes import check_colour_table, read_page
-from cacapp.frames.readers.tiff.structure import REDUCED, SUBFILE, Page, read_pages
-from cacapp.frames.scene import Scene, check_plane_size
+from cacapp.readers.tiff import strips
+from cacapp.readers.tiff.ome import OmeImage, directories, parse_ome
+from cacapp.readers.tiff.plain import Series, series_of
+from cacapp.readers.tiff.planes import check_colour_table, read_page
+from cacapp.readers.tiff.structure import REDUCED, SUBFILE, Page, read_pages
+from cacapp.scene import Scene, check_plane_size
 from cacapp.types import Array
 
 SUFFIXES = (".tif", ".tiff")
