@@ -92,13 +92,13 @@ def test_a_coordinator_that_got_no_time_for_longer_than_its_lease_waits_for_the_
     starved = subprocess.Popen(words, cwd=CHECKOUT, env=os.environ | {"CACAPP_DB": url}, stderr=subprocess.PIPE, text=True)
     while starved.poll() is None and ask(url, "SELECT count(*) FROM run_frame WHERE status = 'done'")[0] < (2,):
         time.sleep(0.02)
-    while True:  # not inside a transaction, which would hold the other up
+    while True:  # in the middle of a run, not inside a transaction, which would hold the other up
         starved.send_signal(signal.SIGSTOP)
-        if is_free(url):
+        if is_free(url) and ask(url, "SELECT count(*) FROM run WHERE status = 'running'") == [(1,)]:
             break
         starved.send_signal(signal.SIGCONT)
+        assert starved.poll() is None, "ended before it could be stopped in the middle of a run"
         time.sleep(0.05)
-    assert ask(url, "SELECT count(*) FROM run WHERE status = 'running'") == [(1,)]
     other = run(url, *command(twelve_frames))
     assert other.returncode == 0, other.stderr
     assert "is working on it (run" in other.stderr
