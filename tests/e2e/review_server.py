@@ -22,6 +22,8 @@ from cacapp.db.engine.session import Database, open_database
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (apt-get install chromium)")
+SCREENS = ((1440, "dark"), (1024, "light"), (380, "dark"))
+"""Widths in px with a theme: each page is looked at in all of them."""
 PROGRAM = (sys.executable, "-m", "cacapp")
 PASSWORD = "four words and more"
 

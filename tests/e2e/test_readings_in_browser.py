@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.review_server import PASSWORD, Server, Walk, copied, needs_browser, serving
+from tests.e2e.review_server import PASSWORD, SCREENS, Server, Walk, copied, needs_browser, serving
 from tests.e2e.review_states import decided, disputed, recounted, signed
 
 pytestmark = [pytest.mark.sqlite_only, needs_browser]
-WIDTHS = (1440, 1024, 380)
-THEMES = ("dark", "light")
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +206,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_these_pages_fit_every_screen_and_have_no_serious_fault(states: dict[str, Server], browser: Any, width: int, theme: str) -> None:
     for state, visits in PAGES.items():
         for name, paths in visits:
