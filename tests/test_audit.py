@@ -25,6 +25,7 @@ def audit() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_without_a_network_it_is_skipped_with_a_word() -> None:
     environment = {**os.environ, **UNREACHABLE, "NO_PROXY": "", "no_proxy": ""}
     done = subprocess.run([sys.executable, SCRIPT, "--strict"], capture_output=True, text=True, env=environment, check=False)

@@ -39,6 +39,7 @@ class Heard:
         self.warnings.append(line)
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_a_slide_has_the_result_that_the_command_gives_and_nothing_is_printed(
     small_slide: Path, record_url: str, cacapp: Cacapp, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -64,6 +65,7 @@ def test_a_slide_has_the_result_that_the_command_gives_and_nothing_is_printed(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_the_same_call_repeats_nothing_and_other_parameters_begin_new_runs(small_slide: Path, record_url: str) -> None:
     first, again = (api.run_slide(small_slide, **WHO, db=record_url) for _ in range(2))
@@ -74,6 +76,7 @@ def test_the_same_call_repeats_nothing_and_other_parameters_begin_new_runs(small
         assert record.cells(slide="S1").num_rows == other.numbers.cells
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_each_assay_has_its_own_result(small_slide: Path, record_url: str) -> None:
     first = api.run_slide(small_slide, **WHO, db=record_url)
@@ -83,6 +86,7 @@ def test_each_assay_has_its_own_result(small_slide: Path, record_url: str) -> No
     assert again.numbers == first.numbers
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_an_unknown_volume_is_a_warning_and_gives_no_rate(small_slide: Path, record_url: str) -> None:
     result = api.run_slide([small_slide], **(WHO | {"blood_volume_ul": None}), db=record_url)

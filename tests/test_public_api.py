@@ -53,6 +53,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         cacapp.Promter  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_host_with_all_plugins_lists_them_without_torch_database_or_image_readers() -> None:
     loaded = modules_after("from cacapp.host import Host\nassert Host.discover().algorithms()")
     assert loaded.isdisjoint({"torch", "segment_anything", "sqlmodel", "sqlalchemy", "aicsimageio", "matplotlib", "typer"})

@@ -78,6 +78,7 @@ def test_a_missing_database_or_slide_is_reported_in_one_line(counted: Cacapp, re
                 ask(slide="S9")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation_runs(counted: Cacapp, record_url: str) -> None:
     command = [sys.executable, str(ROOT / "docs" / "examples" / "notebook.py"), record_url]
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout

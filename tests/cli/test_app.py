@@ -218,6 +218,7 @@ def test_progress_shows_the_time_left_on_a_terminal_and_is_wiped_away(tmp_path: 
     assert "P1" in out
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_is_no_progress_bar(cacapp: Run, small_slide: Path) -> None:
     assert not console.err.is_terminal
     assert cacapp("run", small_slide, *WHO, "--no-report").err == ""

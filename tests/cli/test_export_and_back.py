@@ -138,6 +138,7 @@ def test_imagej_qupath_and_coco_tools_open_the_files(drawn: Cacapp, tmp_path: Pa
         assert np.array_equal(coco.annToMask(one) > 0, true == label)
 
 
+@pytest.mark.slow
 def test_hand_drawn_outlines_are_the_pixels_whose_centres_lie_in_or_on_them(bare: Cacapp, tmp_path: Path) -> None:
     ring = [[10.2, 10.2], [20.8, 10.2], [20.8, 30.4], [10.2, 30.4], [10.2, 10.2]]
     hole = [[14, 14], [16, 14], [16, 16], [14, 16], [14, 14]]

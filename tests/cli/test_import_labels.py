@@ -23,6 +23,7 @@ def slide(cacapp: Cacapp) -> Cacapp:
     return cacapp
 
 
+@pytest.mark.slow
 def test_true_outlines_give_cells_with_the_same_masks_and_exact_counts(slide: Cacapp, tmp_path: Path) -> None:
     assert slide("import-labels", SAMPLE, "--slide", "S", "--origin", "a person").code == 0
     assert slide("count", "S").code == 0

@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "pseudo-labels.md"
 STRICT = ("--set", "min_area_um2=40")
 
 
+@pytest.mark.slow
 def test_masks_are_judged_written_and_shown(counted: Run, tmp_path: Path) -> None:
     ended = counted("pseudo-label", *STRICT, "--out", "set")
     assert (ended.code, ended.err) == (0, "")
@@ -146,6 +147,7 @@ def test_the_run_is_listed_with_its_algorithms(counted: Run) -> None:
     assert all("limits" in line["details"] for line in shown["ledger"])
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_guide_run(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     cacapp("ingest", small_slide, "--patient", "P1", "--slide", "S001", "--blood-volume-ul", "100")
     commands = [line for block in re.findall(r"```\n(.*?)```", DOCS.read_text(), re.DOTALL) for line in block.splitlines()]

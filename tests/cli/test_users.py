@@ -31,6 +31,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_an_account_is_added_listed_disabled_enabled_and_gets_a_new_password(cacapp: Cacapp, typed: Callable[[str], None]) -> None:
     typed(f"{LONG}\n")
@@ -145,6 +146,7 @@ def owner_of(db: Database, secret: str) -> str | None:
         return None if found is None else found[1].name
 
 
+@pytest.mark.slow
 def test_a_token_is_printed_alone_and_once_and_ends_when_it_is_revoked(cacapp: Cacapp, rita: Database) -> None:
     ended = cacapp("users", "token", "rita", "--label", "notebook", "--write")
     secret = ended.out.removesuffix("\n")

@@ -38,6 +38,7 @@ def test_the_five_minutes_go_as_the_page_says(tmp_path: Path) -> None:
     assert (tmp_path / "reports" / "index.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("page", ["start.md", "slides.md", "concepts.md", "limits.md"])
 def test_every_command_shown_exists_with_its_options(cacapp: Callable[..., Any], page: str) -> None:

@@ -78,6 +78,7 @@ def test_a_run_on_a_cluster_has_the_rows_of_one_done_here(
     assert content(record_url) == content(str(tmp_path / "here.db"))
 
 
+@pytest.mark.slow
 def test_a_crash_and_a_hang_on_a_cluster_cost_their_items_only(cluster: Dask) -> None:
     with Engine(cluster=cluster.address, frame_timeout_s=3) as engine:
         assert len({o.result for o in engine.run(own_id, range(20))}) == 2
@@ -125,6 +126,7 @@ def test_a_cluster_that_is_not_there_is_one_line(cacapp: Cacapp, small_slide: Pa
     assert "give one of them" in ended.err
 
 
+@pytest.mark.slow
 def test_without_dask_the_way_to_it_is_named(cacapp: Cacapp, small_slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert cacapp("ingest", small_slide, *WHO).code == 0

@@ -138,6 +138,7 @@ def test_a_crash_costs_its_item_only_and_processes_are_kept() -> None:
     assert "exit code 9" in (outcomes[4].error or "")
 
 
+@pytest.mark.slow
 def test_a_hang_costs_its_item_only() -> None:
     with Engine(1, frame_timeout_s=2) as engine:
         outcomes = {o.item: o for o in engine.run(sleep_at_four, range(3, 7))}

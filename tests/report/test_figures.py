@@ -55,6 +55,7 @@ def test_a_mark_is_a_ring_around_its_signal_that_leaves_the_dot_alone(planes: Pl
     assert distance.min() > 2 * mark.sigma_px * SCALE  # the dot out to two of its standard deviations
 
 
+@pytest.mark.slow
 def test_a_channel_shows_its_own_marks_only_and_the_composite_all(planes: Planes, disk: Array, dots: Dots, limits: ContrastLimits) -> None:
     aqua = [d for d in dots if d.channel == "aqua"]
     assert changed(planes, disk, limits, aqua, "aqua").any()

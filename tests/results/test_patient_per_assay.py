@@ -83,6 +83,7 @@ def test_tables_and_files_have_a_row_for_each_assay(twice: Cacapp, record_url: s
     assert all(row["class_uncertain"] is not None for row in found)
 
 
+@pytest.mark.slow
 def test_each_assay_has_a_page_which_names_the_others(twice: Cacapp) -> None:
     assert twice("report", "--format", "html", "--quiet").code == 0
     assert sorted(p.name for p in Path("reports").iterdir()) == ["P1.html", "P1_katz-4color_1.html", "index.html"]

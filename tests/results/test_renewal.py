@@ -27,6 +27,7 @@ def test_a_result_of_todays_code_needs_no_renewal(counted: Run) -> None:
     assert "older_code" not in counted("report", "--format", "csv").out
 
 
+@pytest.mark.slow
 def test_results_of_older_code_are_shown_with_the_command_that_renews_them(counted: Run, newer_code: None) -> None:
     before = counted("report", "--json").json[0]
     assert before["older_code"] == {"slides": ["S1"], "renew": ["cacapp count S1"]}

@@ -85,7 +85,6 @@ def test_packages_of_the_counting_code_are_empty() -> None:
         assert of((folder / "__init__.py").read_text()) == "Module()", folder
 
 
-@pytest.mark.slow
 def test_one_changed_constant_anywhere_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = code_digest.__wrapped__  # past the cache
     today = digest()

@@ -135,6 +135,7 @@ def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_fo
     assert "finished (succeeded); nothing to resume" in cacapp("runs", "resume", 1).out
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_version_of_an_algorithm(cacapp: Cacapp, frames: Path, record_url: str) -> None:
     interrupted(cacapp, frames, record_url)
     settings = json.loads(json.dumps(ask_json(record_url)).replace('"version": "', '"version": "0.0.'))
@@ -225,6 +226,7 @@ def test_a_count_of_fewer_frames_that_was_left_behind_is_closed(cacapp: Cacapp, 
         assert cacapp("runs", "show", 2, "--json").json["status"] == status
 
 
+@pytest.mark.slow
 def test_force_makes_a_new_run_of_the_same(cacapp: Cacapp, frames: Path) -> None:
     command = ("run", frames, *WHO, "--segmenter", "coarse", "--no-report")
     assert cacapp(*command).code == 0

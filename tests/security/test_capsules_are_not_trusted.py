@@ -202,6 +202,7 @@ def test_tables_with_other_columns_are_refused(cacapp: Run, capsule: Path, tmp_p
     assert "segment/cells.parquet cannot be read" in refused(cacapp, "bad.zip", tmp_path)
 
 
+@pytest.mark.slow
 def test_masks_that_do_not_decode_are_one_line(cacapp: Run, capsule: Path, tmp_path: Path) -> None:
     from tests.steps.capsule.conftest import with_table
 

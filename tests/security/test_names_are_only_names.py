@@ -84,6 +84,7 @@ def calls() -> list[tuple[str, str, ast.Call]]:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_run_in_a_shell_or_evaluated() -> None:
     forbidden = {"os.system", "os.popen", "eval", "exec", "subprocess.getoutput", "subprocess.getstatusoutput", "__import__"}
     found = [(file, name) for file, name, _ in calls() if name in forbidden]

@@ -57,6 +57,7 @@ def test_a_password_in_the_database_url_is_nowhere(
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_kind", KINDS)
 def test_names_are_never_run_as_sql_or_by_a_shell(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     evil = "x'; DROP TABLE cell; --"

@@ -24,6 +24,7 @@ def donors(database: Database, put_slide: Run) -> Database:
     return database
 
 
+@pytest.mark.slow
 def test_without_controls_the_rate_is_unknown(donors: Database, cacapp: Run) -> None:
     assert cacapp("control", "list").out.startswith("no controls yet")
     ended = cacapp("control", "show")
@@ -34,6 +35,7 @@ def test_without_controls_the_rate_is_unknown(donors: Database, cacapp: Run) -> 
     assert "The false-CAC rate is unknown" in Path("pages/P1.html").read_text()
 
 
+@pytest.mark.slow
 def test_controls_give_rate_cutoffs_and_each_patients_budget(donors: Database, cacapp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cacapp("control", "add", "C1", "C2", "--note", "donors of May").out.count("is a control") == 2
     assert cacapp("control", "add", "C1").out == "slide C1 was a control already\n"
@@ -77,6 +79,7 @@ def test_a_donor_is_not_held_against_his_own_slide(donors: Database, cacapp: Run
     assert record["false_cacs"]["controls"] == {"slides": 1, "donors": 1, "evaluable": 900, "cacs": 0}
 
 
+@pytest.mark.slow
 def test_controls_counted_otherwise_are_left_out_and_said_to_be(donors: Database, cacapp: Run, put_slide: Run) -> None:
     put_slide(donors, "D3", "C3", [CAC] * 50, detector="other")
     put_slide(donors, "D4", "C4", [CAC] * 50, assay="any-gain")
@@ -88,6 +91,7 @@ def test_controls_counted_otherwise_are_left_out_and_said_to_be(donors: Database
     assert "Left out: 2 control slides" in " ".join(Path("pages/P1.html").read_text().split())
 
 
+@pytest.mark.slow
 def test_a_removed_control_counts_no_more(donors: Database, cacapp: Run) -> None:
     cacapp("control", "add", "C1", "C2")
     assert cacapp("control", "remove", "C2").out == "slide C2 is no longer a control\n"

@@ -19,6 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "assays.md"
 Run = Callable[..., Any]
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_every_command_of_the_page_runs(counted: Run, put_slide: Run, small_slide: Path, tmp_path: Path) -> None:
     database = open_database(tmp_path / "cacapp.db")

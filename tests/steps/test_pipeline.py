@@ -39,6 +39,7 @@ def changed_assay(path: Path, name: str = "ours") -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_another_limit_refreshes_the_verdict_without_counting_again(counted: Run) -> None:
     assert patient(counted)["verdict"] == "insufficient"
     runs = counted("runs", "list", "--json").json
@@ -59,6 +60,7 @@ def test_another_limit_refreshes_the_verdict_without_counting_again(counted: Run
     assert "500 evaluable cells" in shown_limit()
 
 
+@pytest.mark.slow
 def test_asking_for_earlier_settings_again_makes_them_the_latest(counted: Run) -> None:
     before = counted("cells", "--json").json
     assert counted("segment", "--segmenter", "coarse", "--set", "floor=0.9", "--set", "max_area_um2=40").code == 0
@@ -101,6 +103,7 @@ def test_slides_counted_with_another_assay_are_left_out_and_named(counted: Run, 
     assert results(counted) == {"ours": (150.0, 3, 0), "katz-4color": (100.0, 3, 1)}
 
 
+@pytest.mark.slow
 def test_patterns_in_the_report_are_in_the_order_of_the_assay(counted: Run, tmp_path: Path) -> None:
     assert counted("count", "--assay", changed_assay(tmp_path / "ours.toml")).code == 0
     assert counted("report", "--format", "html").code == 0
@@ -112,6 +115,7 @@ def test_patterns_in_the_report_are_in_the_order_of_the_assay(counted: Run, tmp_
     assert "-".join(str(lopsided[p]) for p in ("red", "gold", "green", "aqua")) in page
 
 
+@pytest.mark.slow
 def test_a_report_without_its_pixels_lacks_pictures_only(cacapp: Run, small_slide: Path, tmp_path: Path) -> None:
     shutil.copytree(small_slide, tmp_path / "in")
     who = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")

@@ -82,6 +82,7 @@ def test_as_many_as_the_user_says_start_before_the_first_file_is_read(
         assert happened == ["start"] * started + ["read"] * 2
 
 
+@pytest.mark.slow
 def test_each_step_says_how_much_work_is_to_come(cacapp: Callable[..., Any], small_slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a command that ingests nothing works in processes too."""
     told: list[tuple[int, int]] = []

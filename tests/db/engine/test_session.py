@@ -289,6 +289,7 @@ except CacappError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_half_written_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "small.db"
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)

@@ -149,7 +149,6 @@ VALUES = st.recursive(
 TABLES = st.dictionaries(KEYS, VALUES, max_size=5)
 
 
-@pytest.mark.slow
 @given(TABLES)
 def test_any_table_is_read_back_as_it_was_written(table: dict[str, object]) -> None:
     assert tomllib.loads(complete_text(table, ["x 1"])) == table

@@ -248,6 +248,7 @@ def test_without_an_accepted_mask_the_row_says_so(host: Host, data: Path) -> Non
     assert "none of 1 images has a mask" in line(run(host, data, "maskrcnn"), "maskrcnn").note
 
 
+@pytest.mark.slow
 def test_the_ablation_measures_each_negative_point_once_and_names_the_best(host: Host, data: Path) -> None:
     kinds = negatives(host)
     default = next(iter(kinds))

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cacapp.db.engine.session import open_database
 from cacapp.fish.assay.read import load_assay
 from cacapp.steps.capsule.archive import read_capsule
@@ -21,6 +23,7 @@ from tests.steps.capsule.conftest import read_members
 Run = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_in_any_process(counted: Run, capsule: Path, tmp_path: Path) -> None:
     code = "import sys; from cacapp.cli.app import run_command; sys.exit(run_command(sys.argv[1:]))"
     again = tmp_path / "again.zip"

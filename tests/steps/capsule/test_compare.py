@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_masks_that_share_less_than_half_are_two_nuclei() -> None:
     assert [(d.label_a, d.label_b, *d.what) for d in found] == [(1, None, "only in A"), (None, 1, "only in B")]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.permutations(range(8)), st.sets(st.integers(0, 7)))
 def test_any_order_gives_the_same_pairs_and_every_nucleus_comes_once(order: list[int], gone: set[int]) -> None:
@@ -75,6 +77,7 @@ def test_a_run_done_again_is_the_same_run(counted: Run) -> None:
         assert ended.out.startswith("Same: ")
 
 
+@pytest.mark.slow
 def test_other_settings_are_named_and_so_are_the_nuclei_they_change(counted: Run) -> None:
     assert counted("count", "--set", "min_snr=9").code == 0
     ended = counted("runs", "compare", 2, 3, "--json")

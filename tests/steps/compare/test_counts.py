@@ -68,6 +68,7 @@ def test_a_class_column_goes_before_the_counts(run_id: int, cacapp: Run, tmp_pat
     assert cacapp("compare", run_id, truth, "--json").json["classes"] == [{"truth": "normal", "called": "cac", "cells": 1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -119,6 +120,7 @@ def test_other_mistakes_are_named_too(run_id: int, cacapp: Run, tmp_path: Path) 
     assert "not UTF-8" in cacapp("compare", run_id, "raw.csv").err
 
 
+@pytest.mark.slow
 def test_a_simulated_slide_is_compared_with_its_truth_and_the_worst_are_drawn(counted: Run, small_slide: Path) -> None:
     lines = list(csv.DictReader((small_slide / "truth.csv").read_text().splitlines()))
     for row in lines[:4]:

@@ -64,6 +64,7 @@ def test_a_record_is_the_same_on_the_other_database_and_back(record: Database, e
     assert (tmp_path / "same.db").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_copy_differs_where_one_value_does(record: Database, ask: Ask, tmp_path: Path) -> None:
     before = copy(record, tmp_path / "a.db").tables
     ask("UPDATE signal SET x_px = x_px + 1 WHERE cell_id = (SELECT min(cell_id) FROM signal) AND number = 0 AND channel = 1")

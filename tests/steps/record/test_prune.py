@@ -75,6 +75,7 @@ def test_superseded_runs_go_and_answers_stay_the_same(again: Run, database: Data
     assert again("count", "--force", "--quiet").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_pruning_makes_the_file_smaller(database: Database, record_url: str) -> None:
     report = prune(database, delete=True)

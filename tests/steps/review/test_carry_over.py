@@ -76,6 +76,7 @@ def centre(record: Record, cell_id: int) -> tuple[int, int, int]:
     return place.frame_id, round(place.y_px), round(place.x_px)
 
 
+@pytest.mark.slow
 def test_the_same_nuclei_take_over_class_edits_and_reasons(counted: Cacapp, record: Record) -> None:
     one, two = record.flagged()
     normal = record.of_class("normal")
@@ -104,6 +105,7 @@ def test_the_same_nuclei_take_over_class_edits_and_reasons(counted: Cacapp, reco
         assert (review.reviewer, review.after["carried"]["reviewer"], review.after["carried"]["review"]) == ("bert", "anna", old[place].id)
 
 
+@pytest.mark.slow
 def test_where_no_nucleus_is_the_same_a_person_is_asked_and_answers_with_a_reason(counted: Cacapp, record: Record) -> None:
     one, two = record.flagged()
     for cell in (one, two):

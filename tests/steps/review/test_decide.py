@@ -43,6 +43,7 @@ def test_a_class_given_by_a_person_stands_beside_the_softwares(record: Record) -
     assert (row.reviewer, row.before["class"], row.after["class"], row.created_at.tzinfo is not None) == ("anna", "cac", "normal", True)
 
 
+@pytest.mark.slow
 def test_signals_are_recounted_by_the_assays_rule_at_once(record: Record) -> None:
     cell = record.of_class("normal")
     with record.db.reading() as session:

@@ -58,6 +58,7 @@ def test_a_result_says_how_far_its_review_is_from_nobody_to_the_signature_and_be
     assert standings(counted) == "in review, 1 flagged cell to decide, opened again, not signed anew"
 
 
+@pytest.mark.slow
 def test_a_count_after_the_signature_is_not_signed_by_it(counted: Cacapp, record: Record) -> None:
     for cell in record.flagged():
         record.decide("anna", cell.cell_id, "accept")
@@ -86,6 +87,7 @@ def test_tables_and_csv_show_both_numbers(counted: Cacapp, record: Record) -> No
     assert row["standing"].startswith("signed by paula")
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_the_page_and_the_index_say_at_the_top_whether_a_person_has_signed_the_verdict(
     counted: Cacapp, record: Record, tmp_path: Path
