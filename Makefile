@@ -55,8 +55,8 @@ docs: $(STAMP)
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs $(SITE)
 	@echo "Done: $(SITE)/index.html"
 
-# at once; a file's tests stay together, since they share what is slow to make, in the order of tests/selection.py
-TEST_PROCESSES ?= 2
+# at once, one more than two cores since many tests wait; a file's tests stay together, since they share what is slow to make, in the order of tests/selection.py
+TEST_PROCESSES ?= 3
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)

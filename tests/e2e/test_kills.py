@@ -19,7 +19,7 @@ from sqlalchemy import text
 from tests.e2e.programs import FRAMES, command, run, start
 from tests.e2e.records import content, half_done, opened
 
-KILLS = int(os.environ.get("CACAPP_KILLS", "5"))
+KILLS = int(os.environ.get("CACAPP_KILLS", "3"))
 SEED = int(os.environ.get("CACAPP_KILLS_SEED", "1"))
 
 
