@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from cacapp.exceptions import UsageError
+from cacapp.simulation.bank import NucleusBank
 from cacapp.simulation.copies import draw_kinds
-from cacapp.simulation.layout import Layout, PlacedNucleus
+from cacapp.simulation.dirt import add_spikes, render_dirt
+from cacapp.simulation.dots import Dot
+from cacapp.simulation.instrument import Instrument, draw_instrument
+from cacapp.simulation.layout import Layout
 from cacapp.simulation.model import SlideModel
-from cacapp.simulation.optics import add_crop, add_spot, bleed, blur, expose, shading
-from cacapp.simulation.texture import chromatin, smooth_noise
+from cacapp.simulation.nucleus import NucleusState, render_nucleus
+from cacapp.simulation.optics import bleed, blur, expose, gradient, shading
+from cacapp.simulation.texture import smooth_noise
+from cacapp.simulation.treatment import treat
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array
 
 
@@ -27,6 +32,7 @@ class TruthRow:
         area_px: its visible pixels.
         kind: one of simulation.KINDS, or ``cut``: a normal nucleus that the frame's edge cuts.
         copies: visible copies of the four probes, in PROBE_CHANNELS order.
+        state: height above the focal plane, thickness, replication, granular cytoplasm.
     """
 
     label: int
@@ -35,6 +41,7 @@ class TruthRow:
     area_px: int
     kind: str
     copies: tuple[int, ...]
+    state: NucleusState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,18 @@ class SimulatedFrame:
     """A frame and its truth.
 
     Attributes:
-        planes: (5, Y, X) uint16 (uint8 where the model's bit depth is 8), in CHANNELS order.
+        planes: (5, Y, X) uint16 (uint8 where the model's bit depth or the treatment is 8 bit), in CHANNELS order.
         labels: (Y, X) int32, the visible part of each nucleus, 0 background.
         truth: one row a nucleus, label 1 first.
-        signals_yx: channel -> (n, 2) float64 true positions of all copies, px.
+        signals_yx: channel -> (n, 2) float64 true positions of all copies, in that channel's picture, px.
+        dots: all copies, and all lights that are no copies with the reason why: non-specific, granule, debris, spike.
     """
 
     planes: Array
     labels: Array
     truth: tuple[TruthRow, ...]
     signals_yx: Mapping[str, Array]
+    dots: tuple[Dot, ...]
 
 
 def simulate_frame(
@@ -61,6 +70,9 @@ def simulate_frame(
     width_px: int,
     nuclei: int,
     kinds: Mapping[str, float] | None = None,
+    *,
+    instrument: Instrument | None = None,
+    bank: NucleusBank | None = None,
 ) -> SimulatedFrame:
     """Simulate one frame.
 
@@ -69,6 +81,8 @@ def simulate_frame(
         nuclei: number of whole nuclei; ``model.edge_share`` adds cut ones.
         kinds: whole numbers: exact counts, summing to ``nuclei``; fractions: probabilities, summing to 1. Keys: simulation.KINDS.
             None: the shares of ``model``.
+        instrument: of the slide; None: drawn for this frame alone.
+        bank: nuclei of labelled images; None: outlines and chromatin are drawn.
 
     Raises:
         UsageError: a frame below 32 px, a negative number of nuclei or wrong ``kinds``.
@@ -81,95 +95,72 @@ def simulate_frame(
     order = draw_kinds(rng, nuclei, model.kinds() if kinds is None else kinds)
     if model.missing_hybridisation:
         order = ["failed" if kind == "normal" and rng.random() < model.missing_hybridisation else kind for kind in order]
-    layout = Layout(model, height_px, width_px)
+    if instrument is None:
+        instrument = draw_instrument(rng, model)
+    layout = Layout(model, height_px, width_px, bank)
     for kind in sorted(order, key=lambda kind: kind == "normal"):  # the rare and crowded ones first, while there is room
         layout.add(rng, kind)
     for _ in range(round(model.edge_share * nuclei)):
         layout.add(rng, "cut")
 
     light = np.zeros((len(CHANNELS), height_px, width_px), np.float32)
+    states, dots = [], []
     for nucleus in layout.nuclei:
-        _render_nucleus(rng, model, light, nucleus)
-    _render_dirt(rng, model, light, layout.labels)
+        state, own = render_nucleus(rng, model, instrument, light, nucleus)
+        states.append(state)
+        dots += own
+    dots += render_dirt(rng, model, light, layout.labels)
+    dots = _displaced(instrument, dots, height_px, width_px)
+    planes = expose(rng, model, _through_optics(rng, model, instrument, light))
+    dots += add_spikes(rng, model, instrument, planes, layout.labels)
+    return SimulatedFrame(
+        treat(instrument, model, planes),
+        layout.labels,
+        _truth(layout, states),
+        {name: _copies_yx(dots, channel) for channel, name in enumerate(PROBE_CHANNELS, 1)},
+        tuple(dots),
+    )
+
+
+def _through_optics(rng: np.random.Generator, model: SlideModel, instrument: Instrument, light: Array) -> Array:
+    """Return the light on the camera: behind each filter, blurred and displaced by the channel's optics, with background and shading."""
+    height_px, width_px = light.shape[1:]
     light = bleed(light, model)
-    for plane in light:
+    for channel, plane in enumerate(light):
         plane[:] = blur(plane, model.px(model.blur_um))
-        plane += rng.uniform(*model.background_gv) * np.maximum(
+        if instrument.moves:
+            plane[:] = instrument.warp(channel, plane)
+        background = rng.uniform(*model.background_gv) * np.maximum(
             1 + np.float32(model.background_texture) * smooth_noise(rng, height_px, width_px, max(8.0, model.px(15.0))), 0
         )
-        plane *= shading(rng, model, height_px, width_px)
-    return SimulatedFrame(expose(rng, model, light), layout.labels, _truth(layout), _signals(layout))
+        if instrument.gradient_yx[channel].any():
+            background *= gradient(height_px, width_px, instrument.gradient_yx[channel])
+        plane += background
+        plane *= shading(rng, model, height_px, width_px, instrument.centre_yx[channel])
+    return light
 
 
-def _render_nucleus(rng: np.random.Generator, model: SlideModel, light: Array, nucleus: PlacedNucleus) -> None:
-    sigma = model.px(rng.uniform(*model.defocus_um)) if rng.random() < model.defocus else 0.0
-    pad = int(np.ceil(3 * sigma + model.px(2.0)))
-    mask = np.pad(nucleus.mask, pad)
-    top, left = nucleus.top_px - pad, nucleus.left_px - pad
-    brightness = rng.uniform(*model.dapi_gv)
-    dapi = chromatin(rng, model, mask) * np.float32(brightness)
-    add_crop(light[0], blur(dapi, float(np.hypot(sigma, model.px(model.border_um)))), top, left)
-
-    # Cytoplasm is fluorescent too: the mask widened by about a µm, with its own texture.
-    if model.autofluorescence_gv > 0:
-        cytoplasm = blur(mask.astype(np.float32), max(sigma, model.px(0.6)))
-        cytoplasm *= np.maximum(1 + 0.25 * smooth_noise(rng, mask.shape[0], mask.shape[1], model.px(1.5)), 0)
-        cytoplasm += 0.25 * blur(cv2.dilate(mask.astype(np.float32), np.ones((3, 3)), iterations=int(model.px(0.7))), model.px(0.4))
-    for channel, positions in enumerate(nucleus.signals_yx, 1):
-        if model.autofluorescence_gv > 0:
-            add_crop(light[channel], cytoplasm * np.float32(rng.uniform(0.25, 1) * model.autofluorescence_gv * 0.8), top, left)
-        height = rng.uniform(*model.signal_gv)
-        for y, x in positions:
-            _render_copy(rng, model, light[channel], (float(y), float(x)), height * rng.lognormal(0, model.signal_jitter), sigma)
+def _displaced(instrument: Instrument, dots: list[Dot], height_px: int, width_px: int) -> list[Dot]:
+    """Return the dots where their channels' optics place them."""
+    if not instrument.moves:
+        return dots
+    moved = []
+    for dot in dots:
+        y, x = instrument.place(dot.channel, np.array([[dot.y, dot.x]]), height_px, width_px)[0]
+        moved.append(replace(dot, y=float(y), x=float(x)))
+    return moved
 
 
-def _render_copy(
-    rng: np.random.Generator, model: SlideModel, plane: Array, yx: tuple[float, float], height: float, defocus_px: float
-) -> None:
-    sharp = model.px(rng.uniform(*model.signal_sigma_um))
-    sigma = float(np.hypot(sharp, defocus_px / 2))
-    height *= (sharp / sigma) ** 2  # out of focus the same light is spread over more pixels
-    if rng.random() >= model.split:
-        add_spot(plane, *yx, height, sigma)
-        return
-    angle, half = rng.uniform(0, 2 * np.pi), model.px(model.split_um) / 2
-    share = rng.uniform(0.45, 0.75)
-    for sign, part in ((1, share), (-1, 1.2 - share)):
-        add_spot(plane, yx[0] + sign * half * np.sin(angle), yx[1] + sign * half * np.cos(angle), height * part, sigma)
-
-
-def _render_dirt(rng: np.random.Generator, model: SlideModel, light: Array, labels: Array) -> None:
-    """Add specks in single probe channels, specks in all channels, and dim blobs of light from far out of focus."""
-    height, width = labels.shape
-    area_mm2 = labels.size * (model.pixel_size_um / 1000) ** 2
-    reach = max(1, int(model.px(model.debris_clearance_um)))
-    crowded = cv2.dilate((labels > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    single = [(channel,) for channel in range(1, len(CHANNELS)) for _ in range(rng.poisson(model.debris_per_mm2 * area_mm2))]
-    shared = [tuple(range(len(CHANNELS)))] * int(rng.poisson(model.shared_debris_per_mm2 * area_mm2))
-    for channels in [*single, *shared]:
-        y, x = rng.uniform(0, height - 1), rng.uniform(0, width - 1)
-        # One number of draws per speck, kept or not.
-        on_nucleus, sigma = rng.random() < model.debris_on_nuclei, model.px(rng.uniform(*model.debris_sigma_um))
-        heights = rng.uniform(*model.debris_gv) * (rng.uniform(0.5, 1.0, len(channels)) if len(channels) > 1 else np.ones(1))
-        if crowded[round(y), round(x)] and not on_nucleus:
-            continue
-        for channel, peak in zip(channels, heights, strict=True):
-            add_spot(light[channel], y, x, float(peak), sigma)
-    for _ in range(rng.poisson(model.haze_per_mm2 * area_mm2)):
-        y, x, sigma = rng.uniform(0, height), rng.uniform(0, width), model.px(rng.uniform(*model.haze_sigma_um))
-        peak, shares = rng.uniform(*model.haze_gv), np.r_[1.0, rng.uniform(0.1, 0.5, len(PROBE_CHANNELS))]
-        for channel, share in enumerate(shares):
-            add_spot(light[channel], y, x, peak * share, sigma)
-
-
-def _truth(layout: Layout) -> tuple[TruthRow, ...]:
+def _truth(layout: Layout, states: list[NucleusState]) -> tuple[TruthRow, ...]:
     ys, xs = np.nonzero(layout.labels)
     owner = layout.labels[ys, xs]
     n = np.maximum(np.bincount(owner, minlength=len(layout.nuclei) + 1), 1)
     cy, cx = (np.bincount(owner, v, minlength=len(n)) / n for v in (ys, xs))
-    return tuple(TruthRow(c.label, float(cy[c.label]), float(cx[c.label]), c.area_px, c.kind, c.copies) for c in layout.nuclei)
+    return tuple(
+        TruthRow(c.label, float(cy[c.label]), float(cx[c.label]), c.area_px, c.kind, c.copies, state)
+        for c, state in zip(layout.nuclei, states, strict=True)
+    )
 
 
-def _signals(layout: Layout) -> dict[str, Array]:
-    none = np.zeros((0, 2))
-    return {name: np.concatenate([none, *(c.signals_yx[i] for c in layout.nuclei)]) for i, name in enumerate(PROBE_CHANNELS)}
+def _copies_yx(dots: list[Dot], channel: int) -> Array:
+    return np.array([(d.y, d.x) for d in dots if d.channel == channel and d.kind == "copy"], float).reshape(-1, 2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from cacapp.exceptions import CacappError
+from cacapp.simulation.bank import NucleusBank
 from cacapp.simulation.copies import draw_copies
 from cacapp.simulation.model import SlideModel
 from cacapp.simulation.outline import draw_outline, fill
@@ -28,6 +29,7 @@ class PlacedNucleus:
         mask: (h, w) bool, the whole outline.
         area_px: visible pixels.
         signals_yx: four arrays (n, 2) float64 in frame coordinates, px.
+        texture: (h, w) float32 DAPI brightness of a nucleus from a picture, mean 1 over the mask; None: chromatin is drawn.
     """
 
     label: int
@@ -38,6 +40,7 @@ class PlacedNucleus:
     mask: Array
     area_px: int
     signals_yx: tuple[Array, ...]
+    texture: Array | None = None
 
 
 def place_copies(rng: np.random.Generator, model: SlideModel, room: Array, copies: tuple[int, ...]) -> list[Array] | None:
@@ -70,8 +73,9 @@ class Layout:
         nuclei: those added so far.
     """
 
-    def __init__(self, model: SlideModel, height_px: int, width_px: int) -> None:
+    def __init__(self, model: SlideModel, height_px: int, width_px: int, bank: NucleusBank | None = None) -> None:
         self.model = model
+        self.bank = bank
         self.labels = np.zeros((height_px, width_px), np.int32)
         self.nuclei: list[PlacedNucleus] = []
 
@@ -84,23 +88,25 @@ class Layout:
         copies = draw_copies(rng, "normal" if kind == "cut" else kind)
         for attempt in range(TRIES_PER_NUCLEUS):
             if attempt % 8 == 0:
-                mask = self._draw_mask(rng, float(np.mean(copies)))
+                mask, texture = self._draw_nucleus(rng, float(np.mean(copies)))
             position = self._propose(rng, mask.shape, kind == "cut")
             placed = None if position is None else self._try(rng, kind, copies, mask, *position)
             if placed is not None:
-                self.nuclei.append(placed)
-                return placed
+                self.nuclei.append(replace(placed, texture=texture))
+                return self.nuclei[-1]
         height, width = self.labels.shape
         raise CacappError(
             f"simulation: no room for nucleus {len(self.nuclei) + 1} ({kind}) in {height} x {width} px; "
             "ask for fewer nuclei, a larger frame or a smaller spacing_um"
         )
 
-    def _draw_mask(self, rng: np.random.Generator, mean_copies: float) -> Array:
+    def _draw_nucleus(self, rng: np.random.Generator, mean_copies: float) -> tuple[Array, Array | None]:
         model = self.model
         growth = max(1.0, mean_copies / 2) ** model.ploidy_growth
         diameter_um = max(0.55 * model.diameter_um, rng.normal(model.diameter_um, model.diameter_sd_um)) * growth
-        return fill(draw_outline(rng, model, model.px(diameter_um)))
+        if self.bank is not None:
+            return self.bank.draw(rng, model.px(diameter_um))
+        return fill(draw_outline(rng, model, model.px(diameter_um))), None
 
     def _propose(self, rng: np.random.Generator, shape: tuple[int, ...], cut: bool) -> tuple[int, int] | None:
         (h, w), (height, width) = shape, self.labels.shape

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from cacapp.simulation.troubles import Troubles
 from cacapp.types import CHANNELS
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -20,13 +21,11 @@ NEIGHBOUR_BLEED: Matrix = (
 )
 
 
-class SlideModel(BaseModel):
+class SlideModel(Troubles):
     """Cells, nuclei, probes, optics, dirt and camera of a simulated 4-colour FISH slide. Lengths in µm, brightness in grey values (gv).
 
-    Ranges are (min, max) pairs of a uniform distribution. Shares and chances lie in [0, 1].
+    Ranges are (min, max) pairs of a uniform distribution. Shares and chances lie in [0, 1]. Beside these, a slide has ``Troubles``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pixel_size_um: float = Field(0.12, gt=0.01, le=5, description="edge length of a pixel, µm")
     bit_depth: Literal[8, 16] = Field(16, description="bits of a stored pixel")
@@ -113,8 +112,10 @@ class SlideModel(BaseModel):
     def _consistent(self) -> Self:
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if name != "bleed_through" and isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+            if name not in ("bleed_through", "treatments") and isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
                 raise ValueError(f"{name}: needs 0 <= min <= max, got {value}")
+            if name in ("dye_brightness", "spike_gv") and value[0] <= 0:
+                raise ValueError(f"{name}: is log-uniform, its least value must be above 0, got {value}")
         n = len(CHANNELS)
         if len(self.bleed_through) != n or any(len(row) != n for row in self.bleed_through):
             raise ValueError(f"bleed_through: needs {n} rows of {n} shares, in the order {', '.join(CHANNELS)}")

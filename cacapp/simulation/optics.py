@@ -39,13 +39,24 @@ def bleed(light: Array, model: SlideModel) -> Array:
     return np.asarray(np.einsum("cd,dyx->cyx", mixing, light, optimize=True), np.float32)
 
 
-def shading(rng: np.random.Generator, model: SlideModel, height_px: int, width_px: int) -> Array:
-    """Return the illumination, 1 at the centre, ``vignette`` lower in the corners, tilted in a random direction: (Y, X) float32."""
-    y = np.linspace(-1, 1, height_px, dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, width_px, dtype=np.float32)[None]
+def shading(rng: np.random.Generator, model: SlideModel, height_px: int, width_px: int, centre_yx: Array) -> Array:
+    """Return the illumination, 1 at its centre, ``vignette`` lower in the corners, tilted in a random direction: (Y, X) float32.
+
+    Args:
+        centre_yx: brightest place, share of half the frame from its centre.
+    """
+    y = np.linspace(-1, 1, height_px, dtype=np.float32)[:, None] - np.float32(centre_yx[0])
+    x = np.linspace(-1, 1, width_px, dtype=np.float32)[None] - np.float32(centre_yx[1])
     angle, slope = rng.uniform(0, 2 * np.pi), model.tilt * rng.random()
     light = 1 - model.vignette * (y**2 + x**2) / 2 + slope * (y * np.sin(angle) + x * np.cos(angle)) / np.sqrt(2)
     return np.asarray(np.maximum(light, 0.02), np.float32)
+
+
+def gradient(height_px: int, width_px: int, rise_yx: Array) -> Array:
+    """Return a plane that rises by ``rise_yx`` from edge to edge, 1 at the centre and never negative: (Y, X) float32."""
+    y = np.linspace(-0.5, 0.5, height_px, dtype=np.float32)[:, None]
+    x = np.linspace(-0.5, 0.5, width_px, dtype=np.float32)[None]
+    return np.asarray(np.maximum(1 + np.float32(rise_yx[0]) * y + np.float32(rise_yx[1]) * x, 0), np.float32)
 
 
 def expose(rng: np.random.Generator, model: SlideModel, light: Array) -> Array:

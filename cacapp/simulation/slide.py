@@ -12,11 +12,16 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.simulation.frame import SimulatedFrame, simulate_frame
+from cacapp.simulation.bank import NucleusBank
+from cacapp.simulation.dots import Dot
+from cacapp.simulation.frame import SimulatedFrame, TruthRow, simulate_frame
+from cacapp.simulation.instrument import draw_instrument
 from cacapp.simulation.model import SlideModel
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array
 
 TRUTH_COLUMNS = ("frame", "label", "y", "x", "area_px", "kind", *PROBE_CHANNELS)
+STATE_COLUMNS = ("z_um", "thickness_um", "replicated", "granular")
+DOT_COLUMNS = ("frame", "label", "channel", "y", "x", "z_um", "height_gv", "sigma_um", "kind", "form")
 COMPRESSIONS = ("none", "deflate")
 MAX_FRAMES = 10_000
 Progress = Callable[[int, int], None]
@@ -25,6 +30,11 @@ Progress = Callable[[int, int], None]
 def frame_rng(seed: int, index: int) -> np.random.Generator:
     """Return the random generator of frame ``index``: a frame does not depend on the number of frames."""
     return np.random.default_rng([seed, index])
+
+
+def slide_rng(seed: int) -> np.random.Generator:
+    """Return the random generator of what all frames of a slide share."""
+    return np.random.default_rng([seed, MAX_FRAMES])
 
 
 def write_slide(
@@ -38,13 +48,17 @@ def write_slide(
     nuclei: int | Sequence[int],
     kinds: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
     compression: str = "deflate",
+    bank: NucleusBank | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write frameNN.ome.tif (CYX), frameNN_labels.tif (int32) and truth.csv into ``out``; the same arguments give the same bytes.
 
+    Of a model with troubles, truth.csv has the states of the nuclei too, and dots.csv lists each copy and each light that is no copy.
+
     Args:
         nuclei, kinds: as for simulate_frame, for all frames or one of each per frame.
         compression: "deflate" or "none", of the frames; labels are always deflated.
+        bank: nuclei of labelled images; None: they are drawn.
         progress: called with (frames done, frames in all).
 
     Returns:
@@ -66,25 +80,54 @@ def write_slide(
         raise UsageError(f"nuclei and kinds: give one value, or one for each of the {frames} frames")
     digits = max(2, len(str(frames - 1)))
     rows: list[tuple[Any, ...]] = []
+    dots: list[tuple[Any, ...]] = []
     paths: list[Path] = []
+    instrument, troubled = draw_instrument(slide_rng(seed), model), model.troubled()
     try:
         out.mkdir(parents=True, exist_ok=True)
         for i in range(frames):
-            frame = simulate_frame(model, frame_rng(seed, i), height_px, width_px, per_frame_nuclei[i], per_frame_kinds[i])
+            frame = simulate_frame(
+                model,
+                frame_rng(seed, i),
+                height_px,
+                width_px,
+                per_frame_nuclei[i],
+                per_frame_kinds[i],
+                instrument=instrument,
+                bank=bank,
+            )
             name = f"frame{i:0{digits}d}"
             paths.append(out / f"{name}.ome.tif")
             write_frame(paths[-1], out / f"{name}_labels.tif", model, frame, compression)
-            rows += [(name, t.label, f"{t.y:.2f}", f"{t.x:.2f}", t.area_px, t.kind, *t.copies) for t in frame.truth]
+            rows += [_truth_row(name, t, troubled) for t in frame.truth]
+            dots += [_dot_row(name, dot) for dot in frame.dots] if troubled else []
             if progress is not None:
                 progress(i + 1, frames)
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(TRUTH_COLUMNS)
-        table.writerows(rows)
-        replace_text(out / "truth.csv", text.getvalue())
+        _write_table(out / "truth.csv", (*TRUTH_COLUMNS, *STATE_COLUMNS) if troubled else TRUTH_COLUMNS, rows)
+        if troubled:
+            _write_table(out / "dots.csv", DOT_COLUMNS, dots)
     except OSError as e:
         raise CacappError(f"simulation: cannot write {e.filename or out}: {e.strerror or e}") from e
     return paths
+
+
+def _truth_row(frame: str, t: TruthRow, with_state: bool) -> tuple[Any, ...]:
+    row = (frame, t.label, f"{t.y:.2f}", f"{t.x:.2f}", t.area_px, t.kind, *t.copies)
+    state = (f"{t.state.z_um:.2f}", f"{t.state.thickness_um:.2f}", int(t.state.replicated), int(t.state.granular))
+    return (*row, *state) if with_state else row
+
+
+def _dot_row(frame: str, d: Dot) -> tuple[Any, ...]:
+    place = (f"{d.y:.2f}", f"{d.x:.2f}", f"{d.z_um:.2f}", f"{d.height_gv:.1f}", f"{d.sigma_um:.3f}")
+    return (frame, d.label, CHANNELS[d.channel], *place, d.kind, d.form)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
+    replace_text(path, text.getvalue())
 
 
 def write_frame(path: Path, labels_path: Path, model: SlideModel, frame: SimulatedFrame, compression: str) -> None:

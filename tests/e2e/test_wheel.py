@@ -43,6 +43,7 @@ def test_the_wheel_holds_what_is_no_code(wheel: Path) -> None:
         "cacapp/report/templates/patient.html.j2",
         "cacapp/report/templates/report.css",
         "cacapp/simulation/samples.py",
+        "cacapp/simulation/presets/field.toml",
     ):
         assert name in names
     foreign = [n for n in names if not n.startswith(("cacapp/", "cacapp-")) or "__pycache__" in n]
