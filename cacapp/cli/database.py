@@ -1,4 +1,4 @@
-"""``cacapp db upgrade | status | check | backup | copy | prune``."""
+"""``cacapp db upgrade | status | check | head | backup | copy | prune``."""
 
 from __future__ import annotations
 
@@ -47,12 +47,19 @@ def status(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> Non
 @app.command("check")
 def check(
     files: Annotated[str, typer.Option("--files", metavar="all|sample|none", help="Image files to read and compare.")] = "all",
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="N:SHA256", help="Head of the chain as `cacapp db head` or a report showed it earlier.")
+    ] = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Check for contradictory rows, masks that do not decode, and image files that changed. Exit code 1 where there are any."""
+    """Check for contradictory rows, changed signatures and decisions, masks that do not decode, and image files that changed.
+
+    Exit code 1 where there are any. With --head also that everything recorded up to that moment is still the same.
+    """
     from cacapp.db.engine.session import open_database
+    from cacapp.db.review.chain import Head
     from cacapp.exceptions import UsageError
     from cacapp.report.wording import plural
     from cacapp.steps.record.check import check as work
@@ -60,7 +67,8 @@ def check(
     if files not in ("all", "sample", "none"):
         raise UsageError(f"--files {files}: write all, sample or none")
     with progress(quiet or json) as bar:
-        found = work(open_database(db, create=False), files, bar)  # type: ignore[arg-type]
+        known = None if head is None else Head.of(head)
+        found = work(open_database(db, create=False), files, bar, known)  # type: ignore[arg-type]
     if json:
         print_json({**asdict(found), "problems": [asdict(p) for p in found.problems]})
     for problem in found.problems if not json else ():
@@ -70,6 +78,22 @@ def check(
     say(f"{plural(n, 'problem') if n else 'nothing wrong'} ({seen}, {found.seconds:.1f} s)", quiet or json)
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command("head")
+def head(db: o.Db = None, json: o.Json = False, quiet: o.Quiet = False) -> None:
+    """Print the head of the chain over all decisions, signatures and audit events, for `cacapp db check --head`.
+
+    Keep it outside the database: it proves later that nothing recorded until now was changed.
+    """
+    from cacapp.db.engine.session import open_database
+    from cacapp.db.review.chain import head as work
+
+    with open_database(db, create=False).reading() as session:
+        found = work(session)
+    if json:
+        print_json({"links": found.id if found else 0, "sha256": found.sha256 if found else None, "head": str(found) if found else None})
+    say(str(found) if found else "nothing is recorded yet", quiet or json)
 
 
 @app.command("backup")

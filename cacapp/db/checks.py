@@ -11,6 +11,9 @@ from sqlalchemy import JSON, ForeignKey, Integer, Select, func, select
 from sqlmodel import Session, col
 
 from cacapp.arrays import rle
+from cacapp.db.review.chain import Head
+from cacapp.db.review.chain_checks import broken_links, broken_rows
+from cacapp.db.review.guards import missing_guards
 from cacapp.db.runs.ledger import SUCCEEDED
 from cacapp.db.tables import (
     Cell,
@@ -54,6 +57,36 @@ def structure(session: Session) -> Iterator[Problem]:
                 broken = select(func.count()).select_from(table).where(column.is_not(None), func.json_valid(column, type_=Integer) == 0)
                 if n := session.connection().execute(broken).scalar_one():
                     yield Problem("structure", f"{_rows(n)} of table {table.name} with a {column.name} that is no JSON")
+
+
+def schema(session: Session) -> Iterator[Problem]:
+    """Find tables, columns, keys and indexes of the schema that are missing or other ones; those that somebody added are no problem."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+    for found in compare_metadata(context, Table.metadata):
+        for change in found if isinstance(found, list) else [found]:  # what is to be done to a column comes as a list
+            if change[0].startswith("add_"):
+                yield Problem("schema", f"{change[0][4:].replace('_', ' ')} {_name(change[-1])} is missing")
+            elif change[0].startswith("modify_"):
+                yield Problem("schema", f"column {change[2]}.{change[3]} has another {change[0][7:].replace('_', ' ')}")
+
+
+def _name(part: Any) -> str:
+    table = getattr(part, "table", None)
+    return f"{table.name}.{part.name}" if table is not None else str(part.name)
+
+
+def append_only(session: Session) -> Iterator[Problem]:
+    """Find triggers that are missing, switched off or another one: the database would let anyone change decisions and signatures."""
+    yield from (Problem("append-only", what) for what in missing_guards(session.connection()))
+
+
+def chain(session: Session, head: Head | None = None) -> Iterator[Problem]:
+    """Find links of the chain that are missing or do not fit, rows that are not as they were written, and a chain without ``head``."""
+    for what in (*broken_links(session.connection(), head), *broken_rows(session.connection())):
+        yield Problem("chain", what)
 
 
 def foreign_keys(session: Session) -> Iterator[Problem]:

@@ -10,20 +10,15 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlmodel import Session, col
 
+from cacapp.db.review.chain import append
 from cacapp.db.review.tables import Amendment, AuditEvent, Reading, Review, SignOff
+from cacapp.db.tables import Patient
 
 POSITIONS = ("first", "second", "adjudication")
 COMMENT = "comment"
 UNDO = "undo"
 NOT_CARRIED = "not_carried"
 NOT_DECIDING = (COMMENT, NOT_CARRIED)
-
-
-def append_review(session: Session, review: Review) -> Review:
-    """Write a review row and set its number."""
-    session.add(review)
-    session.flush()
-    return review
 
 
 def review_by_key(session: Session, key: str) -> Review | None:
@@ -101,9 +96,20 @@ def sign_offs(session: Session, patient_id: int) -> list[tuple[SignOff, Amendmen
     return [(sign_off, amendment) for sign_off, amendment in session.execute(query)]
 
 
-def digest(record: dict[str, Any], previous: str | None) -> str:
+def all_sign_offs(session: Session) -> list[tuple[str, SignOff, Amendment | None]]:
+    """Return all signatures by number: the patient's code, the signature, and the amendment that reopened it."""
+    query = (
+        select(col(Patient.code), SignOff, Amendment)
+        .join(Patient, col(Patient.id) == col(SignOff.patient_id))
+        .outerjoin(Amendment, and_(col(Amendment.sign_off_id) == col(SignOff.id)))
+        .order_by(col(SignOff.id))
+    )
+    return [(code, signed, amendment) for code, signed, amendment in session.execute(query)]
+
+
+def digest(signed: dict[str, Any], previous: str | None) -> str:
     """Return SHA-256 of a signed record as canonical JSON, chained to the digest of the previous one."""
-    canonical = json.dumps([record, previous], sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    canonical = json.dumps([signed, previous], sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -117,8 +123,7 @@ def digest_of_reviews(rows: Iterable[Review]) -> str:
 
 def write_event(session: Session, account: str, action: str, subject: str = "", address: str = "", **details: Any) -> None:
     """Write a line into the audit trail."""
-    session.add(AuditEvent(account=account, action=action, subject=subject, address=address, details=details))
-    session.flush()
+    append(session, AuditEvent(account=account, action=action, subject=subject, address=address, details=details))
 
 
 def events(session: Session, *, before_id: int | None = None, limit: int = 100) -> list[AuditEvent]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index
+from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, Integer, UniqueConstraint
 from sqlmodel import Field
 
 from cacapp.db.engine.base import Table, now
 from cacapp.db.engine.columns import BigId, UtcDateTime
 
-APPEND_ONLY = ("review", "sign_off", "amendment", "audit_event")
-"""Tables in which the database itself refuses to change or delete a row."""
+APPEND_ONLY = ("review", "sign_off", "amendment", "audit_event", "chain_link")
+"""Tables in which the database itself refuses to change, replace or delete a row (see ``guards``)."""
 
 
 class Review(Table, table=True):
@@ -140,3 +140,21 @@ class AuditEvent(Table, table=True):
     subject: str = ""
     details: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     address: str = ""
+
+
+class ChainLink(Table, table=True):
+    """Append-only: a link of the chain over all rows of the other append-only tables, one for each row (see ``chain``).
+
+    ``id`` counts from 1 without a gap. ``sha256`` covers the other columns, ``previous_sha256`` is that of the link before, so that a
+    changed row or link changes all links after it. ``origin``: the program that wrote the row, or the migration that found it there.
+    """
+
+    __tablename__ = "chain_link"
+    __table_args__ = (UniqueConstraint("row_table", "row_id"),)
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    row_table: str
+    row_id: int
+    row_sha256: str
+    origin: str
+    previous_sha256: str = Field(unique=True)
+    sha256: str = Field(unique=True)

@@ -14,6 +14,7 @@ from cacapp.db.tables import Patient, PatientResult, Slide
 from cacapp.report.html import render_html
 from cacapp.report.patient_page import OtherAssay
 from cacapp.results.agreement import agreement
+from cacapp.results.signature import signature_problems
 from cacapp.results.tally import assay_of
 from cacapp.review.authorisation import Signer, Viewer
 from cacapp.review.context import ReviewContext, context_of
@@ -26,7 +27,7 @@ from cacapp.steps.report.write import build_report
 from cacapp.steps.review.accounts import verify_password
 from cacapp.steps.review.decide import ConflictError
 from cacapp.steps.review.roles import SIGN
-from cacapp.steps.review.sign import amend, intact, open_points, sign
+from cacapp.steps.review.sign import amend, open_points, sign
 
 router = APIRouter(include_in_schema=False)
 Number = Annotated[int, Form(ge=0, le=MAX_ID)]
@@ -49,7 +50,7 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         signed = sign_offs(session, patient_id)
         slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))}
         values = {} if result is None else _values(session, context, visitor.name, result)
-        broken = [s.id for s, _ in signed if not intact(session, s)]
+        broken = signature_problems(session, patient_id)
     return page(
         request,
         "patient.html.j2",

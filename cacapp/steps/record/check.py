@@ -14,20 +14,36 @@ from sqlmodel import Session
 from cacapp.db import checks
 from cacapp.db.checks import Problem
 from cacapp.db.engine.session import Database
+from cacapp.db.review.chain import Head
+from cacapp.db.review.readings import all_sign_offs
 from cacapp.exceptions import CacappError
 from cacapp.frames import digest_now
+from cacapp.results.signature import problems_of
 from cacapp.runs.progress import Progress, Silent
 
 Files = Literal["all", "sample", "none"]
 SAMPLE = 20
 """Number of files in a sample."""
 
+
+def _signatures(session: Session) -> Iterator[Problem]:
+    """Find signed results whose record, reviews, runs, files, cells, calls or signals are not those that were signed."""
+    for code, signed, amendment in all_sign_offs(session):
+        for problem in problems_of(session, signed, amendment, content=True):
+            yield Problem("signatures", f"signature {signed.id} of patient {code} by {signed.signer}: {problem}")
+
+
 ROWS: dict[str, Callable[[Session], Iterator[Problem]]] = {
     "structure": checks.structure,
+    "schema": checks.schema,
+    "append-only": checks.append_only,
     "foreign keys": checks.foreign_keys,
     "orphans": checks.orphans,
     "ledger": checks.ledger,
+    "signatures": _signatures,
 }
+NEED_ALL_ROWS = ("ledger", "signatures")
+"""Checks that would fail where rows refer to missing rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +64,22 @@ class CheckReport:
     seconds: float
 
 
-def check(db: Database, files: Files = "all", progress: Progress | None = None) -> CheckReport:
+def check(db: Database, files: Files = "all", progress: Progress | None = None, head: Head | None = None) -> CheckReport:
     """Check the database as it is at one moment; change nothing.
 
     Args:
+        head: the newest link of the chain at an earlier moment, which the chain has to have still.
         files: read every image file and compare its SHA-256, a random sample of them, or none. Trained weights are few: read unless none.
     """
     progress = progress or Silent()
     start = time.perf_counter()
     problems: list[Problem] = []
     with db.reading() as session:
-        progress.start("check rows", len(ROWS))
+        progress.start("check rows", len(ROWS) + 1)
+        problems += checks.chain(session, head)
+        progress.advance("chain")
         for name, look in ROWS.items():
-            if not (name == "ledger" and any(p.kind == "foreign keys" for p in problems)):  # it would fail on missing rows
+            if not (name in NEED_ALL_ROWS and any(p.kind == "foreign keys" for p in problems)):
                 problems += look(session)
             progress.advance(name)
         cells = checks.cell_count(session)

@@ -16,7 +16,8 @@ from cacapp.arrays.overlap import intersections
 from cacapp.db.cells.places import Place, places
 from cacapp.db.cells.states import called_cells, dots_of_cells, machine_states
 from cacapp.db.engine.session import Database
-from cacapp.db.review.readings import NOT_CARRIED, append_review, readings, reviews, valid_reviews, write_event
+from cacapp.db.review.chain import append
+from cacapp.db.review.readings import NOT_CARRIED, readings, reviews, valid_reviews, write_event
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import FrameRow, Run, Slide
 from cacapp.exceptions import UsageError
@@ -121,7 +122,7 @@ def leave_behind(db: Database, run_id: int, review_id: int, reviewer: str, reaso
             raise ConflictError("this review is not waiting for a decision any more")
         state = state_of(match.review).record()
         source = {"review": review_id, "run": match.review.run_id, "reviewer": match.review.reviewer}
-        append_review(
+        append(
             session,
             Review(
                 cell_id=match.review.cell_id,
@@ -138,7 +139,7 @@ def leave_behind(db: Database, run_id: int, review_id: int, reviewer: str, reaso
 
 def _write(session: Session, run_id: int, reviewer: str, cell_id: int, machine: Mapping[int, State], match: Match) -> None:
     source = {"review": match.review.id, "run": match.review.run_id, "reviewer": match.review.reviewer, "iou": round(match.iou, 3)}
-    append_review(
+    append(
         session,
         Review(
             cell_id=cell_id,

@@ -11,7 +11,8 @@ from sqlmodel import Session, col
 from cacapp.db.cells.states import dots_of_cells, duplicate_of, machine_states
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run_ids
-from cacapp.db.review.readings import COMMENT, UNDO, append_review, latest_sign_offs, readings, review_by_key, reviews_of_cell
+from cacapp.db.review.chain import append
+from cacapp.db.review.readings import COMMENT, UNDO, latest_sign_offs, readings, review_by_key, reviews_of_cell
 from cacapp.db.review.tables import Reading, Review
 from cacapp.db.tables import Cell, FrameRow, Patient, Run, Slide
 from cacapp.exceptions import CacappError, UsageError
@@ -100,21 +101,19 @@ def decide(db: Database, reviewer: str, cell_id: int, action: Action, *, run_id:
             after = State.of_record(undoes.before)
         else:
             after = _after(session, run, cell_id, before, action)
-        written = append_review(
-            session,
-            Review(
-                cell_id=cell_id,
-                run_id=run_id,
-                reviewer=reviewer,
-                position=position,
-                kind=action.kind,
-                before=before.record(),
-                after=after.record() | _detail(action),
-                reason=(action.reason or "").strip() or None,
-                undoes=undoes.id if undoes else None,
-                key=key,
-            ),
+        written = Review(
+            cell_id=cell_id,
+            run_id=run_id,
+            reviewer=reviewer,
+            position=position,
+            kind=action.kind,
+            before=before.record(),
+            after=after.record() | _detail(action),
+            reason=(action.reason or "").strip() or None,
+            undoes=undoes.id if undoes else None,
+            key=key,
         )
+        append(session, written)
         return Outcome(written, after, False)
 
 

@@ -13,7 +13,9 @@ from sqlmodel import Session, col
 from cacapp import __version__
 from cacapp.db.engine.session import Database
 from cacapp.db.queries import latest_run_ids, newest_result
+from cacapp.db.review.chain import append
 from cacapp.db.review.readings import digest, digest_of_reviews, latest_sign_offs, readings, reviews, write_event
+from cacapp.db.review.signed_content import content_of
 from cacapp.db.review.tables import Amendment, SignOff
 from cacapp.db.tables import Patient, PatientResult, Run, Slide, now
 from cacapp.exceptions import UsageError
@@ -76,6 +78,7 @@ def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, 
         moment = now()
         record = _record(session, patient_id, result, signer, moment.isoformat(), comment)
         record["reviews"] = {"rows": len(rows), "newest": newest, "sha256": digest_of_reviews(rows)}
+        record["content"] = content_of(session, result.run_id, patient_id)
         signed = SignOff(
             patient_id=patient_id,
             run_id=result.run_id,
@@ -86,8 +89,7 @@ def sign(db: Database, patient_id: int, signer: str, *, run_id: int, seen: int, 
             previous_id=previous[0].id if previous else None,
             sha256=digest(record, previous[0].sha256 if previous else None),
         )
-        session.add(signed)
-        session.flush()
+        append(session, signed)
         write_event(session, signer, "signed", f"patient {record['patient']}", address, sign_off=signed.id, sha256=signed.sha256)
         return signed
 
@@ -103,15 +105,9 @@ def amend(db: Database, patient_id: int, sign_off_id: int, who: str, reason: str
             raise ConflictError("there is no such signature to amend; look at the page again")
         if signed[1] is not None:
             raise ConflictError("this result is open again already")
-        session.add(Amendment(sign_off_id=sign_off_id, opened_by=who, reason=reason.strip()))
+        append(session, Amendment(sign_off_id=sign_off_id, opened_by=who, reason=reason.strip()))
         code = session.get_one(Patient, patient_id).code
         write_event(session, who, "opened again", f"patient {code}", address, sign_off=sign_off_id, reason=reason.strip())
-
-
-def intact(session: Session, signed: SignOff) -> bool:
-    """Return whether the signed record still has the digest of its signature."""
-    previous = session.get(SignOff, signed.previous_id) if signed.previous_id else None
-    return digest(signed.record, previous.sha256 if previous else None) == signed.sha256
 
 
 def _record(session: Session, patient_id: int, result: PatientResult, signer: str, moment: str, comment: str | None) -> dict[str, Any]:

@@ -23,7 +23,18 @@ from cacapp.exceptions import CacappError
 
 TABLES = set(Table.metadata.tables)
 LATER = {"control_slide", "slide_quality", "duplicate", "request"}  # than schema 0002
-LATER |= {"contested_signal", "reading", "sign_off", "amendment", "account", "web_session", "api_token", "login_attempt", "audit_event"}
+LATER |= {
+    "contested_signal",
+    "reading",
+    "sign_off",
+    "amendment",
+    "account",
+    "web_session",
+    "api_token",
+    "login_attempt",
+    "audit_event",
+    "chain_link",
+}
 
 
 Ask = Callable[..., list[tuple[Any, ...]]]

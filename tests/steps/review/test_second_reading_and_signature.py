@@ -11,9 +11,10 @@ from cacapp.db.review.readings import latest_sign_offs, readings
 from cacapp.exceptions import UsageError
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import review_patient, view_of
+from cacapp.results.signature import problems_of
 from cacapp.steps.review.decide import ConflictError
 from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
-from cacapp.steps.review.sign import amend, intact, sign
+from cacapp.steps.review.sign import amend, sign
 from tests.review.conftest import Record
 
 
@@ -109,10 +110,10 @@ def test_a_signature_freezes_the_result_with_run_assay_and_software(record: Reco
     assert signed.record["readers"] == [[record.run_id, "first", "anna"]]
     assert (signed.record["automatic"]["cacs"], signed.record["reviewed"]["cacs"]) == (2, 2)
     with record.db.reading() as session:
-        assert intact(session, signed)
+        assert list(problems_of(session, signed, None, content=True)) == []
     signed.record = json.loads(json.dumps(signed.record).replace('"cacs": 2', '"cacs": 0'))
     with record.db.reading() as session:
-        assert not intact(session, signed)
+        assert any("its record is not" in problem for problem in problems_of(session, signed, None, content=False))
 
 
 def test_after_the_signature_a_change_needs_an_amendment_with_a_reason(record: Record) -> None:
@@ -133,4 +134,4 @@ def test_after_the_signature_a_change_needs_an_amendment_with_a_reason(record: R
     assert (again.previous_id, again.record["reviewed"]["cacs"]) == (signed.id, 1)
     with record.db.reading() as session:
         assert latest_sign_offs(session, [record.patient_id])[record.patient_id][0].id == again.id
-        assert intact(session, again)
+        assert list(problems_of(session, again, None, content=True)) == []
