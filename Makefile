@@ -1,5 +1,9 @@
-# The only door: each target does all set-up it needs, on a machine with Python 3.11 and make.
-PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3 || command -v python) python3.11)
+# The only door: each target does all set-up it needs, on a machine with make and a Python of 3.11 to 3.14.
+# The first of these that cacapp can be installed on, that of constraints.txt first; make PYTHON=... takes another.
+PYTHONS := python3.11 python3.14 python3.13 python3.12 python3 python
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for p in $(PYTHONS); do $$p .ci/python_fits.py >/dev/null 2>&1 && { echo $$p; break; }; done)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 YARDSTICK := .venv-yardstick
@@ -39,8 +43,9 @@ lock:
 	@echo "Done: $(LOCK); now: make test"
 
 $(STAMP): pyproject.toml Makefile $(wildcard $(LOCK))
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=python3"; exit 1; }
-	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 13); sys.exit(0 if ok else f"cacapp needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11")'
+	@for p in $(or $(PYTHON),python3 python); do \
+	  command -v $$p >/dev/null 2>&1 && { $$p .ci/python_fits.py && exit 0; exit 1; }; done; \
+	echo "$(or $(PYTHON),python3) not found: install Python 3.11 to 3.14, or name yours: make setup PYTHON=/path/to/python3.13" >&2; exit 1
 	@echo "Making the environment in $(VENV) and installing cacapp with its tools (a few minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@constraint="$$(test -f '$(LOCK)' && $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCK_PYTHON)")' && echo '--constraint $(LOCK)')"; \

@@ -14,6 +14,7 @@ OF_SEVERAL = {
     "testing/test_built_ins_hold": "cacapp's own algorithms in the contract suite",
     "testing/test_contracts_tell": "an algorithm that breaks it for each claim",
     "test_audit": ".ci/audit.py",
+    "test_python_fits": ".ci/python_fits.py",
     "test_layout": "this file",
     "test_public_api": "what cacapp/__init__.py offers",
 }

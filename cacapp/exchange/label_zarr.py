@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ COLOURS = {"DAPI": "0000FF", "aqua": "00FFFF", "green": "00FF00", "gold": "FFD70
 def write_zarr(path: Path, frame: Frame, nuclei: Sequence[Nucleus]) -> None:
     """Write a frame and its nuclei into the folder ``path``, complete or not at all; replace one that this program wrote.
 
-    ``labels/nuclei`` is a (Y, X) int32 label image, the value being the cell's label, with class and counts as its properties. Written
-    with zarr itself: ome-zarr's writer needs a scikit-image that aicsimageio's imageio excludes, its reader is what the tests read with.
+    ``labels/nuclei`` is a (Y, X) int32 label image, the value being the cell's label, with class and counts as its properties. Arrays are
+    written with tensorstore, which is the same on every Python; zarr is not, for aicsimageio keeps it old where it can be installed.
 
     Raises:
         CacappError: another program's folder stands there, or the frame's own pixels; the disk is full; pixels cannot be read.
@@ -77,46 +79,70 @@ def _is_ours(path: Path) -> bool:
 
 
 def _write(path: Path, frame: Frame, nuclei: Sequence[Nucleus]) -> None:
-    import zarr
-
-    root = zarr.open_group(zarr.DirectoryStore(str(path), dimension_separator="/"), mode="w")
     size_um = frame.pixel_size_um
     planes = np.stack([frame.channel(name) for name in frame.channel_names])
-    datasets = _write_levels(root, planes, size_um, _half_mean)
+    datasets = _write_levels(path, planes, size_um, _half_mean)
     channels = [
         {"label": name, "color": COLOURS.get(name, "FFFFFF"), "active": True, "window": _window(planes[i])}
         for i, name in enumerate(frame.channel_names)
     ]
-    root.attrs.put(
-        {
-            "multiscales": [_multiscale(frame.source.name, "cyx", datasets, size_um)],
-            "omero": {"channels": channels, "version": VERSION},
-            "cacapp": {"version": __version__, "frame": frame.source.name, "sha256": frame.sha256},
-        }
-    )
-    labels = root.create_group(LABELS)
-    labels.attrs.put({"labels": [NUCLEI]})
-    group = labels.create_group(NUCLEI)
+    about_frame = {
+        "multiscales": [_multiscale(frame.source.name, "cyx", datasets, size_um)],
+        "omero": {"channels": channels, "version": VERSION},
+        "cacapp": {"version": __version__, "frame": frame.source.name, "sha256": frame.sha256},
+    }
     image = label_image([n.instance for n in nuclei], frame.height_px, frame.width_px, [n.label for n in nuclei])
-    datasets = _write_levels(group, image, size_um, _half_nearest)
+    datasets = _write_levels(path / LABELS / NUCLEI, image, size_um, _half_nearest)
     properties = [{"label-value": n.label, "cell_id": n.cell_id, "class": n.call, "is_cac": n.is_cac, **n.counts} for n in nuclei]
     about = {"version": VERSION, "source": {"image": "../../"}} | ({"properties": properties} if properties else {})
-    group.attrs.put({"multiscales": [_multiscale(NUCLEI, "yx", datasets, size_um)], "image-label": about})
+    _write_group(path / LABELS / NUCLEI, {"multiscales": [_multiscale(NUCLEI, "yx", datasets, size_um)], "image-label": about})
+    _write_group(path / LABELS, {"labels": [NUCLEI]})
+    _write_group(path, about_frame)
 
 
-def _write_levels(group: Any, pixels: Array, size_um: float | None, half: Any) -> list[dict[str, Any]]:
-    """Write the image and its halvings as arrays 0, 1 ... of a group; return the ``datasets`` of its metadata."""
+def _write_group(folder: Path, attributes: dict[str, Any]) -> None:
+    """Write the two files by which a folder is a group of Zarr version 2."""
+    (folder / ".zgroup").write_text('{"zarr_format": 2}', "utf-8")
+    (folder / ".zattrs").write_text(json.dumps(attributes, indent=1), "utf-8")
+
+
+def _write_levels(folder: Path, pixels: Array, size_um: float | None, half: Callable[[Array], Array]) -> list[dict[str, Any]]:
+    """Write the image and its halvings as arrays 0, 1 ... of a folder; return the ``datasets`` of its metadata."""
     datasets: list[dict[str, Any]] = []
     whole = pixels.shape
     while True:
         name = str(len(datasets))
-        chunks = (*(1 for _ in pixels.shape[:-2]), *(min(n, CHUNK_PX) for n in pixels.shape[-2:]))
-        group.create_dataset(name, data=pixels, chunks=chunks, write_empty_chunks=True, overwrite=True)
+        _write_array(folder / name, pixels)
         scale = [1.0] * (pixels.ndim - 2) + [w / n * (size_um or 1.0) for w, n in zip(whole[-2:], pixels.shape[-2:], strict=True)]
         datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": scale}]})
         if min(pixels.shape[-2:]) < 2 * SMALLEST_PX:
             return datasets
         pixels = half(pixels)
+
+
+def _write_array(folder: Path, pixels: Array) -> None:
+    """Write an array of Zarr version 2, every chunk of it. Raises OSError where it cannot be written."""
+    import tensorstore
+
+    metadata = {
+        "shape": pixels.shape,
+        "chunks": [*(1 for _ in pixels.shape[:-2]), *(min(n, CHUNK_PX) for n in pixels.shape[-2:])],
+        "dtype": pixels.dtype.newbyteorder("<").str,
+        "compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1},
+        "dimension_separator": "/",
+        "fill_value": 0,
+    }
+    kvstore = {"driver": "file", "path": str(folder)}
+    try:
+        array = tensorstore.open(
+            {"driver": "zarr", "kvstore": kvstore, "metadata": metadata, "store_data_equal_to_fill_value": True}, create=True
+        ).result()
+        array.write(pixels).result()
+    except Exception as error:  # of several kinds, and a line that holds the whole request
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
 
 def _half_mean(planes: Array) -> Array:

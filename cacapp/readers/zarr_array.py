@@ -80,13 +80,17 @@ class ZarrArray:
         return self.prefix + self.separator.join(map(str, index))
 
     def check_files(self) -> None:
-        """Raise CacappError where a file is absent (Zarr would read it as black), or unpacks to other than a chunk."""
+        """Raise CacappError where a file is absent (Zarr would read it as black), beyond the declared size, or not of a chunk's size."""
         counts = [math.ceil(s / c) for s, c in zip(self.shape, self.shards, strict=True)]
         plain = not self._sharded and all(c["name"] in ("bytes", "transpose") for c in self.codecs)
         there = {p.relative_to(self.folder).as_posix(): p.stat().st_size for p in self.folder.rglob("*") if p.is_file()}
         if math.prod(counts) > max(len(there), _MAX_NAMED):
             raise CacappError(f"damaged: {math.prod(counts) - len(there)} of {math.prod(counts)} chunks are missing; copy it again")
         names = [self.name(i) for i in itertools.product(*(range(n) for n in counts))]
+        chunk = re.compile(re.escape(self.prefix) + re.escape(self.separator).join([r"\d+"] * len(counts)))
+        beyond = sorted({name for name in there if chunk.fullmatch(name)}.difference(names))
+        if beyond:
+            raise CacappError(f"damaged: chunk {beyond[0]} lies beyond the size that {self.file} declares; export it again")
         wrong = [n for n in names if there.get(n, 0) == 0 or (plain and there[n] != self.chunk_bytes)]
         if wrong:
             raise CacappError(
@@ -146,9 +150,8 @@ class ZarrArray:
         if len(raw) < size:
             raise CacappError(f"damaged: shard {name} is cut short; copy it again")
         block = raw[:size] if self.index_first else raw[-size:]
-        if checked and crc32c(block[:-4]) != struct.unpack("<I", block[-4:])[0]:
-            raise CacappError(f"damaged: the index of shard {name} has another checksum; copy it again")
-        return np.frombuffer(block[: size - 4] if checked else block, "<u8").reshape(*per_shard, 2)
+        content = _checked_content(block, f"the index of shard {name}") if checked else block
+        return np.frombuffer(content, "<u8").reshape(*per_shard, 2)
 
     def _chunk(self, raw: bytes, name: str) -> Array:
         """Unpack a chunk to its array."""
@@ -162,7 +165,7 @@ class ZarrArray:
             if kind == "transpose":
                 order = tuple(codec["configuration"]["order"])
             elif kind == "crc32c":
-                block = bytes(block)[:-4]
+                block = _checked_content(bytes(block), f"chunk {name}")
             elif kind != "bytes":
                 if kind not in _FILTERS:
                     check_unpacked(kind, bytes(block), limit, f"chunk {name}")
@@ -174,21 +177,14 @@ class ZarrArray:
         return stored.transpose(np.argsort(order))
 
 
-def crc32c(data: bytes) -> int:
-    """Return the Castagnoli checksum (RFC 3720, appendix B.4)."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = _TABLE[(value ^ byte) & 0xFF] ^ value >> 8
-    return value ^ 0xFFFFFFFF
+def _checked_content(block: bytes, what: str) -> bytes:
+    """Return a block without the CRC-32C at its end (RFC 3720, appendix B.4). Raises CacappError where that is another."""
+    import google_crc32c
 
-
-def _table_entry(value: int) -> int:
-    for _ in range(8):
-        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value
-
-
-_TABLE = tuple(map(_table_entry, range(256)))
+    content = block[:-4]
+    if len(block) < 4 or google_crc32c.value(content) != struct.unpack("<I", block[-4:])[0]:
+        raise CacappError(f"damaged: {what} has another checksum; copy it again")
+    return content
 
 
 def open_array(folder: Path, level: str) -> ZarrArray:

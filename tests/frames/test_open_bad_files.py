@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-import zarr
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import BadFile, discover, open_frame
 from cacapp.types import CHANNELS, FrameSource
+from tests.readers import zarr_2
 
 Make = Callable[..., Any]
 
@@ -187,16 +187,6 @@ def test_ome_xml_that_is_broken_leaves_channels_without_names(tmp_path: Path, st
     assert "f.ome.tif: " in refusal(path)
 
 
-def ome_zarr(path: Path, image: Any, **kwargs: Any) -> Path:
-    group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
-    group.create_dataset("0", data=image, chunks=(1, 16, 16), dimension_separator="/", **kwargs)
-    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
-    scale = [{"type": "scale", "scale": [1, 1, 1]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]
-    group.attrs["omero"] = {"channels": [{"label": n} for n in CHANNELS]}
-    return path
-
-
 def _drop_chunk(path: Path) -> None:
     (path / "0/2/1/0").unlink()
 
@@ -240,11 +230,11 @@ def _version_3(path: Path) -> None:
         (_version_3, "no OME-Zarr image: its metadata has no multiscales"),
     ],
 )
-@pytest.mark.parametrize("compressor", ["default", None])
+@pytest.mark.parametrize("compressor", [zarr_2.BLOSC, None])
 def test_a_damaged_zarr_folder_is_refused_at_ingest(
-    tmp_path: Path, stack: Make, refusal: Make, damage: Callable[[Path], None], says: str, compressor: str | None
+    tmp_path: Path, stack: Make, refusal: Make, damage: Callable[[Path], None], says: str, compressor: Any
 ) -> None:
-    path = ome_zarr(tmp_path / "f.zarr", stack(), compressor=compressor)
+    path = zarr_2.write(tmp_path / "f.zarr", stack(), compressor=compressor)
     damage(path)
     assert says in refusal(path)
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cacapp.frames import discover, open_frame, sha256_of
-from cacapp.types import CHANNELS, Array, FrameSource
+from cacapp.types import CHANNELS, FrameSource
+from tests.readers import zarr_2
 
 Make = Callable[..., Any]
 
@@ -132,23 +132,10 @@ def test_slices_of_a_plain_stack_are_channels_where_labels_or_the_user_say_so(
     assert "holds one channel" in refusal(bare, projection="max")
 
 
-def zarr_folder(path: Path, image: Array, names: list[str] | None = None, axes: str = "cyx", **kwargs: Any) -> Path:
-    """OME-Zarr 0.4, written with zarr alone."""
-    group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
-    group.create_dataset("0", data=image, dimension_separator="/", **{"chunks": (1, 16, 16), **kwargs})
-    units = [{"name": a, "type": "space", "unit": "micrometer"} if a in "zyx" else {"name": a, "type": "channel"} for a in axes]
-    scale = [{"type": "scale", "scale": [0.12 if a in "yx" else 1.0 for a in axes]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": units, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]
-    if names is not None:
-        group.attrs["omero"] = {"channels": [{"label": n, "color": "FFFFFF", "active": True} for n in names]}
-    return path
-
-
-@pytest.mark.parametrize("compressor", [None, "default"])
-def test_ome_zarr(tmp_path: Path, stack: Make, plane: Make, one_frame: Make, compressor: str | None) -> None:
-    options: dict[str, Any] = {"compressor": None} if compressor is None else {}
+@pytest.mark.parametrize("compressor", [None, zarr_2.BLOSC])
+def test_ome_zarr(tmp_path: Path, stack: Make, plane: Make, one_frame: Make, compressor: Any) -> None:
     order = ["red", "DAPI", "gold", "aqua", "green"]
-    path = zarr_folder(tmp_path / "f01.ome.zarr", stack(order), order, **options)
+    path = zarr_2.write(tmp_path / "f01.ome.zarr", stack(order), order, compressor=compressor)
     source = one_frame(path)
     assert (source.name, source.sha256) == ("f01", sha256_of(path))
     assert source.pixel_size_um == pytest.approx(0.12)
@@ -159,7 +146,7 @@ def test_ome_zarr(tmp_path: Path, stack: Make, plane: Make, one_frame: Make, com
 def test_ome_zarr_without_names_is_refused_until_positions_are_given(
     tmp_path: Path, stack: Make, plane: Make, one_frame: Make, refusal: Make
 ) -> None:
-    path = zarr_folder(tmp_path / "f.zarr", stack())
+    path = zarr_2.write(tmp_path / "f.zarr", stack(), None)
     assert "5 channels have no names" in refusal(path)
     assert_planes(one_frame(path, channels={name: f"#{i}" for i, name in enumerate(CHANNELS)}), plane)
 
@@ -169,7 +156,7 @@ def test_the_series_of_a_zarr_folder_are_frames(tmp_path: Path, stack: Make, pla
     root.mkdir()
     (root / ".zgroup").write_text('{"zarr_format": 2}')
     for series in ("0", "1"):
-        zarr_folder(root / series, stack(), list(CHANNELS))
+        zarr_2.write(root / series, stack())
     found = list(discover([root]))
     assert [f.name for f in found if isinstance(f, FrameSource)] == ["s_0", "s_1"]
     for source in found:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames import BadFile, check_address, digest_now, discover, open_frame
 from cacapp.frames.cache import cached_path
 from cacapp.frames.digest import sha256_of
 from cacapp.types import CHANNELS, Array, FrameSource
+from tests.readers import zarr_2
 from tests.web_store import WebStore
 
 
@@ -50,16 +50,6 @@ def found(*places: str, **kwargs: object) -> list[FrameSource]:
     items = list(discover(list(places), **kwargs))  # type: ignore[arg-type]
     assert all(isinstance(i, FrameSource) for i in items), items
     return [i for i in items if isinstance(i, FrameSource)]
-
-
-def zarr_frame(path: Path, image: Array) -> Path:
-    group = zarr.open_group(zarr.NestedDirectoryStore(str(path)), mode="w")
-    group.create_dataset("0", data=image, chunks=(1, 16, 16), dimension_separator="/")
-    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
-    scale = [{"type": "scale", "scale": [1.0, 0.1, 0.1]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}]
-    group.attrs["omero"] = {"channels": [{"label": name} for name in CHANNELS]}
-    return path
 
 
 def test_a_folder_on_a_server_gives_the_frames_of_the_same_folder_here(store: WebStore) -> None:
@@ -97,7 +87,7 @@ def test_files_of_one_channel_each_are_put_together_by_name(
 
 
 def test_an_ome_zarr_folder_is_fetched_whole(store: WebStore, stack: Callable[..., Array]) -> None:
-    path = zarr_frame(store.folder / "z" / "f9.ome.zarr", stack())
+    path = zarr_2.write(store.folder / "z" / "f9.ome.zarr", stack())
     (there,), (here,) = found(f"{store.url}/z"), found(str(path))
     assert (there.name, there.sha256) == (here.name, here.sha256) == ("f9", here.sha256)
     np.testing.assert_array_equal(open_frame(there).channel("gold"), open_frame(here).channel("gold"))
@@ -183,7 +173,7 @@ def test_making_room_deletes_no_copy_that_another_process_has_just_fetched(
     many.mkdir()
     for n in range(frames):
         image = stack() + np.uint16(n)
-        zarr_frame(many / f"f{n:02}.ome.zarr", image) if kind == "zarr" else ome(many / f"f{n:02}.ome.tif", image)
+        zarr_2.write(many / f"f{n:02}.ome.zarr", image) if kind == "zarr" else ome(many / f"f{n:02}.ome.tif", image)
     places = [frame.uri for frame in found(f"{store.url}/many")]
 
     def read(place: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numcodecs
 import numpy as np
 import tifffile
-import zarr
 
 from cacapp.types import CHANNELS, Array
-from tests.readers import zarr_3
+from tests.readers import zarr_2, zarr_3
 
 Files = Mapping[str, bytes]
 HEIGHT, WIDTH = 40, 56
@@ -49,6 +50,30 @@ def _plain(path: Path, seed: int) -> None:
     tifffile.imwrite(path / "f.tif", stack(seed=seed), photometric="minisblack", metadata={"axes": "CYX", "Labels": list(CHANNELS)})
 
 
+def _micro_manager(path: Path, seed: int) -> None:
+    with tifffile.TiffWriter(path / "f.tif") as writer:
+        for c in (3, 1, 4, 0, 2):
+            about = {"ChannelIndex": c, "SliceIndex": 0, "FrameIndex": 0, "Channel": CHANNELS[c], "PixelSizeUm": 0.12, "XPositionUm": 10.5}
+            extra = [(51123, 2, 0, json.dumps(about), True)]
+            writer.write(stack(seed=seed)[c], photometric="minisblack", metadata=None, contiguous=False, extratags=extra)
+
+
+def _metaseries(path: Path, seed: int) -> None:
+    """MetaMorph's files of one channel each, whose names are in their XML alone."""
+    for i, (name, plane) in enumerate(zip(CHANNELS, stack(seed=seed), strict=True), 1):
+        values = {"_IllumSetting_": name, "spatial-calibration-state": "on", "spatial-calibration-units": "um"}
+        values |= {"spatial-calibration-x": "0.12", "spatial-calibration-y": "0.12", "stage-position-x": "5", "stage-position-y": "6"}
+        text = "".join(f'<prop id="{k}" type="string" value="{v}"/>' for k, v in values.items())
+        tifffile.imwrite(path / f"f_w{i}.tif", plane, description=f"<MetaData><PlaneInfo>{text}</PlaneInfo></MetaData>", metadata=None)
+
+
+def _pyramid(path: Path, seed: int) -> None:
+    with tifffile.TiffWriter(path / "f.ome.tif", ome=True) as writer:
+        about = {"axes": "CYX", "Channel": {"Name": list(CHANNELS)}}
+        writer.write(stack(seed=seed), photometric="minisblack", metadata=about, subifds=1)
+        writer.write(stack(seed=seed)[:, ::2, ::2], photometric="minisblack", subfiletype=1)
+
+
 def _series(path: Path, seed: int, suffix: str, dtype: str, colour: bool = False, options: tuple[int, ...] = ()) -> None:
     for i, (name, plane) in enumerate(zip(CHANNELS, stack(dtype, seed), strict=True)):
         image = plane
@@ -59,23 +84,12 @@ def _series(path: Path, seed: int, suffix: str, dtype: str, colour: bool = False
 
 
 def _zarr(path: Path, seed: int, compressor: Any, separator: str = "/") -> None:
-    store = zarr.NestedDirectoryStore(str(path / "f.zarr")) if separator == "/" else zarr.DirectoryStore(str(path / "f.zarr"))
-    group = zarr.open_group(store, mode="w")
-    group.create_dataset("0", data=stack(seed=seed), chunks=(1, 24, 32), dimension_separator=separator, compressor=compressor)
-    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
-    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 0.12, 0.12]}]}
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
-    group.attrs["omero"] = {"channels": [{"label": n} for n in CHANNELS]}
+    zarr_2.write(path / "f.zarr", stack(seed=seed), chunks=(1, 24, 32), compressor=compressor, separator=separator)
 
 
-def _zarr_3(path: Path, seed: int, shards: tuple[int, ...] = ()) -> None:
-    zarr_3.write(path / "f.zarr", stack(seed=seed), [zarr_3.LITTLE, zarr_3.ZSTD] if shards else [zarr_3.LITTLE], shards, level="0")
-
-
-def _codec(name: str, **how: Any) -> Any:
-    import numcodecs
-
-    return numcodecs.get_codec({"id": name, **how})
+def _zarr_3(path: Path, seed: int, shards: tuple[int, ...] = (), crc: bool = False) -> None:
+    codecs = [zarr_3.LITTLE, *([zarr_3.ZSTD] if shards else []), *([zarr_3.CRC] if crc else [])]
+    zarr_3.write(path / "f.zarr", stack(seed=seed), codecs, shards, level="0")
 
 
 WRITERS: Mapping[str, Callable[[Path, int], None]] = {
@@ -94,6 +108,9 @@ WRITERS: Mapping[str, Callable[[Path, int], None]] = {
     "ome-tiff-scenes": _scenes,
     "imagej-stack": _imagej,
     "imagej-stack-little-endian": lambda path, seed: _imagej(path, seed, "<"),
+    "micro-manager-stack": _micro_manager,
+    "metaseries-tiff": _metaseries,
+    "ome-tiff-pyramid": _pyramid,
     "plain-stack": _plain,
     "tiff-series": lambda path, seed: _series(path, seed, ".tif", "uint16"),
     "png-series": lambda path, seed: _series(path, seed, ".png", "uint16"),
@@ -101,15 +118,18 @@ WRITERS: Mapping[str, Callable[[Path, int], None]] = {
     "png-series-colour": lambda path, seed: _series(path, seed, ".png", "uint8", True),
     "jpeg-series": lambda path, seed: _series(path, seed, ".jpg", "uint8", False, (cv2.IMWRITE_JPEG_QUALITY, 95)),
     "ome-zarr": lambda path, seed: _zarr(path, seed, None),
-    "ome-zarr-blosc": lambda path, seed: _zarr(path, seed, _codec("blosc")),
-    "ome-zarr-zlib": lambda path, seed: _zarr(path, seed, _codec("zlib"), "."),
+    "ome-zarr-blosc": lambda path, seed: _zarr(path, seed, numcodecs.Blosc()),
+    "ome-zarr-zlib": lambda path, seed: _zarr(path, seed, numcodecs.Zlib(), "."),
     "ome-zarr-0.5": lambda path, seed: _zarr_3(path, seed),
     "ome-zarr-0.5-shards": lambda path, seed: _zarr_3(path, seed, (5, 40, 64)),
-    "ome-zarr-zstd": lambda path, seed: _zarr(path, seed, _codec("zstd", checksum=True)),
+    "ome-zarr-0.5-crc32c": lambda path, seed: _zarr_3(path, seed, crc=True),
+    "ome-zarr-0.5-shards-crc32c": lambda path, seed: _zarr_3(path, seed, (5, 40, 64), crc=True),
+    "ome-zarr-zstd": lambda path, seed: _zarr(path, seed, numcodecs.Zstd(checksum=True)),
 }
 
-CHECKSUMMED = {n for n in WRITERS if "deflate" in n or n.startswith("png") or n in ("ome-zarr-zlib", "ome-zarr-zstd")}
-"""Formats in which the pixels carry a checksum (Adler-32, CRC-32, XXH64): any change of them can be noticed."""
+_CHECKED = ("deflate", "png", "zlib", "zarr-zstd", "crc32c")
+CHECKSUMMED = {n for n in WRITERS if any(part in n for part in _CHECKED)}
+"""Formats in which the pixels carry a checksum (Adler-32, CRC-32, CRC-32C, XXH64): any change of them can be noticed."""
 
 
 @cache

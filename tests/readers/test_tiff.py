@@ -143,6 +143,13 @@ def test_white_that_is_stored_as_zero_is_read_as_white(tmp_path: Path, stack: Ma
     assert_own(tmp_path, stack(), one_frame)
 
 
+def test_planes_of_one_image_that_differ_in_what_zero_means_are_refused(tmp_path: Path, stack: Make, ome: Make, refusal: Make) -> None:
+    path = ome(tmp_path / "f.ome.tif", stack())
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[3].tags["PhotometricInterpretation"].overwrite(0)  # type: ignore[union-attr]
+    assert "differ in what a value stands for" in refusal(path)
+
+
 def test_a_colour_table_of_brightness_leaves_intensities_and_any_other_is_refused(
     tmp_path: Path, stack: Make, one_frame: Make, refusal: Make
 ) -> None:

@@ -70,6 +70,22 @@ def test_a_damaged_store_is_refused_at_ingest(
     assert says in refusal(path)
 
 
+@pytest.mark.parametrize("size", ["5, 24, 8", "4, 24, 40"])
+def test_chunks_beyond_the_declared_size_show_that_it_is_wrong(tmp_path: Path, stack: Make, refusal: Make, size: str) -> None:
+    path = write(tmp_path / "f.zarr", stack(), [LITTLE])
+    _spoil(path, "zarr.json", lambda raw: raw.replace(b"[5, 24, 40]", f"[{size}]".encode()))
+    assert "lies beyond the size that full/zarr.json declares" in refusal(path)
+
+
+@pytest.mark.parametrize("shards", [(), (5, 24, 48)])
+@pytest.mark.parametrize("at", [0, 100, -1])
+def test_a_chunk_with_another_checksum_is_refused(tmp_path: Path, stack: Make, refusal: Make, shards: tuple[int, ...], at: int) -> None:
+    path = write(tmp_path / "f.zarr", stack(), [LITTLE, CRC], shards)
+    where = at if shards == () or at >= 0 else -(16 * 5 * 3 * 3 + 5)  # before the shard's index
+    _spoil(path, "c/0/0/0", lambda raw: (b := bytearray(raw), b.__setitem__(where, b[where] ^ 4))[0])
+    assert "chunk c/0/0/0 has another checksum" in refusal(path)
+
+
 def test_a_chunk_that_unpacks_to_more_than_a_chunk_is_refused_before(tmp_path: Path, stack: Make, refusal: Make) -> None:
     path = write(tmp_path / "f.zarr", stack(), [LITTLE, ZSTD])
     (path / "full/c/0/0/0").write_bytes(numcodecs.Zstd().encode(bytes(1 << 24)))

@@ -8,10 +8,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numcodecs
 import numpy as np
 
-from cacapp.readers.zarr_array import crc32c
 from cacapp.types import CHANNELS, Array
 
 ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
@@ -31,7 +31,7 @@ def packed(block: Array, codecs: list[dict[str, Any]]) -> bytes:
         elif name == "bytes":
             raw = np.ascontiguousarray(block).astype(">u2" if codec["configuration"]["endian"] == "big" else "<u2").tobytes()
         elif name == "crc32c":
-            raw += struct.pack("<I", crc32c(raw))
+            raw += struct.pack("<I", google_crc32c.value(raw))
         else:
             raw = bytes(numcodecs.get_codec({"id": name}).encode(raw))
     return raw
@@ -52,7 +52,7 @@ def shard(block: Array, codecs: list[dict[str, Any]], first: bool) -> bytes:
     for chunk in chunks:
         index += struct.pack("<QQ", at, len(chunk))
         at += len(chunk)
-    index += struct.pack("<I", crc32c(index))
+    index += struct.pack("<I", google_crc32c.value(index))
     return index + b"".join(chunks) if first else b"".join(chunks) + index
 
 

@@ -31,7 +31,7 @@ def _titles(names: Sequence[str | None]) -> list[str]:
 
 
 def _check_alike(pages: Sequence[Page], what: str) -> None:
-    """Raise CacappError where planes of one image differ in size or type."""
+    """Raise CacappError where planes of one image differ in size, type or the meaning of values."""
     for page in pages:
         check_plane_size(*page.shape[:2])
         check_colour_table(page)
@@ -39,6 +39,8 @@ def _check_alike(pages: Sequence[Page], what: str) -> None:
     if len(kinds) > 1:
         listed = " and ".join(f"{w} x {h} px {dtype}" for (h, w, _), dtype in kinds)
         raise CacappError(f"planes of {what} differ ({listed[:120]}); export them alike")
+    if len({page.one(strips.PHOTOMETRIC, 1) for page in pages}) > 1:
+        raise CacappError(f"planes of {what} differ in what a value stands for (some say that 0 is white); export them alike")
 
 
 def _ome_scene(path: Path, pages: Sequence[Page], image: OmeImage, places: dict[tuple[int, int, int], int], n: int) -> Scene:
