@@ -97,6 +97,8 @@ def simulate_frame(
         order = ["failed" if kind == "normal" and rng.random() < model.missing_hybridisation else kind for kind in order]
     if instrument is None:
         instrument = draw_instrument(rng, model)
+    if model.frame_focus_sd_um:
+        instrument = instrument.refocused(float(rng.normal(0, model.frame_focus_sd_um)))
     layout = Layout(model, height_px, width_px, bank)
     for kind in sorted(order, key=lambda kind: kind == "normal"):  # the rare and crowded ones first, while there is room
         layout.add(rng, kind)
@@ -127,7 +129,7 @@ def _through_optics(rng: np.random.Generator, model: SlideModel, instrument: Ins
     height_px, width_px = light.shape[1:]
     light = bleed(light, model)
     for channel, plane in enumerate(light):
-        plane[:] = blur(plane, model.px(model.blur_um))
+        plane[:] = blur(plane, model.px(instrument.blur_um))
         if instrument.moves:
             plane[:] = instrument.warp(channel, plane)
         background = rng.uniform(*model.background_gv) * np.maximum(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ class Instrument:
         scale: magnification against DAPI's.
         shift_yx: (5, 2) displacement of the frame's centre against DAPI, px.
         focus_um: height of the channel's focal plane, µm.
+        blur_um: standard deviation of the microscope's blur, µm.
         brightness: factor on the signals.
         centre_yx: (5, 2) brightest place of the illumination, share of half the frame from its centre.
         gradient_yx: (5, 2) rise of the background from edge to edge, share of the background.
@@ -31,6 +33,7 @@ class Instrument:
     scale: Array
     shift_yx: Array
     focus_um: Array
+    blur_um: float
     brightness: Array
     centre_yx: Array
     gradient_yx: Array
@@ -42,6 +45,14 @@ class Instrument:
     def moves(self) -> bool:
         """Whether any channel lies elsewhere than DAPI."""
         return bool((self.scale != 1).any() or self.shift_yx.any())
+
+    def refocused(self, height_um: float) -> Instrument:
+        """Return it with all focal planes ``height_um`` higher."""
+        return replace(self, focus_um=self.focus_um + height_um) if height_um else self
+
+    def record(self) -> dict[str, Any]:
+        """Return its values as JSON: lists in CHANNELS order."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(self).items()}
 
     def place(self, channel: int, yx: Array, height_px: int, width_px: int) -> Array:
         """Return where (n, 2) places of DAPI lie in ``channel``, px."""
@@ -71,6 +82,7 @@ def draw_instrument(rng: np.random.Generator, model: SlideModel) -> Instrument:
         scale=1 + spread(model.magnification_spread) * probes,
         shift_yx=model.px(1.0) * spread(model.shift_um, 2) * probes[:, None],
         focus_um=spread(model.channel_focus_um),
+        blur_um=float(np.hypot(model.blur_um, rng.uniform(*model.slide_blur_um))) if model.slide_blur_um[1] else model.blur_um,
         brightness=np.exp(rng.uniform(np.log(low), np.log(high), n)) if high != 1 or low != 1 else np.ones(n),
         centre_yx=spread(model.shading_offset, 2),
         gradient_yx=spread(model.background_gradient, 2),

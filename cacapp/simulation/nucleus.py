@@ -113,8 +113,8 @@ def _add_dapi(d: _Drawing, pad: int) -> None:
         usual_px = np.pi / 4 * model.px(model.diameter_um) ** 2
         brightness = float(np.mean(model.dapi_gv)) * content * rng.lognormal(0, model.dna_spread) * usual_px / max(1, int(d.mask.sum()))
     soft = float(np.hypot(d.defocus_px, model.px(model.border_um)))
-    if d.state.z_um:
-        soft = float(np.hypot(soft, model.px(float(np.mean(model.signal_sigma_um))) * d.state.z_um / model.half_height_depth_um))
+    if (z_um := d.state.z_um - float(d.instrument.focus_um[0])) != 0:
+        soft = float(np.hypot(soft, model.px(float(np.mean(model.signal_sigma_um))) * z_um / model.half_height_depth_um))
     add_crop(d.light[0], blur(texture * np.float32(brightness), soft), d.top, d.left)
 
 

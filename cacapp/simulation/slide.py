@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def write_slide(
 ) -> list[Path]:
     """Write frameNN.ome.tif (CYX), frameNN_labels.tif (int32) and truth.csv into ``out``; the same arguments give the same bytes.
 
-    Of a model with troubles, truth.csv has the states of the nuclei too, and dots.csv lists each copy and each light that is no copy.
+    Of a model with troubles, truth.csv has the states of the nuclei too; dots.csv lists each copy and each light that is no copy, and
+    slide.json what all frames share.
 
     Args:
         nuclei, kinds: as for simulate_frame, for all frames or one of each per frame.
@@ -106,6 +108,8 @@ def write_slide(
         _write_table(out / "truth.csv", (*TRUTH_COLUMNS, *STATE_COLUMNS) if troubled else TRUTH_COLUMNS, rows)
         if troubled:
             _write_table(out / "dots.csv", DOT_COLUMNS, dots)
+            facts = {"seed": seed, "model": model.model_dump(mode="json"), "instrument": instrument.record()}
+            replace_text(out / "slide.json", json.dumps(facts, indent=1) + "\n")
     except OSError as e:
         raise CacappError(f"simulation: cannot write {e.filename or out}: {e.strerror or e}") from e
     return paths

@@ -24,6 +24,10 @@ class Troubles(BaseModel):
     channel_focus_um: float = Field(
         0.0, ge=0, le=5, description="largest distance of a channel's focal plane from the others', of the slide, µm"
     )
+    frame_focus_sd_um: float = Field(0.0, ge=0, le=10, description="standard deviation of a whole frame's focus (of the autofocus), µm")
+    slide_blur_um: tuple[float, float] = Field(
+        (0.0, 0.0), description="range of the microscope's additional blur (Gaussian's standard deviation), of the slide, µm"
+    )
     half_height_depth_um: float = Field(
         1.0, gt=0, le=20, description="distance from the focal plane at which a signal has half its height and 1.4 of its width, µm"
     )

@@ -63,6 +63,21 @@ def test_a_copy_one_half_height_depth_off_has_half_the_height_and_all_the_light(
     assert all(dot.height_gv == pytest.approx(3000) for dot in of_kind(sharp, "copy"))
 
 
+def test_a_frame_out_of_focus_blurs_dapi_and_signals_alike() -> None:
+    sharp, blurred = (frame(ideal(frame_focus_sd_um=sd, signal_gv=(3000, 3000))) for sd in (1e-6, 3.0))
+    (z,) = {round(dot.z_um, 9) for dot in of_kind(blurred, "copy")}
+    assert abs(z) > 0.3
+    assert max(d.height_gv for d in of_kind(blurred, "copy")) == pytest.approx(3000 / (1 + z**2))
+    outside = [float(f.planes[0][f.labels == 0].astype(float).mean()) for f in (sharp, blurred)]
+    assert outside[1] > 2 * outside[0] + 1
+
+
+def test_the_blur_of_a_slide_widens_all_signals() -> None:
+    sharp, wide = (frame(ideal(slide_blur_um=(b, b), signal_gv=(3000, 3000), signal_sigma_um=(0.2, 0.2))) for b in (0.0, 0.2))
+    tops = [float(f.planes[1].max()) for f in (sharp, wide)]
+    assert tops[1] / tops[0] == pytest.approx(0.5, abs=0.06)  # 0.2² / (0.2² + 0.2²)
+
+
 def test_all_copies_of_a_replicated_nucleus_are_two_dots_and_one_copy_each() -> None:
     found = frame(ideal(replicated_share=1, replicated_um=(0.5, 0.5), replicated_height=(1, 1), signal_sigma_um=(0.1, 0.1)))
     assert [row.state.replicated for row in found.truth] == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def test_a_scene_with_troubles_has_the_states_of_its_nuclei_and_all_its_dots(tmp
     truth, dots = rows(tmp_path / "truth.csv"), rows(tmp_path / "dots.csv")
     assert list(truth[0])[-4:] == ["z_um", "thickness_um", "replicated", "granular"]
     assert all(2 <= float(row["thickness_um"]) <= 5 for row in truth)
+    slide = json.loads((tmp_path / "slide.json").read_text())
+    assert (slide["seed"], slide["model"]["replicated_share"], len(slide["instrument"]["focus_um"])) == (4, 0.15, 5)
     copies = [dot for dot in dots if dot["kind"] == "copy"]
     for row in truth:
         own = [dot["channel"] for dot in copies if dot["label"] == row["label"]]
