@@ -30,7 +30,10 @@ class AgreementLine:
 
 @dataclass(frozen=True, slots=True)
 class SignatureLine:
-    """A signature. ``sha256``: of all that was signed; ``reopened``: the amendment's reason, None while it holds."""
+    """A signature. ``sha256``: of all that was signed; ``reopened``: the amendment's reason, None while it holds.
+
+    ``head``: number and digest of its link in the chain, which prove later what was recorded up to it.
+    """
 
     signer: str
     signed_at: datetime
@@ -40,6 +43,7 @@ class SignatureLine:
     reopened: str | None = None
     reopened_by: str | None = None
     of_this_result: bool = True
+    head: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class ReviewSummary:
         verdict, result: the software's, before review; the report's own are those after it.
         decided, changed, open: cells a person decided, those whose class is another now, flagged ones nobody decided.
         signatures: oldest first.
+        problems: what was changed in the database after it was signed, or around the signatures; empty as long as nothing was.
     """
 
     verdict: str
@@ -60,6 +65,7 @@ class ReviewSummary:
     readings: tuple[ReadingLine, ...] = ()
     agreement: tuple[AgreementLine, ...] = ()
     signatures: tuple[SignatureLine, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def signed(self) -> SignatureLine | None:

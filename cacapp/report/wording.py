@@ -134,7 +134,8 @@ def standing(review: ReviewSummary | None) -> str:
     if review is None:
         return "not reviewed"
     if review.signed is not None:
-        return f"signed by {review.signed.signer}, {moment(review.signed.signed_at)}"
+        changed = ", but the database was changed outside cacapp since" if review.problems else ""
+        return f"signed by {review.signed.signer}, {moment(review.signed.signed_at)}{changed}"
     unsigned = "not signed"
     if review.signatures:
         unsigned = "opened again, not signed anew" if review.signatures[-1].reopened else "counted again after its signature, not signed"
@@ -149,6 +150,8 @@ def caveats(report: PatientReport) -> list[str]:
     """Return what a reader must know before using the verdict, one sentence each, the most serious first."""
     result, criteria = report.result, report.criteria
     found = []
+    if report.review is not None and report.review.problems:
+        found.append(f"The database was changed outside cacapp: {report.review.problems[0]}. See “Review and signature”.")
     if result.frames_failed:
         done = result.frames - result.frames_failed
         found.append(

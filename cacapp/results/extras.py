@@ -19,6 +19,8 @@ from cacapp.results.reviewed import anyone_reviewed
 from cacapp.results.slide_quality import quality_of
 
 RATE = ("cacs_per_100ul", "cacs_per_100ul_low", "cacs_per_100ul_high")
+SHOWN = 5
+"""Changes of a signed result that are named; `cacapp db check` names all."""
 REVIEWED = ("cells", "evaluable", "classes", "cacs", "cacs_balanced_polyploid", *RATE, "needs_review", "ratio")
 """A patient's numbers after review, named as those of the software."""
 
@@ -64,6 +66,8 @@ class Extras:
             "signed_by": signed.signer if signed else None,
             "signed_at": signed.signed_at.isoformat() if signed else None,
             "sha256": signed.sha256 if signed else None,
+            "head": signed.head if signed else None,
+            "changed_since": list(review.problems),
         }
 
 
@@ -79,6 +83,7 @@ def extras_of(session: Session, result: PatientResult | None, pools: Pools | Non
         return Extras(false_cacs, qc, remarks, standing=standing(None))
     outcome, automatic = outcome_of(session, result), numbers(result)
     review = outcome.summary(automatic, result.verdict)
+    remarks += tuple(f"changed outside cacapp: {problem}" for problem in outcome.problems[:SHOWN])
     if not anyone_reviewed(session, result):
         return Extras(false_cacs, qc, remarks, review, standing=standing(review))
     return Extras(false_cacs, qc, remarks, review, outcome.numbers(automatic), outcome.reviewed.verdict, standing(review))

@@ -19,6 +19,7 @@ from cacapp.report.review import AgreementLine, ReadingLine, ReviewSummary, Sign
 from cacapp.report.wording import moment, plain
 from cacapp.results.agreement import agreement
 from cacapp.results.reviewed import Reviewed, review_patient, state_of, valid_in_view
+from cacapp.results.signature import head_of, signature_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Outcome:
     readings: tuple[ReadingLine, ...]
     agreement: tuple[AgreementLine, ...]
     signatures: tuple[SignatureLine, ...]
+    problems: tuple[str, ...]
 
     @property
     def reviewed(self) -> PatientOutcome:
@@ -79,7 +81,8 @@ class Outcome:
         if not (self.decisions or self.readings or self.signatures):
             return None
         found = self.found
-        return ReviewSummary(verdict, automatic, found.decided, found.changed, found.open, self.readings, self.agreement, self.signatures)
+        read = (self.readings, self.agreement, self.signatures, self.problems)
+        return ReviewSummary(verdict, automatic, found.decided, found.changed, found.open, *read)
 
 
 def outcome_of(session: Session, result: PatientResult) -> Outcome:
@@ -112,9 +115,11 @@ def outcome_of(session: Session, result: PatientResult) -> Outcome:
                 amendment.reason if amendment else None,
                 amendment.opened_by if amendment else None,
                 s.run_id == result.run_id,
+                str(head) if (head := head_of(session, s)) else None,
             )
             for s, amendment in signed
         ),
+        signature_problems(session, result.patient_id),
     )
 
 

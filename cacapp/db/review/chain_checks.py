@@ -83,7 +83,9 @@ def _names(connection: Connection, table: str, ids: Iterable[int]) -> dict[int, 
     model, wanted = _MODELS[table], list(ids)
     kind = {"sign_off": "signature", "audit_event": "audit event"}.get(table, table)
     names = {row_id: f"{kind} {row_id}" for row_id in wanted}
-    codes = dict(connection.execute(select(col(Patient.id), col(Patient.code))).tuples().all()) if table == "sign_off" and wanted else {}
+    codes: dict[int, str] = {}
+    if table == "sign_off" and wanted:
+        codes = {row.id: row.code for row in connection.execute(select(col(Patient.id), col(Patient.code)))}
     for start in range(0, len(wanted), 500):
         query = select(*model.__table__.columns).where(col(model.id).in_(wanted[start : start + 500]))
         for row in connection.execute(query):
