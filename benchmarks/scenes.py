@@ -54,6 +54,7 @@ def main() -> None:
         command.add_argument("--set", action="append", dest="sets", metavar="NAME")
     a = parser.parse_args()
     plan = tomllib.loads((ROOT / "benchmarks" / "scenes.toml").read_text(encoding="utf-8"))
+    plan["sets"] |= {name: plan["alone"] | {"preset": name} for name in plan["alone"]["presets"]}
     if unknown := sorted(set(a.sets or ()) - set(plan["sets"])):
         raise SystemExit(f"--set {unknown[0]}: there are {', '.join(plan['sets'])}")
     if a.command == "make":

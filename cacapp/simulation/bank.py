@@ -77,6 +77,9 @@ class NucleusBank:
 def _nuclei(image: Array, labels: Array) -> list[tuple[Array, Array]]:
     background, found = float(np.median(image)), []
     height, width = labels.shape
+    # Numbered anew: a label may be any number, and a list of that length is made of the largest.
+    _, labels = np.unique(np.r_[0, labels.ravel()], return_inverse=True)
+    labels = labels.ravel()[1:].reshape(height, width)
     for value, box in enumerate(ndi.find_objects(labels), 1):
         if box is None or min(box[0].start, box[1].start) == 0 or box[0].stop == height or box[1].stop == width:
             continue

@@ -17,6 +17,7 @@ from cacapp.api import API_VERSION, Algorithm
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError
 from cacapp.host import KINDS, parameters
+from cacapp.testing import scenes
 from cacapp.testing.guarded_calls import GUARDED, METHOD, measured, one_thread
 from cacapp.testing.scenes import Scene
 
@@ -46,31 +47,33 @@ class Contract:
     algorithm: ClassVar[type[Algorithm] | Algorithm]
     memory_mb: ClassVar[int] = 4096
 
-    # Each kind defines these.
+    # Each kind defines this.
 
     def inputs(self, scene: Scene) -> tuple[Any, ...]:
         """Return the arguments of the algorithm's method for a scene; arrays are new and writable."""
         raise NotImplementedError
 
+    # Scenes of what segments or prompts; other kinds have their own.
+
     def ordinary(self) -> Iterator[Scene]:
         """Yield ordinary scenes."""
-        raise NotImplementedError
+        yield from (scenes.several_nuclei(), scenes.eight_bit(), scenes.unknown_pixel_size())
 
     def empty(self) -> Iterator[Scene]:
         """Yield scenes without nuclei or dots."""
-        raise NotImplementedError
+        yield from (scenes.black(), scenes.noise(), scenes.saturated())
 
     def small(self) -> Iterator[Scene]:
         """Yield scenes smaller than a nucleus."""
-        raise NotImplementedError
+        yield from scenes.tiny()
 
     def plain(self) -> Scene:
         """Return a scene with everything the algorithm needs."""
-        raise NotImplementedError
+        return scenes.several_nuclei()
 
     def whole(self) -> Scene:
         """Return a scene of full size."""
-        raise NotImplementedError
+        return scenes.whole_frame()
 
     def found(self, result: Any) -> int:
         """Return the number of objects in a result."""

@@ -42,9 +42,6 @@ class FilterContract(Contract):
         for scene in scenes.tiny():
             yield Scene(f"the only pixel of {scene.name}", scene.image, (Instance((0, 0, 1, 1), np.ones((1, 1), bool)),))
 
-    def plain(self) -> Scene:
-        return scenes.several_nuclei()
-
     def whole(self) -> Scene:
         """Twenty thousand nuclei, more than a frame has."""
         several = scenes.several_nuclei()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,21 +22,6 @@ class PrompterContract(Contract):
 
     def inputs(self, scene: Scene) -> tuple[Any, ...]:
         return scene.image.copy(), scene.pixel_size_um
-
-    def ordinary(self) -> Iterator[Scene]:
-        yield from (scenes.several_nuclei(), scenes.eight_bit(), scenes.unknown_pixel_size())
-
-    def empty(self) -> Iterator[Scene]:
-        yield from (scenes.black(), scenes.noise(), scenes.saturated())
-
-    def small(self) -> Iterator[Scene]:
-        yield from scenes.tiny()
-
-    def plain(self) -> Scene:
-        return scenes.several_nuclei()
-
-    def whole(self) -> Scene:
-        return scenes.whole_frame()
 
     def test_one_nucleus_is_prompted_once(self) -> None:
         """One bright round nucleus gets one prompt, with a positive point or the centre of a box on it."""

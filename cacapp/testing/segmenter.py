@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -32,21 +31,6 @@ class SegmenterContract(Contract):
         needed = cast(Segmenter, self.built()).needs_prompts
         prompts = guard.prompt(self.prompter, scene.image, scene.pixel_size_um) if needed else Prompts.empty()
         return scene.image.copy(), prompts, scene.pixel_size_um
-
-    def ordinary(self) -> Iterator[Scene]:
-        yield from (scenes.several_nuclei(), scenes.eight_bit(), scenes.unknown_pixel_size())
-
-    def empty(self) -> Iterator[Scene]:
-        yield from (scenes.black(), scenes.noise(), scenes.saturated())
-
-    def small(self) -> Iterator[Scene]:
-        yield from scenes.tiny()
-
-    def plain(self) -> Scene:
-        return scenes.several_nuclei()
-
-    def whole(self) -> Scene:
-        return scenes.whole_frame()
 
     def test_one_nucleus_is_found_once(self) -> None:
         """One bright round nucleus gives one instance; its IoU with the nucleus is at least 0.5."""

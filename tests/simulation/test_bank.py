@@ -40,6 +40,14 @@ def test_a_turned_nucleus_has_the_diameter_that_is_asked_for_and_its_own_shape()
         assert mask.any(axis=1).all()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint32, np.uint64])
+def test_labels_may_be_any_numbers_of_any_type(dtype: type) -> None:
+    image, labels = picture()
+    pieces = [(image[:, at : at + 360], labels[:, at : at + 360]) for at in range(0, 1800, 360)]
+    steps = min(np.iinfo(dtype).max // 40, 10**9)
+    assert len(NucleusBank.of((i, part.astype(dtype) * dtype(steps)) for i, part in pieces).masks) == 30
+
+
 def test_nuclei_that_are_cut_small_dim_or_not_convex_are_left_out() -> None:
     image, labels = np.full((200, 400), 20, np.uint8), np.zeros((200, 400), np.uint16)
     cv2.circle(labels, (0, 60), 15, 1, -1)  # cut by the edge
