@@ -26,7 +26,7 @@ def audit() -> ModuleType:
 
 
 @pytest.mark.slow
-def test_without_a_network_it_is_skipped_with_a_word() -> None:
+def test_without_a_network_it_is_skipped_with_a_message() -> None:
     environment = {**os.environ, **UNREACHABLE, "NO_PROXY": "", "no_proxy": ""}
     done = subprocess.run([sys.executable, SCRIPT, "--strict"], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -34,7 +34,7 @@ def test_without_a_network_it_is_skipped_with_a_word() -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_a_known_hole_is_named_with_its_way_out(audit: ModuleType) -> None:
+def test_a_known_vulnerability_is_named_with_its_fix(audit: ModuleType) -> None:
     hole = {"id": "PYSEC-2021-1", "fix_versions": ["2.0", "1.9.1"], "aliases": [], "description": ""}
     packages = [
         {"name": "holed", "version": "1.8", "vulns": [hole, {**hole, "id": "PYSEC-2", "fix_versions": []}]},

@@ -30,7 +30,7 @@ def stands_by_its_module(path: Path) -> bool:
     return any((folder / f"{name}.py").is_file() or any((folder / name).glob("*")) for name in names)
 
 
-def test_each_file_of_tests_stands_where_its_module_does() -> None:
+def test_each_file_of_tests_has_the_path_of_its_module() -> None:
     found = [p for p in sorted(TESTS.rglob("test_*.py")) if p.relative_to(TESTS).parts[0] not in OF_NO_MODULE]
     lost = [name for p in found if not stands_by_its_module(p) and (name := str(p.relative_to(TESTS).with_suffix(""))) not in OF_SEVERAL]
     assert lost == [], "no module of cacapp/ has this path: rename the test with its module, or say in OF_SEVERAL what it tests"

@@ -102,7 +102,7 @@ def test_an_example_of_every_kind_of_national_number_is_recognised_and_with_anot
 
 
 @pytest.mark.sqlite_only
-def test_ingest_warns_once_and_goes_on(cacapp: Callable[..., Any], small_slide: Path) -> None:
+def test_ingest_warns_once_and_continues(cacapp: Callable[..., Any], small_slide: Path) -> None:
     ended = cacapp("ingest", small_slide, "--patient", "Anna Müller", "--slide", "S1", "--blood-volume-ul", "100")
     assert ended.code == 0
     (line,) = ended.lines("warning")

@@ -41,7 +41,7 @@ def test_tables_say_what_the_command_line_says(counted: Cacapp, record_url: str)
     assert cells.to_pandas()["is_cac"].sum() == patient["cacs"]
 
 
-def test_a_persons_decision_stands_beside_the_softwares_call(counted: Cacapp, record_url: str) -> None:
+def test_a_persons_decision_is_shown_beside_the_softwares_call(counted: Cacapp, record_url: str) -> None:
     db = open_database(record_url)
     cell = counted("cells", "--class", "cac", "--json").json[0]
     with db.reading() as session:

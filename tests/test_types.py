@@ -25,7 +25,7 @@ def test_a_frame_reads_only_the_channel_it_is_asked_for() -> None:
     assert (frame.height_px, frame.width_px, frame.pixel_size_um, frame.sha256) == (30, 40, 0.1, "ab")
 
 
-def test_a_missing_channel_is_told_with_the_ones_there_are() -> None:
+def test_a_missing_channel_is_reported_with_the_ones_there_are() -> None:
     frame = Frame(SOURCE, lambda index: np.zeros((30, 40), np.uint16))
     with pytest.raises(KeyError, match="frame f1 has no channel 'blue'; it has DAPI, aqua, green, gold, red"):
         frame.channel("blue")

@@ -214,7 +214,7 @@ def test_an_edge_of_bright_debris_is_not_a_string_of_dots() -> None:
     assert len(find(image, [NUCLEUS])) <= 1
 
 
-def test_a_one_pixel_nucleus_and_a_tiny_plane_are_no_trouble() -> None:
+def test_a_one_pixel_nucleus_and_a_tiny_plane_give_no_error() -> None:
     dot = Instance((0, 0, 1, 1), np.ones((1, 1), bool))
     find(np.ones((1, 1), np.uint8), [dot])
     find(plane(), [dot, NUCLEUS])

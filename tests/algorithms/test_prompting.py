@@ -106,7 +106,7 @@ def test_a_saturated_frame_has_no_nuclei(prompter: Prompter) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 40), (9, 9)])
-def test_tiny_images_are_no_trouble(prompter: Prompter, shape: tuple[int, int]) -> None:
+def test_tiny_images_give_no_error(prompter: Prompter, shape: tuple[int, int]) -> None:
     run(prompter, np.zeros(shape, np.uint8))
     run(prompter, np.random.default_rng(0).integers(0, 65535, shape).astype(np.uint16))
 

@@ -89,7 +89,7 @@ def test_equal_cells_still_have_room_around_them() -> None:
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.1, None])
-def test_a_frame_without_cells_is_no_trouble(pixel_size_um: float | None) -> None:
+def test_a_frame_without_cells_gives_no_error(pixel_size_um: float | None) -> None:
     reasons, limits = guard.judge(SingleCell(), shapes(pixel_size_um=pixel_size_um))
     assert reasons == []
     assert "min_roundness" in limits

@@ -37,7 +37,7 @@ def test_a_plane_without_information_gives_no_estimate() -> None:
     assert camera_of(np.zeros((5, 5), np.uint8)) is None
 
 
-def test_the_quartile_of_pure_noise_is_what_it_is_said_to_be() -> None:
+def test_the_quartile_of_pure_noise_is_the_documented_one() -> None:
     noise = np.random.default_rng(1).standard_normal((20_000, BLOCK_PX, BLOCK_PX))
     change = (2 * noise[:, :, 1:-1] - noise[:, :, :-2] - noise[:, :, 2:]) / np.sqrt(6)
     assert np.percentile((change**2).mean(axis=(1, 2)), 25) == pytest.approx(QUARTILE, abs=0.01)

@@ -116,7 +116,7 @@ def test_an_empty_mask_has_no_basins() -> None:
     assert len(peaks) == 1
 
 
-def test_borders_are_told_with_their_highest_point() -> None:
+def test_borders_are_reported_with_their_highest_point() -> None:
     labels = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [0, 0, 0, 3]], np.int32)
     height = np.array([[9, 5, 4, 9], [9, 7, 8, 3], [9, 9, 9, 6]], np.float32)
     pairs, saddles = borders(labels, height)

@@ -91,7 +91,7 @@ def test_convex_shapes_are_solid(long: float, ratio: float, angle: float, ellips
 
 
 @pytest.mark.parametrize(("side", "cut"), [(40, 20), (60, 20), (60, 45)])
-def test_an_angle_iron_fills_its_hull_as_geometry_says(side: int, cut: int, at: Place) -> None:
+def test_the_solidity_of_an_l_shape_is_that_of_geometry(side: int, cut: int, at: Place) -> None:
     mask = np.ones((side, side), bool)
     mask[:cut, :cut] = False
     truth = (side**2 - cut**2) / (side**2 - cut**2 / 2)

@@ -38,7 +38,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path, Array, Save], object], str]] = {
 
 
 @pytest.mark.parametrize(("make", "says"), BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_a_file_that_is_no_frame_is_refused_and_the_good_ones_go_on(
+def test_a_file_that_is_no_frame_is_refused_and_the_good_ones_are_processed(
     cacapp: Run, batch: Path, planes: Array, save_frame: Save, make: Callable[..., object], says: str
 ) -> None:
     make(batch / "bad.ome.tif", planes, save_frame)
@@ -137,7 +137,7 @@ def test_a_frame_without_contrast_has_no_cells_and_says_so(
     assert (patient["cells"], patient["cacs"], patient["verdict"]) == (0, 0, "insufficient")
 
 
-def test_saturated_nuclei_are_said(cacapp: Run, tmp_path: Path, planes: Array, save_frame: Save) -> None:
+def test_saturated_nuclei_are_reported(cacapp: Run, tmp_path: Path, planes: Array, save_frame: Save) -> None:
     bright = planes.copy()
     bright[0] = np.where(planes[0] > np.percentile(planes[0], 90), 65535, planes[0])
     save_frame(tmp_path / "in" / "f.ome.tif", bright)

@@ -50,7 +50,7 @@ def planes() -> np.ndarray:
         lambda path, planes: saved(path, planes.astype(">u2"), byteorder=">"),
     ],
 )
-def test_a_field_saved_again_is_refused_by_name_and_the_others_go_on(
+def test_a_field_saved_again_is_refused_by_name_and_the_others_are_processed(
     cacapp: Cacapp, tmp_path: Path, planes: np.ndarray, again: Any
 ) -> None:
     saved(tmp_path / "in" / "a.ome.tif", planes)

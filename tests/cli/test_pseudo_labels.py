@@ -55,7 +55,7 @@ def test_tables_fit_the_terminal(counted: Run, monkeypatch: pytest.MonkeyPatch, 
     assert "…" not in "".join(lines)
 
 
-def test_what_was_done_is_said_and_the_data_set_written_all_the_same(counted: Run, tmp_path: Path) -> None:
+def test_what_was_done_is_reported_and_the_data_set_written_all_the_same(counted: Run, tmp_path: Path) -> None:
     counted("pseudo-label")
     ended = counted("pseudo-label", "--out", "set")
     assert "already done as run 3" in ended.out

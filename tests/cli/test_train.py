@@ -50,7 +50,7 @@ def test_a_model_is_trained_shown_and_used(labelled: Run) -> None:
 @pytest.mark.training
 @pytest.mark.slow
 @pytest.mark.sqlite_only
-def test_killed_in_the_middle_the_same_command_goes_on(labelled: Run, tmp_path: Path) -> None:
+def test_killed_in_the_middle_the_same_command_resumes(labelled: Run, tmp_path: Path) -> None:
     command = ["train", "--name", "long", "--set", "epochs=5", *QUICK]
     out = tmp_path / "models" / "long"
     process = subprocess.Popen([sys.executable, "-m", "cacapp", *command], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})

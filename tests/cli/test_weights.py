@@ -134,7 +134,7 @@ def test_a_pull_that_fails_is_one_line_and_exit_code_1(served: Path, folder: Pat
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_of_unknown_digest_is_recorded_and_that_is_said(capsys: pytest.CaptureFixture[str], served: Path) -> None:
+def test_a_file_of_unknown_digest_is_recorded_and_that_is_reported(capsys: pytest.CaptureFixture[str], served: Path) -> None:
     assert run_command(["weights", "add", "unknown", str(served / "small.pth")]) == 0
     printed = capsys.readouterr()
     assert DIGEST in printed.out

@@ -16,7 +16,7 @@ WITH_EXAMPLES = sorted(path for path in PACKAGE.rglob("*.py") if ">>> " in path.
 
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_an_example_gives_what_it_says(path: Path) -> None:
+def test_each_docstring_example_gives_the_stated_result(path: Path) -> None:
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted > 0

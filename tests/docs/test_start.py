@@ -22,7 +22,7 @@ def commands(page: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_five_minutes_go_as_the_page_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_first_page_give_what_it_shows(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sample_slides" / "S02", tmp_path / "sample_slides" / "S02")
     lines = [line for line in commands("start.md") if not line.startswith("cacapp review")]
     assert len(lines) == 5

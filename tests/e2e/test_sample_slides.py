@@ -295,7 +295,7 @@ def test_ctrl_c_while_the_workers_start_is_one_line(cacapp: Run, tmp_path: Path,
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_is_one_line_and_the_same_command_goes_on(cacapp: Run, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_line_and_the_same_command_resumes(cacapp: Run, tmp_path: Path) -> None:
     db = tmp_path / "stopped.db"
     command = [*SLOW, "--db", str(db)]
     assert cacapp("ingest", "--manifest", SLIDES / "slides.csv", "--db", db).code == 0

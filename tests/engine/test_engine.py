@@ -268,7 +268,7 @@ def test_an_engine_may_end_before_its_processes_have_begun() -> None:
     assert children() == []
 
 
-def test_a_machine_that_has_no_process_left_to_give_is_said_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_has_no_process_left_to_give_is_reported_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError("Resource temporarily unavailable")
 

@@ -73,7 +73,7 @@ def test_counts_that_cannot_be_are_refused() -> None:
         call_by_counts(np.array([[2, 2, 2]]), [None], KATZ)
 
 
-def test_no_cells_no_calls() -> None:
+def test_without_cells_there_are_no_calls() -> None:
     assert call_by_counts(np.zeros((0, 4), int), [], KATZ) == []
 
 
@@ -90,6 +90,6 @@ def test_the_first_doubt_that_applies_gives_the_reason_and_no_doubt_touches_a_ce
     ]
 
 
-def test_the_doubts_are_asked_in_one_order() -> None:
+def test_the_doubts_are_evaluated_in_a_fixed_order() -> None:
     reasons = [doubt(evidence_of([[2, 2, 2, 2]], KATZ, nuclei=(INSTANCE,)))[1] for doubt in DOUBTS]
     assert reasons == ["contested signals decide", "may be two nuclei", "may be part of a nucleus", "margin too small"]

@@ -71,7 +71,7 @@ def test_a_nucleus_where_four_frames_meet_is_counted_once() -> None:
     assert all(dropped % 10_000 == kept % 10_000 and kept not in found for dropped, kept in found.items())
 
 
-def test_the_evaluable_view_stands_then_the_one_farther_from_its_edge() -> None:
+def test_the_evaluable_view_is_kept_then_the_one_farther_from_its_edge() -> None:
     world = np.array([[500.0, 820.0], [300.0, 900.0], [700.0, 860.0]])
     a, b = view(world, (0, 0), 0), view(world, (0, 700), 10_000)
     # In frame a they lie 180, 100 and 140 px from the edge, in frame b 120, 200 and 160.

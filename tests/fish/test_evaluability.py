@@ -128,7 +128,7 @@ def test_a_population_too_small_gates_nothing_relative_to_it() -> None:
     assert judge_nuclei(alone, None, KATZ, population=population) == ["aggregate"]
 
 
-def test_no_nuclei_no_reasons() -> None:
+def test_without_nuclei_there_are_no_reasons() -> None:
     assert judge_nuclei(shapes(n_single=0), np.zeros(0), KATZ, in_overlap=np.zeros(0, bool)) == []
 
 

@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_ahead_is_refused_by_its_own_words(mixed: Pat
     assert list(discover([mixed], readers=3)) == list(discover([mixed]))
 
 
-def test_it_is_said_how_many_files_there_are_before_one_is_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_files_is_reported_before_one_is_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(path: Path) -> list[Scene]:
         raise AssertionError(path)
 

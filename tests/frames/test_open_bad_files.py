@@ -136,7 +136,7 @@ def test_other_pixel_types_are_refused_by_name(tmp_path: Path, ome: Make, refusa
     assert f"pixels are {dtype}; uint8 and uint16 are read: convert to 16-bit" in line
 
 
-def test_nan_is_said_to_be_there(tmp_path: Path, ome: Make, refusal: Make) -> None:
+def test_nan_is_reported(tmp_path: Path, ome: Make, refusal: Make) -> None:
     image = np.ones((5, 24, 40), np.float32)
     image[3, 4, 5] = np.nan
     assert "pixels are float32 with NaN" in refusal(ome(tmp_path / "f.ome.tif", image))

@@ -121,7 +121,7 @@ def test_a_whole_frame_whose_name_ends_like_a_channel_is_a_frame(tmp_path: Path,
     assert one_frame(ome(tmp_path / "patient_red.ome.tif", stack())).name == "patient_red"
 
 
-def test_frames_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, stack: Make, ome: Make) -> None:
+def test_frames_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, stack: Make, ome: Make) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         ome(tmp_path / folder / "f.ome.tif", stack())

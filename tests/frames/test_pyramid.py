@@ -39,7 +39,7 @@ def write(path: Path, images: list[Array], ome: bool) -> Path:
 
 @pytest.mark.parametrize("ome", [True, False])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_the_largest_level_is_the_frame_and_the_others_are_said(
+def test_the_largest_level_is_the_frame_and_the_others_are_reported(
     tmp_path: Path, one_frame: Make, caplog: pytest.LogCaptureFixture, ome: bool, order: tuple[int, ...]
 ) -> None:
     planes = field(1, 97 if ome else 96)

@@ -213,7 +213,7 @@ def test_processes_that_want_the_same_file_fetch_it_once(store: WebStore, cache:
     assert sorted(p.name for p in cache.iterdir()) == sorted(c.name for c in copies(cache))
 
 
-def test_what_a_killed_process_left_half_fetched_is_cleared_away(store: WebStore, cache: Path) -> None:
+def test_partial_downloads_of_a_killed_process_are_deleted(store: WebStore, cache: Path) -> None:
     import pickle
     import time
 

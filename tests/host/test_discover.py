@@ -117,7 +117,7 @@ def test_two_distributions_may_name_their_entry_points_alike() -> None:
     assert not host.problems
 
 
-def test_the_same_plugin_twice_is_said_and_counted_once() -> None:
+def test_the_same_plugin_twice_is_reported_and_counted_once() -> None:
     host = Host()
     mine = plugin(prompters=[Seeds])
     host.register(mine, "mine", "acme")
@@ -127,7 +127,7 @@ def test_the_same_plugin_twice_is_said_and_counted_once() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["cacapp_promters", "cacap_prompters", "prompters"])
-def test_a_misspelled_hook_is_told_with_the_right_one(wrong: str) -> None:
+def test_a_misspelled_hook_is_reported_with_the_right_one(wrong: str) -> None:
     mine = plugin(filters=[algorithm("strict", InstanceFilter)])
     setattr(mine, wrong, hookimpl(lambda: [Seeds]))
     host = registered(mine)
@@ -138,13 +138,13 @@ def test_a_misspelled_hook_is_told_with_the_right_one(wrong: str) -> None:
     assert host.algorithms() == []
 
 
-def test_a_hook_without_its_mark_is_told() -> None:
+def test_a_hook_without_its_mark_is_reported() -> None:
     mine = plugin(filters=[])
     mine.cacapp_prompters = lambda: [Seeds]
     assert only_problem(registered(mine)) == "plugin 'mine' of acme-fish 1.2: cacapp_prompters is not marked with @hookimpl"
 
 
-def test_a_plugin_without_any_hook_is_told() -> None:
+def test_a_plugin_without_any_hook_is_reported() -> None:
     assert "implements no hook" in only_problem(registered(object()))
 
 
@@ -167,7 +167,7 @@ def test_a_hook_that_raises_costs_its_own_kind_only(error: BaseException) -> Non
     assert names(host) == ["strict"]
 
 
-def test_a_hook_that_returns_nothing_is_told() -> None:
+def test_a_hook_that_returns_nothing_is_reported() -> None:
     assert "cacapp_prompters failed: TypeError" in only_problem(registered(plugin(prompters=lambda: None)))
 
 
@@ -208,7 +208,7 @@ class Timeless(Prompter):
         (Needy, "'needy': parameter 'size' has no default"),
     ],
 )
-def test_what_breaks_the_contract_is_told_and_the_others_stay(offered: object, words: str) -> None:
+def test_a_class_that_breaks_the_contract_is_reported_and_the_others_stay(offered: object, words: str) -> None:
     host = registered(plugin(prompters=[offered, Other]))
     line = only_problem(host)
     assert line.startswith("plugin 'mine' of acme-fish 1.2: ")
@@ -253,7 +253,7 @@ def test_a_distribution_that_cannot_be_imported_is_one_line_and_the_others_work(
     assert host.find("prompter", "watershed").distribution == "cacapp"
 
 
-def test_an_entry_point_to_a_missing_attribute_is_told(install: Any, tmp_path: Any) -> None:
+def test_an_entry_point_to_a_missing_attribute_is_reported(install: Any, tmp_path: Any) -> None:
     install("acme-broken", "broken", source="")
     points = next(tmp_path.glob("acme-broken/*.dist-info/entry_points.txt"))
     points.write_text(points.read_text().strip() + ":missing\n")

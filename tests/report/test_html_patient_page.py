@@ -96,7 +96,7 @@ def test_every_flagged_cell_is_there_cac_candidates_first(report: PatientReport)
         assert said in text, said
 
 
-def test_a_cap_on_pictures_is_said_plainly(report: PatientReport) -> None:
+def test_a_cap_on_pictures_is_reported(report: PatientReport) -> None:
     assert "Pictures are given for the first 1 of 2" in text_of(report)
     assert "Overviews are given for 1 of 2 frames" in text_of(report)
     whole = replace(report, flagged=tuple(c for c in report.flagged if c.pictures), frames=report.frames[:1])

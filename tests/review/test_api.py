@@ -124,7 +124,7 @@ def test_a_session_cookie_is_no_token(visit: Callable[..., Browser]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.slow
-def test_whatever_is_sent_the_answer_is_one_the_description_knows(app: FastAPI, staffed: Record) -> None:
+def test_any_request_gets_an_answer_that_the_api_description_lists(app: FastAPI, staffed: Record) -> None:
     import schemathesis  # takes longer to import than all of cacapp
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance

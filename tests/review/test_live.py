@@ -22,7 +22,7 @@ from tests.review.conftest import Browser, Record
 Visit = Callable[..., Browser]
 
 
-def test_a_running_run_is_told_frame_by_frame_until_it_ends(record: Record) -> None:
+def test_a_running_run_is_reported_frame_by_frame_until_it_ends(record: Record) -> None:
     with record.db.session() as session:
         run = start_run(session, step="count", slide_id=record.slide_id, fingerprint="live", app_version="test")
         assert run.id is not None

@@ -118,7 +118,7 @@ def test_a_frame_that_is_deleted_during_the_run_costs_itself(cacapp: Cacapp, fra
 
 
 @pytest.mark.slow
-def test_resume_goes_on_with_the_recorded_settings_and_the_steps_that_were_to_follow(
+def test_resume_uses_the_recorded_settings_and_the_steps_that_were_to_follow(
     cacapp: Cacapp, frames: Path, record_url: str, tmp_path: Path
 ) -> None:
     options = ("--set", "min_area=0.15", "--min-evaluable", "7")

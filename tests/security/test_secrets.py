@@ -25,7 +25,7 @@ def everything_in(url: str) -> str:
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-def test_a_password_in_the_database_url_is_nowhere(
+def test_a_password_in_the_database_url_is_never_shown_or_stored(
     cacapp: Run, record_url: str, small_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = make_url(record_url).set(password=SECRET).update_query_dict({"sslpassword": SECRET}).render_as_string(hide_password=False)

@@ -121,7 +121,7 @@ def test_granules_show_in_every_channel_at_one_place_in_and_around_the_nucleus()
     assert len(outside) < len(granules)
 
 
-def test_cytoplasm_glows_around_a_nucleus_in_the_probe_channels() -> None:
+def test_wide_cytoplasm_is_bright_around_a_nucleus_in_the_probe_channels() -> None:
     found = frame(ideal(cytoplasm_share=1, cytoplasm_um=(1.5, 1.5)))
     background = found.labels == 0
     assert all((found.planes[channel][background] > 10).mean() > 0.02 for channel in range(1, 5))

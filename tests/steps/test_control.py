@@ -80,7 +80,7 @@ def test_a_donor_is_not_held_against_his_own_slide(donors: Database, cacapp: Run
 
 
 @pytest.mark.slow
-def test_controls_counted_otherwise_are_left_out_and_said_to_be(donors: Database, cacapp: Run, put_slide: Run) -> None:
+def test_controls_counted_otherwise_are_left_out_and_reported(donors: Database, cacapp: Run, put_slide: Run) -> None:
     put_slide(donors, "D3", "C3", [CAC] * 50, detector="other")
     put_slide(donors, "D4", "C4", [CAC] * 50, assay="any-gain")
     cacapp("control", "add", "C1", "C3", "C4", "--force")

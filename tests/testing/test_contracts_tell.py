@@ -198,7 +198,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("kind", "claim", "wrong", "why"), WRONG, ids=[f"{w.__name__}-{c.removeprefix('test_')}" for _, c, w, _ in WRONG])
-def test_an_algorithm_that_breaks_a_claim_is_told_which(kind: str, claim: str, wrong: type, why: str) -> None:
+def test_an_algorithm_that_breaks_a_claim_is_reported_with_the_claim(kind: str, claim: str, wrong: type, why: str) -> None:
     if wrong is Nameless:
         wrong.__doc__ = ""
     contract = type("Checked", (CONTRACTS[kind],), {"algorithm": wrong, "memory_mb": 900})()

@@ -114,7 +114,7 @@ def test_a_file_that_is_not_weights_is_refused(tmp_path: Path, content: bytes) -
     assert "no weights; give a .safetensors file or a state_dict saved by torch.save" in refused(path)
 
 
-def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "nothing")
     assert "cannot be read" in refused(tmp_path)
 

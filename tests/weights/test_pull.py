@@ -58,7 +58,7 @@ def test_a_complete_file_is_not_downloaded_again(small: Entry, source) -> None:
     assert len(source.ranges) == 1
 
 
-def test_a_part_is_gone_on_from_and_only_the_rest_is_sent(small: Entry, source, part: Path, payload: bytes) -> None:
+def test_a_part_is_resumed_and_only_the_rest_is_sent(small: Entry, source, part: Path, payload: bytes) -> None:
     part.write_bytes(payload[:300_000])
     meter = Meter()
     assert pull(small, meter).read_bytes() == payload
@@ -81,7 +81,7 @@ def test_a_response_that_starts_at_another_byte_than_requested_is_rejected(small
 
 
 @pytest.mark.parametrize("tells_length", [True, False], ids=["length stated", "length not stated"])
-def test_a_cut_connection_is_gone_on_from_by_itself(small: Entry, source, payload: bytes, tells_length: bool) -> None:
+def test_a_cut_connection_is_resumed_automatically(small: Entry, source, payload: bytes, tells_length: bool) -> None:
     source.cuts_after, source.tells_length = [350_000, 200_000], tells_length
     assert pull(small, pause_s=0).read_bytes() == payload
     assert source.ranges[0] is None
@@ -90,7 +90,7 @@ def test_a_cut_connection_is_gone_on_from_by_itself(small: Entry, source, payloa
     assert 0 < starts[0] <= 350_000 < starts[1] <= 550_000
 
 
-def test_a_server_that_keeps_cutting_is_given_up_and_the_next_pull_goes_on(small: Entry, source, folder: Path, payload: bytes) -> None:
+def test_a_server_that_keeps_cutting_is_given_up_and_the_next_pull_resumes(small: Entry, source, folder: Path, payload: bytes) -> None:
     source.cuts_after = [350_000, 0, 0]
     with pytest.raises(CacappError, match=r"cut after [\d,]+ of 700,001 bytes; [\d,]+ bytes are kept, the same command goes on from there"):
         pull(small, tries=3, pause_s=0)
@@ -158,14 +158,14 @@ def test_without_a_known_size_a_complete_part_is_recognised_by_the_server(small:
     assert source.ranges == ["bytes=700001-"]
 
 
-def test_a_missing_file_is_said_with_the_way_out(small: Entry, source, folder: Path) -> None:
+def test_a_missing_file_is_reported_with_the_way_out(small: Entry, source, folder: Path) -> None:
     source.statuses = [404]
     with pytest.raises(CacappError, match=r"not found \(404\), the source has moved; or bring small_01ab23.pth"):
         pull(small)
     assert names(folder) == set()
 
 
-def test_a_forbidden_file_is_said(small: Entry, source) -> None:
+def test_a_forbidden_file_is_reported(small: Entry, source) -> None:
     source.statuses = [403]
     with pytest.raises(CacappError, match="the server answers 403 Forbidden"):
         pull(small)
@@ -188,7 +188,7 @@ def test_a_file_larger_than_the_disk_is_refused_before_it_is_sent(small: Entry, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
-def test_a_disk_that_fills_up_is_said(small: Entry, part: Path) -> None:
+def test_a_disk_that_fills_up_is_reported(small: Entry, part: Path) -> None:
     part.symlink_to("/dev/full")
     with pytest.raises(CacappError, match=r"\.part: the disk is full; make room, or name another folder with CACAPP_WEIGHTS"):
         pull(small)

@@ -30,7 +30,7 @@ def test_the_models_of_the_paper_and_ours_are_known() -> None:
     assert find("medsam").architecture == "vit_b"
 
 
-def test_what_is_pulled_has_a_secure_source_a_full_digest_a_size_and_a_licence() -> None:
+def test_every_registered_download_has_a_secure_source_a_full_digest_a_size_and_a_licence() -> None:
     for entry in entries().values():
         assert entry.licence
         assert entry.licence_url.startswith("https://")

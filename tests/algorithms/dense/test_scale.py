@@ -39,7 +39,7 @@ def test_the_first_guess_is_corrected_to_what_is_seen(diameter):
     assert find_scale(plane(diameter), look) == pytest.approx(diameter, rel=0.2)
 
 
-def test_a_glow_that_hides_the_size_is_survived():
+def test_bright_cytoplasm_that_hides_the_size_is_tolerated():
     look = network_that_sees(20, tolerance=1.9)
     assert find_scale(plane(20, glow=True), look) == pytest.approx(20, rel=0.9)
 

@@ -46,7 +46,7 @@ def test_a_step_moves_every_weight_it_should(backbone: str) -> None:
     assert all(bool(p.isfinite().all()) for p in network.parameters())
 
 
-def test_an_image_without_nuclei_teaches_where_none_are() -> None:
+def test_an_image_without_nuclei_is_a_training_sample_of_background() -> None:
     torch.manual_seed(0)
     network = build("light").train()
     losses = network([torch.zeros(1, 64, 64)] * 2, [target_of(np.zeros((64, 64), int))] * 2)

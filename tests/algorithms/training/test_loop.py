@@ -101,7 +101,7 @@ def test_the_file_says_what_it_is(task: Callable[..., TrainingTask], tmp_path: P
 
 
 @pytest.mark.parametrize("stop_at", [25, 40, 99])
-def test_a_stopped_training_goes_on_to_the_very_result_of_an_unbroken_one(
+def test_a_stopped_training_resumes_to_the_same_result_as_an_uninterrupted_one(
     task: Callable[..., TrainingTask], tmp_path: Path, stop_at: int
 ) -> None:
     whole = fit(task(), SCHEDULE, "cpu", tmp_path / "whole", Heard())

@@ -105,7 +105,7 @@ def test_rows_stay_usable_after_their_session(database: Database) -> None:
     assert slide.barcode == "S1"
 
 
-def test_text_shows_no_password(database: Database) -> None:
+def test_printed_text_contains_no_password(database: Database) -> None:
     assert "secret" not in str(database)
     with pytest.raises(CacappError) as caught:
         open_database("nosuchbase://me:secret@host/name")
@@ -127,7 +127,7 @@ def test_a_server_that_refuses_is_one_line(postgres_url: str, name: str, value: 
     assert way_out in refused(url.render_as_string(hide_password=False))
 
 
-def test_a_user_without_write_permission_is_told_so(postgres_url: str) -> None:
+def test_a_user_without_write_permission_is_informed(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS reader")
         connection.execute("CREATE ROLE reader LOGIN")
@@ -158,7 +158,7 @@ def test_a_database_that_stays_locked_is_one_line(database: Database, tmp_path: 
 
 
 @pytest.mark.sqlite_only
-def test_a_writer_outwaits_another_program_and_says_so_once(
+def test_a_writer_waits_for_another_program_and_reports_it_once(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert transactions.LOCK_WAIT_S > 2 * 30  # half a minute is nothing unusual

@@ -22,7 +22,7 @@ def test_the_same_command_twice_is_one_request_and_giving_it_up_does_not_take_it
         assert session.get_one(Request, two).status == "done"
 
 
-def test_what_was_cancelled_or_done_is_not_opened_again_by_going_on(database: Database) -> None:
+def test_what_was_cancelled_or_done_is_not_reopened_by_resuming(database: Database) -> None:
     with database.session() as session:
         for status in ("cancelled", "done"):
             request = open_request(session, "run", {"slide": status}, {})

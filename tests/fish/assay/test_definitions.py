@@ -55,7 +55,7 @@ def test_a_normal_cell_is_normal_in_every_assay(name: str) -> None:
     assert (call.class_, call.is_cac, call.needs_review) == ("normal", False, False)
 
 
-def test_deletions_are_told_from_gains_and_from_both() -> None:
+def test_deletions_are_distinguished_from_gains_and_from_both() -> None:
     assay = load_assay("gain-or-loss")
     patterns = {(3, 3, 1, 2): "gains", (1, 1, 2, 2): "losses", (3, 1, 2, 2): "mixed", (3, 2, 2, 2): "gain", (1, 2, 2, 2): "loss"}
     calls = call_by_counts(np.array(list(patterns)), [None] * len(patterns), assay)

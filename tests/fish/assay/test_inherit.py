@@ -49,7 +49,7 @@ red = ["Cy5"]
     assert {name: getattr(lab, name) for name in unchanged} == {name: getattr(katz, name) for name in unchanged}
 
 
-def test_the_stored_text_stands_on_its_own(write: Write) -> None:
+def test_the_stored_text_is_complete(write: Write) -> None:
     lab = load_assay(write(OWN + KATZ + "[signals]\ndiameter_um = 0.9\n"))
     text = lab.toml()
     assert not {"base", "base_version"} & tomllib.loads(text).keys()

@@ -45,7 +45,7 @@ def test_every_count_in_the_range_is_looked_at(name: str, data: st.DataObject) -
     assert both_calls_possible(fewest, most, assay).tolist() == [len(set(assay.is_cac(every).tolist())) == 2]
 
 
-def test_no_cells_no_doubt() -> None:
+def test_without_cells_there_are_no_doubts() -> None:
     assert both_calls_possible(np.zeros((0, 4), int), np.zeros((0, 4), int), KATZ).tolist() == []
 
 

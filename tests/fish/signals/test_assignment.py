@@ -73,7 +73,7 @@ def test_dots_beyond_the_frame_edge_of_a_nucleus_still_find_it() -> None:
     assert assign(yx((-1.2, 3), (-5, 3)), [square(0, 0, 10)], 2).cell.tolist() == [0, -1]
 
 
-def test_no_dots_or_no_nuclei() -> None:
+def test_without_dots_or_nuclei_nothing_is_assigned() -> None:
     assert assign(yx(), [square(0, 0, 5)], 2).cell.shape == (0,)
     assert assign(yx((1, 1)), [], 2).cell.tolist() == [-1]
 

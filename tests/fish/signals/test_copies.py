@@ -47,7 +47,7 @@ def test_only_close_pairs_are_fitted_and_the_frames_edge_is_no_obstacle() -> Non
     assert abs(fit.separation_px[0] - np.hypot(0.5, 5.5)) < 0.5
 
 
-def test_nothing_there_to_fit_leaves_the_dots_as_they_were() -> None:
+def test_without_light_to_fit_leaves_the_dots_as_they_were() -> None:
     fit = fit_pairs(np.zeros((60, 80), np.uint16), dots((30, 30), (30, 34)), 9)
     assert np.isclose(fit.separation_px[0], 4)
     assert fit_pairs(np.zeros((60, 80), np.uint16), dots((30, 30)), 9).index.shape == (0, 2)

@@ -237,7 +237,7 @@ def test_losing_a_signal_costs_its_weakest_dots_excess_and_gaining_one_costs_the
     assert costs_of((10, 10, 100), (80, 80, 75)) == pytest.approx((10 - 8, 0.5))
 
 
-def test_whether_two_near_dots_are_one_is_as_sure_as_their_places() -> None:
+def test_the_certainty_that_two_near_dots_are_one_is_that_of_their_places() -> None:
     # 7.9 of 8 px apart at an SNR of 90 and 80: their distance is known to 2 px / 90 and 2 px / 80.
     gain = costs_of((50, 50, 900), (50, 57.9, 800))[1]
     assert gain == pytest.approx(0.1 / np.hypot(2 / 90, 2 / 80), rel=1e-3)
@@ -294,7 +294,7 @@ def test_counted_signals_are_inside_strong_enough_and_a_diameter_apart(seed: int
             assert (apart >= KATZ.signals.diameter_um / 0.12 - 1e-4).all()
 
 
-def test_a_nucleus_with_two_hundred_specks_is_counted_without_trouble() -> None:
+def test_a_nucleus_with_two_hundred_specks_is_counted_without_an_error() -> None:
     rng = np.random.default_rng(6)
     specks = dots(*np.column_stack([rng.uniform(0, 100, (200, 2)), rng.uniform(500, 900, 200)]))
     assert 20 < count_signals(judge(aqua=specks), 1, KATZ)[0, 0] < 200

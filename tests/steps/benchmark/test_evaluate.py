@@ -196,7 +196,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("spoil", "line", "counted"), BAD.values(), ids=BAD)
-def test_one_bad_file_costs_one_line_and_the_others_go_on(
+def test_one_bad_file_costs_one_line_and_the_others_are_processed(
     host: Host, data: Path, tmp_path: Path, spoil: Callable[[Path], Any], line: str, counted: int
 ) -> None:
     old = tmp_path / "out" / "half_labels.tif"
@@ -267,7 +267,7 @@ class Guess(Bright):
         return [i for i in super().segment(dapi, prompts, pixel_size_um) if i.bbox_xywh[2] >= smallest_px]
 
 
-def test_a_wrong_assumption_about_the_size_of_nuclei_is_said_with_both_sizes(data: Path) -> None:
+def test_a_wrong_assumption_about_the_size_of_nuclei_is_reported_with_both_sizes(data: Path) -> None:
     progress, plan = Told(), SegmentPlan(segmenter="bright", filters=())
     assert run(host_with(Guess), data, plan, progress=progress).figures["nuclei_pred"] == 0
     assert progress.warnings == [

@@ -98,7 +98,7 @@ def test_a_finished_row_is_kept_until_its_inputs_change(data: Path) -> None:
     assert CALLS == ["bright"] * 2
 
 
-def test_an_interrupted_benchmark_goes_on_where_it_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_benchmark_resumes_where_it_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(Bright):
         """Interrupted by the user."""
 
@@ -148,7 +148,7 @@ def test_unknown_rows_settings_and_folders_are_refused(data: Path) -> None:
         task(host_with(), data / "images").run()
 
 
-def test_a_bad_file_is_told_once_not_once_a_row(data: Path) -> None:
+def test_a_bad_file_is_reported_once_not_for_each_row(data: Path) -> None:
     (data / "labels" / "half.png").write_bytes(b"")
     told = Told()
     found = task(host_with(Bright, Cellpose), data, progress=told).run(["segmenter-bright", "cellpose"])

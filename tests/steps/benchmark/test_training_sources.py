@@ -131,7 +131,7 @@ def line(found: Comparison, key: str) -> Line:
 
 @pytest.mark.slow
 @pytest.mark.sqlite_only
-def test_mask_rcnn_itself_learns_from_pseudo_labels_and_goes_on_after_a_stop(data: Path) -> None:
+def test_mask_rcnn_itself_learns_from_pseudo_labels_and_resumes_after_a_stop(data: Path) -> None:
     host = Host()
     host.register(builtin, "builtin", "cacapp", "1")
     with pytest.raises(KeyboardInterrupt):
@@ -180,7 +180,7 @@ def made(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("stop_at", ["frame00", "frame01", "step 1 of 2", "step 2 of 2"])
-def test_stopped_while_labelling_or_training_the_same_command_goes_on(host: Host, small_slide: Path, tmp_path: Path, stop_at: str) -> None:
+def test_stopped_while_labelling_or_training_the_same_command_resumes(host: Host, small_slide: Path, tmp_path: Path, stop_at: str) -> None:
     data = folder_of(small_slide, tmp_path / "data", ("frame00", "frame01"))
     with pytest.raises(KeyboardInterrupt):
         run(host, data, "maskrcnn", progress=Told(stop_at))
@@ -232,7 +232,7 @@ def test_pseudo_labels_are_the_accepted_masks_and_rejected_nuclei_are_filled(hos
     assert strict[0].dapi[(sample.labels > 0) & (strict[0].labels == 0)].mean() < dapi[sample.labels > 0].mean() / 2
 
 
-def test_an_image_that_cannot_be_read_costs_a_warning_and_teaches_nothing(host: Host, data: Path) -> None:
+def test_an_image_that_cannot_be_read_costs_a_warning_and_adds_no_training_sample(host: Host, data: Path) -> None:
     (data / "images" / "bad.png").write_bytes(b"")
     told = Told()
     assert len(pseudo(host, data, told=told)) == 1
@@ -273,7 +273,7 @@ def test_the_users_negative_point_is_the_default_of_the_ablation(host: Host) -> 
     assert "sam-local" not in rows
 
 
-def test_best_and_default_are_told_apart() -> None:
+def test_best_and_default_are_distinguished() -> None:
     def of(**figures: float | None) -> Comparison:
         lines = tuple(Line(kind, kind, ap50=value) for kind, value in figures.items())
         return Comparison(lines, "", negatives={"darkest": "darkest", "local": "local", "none": "none"})

@@ -59,7 +59,7 @@ def test_the_patients_code_is_not_in_it(capsule: Path, counted: Run, ask: Callab
     assert Path("other.zip").read_bytes() == capsule.read_bytes()
 
 
-def test_what_is_read_back_is_what_the_database_holds(capsule: Path, record_url: str, ask: Callable[..., Any]) -> None:
+def test_a_capsule_read_back_equals_the_database(capsule: Path, record_url: str, ask: Callable[..., Any]) -> None:
     database = open_database(record_url)
     with database.reading() as session:
         stored = read_recorded_runs(session, 2)
@@ -87,7 +87,7 @@ def test_weights_are_named_with_their_source_and_hash(counted: Run) -> None:
     assert weights["sha256"] == counted("runs", "show", 3, "--json").json["weights_sha256"]
 
 
-def test_what_is_no_run_of_cells_or_cannot_be_written_is_one_line(counted: Run, tmp_path: Path, ask: Callable[..., Any]) -> None:
+def test_a_run_without_cells_or_an_unwritable_file_is_reported_in_one_line(counted: Run, tmp_path: Path, ask: Callable[..., Any]) -> None:
     assert "there is no run 9" in counted("runs", "capsule", 9, "x.zip").lines("error")[0]
     (tmp_path / "file").write_text("")
     ended = counted("runs", "capsule", 2, "file/x.zip")

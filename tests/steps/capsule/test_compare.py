@@ -46,7 +46,7 @@ def test_any_order_gives_the_same_pairs_and_every_nucleus_comes_once(order: list
     assert all(a[i] is b[j] for i, j, _ in pairs if i is not None and j is not None)
 
 
-def test_counts_calls_and_dots_are_told_apart() -> None:
+def test_counts_calls_and_dots_are_distinguished() -> None:
     a = square(1, 0, 0, dots=((1.0,),), counts={"red": 2, "gold": 2}, call={"class": "normal", "is_cac": False})
     b = square(1, 0, 0, dots=((1.1,),), counts={"red": 3, "gold": 2}, call={"class": "gain", "is_cac": False})
     (one,) = differences("f", [a], [b])
@@ -104,7 +104,7 @@ def test_two_segmenters_are_compared_by_their_masks(counted: Run) -> None:
     assert all(0.5 <= d["iou"] <= 1 for d in found["differences"] if "mask" in d["what"])
 
 
-def test_what_cannot_be_compared_is_exit_code_2_and_one_line(counted: Run, tmp_path: Any, small_slide: Any) -> None:
+def test_runs_that_cannot_be_compared_are_refused_in_one_line(counted: Run, tmp_path: Any, small_slide: Any) -> None:
     import shutil
 
     other = tmp_path / "other"

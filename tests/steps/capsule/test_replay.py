@@ -43,7 +43,7 @@ def test_a_segment_run_alone_is_replayed_too(counted: Run) -> None:
     assert list(found["summary"]) == ["only in A", "only in B", "mask", "verdict"]
 
 
-def test_the_repetition_is_kept_where_the_user_says_and_nowhere_else(cacapp: Run, capsule: Path, record_url: str) -> None:
+def test_the_replays_database_is_kept_where_the_user_says_and_nowhere_else(cacapp: Run, capsule: Path, record_url: str) -> None:
     assert cacapp("runs", "replay", "out.zip", "--db", "kept.db").code == 0
     assert [r["step"] for r in cacapp("runs", "list", "--db", "kept.db", "--json").json] == ["count", "segment"]
     for db in ("kept.db", record_url):
@@ -137,7 +137,7 @@ def test_each_difference_is_named_with_its_nucleus(
     assert where[0] in shown.out
 
 
-def test_versions_and_weights_that_differ_are_said_before_anything_is_repeated(cacapp: Run, capsule: Path, tmp_path: Path) -> None:
+def test_versions_and_weights_that_differ_are_reported_before_anything_is_repeated(cacapp: Run, capsule: Path, tmp_path: Path) -> None:
     def older(manifest: dict[str, Any]) -> None:
         run = manifest["runs"][0]
         run["environment"]["packages"]["numpy"] = "1.0.0"
@@ -220,7 +220,7 @@ def test_weights_trained_elsewhere_are_taken_from_the_named_file_by_their_hash(c
     assert counted("runs", "replay", "own.zip", "--weights", "elsewhere.safetensors").code == 0
 
 
-def test_a_frame_that_failed_is_tried_again_and_told_apart(counted: Run, small_slide: Path, tmp_path: Path) -> None:
+def test_a_frame_that_failed_is_retried_and_distinguished(counted: Run, small_slide: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
     shutil.copytree(small_slide, folder)
     assert counted("ingest", folder, "--patient", "P2", "--slide", "S2", "--blood-volume-ul", "1", "--db", "two.db").code == 0

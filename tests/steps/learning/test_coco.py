@@ -45,7 +45,7 @@ def read(path: Path) -> Array:
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
 
 
-def test_pycocotools_reads_the_labels_that_a_model_is_taught(database: Database, run_id: int, tmp_path: Path) -> None:
+def test_pycocotools_reads_the_labels_that_a_model_is_trained_on(database: Database, run_id: int, tmp_path: Path) -> None:
     made = write_coco(database, [run_id], tmp_path / "set", seed=3)
     samples = PseudoSamples.of_runs(database, [run_id], seed=3)
     data = COCO(str(tmp_path / "set" / "annotations.json"))

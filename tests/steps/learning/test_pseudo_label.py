@@ -168,7 +168,7 @@ def test_an_interrupted_run_is_finished(segmented: Database, host: Host, monkeyp
     assert report.items < len(judged(segmented, report.run_id))  # the first frame was kept
 
 
-def test_a_run_that_accepts_nothing_warns_and_teaches_nothing(segmented: Database, host: Host) -> None:
+def test_a_run_that_accepts_nothing_warns_and_adds_no_training_sample(segmented: Database, host: Host) -> None:
     told = Told()
     plan = PseudoLabelPlan(prompters=(), params={"single-cell": {"min_area_um2": 5000.0, "max_area_um2": 9000.0}})
     (report,) = pseudo_label(segmented, host, plan, progress=told)

@@ -74,7 +74,7 @@ def test_a_plugin_that_cannot_be_loaded_fails_the_check(cacapp: Callable[..., An
     assert "cannot be loaded: ModuleNotFoundError" in ended.err
 
 
-def test_what_is_not_installed_is_wrong_usage(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+def test_checking_a_plugin_that_is_not_installed_is_a_usage_error(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
     install("acme-odd", "odd", source=PLUGIN.format(misdeed="pass"))
     ended = cacapp("plugins", "check", "acme-even")
     assert ended.code == 2
@@ -115,7 +115,7 @@ def cacapp_segmenters():
 """
 
 
-def test_what_has_no_weights_is_trained_first_where_that_is_asked_for(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
+def test_an_algorithm_without_weights_is_trained_first_on_request(cacapp: Callable[..., Any], install: Callable[..., None]) -> None:
     install("acme-level", "level", source=LEARNER.format(misdeed="pass"))
     bare = cacapp("plugins", "check", "acme-level")
     assert bare.code == 1

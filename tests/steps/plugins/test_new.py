@@ -18,7 +18,7 @@ KINDS = ("prompter", "segmenter", "filter", "signal-detector")
 @pytest.mark.slow
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_installs_and_passes_its_tests(lab: Lab, kind: str) -> None:
+def test_the_written_package_installs_and_passes_its_tests(lab: Lab, kind: str) -> None:
     name = f"acme-{kind.partition('-')[0]}"
     lab.run(f"cacapp plugins new {name} --kind {kind}")
     lab.run(f"pip install --quiet --editable './{name}[dev]'")

@@ -109,7 +109,7 @@ def test_each_change_after_the_signature_is_named_by_the_check_and_to_who_reads_
 
 
 @pytest.mark.parametrize("statement", [THE_SIGNER, A_COUNT])
-def test_a_changed_result_is_not_shown_as_signed_without_a_word(counted: Callable[..., Any], signed: Record, statement: str) -> None:
+def test_a_changed_result_is_not_shown_as_signed_silently(counted: Callable[..., Any], signed: Record, statement: str) -> None:
     assert counted("db", "check", "--files", "none", "--quiet").code == 0
     forge(signed, statement)
     ended = counted("db", "check", "--files", "none", "--quiet")
@@ -164,7 +164,7 @@ def test_a_row_that_cacapp_did_not_write_is_found(signed: Record, ask: Callable[
     assert problems(signed) == ["chain: audit event 99 (signed by m) was not written by cacapp: the chain has no link of it"]
 
 
-def test_who_makes_the_chain_anew_is_found_by_a_head_that_was_kept(signed: Record) -> None:
+def test_a_recomputed_chain_is_found_by_a_head_that_was_kept(signed: Record) -> None:
     with signed.db.reading() as session:
         kept = head(session)
     assert kept is not None

@@ -108,7 +108,7 @@ def test_an_empty_record_is_a_target(record: Database, tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite_only
-def test_what_postgresql_cannot_hold_is_named_and_nothing_is_kept(record: Database, ask: Ask, empty_server: str) -> None:
+def test_values_that_postgresql_cannot_store_are_named_and_nothing_is_written(record: Database, ask: Ask, empty_server: str) -> None:
     ask("UPDATE slide SET notes = 'a' || char(0) || 'b'")
     with pytest.raises(CacappError, match=r"slide.*NUL"):
         copy(record, empty_server)

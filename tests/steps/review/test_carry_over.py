@@ -106,7 +106,7 @@ def test_the_same_nuclei_take_over_class_edits_and_reasons(counted: Cacapp, reco
 
 
 @pytest.mark.slow
-def test_where_no_nucleus_is_the_same_a_person_is_asked_and_answers_with_a_reason(counted: Cacapp, record: Record) -> None:
+def test_without_a_matching_nucleus_a_person_decides_with_a_reason(counted: Cacapp, record: Record) -> None:
     one, two = record.flagged()
     for cell in (one, two):
         record.decide("anna", cell.cell_id, "accept")

@@ -29,7 +29,7 @@ def reviewed(record: Record):  # type: ignore[no-untyped-def]
         return review_patient(session, result)
 
 
-def test_a_class_given_by_a_person_stands_beside_the_softwares(record: Record) -> None:
+def test_a_class_given_by_a_person_is_shown_beside_the_softwares(record: Record) -> None:
     cac = record.of_class("cac")
     before = reviewed(record)
     outcome = record.decide("anna", cac.cell_id, "class", class_="normal")

@@ -38,7 +38,7 @@ def standings(cacapp: Cacapp) -> str:
     return str(patient(cacapp)["review"]["standing"])
 
 
-def test_a_result_says_how_far_its_review_is_from_nobody_to_the_signature_and_beyond(counted: Cacapp, record: Record) -> None:
+def test_a_result_states_the_progress_of_its_review_up_to_the_signature_and_after(counted: Cacapp, record: Record) -> None:
     one, two = record.flagged()
     assert patient(counted)["review"] == {"standing": "not reviewed", "reviewed": None, "signed_by": None, "signed_at": None}
     last = record.decide("anna", one.cell_id, "class", class_="normal").review.id
