@@ -34,6 +34,7 @@ from cacapp.review.composite import composite
 from cacapp.review.context import ReviewContext, context_of, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Id, ReviewIn, storable
 from cacapp.review.not_found import NotFound
+from cacapp.review.routing import Route, draws
 from cacapp.review.shown_cell import shown_signals
 from cacapp.review.worklist import PatientLine, Worklist, worklist
 from cacapp.steps.review.decide import decide
@@ -49,7 +50,7 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "somebody decided, counted or signed after the cell was read"}
 }
 NOT_JSON: dict[int | str, dict[str, Any]] = {400: {"model": Problem, "description": "the body is not JSON"}}
-router = APIRouter(tags=["record"], responses=ERRORS)
+router = APIRouter(tags=["record"], responses=ERRORS, route_class=Route)
 Start = Annotated[int, Query(ge=0, le=MAX_ID, description="how many to skip")]
 Limit = Annotated[int, Query(ge=1, le=500, description="how many at most")]
 Search = Annotated[str, Query(max_length=100), AfterValidator(storable)]
@@ -145,6 +146,7 @@ def cell(request: Request, visitor: ApiViewer, cell_id: CellId) -> CellDetail:
 
 
 @router.get("/cells/{cell_id}/crop.webp", response_class=Response, responses={200: {"content": {"image/webp": {}}}})
+@draws
 def crop(
     request: Request,
     visitor: ApiViewer,

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -19,20 +18,23 @@ from cacapp.exceptions import CacappError, UsageError
 from cacapp.review import api
 from cacapp.review.authorisation import Forbidden, NotLoggedIn
 from cacapp.review.context import ReviewContext
+from cacapp.review.lanes import Busy, all_lanes
+from cacapp.review.later import Later
 from cacapp.review.live import Live
 from cacapp.review.not_found import NotFound
-from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, worklist
+from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, report, worklist
 from cacapp.review.prefetch import Prefetcher
 from cacapp.review.render import page
+from cacapp.review.reports import Reports
 from cacapp.review.security import SecurityMiddleware
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import Throttled
 from cacapp.steps.review.decide import ConflictError
 
-PAGES = (login, worklist, gallery, cell, frame, patient, readings, account, assets)
+PAGES = (login, worklist, gallery, cell, frame, patient, report, readings, account, assets)
 API = "/api/v1"
-THREADS = 16
-"""Requests at a time. More threads are no faster, and each may use two database connections."""
+READ_WAIT_S = 0.5
+"""Longest wait of a page for a program that locks readers out too; then it says so."""
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotLoggedIn, 401),
@@ -40,6 +42,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotFound, 404),
     (ConflictError, 409),
     (Throttled, 429),
+    (Busy, 429),
     (UsageError, 422),
     (CacappError, 503),
 )
@@ -51,7 +54,7 @@ TITLES = {
     405: "Not allowed",
     409: "Changed in the meantime",
     422: "Not possible",
-    429: "Too many attempts",
+    429: "Too many requests",
     503: "Not available",
 }
 
@@ -62,12 +65,13 @@ def create_app(db: Database, settings: Settings, once: str | None = None) -> Fas
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ended = asyncio.Event()
-        current_default_thread_limiter().total_tokens = THREADS
         prefetcher = Prefetcher(app.state.context, settings.prefetch_threads)
         prefetcher.start()
         yield
         app.state.ended.set()
         prefetcher.stop()
+        app.state.reports.stop()
+        app.state.later.flush()
 
     app = FastAPI(
         title="cacapp review",
@@ -78,7 +82,11 @@ def create_app(db: Database, settings: Settings, once: str | None = None) -> Fas
         redoc_url=None,
         lifespan=lifespan,
     )
+    db.limit_read_wait(READ_WAIT_S)
     app.state.db = db
+    app.state.lanes = all_lanes()
+    app.state.later = Later(db)
+    app.state.reports = Reports(db, settings)
     app.state.settings = settings
     app.state.context = ReviewContext(db, settings)
     app.state.live = Live(db)

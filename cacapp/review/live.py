@@ -6,7 +6,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,6 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from cacapp.db.engine.session import Database
 from cacapp.db.tables import Run, RunFrame, Slide
 from cacapp.exceptions import CacappError
+from cacapp.review.authorisation import NotLoggedIn
+from cacapp.review.lanes import Busy
+
+MAX_STREAMS = 30
+"""Open streams of one person; a browser has one for each worklist that it shows."""
 
 REFRESH_S = 1.0
 HEARTBEAT_S = 15.0
@@ -29,6 +35,7 @@ class Live:
         self._lock = threading.Lock()
         self._queried_at = 0.0
         self._runs: list[dict[str, Any]] = []
+        self._watching: Counter[str] = Counter()
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the running runs with their progress, at most a second old."""
@@ -42,11 +49,36 @@ class Live:
                 self._queried_at = time.monotonic()
             return self._runs
 
-    async def events(self, ended: asyncio.Event) -> AsyncIterator[str]:
-        """Yield server-sent events: "runs" after a change, else a comment at intervals, so that a lost connection is noticed."""
+    def require_place(self, person: str) -> None:
+        """Raise Busy if a person has MAX_STREAMS streams open."""
+        if self._watching[person] >= MAX_STREAMS:
+            raise Busy(f"you have {MAX_STREAMS} worklists open; close some")
+
+    async def events(self, ended: asyncio.Event, person: str, check: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
+        """Yield server-sent events: "runs" after a change, else a comment at intervals, so that a lost connection is noticed.
+
+        ``check`` raises NotLoggedIn when the person is not admitted any more, which ends the stream before its next event; where it
+        cannot tell, the event waits.
+        """
+        self._watching[person] += 1
+        try:
+            async for event in self._events(ended, check):
+                yield event
+        except NotLoggedIn:
+            return
+        finally:
+            self._watching[person] -= 1
+
+    async def _events(self, ended: asyncio.Event, check: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
         last, sent_at = "", time.monotonic()
         while not ended.is_set():
             found = json.dumps(await run_in_threadpool(self.runs))
+            try:
+                await check()
+            except NotLoggedIn:
+                raise
+            except CacappError:
+                found = last  # the database is busy
             if found != last:
                 last, sent_at = found, time.monotonic()
                 yield f"event: runs\ndata: {found}\n\n"

@@ -37,8 +37,10 @@ class Tiles:
         """Return a WebP of 256 x 256 px, transparent outside the frame. ``size_px``: the frame's height and width.
 
         Raises:
-            UsageError: the frame does not have this tile or channel.
+            UsageError: the frame does not have this tile or channel, or no channel is given.
         """
+        if not channels:
+            raise UsageError("channels: name one at least, as in channels=DAPI,red")
         top = max_zoom(*size_px)
         if not 0 <= zoom <= top:
             raise UsageError(f"zoom {zoom}: 0 to {top}")

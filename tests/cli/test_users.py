@@ -15,7 +15,7 @@ import pytest
 
 from cacapp.cli import review as command
 from cacapp.db.engine.session import Database, open_database
-from cacapp.db.review.accounts import account_of_token, require_account
+from cacapp.db.review.accounts import account_of_token, require_account, sha256
 from cacapp.db.review.readings import events
 from cacapp.db.tables import now
 from cacapp.exceptions import CacappError
@@ -142,7 +142,7 @@ def rita(record_url: str, cacapp: Cacapp) -> Database:
 
 def owner_of(db: Database, secret: str) -> str | None:
     with db.reading() as session:
-        found = account_of_token(session, secret)
+        found = account_of_token(session, sha256(secret))
         return None if found is None else found[1].name
 
 

@@ -158,6 +158,7 @@ def test_after_the_signature_nothing_changes_without_an_amendment_and_a_new_sign
         (True, False),
     ]
     paula.page.click("text=Report")
+    paula.page.wait_for_selector("text=Automatic")  # a waiting page comes before it
     assert "Opened again by paula: cell 4 is an aggregate" in paula.text("body")
     assert (rita.errors, paula.errors) == ([], [])
 

@@ -76,10 +76,12 @@ def test_from_the_login_to_the_signed_report(server: Server, browser: Any) -> No
     paula.page.click("text=Sign >> nth=-1")
     paula.page.wait_for_selector("text=Signed by paula")
     paula.page.click("text=Report")
+    paula.page.wait_for_selector("text=Automatic")  # a waiting page comes before it
     report = paula.text("body")
     for words in ("Signed by paula", "rita", "out of focus", "agreed", "Automatic"):
         assert words in report, words
-    pdf = paula.page.context.request.get(f"{server.url}/patients/1/report.pdf")
+    while (pdf := paula.page.context.request.get(f"{server.url}/patients/1/report.pdf")).status == 202:
+        paula.page.wait_for_timeout(200)
     assert pdf.body().startswith(b"%PDF-")
     assert (rita.errors, paula.errors) == ([], [])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
+from sqlalchemy import text
 from sqlmodel import select
 
 from cacapp.db.cells.calls import write_calls
 from cacapp.db.cells.states import CalledCell, called_cells, machine_states
+from cacapp.db.engine.base import Table
 from cacapp.db.engine.session import Database, open_database
 from cacapp.db.queries import latest_run_ids
 from cacapp.db.tables import Patient, Run, Slide
@@ -148,9 +151,12 @@ def add_accounts(db: Database) -> None:
 
 
 @pytest.fixture
-def app(staffed: Record, tmp_path: Path) -> FastAPI:
+def app(staffed: Record, tmp_path: Path) -> Iterator[FastAPI]:
     """The application on it; nothing is drawn ahead."""
-    return create_app(staffed.db, Settings(cache=tmp_path / "pictures", prefetch_threads=0))
+    made = create_app(staffed.db, Settings(cache=tmp_path / "pictures", prefetch_threads=0))
+    yield made
+    made.state.reports.stop()
+    assert made.state.later.flush()
 
 
 @pytest.fixture
@@ -196,6 +202,8 @@ def shared(settled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     yield one
     for browser in one.browsers.values():
         browser.close()
+    one.app.state.reports.stop()
+    assert one.app.state.later.flush()
     record.db.dispose()
 
 
@@ -218,6 +226,32 @@ class Browser(TestClient):
     def submit(self, url: str, **form: object) -> Response:
         return self.post(url, data={"csrf_token": self.csrf, **form})
 
+    def report(self, path: str) -> Response:
+        """Wait for a report as its waiting page does."""
+        deadline = time.monotonic() + 120
+        while (answer := self.get(path)).status_code == 202 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return answer
+
     def decide(self, record: Record, cell_id: int, kind: str, seen: int = 0, then: str = "stay", **more: object) -> Response:
         body = {"kind": kind, "run_id": record.run_id, "seen": seen, "key": uuid.uuid4().hex, **more}
         return self.post(f"/cells/{cell_id}/reviews?then={then}", json=body, headers={"X-CSRF-Token": self.csrf})
+
+
+@contextmanager
+def locked(record: Record, *, readers: bool = False) -> Iterator[None]:
+    """Lets another program write to the database, and not end its transaction, during the body. ``readers``: it locks readers out too."""
+    if record.db.engine.dialect.name == "sqlite":
+        record.db.dispose()
+        with closing(sqlite3.connect(record.url, isolation_level=None)) as other:
+            if readers:
+                other.execute("PRAGMA journal_mode = DELETE")
+            other.execute("BEGIN EXCLUSIVE" if readers else "BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    with record.db.engine.connect() as connection:
+        tables = ", ".join(f'"{table}"' for table in Table.metadata.tables)
+        connection.execute(text(f"LOCK TABLE {tables} IN {'ACCESS ' if readers else ''}EXCLUSIVE MODE"))
+        yield
+        connection.rollback()

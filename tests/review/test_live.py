@@ -41,9 +41,12 @@ def test_a_running_run_is_reported_frame_by_frame_until_it_ends(record: Record) 
         ("count", "S1", 2, 1, 2),
     ]
 
+    async def admitted() -> None:
+        """The person stays admitted."""
+
     async def first_events() -> list[str]:
         ended = asyncio.Event()
-        events = Live(record.db).events(ended)
+        events = Live(record.db).events(ended, "reviewer", admitted)
         found = [await anext(events)]
         with record.db.session() as session:
             finish_run(session, run.id or 0)
@@ -83,4 +86,4 @@ def test_a_frame_whose_file_is_gone_costs_its_pictures_only(staffed: Record, vis
     assert "/gone/frame.ome.tif" in answer.text
     assert browser.get(f"/cells/{cell}").status_code == 200
     assert browser.decide(staffed, cell, "accept").status_code == 200
-    assert browser.get(f"/patients/{staffed.patient_id}/report").status_code == 200
+    assert browser.report(f"/patients/{staffed.patient_id}/report").status_code == 200

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from cacapp.db.engine.transactions import LOCK_WAIT_S
 from cacapp.exceptions import CacappError, StorageError
 
-_LOCKED = f"is in use by another program (waited {LOCK_WAIT_S} s); try again when it is done, what was finished is kept"
+_LOCKED = "is in use by another program (waited {wait_s:g} s); try again when it is done, what was finished is kept"
 _FULL = "could not be written, the disk is full; make room and run the command again, nothing half-written was kept"
 _READ_ONLY = "is read-only; give yourself write permission, or name another database with --db"
 _CLASH = "was changed by another program at the same moment; run the command again, nothing half-written was kept"
@@ -45,8 +45,11 @@ _POSTGRES_REASONS = {
 
 
 @contextmanager
-def translate_errors(label: str) -> Iterator[None]:
-    """Raise errors that a user can solve (a lock, a full disk, a lost server) as one line, and errors in our SQL unchanged."""
+def translate_errors(label: str, wait_s: float | None = None) -> Iterator[None]:
+    """Raise errors that a user can solve (a lock, a full disk, a lost server) as one line, and errors in our SQL unchanged.
+
+    ``wait_s``: how long a transaction waits for other programs; None: LOCK_WAIT_S.
+    """
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
@@ -56,7 +59,7 @@ def translate_errors(label: str) -> Iterator[None]:
         if reason is None and isinstance(error, DBAPIError) and error.connection_invalidated:
             reason = _LOST  # the server closed the connection without a reason
         if reason is not None:
-            raise StorageError(f"{label} {reason}") from error
+            raise StorageError(f"{label} {reason.format(wait_s=LOCK_WAIT_S if wait_s is None else wait_s)}") from error
         if isinstance(error, DataError):
             raise CacappError(f"{label} cannot hold what was given: {message}") from error
         if type(error).__name__ == "OperationalError" and not message.startswith(("no such", "near ")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cacapp.db.engine import schema
 from cacapp.db.engine.location import Location, claim_file, database_url, locate, remove_file, without_password
 from cacapp.db.engine.problems import translate_errors
 from cacapp.db.engine.schema import SchemaStatus
-from cacapp.db.engine.transactions import READ_ONLY, delay_signals, prepare
+from cacapp.db.engine.transactions import READ_ONLY, READ_WAIT, delay_signals, prepare
 from cacapp.exceptions import CacappError, UsageError
 
 __all__ = ["Database", "SchemaStatus", "Session", "database_url", "migration_connection", "open_database", "status", "upgrade"]
@@ -35,8 +35,14 @@ class Database:
         self._location = location
         self._label = location.label
         self._writing = threading.local()
+        self._read_wait_s: float | None = None
         self.engine = engine
         self.url = without_password(location.url)
+
+    @property
+    def address(self) -> str:
+        """Path or URL with the password, for a process of this program that opens it too; never for messages."""
+        return str(_target(self._location))
 
     def __repr__(self) -> str:
         return f"Database({self._label!r})"
@@ -58,19 +64,39 @@ class Database:
         if getattr(self._writing, "now", False):
             raise RuntimeError("a writing session is already open in this thread; pass it on instead of opening another")
         self._writing.now = True
+        check: Callable[[Session], None] | None = getattr(self._writing, "check", None)
         try:
             with delay_signals(), translate_errors(self._label), Session(self.engine, expire_on_commit=False) as session:
+                if check is not None:
+                    check(session)
                 yield session
                 session.commit()
         finally:
             self._writing.now = False
 
     @contextmanager
+    def checked(self, check: Callable[[Session], None]) -> Iterator[None]:
+        """Run ``check`` at the start of each writing transaction that this thread opens in the body.
+
+        It runs inside the transaction, so what it has locked and found still holds at the commit; an exception of it rolls back.
+        """
+        outer = getattr(self._writing, "check", None)
+        self._writing.check = check
+        try:
+            yield
+        finally:
+            self._writing.check = outer
+
+    @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a transaction that only reads: a consistent view that does not wait for writers. Writing in it is an error."""
-        engine = self.engine.execution_options(**{READ_ONLY: True})
-        with delay_signals(), translate_errors(self._label), Session(engine, expire_on_commit=False) as session:
+        engine = self.engine.execution_options(**{READ_ONLY: True, READ_WAIT: self._read_wait_s})
+        with delay_signals(), translate_errors(self._label, self._read_wait_s), Session(engine, expire_on_commit=False) as session:
             yield session
+
+    def limit_read_wait(self, seconds: float) -> None:
+        """Let reading transactions wait this long where another program locks readers out too; then they raise CacappError."""
+        self._read_wait_s = seconds
 
     @contextmanager
     def rebuilding(self) -> Iterator[Connection]:

@@ -21,6 +21,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 READ_ONLY = "cacapp_read_only"
+READ_WAIT = "cacapp_read_wait_s"
+"""Option of a reading connection: its longest wait, s; None: as long as the database's default."""
+
 LOCK_WAIT_S = 120
 """Longest wait of a writer for another program: a backup or a virus scanner may lock a file for half a minute."""
 BUSY_TIMEOUT_S = 30
@@ -61,17 +64,18 @@ def prepare(engine: Engine, label: str, *, foreign_keys: bool = True) -> None:
             raw.isolation_level = None
             raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
             raw.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-            raw.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        read_only = bool(connection.get_execution_options().get(READ_ONLY))
+        options = connection.get_execution_options()
+        read_only, wait_s = bool(options.get(READ_ONLY)), options.get(READ_WAIT)
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(1000 * (LOCK_WAIT_S if wait_s is None else wait_s))}")
             if read_only:
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         elif read_only:
             connection.exec_driver_sql("PRAGMA query_only = ON")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(1000 * (BUSY_TIMEOUT_S if wait_s is None else wait_s))}")
             connection.exec_driver_sql("BEGIN")
         else:
             connection.exec_driver_sql("PRAGMA query_only = OFF")
@@ -87,6 +91,7 @@ def _begin_writing(raw: sqlite3.Connection, label: str) -> None:
     try:
         while True:
             try:
+                raw.execute("PRAGMA synchronous = NORMAL")  # reads the schema, for which it waits as the transaction does
                 raw.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() >= deadline:

@@ -14,6 +14,9 @@ from cacapp.db.review.tables import Account, ApiToken, LoginAttempt, WebSession
 from cacapp.db.tables import now
 from cacapp.exceptions import UsageError
 
+CLOCK_SLACK = timedelta(minutes=1)
+"""A time so far ahead of the clock may be another computer's; one further ahead means that the clock was set back."""
+
 
 def new_secret() -> str:
     """Return 256 random bits, safe in a cookie or a URL."""
@@ -39,6 +42,16 @@ def require_account(session: Session, name: str) -> Account:
     return account
 
 
+def locked_account(session: Session, account_id: int) -> Account:
+    """Return an account as it is now; until the transaction ends, nobody else changes its password, role or state.
+
+    Whoever ends its sessions and tokens locks it first, and so does each write in its name: one happens before the other, never during it.
+    """
+    query = select(Account).where(col(Account.id) == account_id).with_for_update(key_share=True)
+    found: Account = session.execute(query.execution_options(populate_existing=True)).scalar_one()
+    return found
+
+
 def accounts(session: Session) -> list[Account]:
     """Return all accounts by name."""
     return list(session.execute(select(Account).order_by(col(Account.name))).scalars())
@@ -60,27 +73,34 @@ def open_session(session: Session, account_id: int) -> str:
     return secret
 
 
-def close_session(session: Session, secret: str) -> None:
-    """End the session with this secret, if there is one."""
-    session.execute(delete(WebSession).where(col(WebSession.token_sha256) == sha256(secret)))
+def close_session(session: Session, digest: str) -> None:
+    """End the session with this digest, if there is one."""
+    session.execute(delete(WebSession).where(col(WebSession.token_sha256) == digest))
 
 
-def session_of(session: Session, secret: str) -> tuple[WebSession, Account] | None:
-    """Return the session of a cookie with its account, however old it is; None if it is unknown."""
+def session_of(session: Session, digest: str) -> tuple[WebSession, Account] | None:
+    """Return a session by its cookie's digest with its account, however old it is; None if it is unknown."""
     query = select(WebSession, Account).join(Account, col(Account.id) == col(WebSession.account_id))
-    row = session.execute(query.where(col(WebSession.token_sha256) == sha256(secret))).first()
+    row = session.execute(query.where(col(WebSession.token_sha256) == digest)).first()
     return None if row is None else (row[0], row[1])
 
 
-def touch_session(session: Session, secret: str) -> None:
-    """Record that a session was used just now."""
-    session.execute(update(WebSession).where(col(WebSession.token_sha256) == sha256(secret)).values(last_seen_at=now()))
+def touch_session(session: Session, digest: str, at: datetime) -> None:
+    """Record when a session was used."""
+    session.execute(update(WebSession).where(col(WebSession.token_sha256) == digest).values(last_seen_at=at))
 
 
 def delete_old_sessions(session: Session, before: datetime) -> None:
-    """Delete sessions not used since ``before``, and passwords tried more than a day before it."""
-    session.execute(delete(WebSession).where(col(WebSession.last_seen_at) < before))
-    session.execute(delete(LoginAttempt).where(col(LoginAttempt.at) < before - timedelta(days=1)))
+    """Delete sessions not used since ``before``, passwords tried more than a day before it, and both from a time that has yet to come."""
+    ahead = now() + CLOCK_SLACK
+    session.execute(delete(WebSession).where((col(WebSession.last_seen_at) < before) | (col(WebSession.last_seen_at) > ahead)))
+    session.execute(delete(LoginAttempt).where((col(LoginAttempt.at) < before - timedelta(days=1)) | (col(LoginAttempt.at) > ahead)))
+
+
+def unchanged(session: Session, account: Account) -> bool:
+    """Return whether password, role and state of an account read before are still the same; they then stay so until the commit."""
+    found = locked_account(session, account.id)
+    return (found.password_hash, found.role, found.active) == (account.password_hash, account.role, account.active)
 
 
 def make_token(session: Session, account_id: int, label: str, days: int, can_write: bool) -> tuple[ApiToken, str]:
@@ -98,32 +118,30 @@ def tokens_of(session: Session, account_id: int) -> Sequence[ApiToken]:
     return list(session.execute(select(ApiToken).where(col(ApiToken.account_id) == account_id).order_by(col(ApiToken.id).desc())).scalars())
 
 
-def account_of_token(session: Session, secret: str) -> tuple[ApiToken, Account] | None:
-    """Return the token and its active account; None if it is unknown, revoked or expired."""
+def account_of_token(session: Session, digest: str) -> tuple[ApiToken, Account] | None:
+    """Return the token with this digest and its active account; None if it is unknown, revoked, expired, or made at a time yet to come."""
     query = select(ApiToken, Account).join(Account, col(Account.id) == col(ApiToken.account_id))
-    row = session.execute(query.where(col(ApiToken.token_sha256) == sha256(secret))).first()
-    if row is None or row[0].revoked_at is not None or row[0].expires_at <= now() or not row[1].active:
+    query = query.where(col(ApiToken.token_sha256) == digest)
+    row = session.execute(query).first()
+    moment = now()
+    if row is None or row[0].revoked_at is not None or row[0].expires_at <= moment or not row[1].active:
         return None
-    return row[0], row[1]
+    return None if row[0].created_at > moment + CLOCK_SLACK else (row[0], row[1])
 
 
-def note_attempt(session: Session, name: str, address: str) -> int:
-    """Record a login attempt as failed, before the password is checked; return its number."""
-    attempt = LoginAttempt(name=name, address=address, succeeded=False)
-    session.add(attempt)
+def note_attempt(session: Session, name: str, address: str, *, succeeded: bool) -> None:
+    """Record a password that was checked, right or wrong."""
+    session.add(LoginAttempt(name=name, address=address, succeeded=succeeded))
     session.flush()
-    assert attempt.id is not None
-    return attempt.id
-
-
-def attempt_succeeded(session: Session, attempt_id: int) -> None:
-    """Record that the password of an attempt was right."""
-    session.get_one(LoginAttempt, attempt_id).succeeded = True
 
 
 def failures_since(session: Session, since: datetime, *, name: str | None = None, address: str | None = None) -> int:
-    """Count wrong passwords since a moment: of a name since its last right one, or from an address."""
-    query = select(func.count()).select_from(LoginAttempt).where(col(LoginAttempt.succeeded).is_(False), col(LoginAttempt.at) >= since)
+    """Count wrong passwords since a moment: of a name since its last right one, or from an address.
+
+    Those of a time yet to come do not count: the computer's clock was set back since, and would lock the name out for that long.
+    """
+    query = select(func.count()).select_from(LoginAttempt).where(col(LoginAttempt.succeeded).is_(False))
+    query = query.where(col(LoginAttempt.at) >= since, col(LoginAttempt.at) <= now() + CLOCK_SLACK)
     if name is not None:
         right = select(func.max(col(LoginAttempt.id))).where(col(LoginAttempt.name) == name, col(LoginAttempt.succeeded).is_(True))
         query = query.where(col(LoginAttempt.name) == name, col(LoginAttempt.id) > func.coalesce(right.scalar_subquery(), 0))

@@ -15,10 +15,11 @@ from cacapp.exceptions import UsageError
 from cacapp.review.authorisation import SESSION_COOKIE, Auditor, Viewer
 from cacapp.review.forms import MAX_ID, Word
 from cacapp.review.render import page
+from cacapp.review.routing import Route
 from cacapp.steps.review.accounts import MAX_TOKEN_DAYS, TOKEN_DAYS, add_token, end_token, set_password, verify_password
 from cacapp.steps.review.roles import DECIDE
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 Password = Annotated[str, Form(max_length=1000)]
 PAGE_SIZE = 100
 

@@ -11,9 +11,10 @@ from fastapi.responses import Response
 
 from cacapp.exceptions import CacappError
 from cacapp.review.not_found import NotFound
+from cacapp.review.routing import Route
 
-router = APIRouter(include_in_schema=False)
-OWN_FILES = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "icon.svg")
+router = APIRouter(include_in_schema=False, route_class=Route)
+OWN_FILES = ("review.css", "review.js", "sprites.js", "gallery.js", "cell.js", "frame.js", "worklist.js", "waiting.js", "icon.svg")
 PACKAGE_FILES = {
     "leaflet.js": ("xstatic.pkg.leaflet", "data/leaflet.js"),
     "leaflet.css": ("xstatic.pkg.leaflet", "data/leaflet.css"),
@@ -24,7 +25,7 @@ CACHE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 
 
 @router.get("/static/{name}")
-def static(name: str) -> Response:
+async def static(name: str) -> Response:
     """Return one of the listed files."""
     if name not in OWN_FILES and name not in PACKAGE_FILES:
         raise NotFound("there is no such file")
@@ -32,7 +33,7 @@ def static(name: str) -> Response:
 
 
 @router.get("/healthz")
-def health() -> dict[str, str]:
+async def health() -> dict[str, str]:
     """Answer a proxy's health check."""
     return {"status": "ok"}
 

@@ -19,10 +19,11 @@ from cacapp.review.cards import Card, cards
 from cacapp.review.context import ReviewContext, SlideView, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import CellId, Group, ReviewIn
 from cacapp.review.render import page
+from cacapp.review.routing import Route
 from cacapp.steps.review.decide import decide
 from cacapp.steps.review.roles import DECIDE
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 
 
 @router.get("/cells/{cell_id}")

@@ -17,9 +17,10 @@ from cacapp.review.crops import polygons
 from cacapp.review.forms import Id
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
+from cacapp.review.routing import Route, draws
 from cacapp.review.tiles import TILE_PX, max_zoom
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 
 
 @router.get("/frames/{frame_id}")
@@ -73,6 +74,7 @@ def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
 
 
 @router.get("/frames/{frame_id}/tiles/{zoom}/{column}/{row}.webp")
+@draws
 def tile(
     request: Request,
     visitor: Viewer,
@@ -88,7 +90,7 @@ def tile(
         frame = _frame(session, frame_id)
     if not (0 <= zoom <= 20 and 0 <= column < 2**20 and 0 <= row < 2**20):
         raise NotFound("there is no such tile")
-    chosen = [c for c in channels.split(",") if c]
+    chosen = list(dict.fromkeys(c for c in channels.split(",") if c))
     data = context.tiles.tile(frame_id, (frame.height_px, frame.width_px), zoom, column, row, chosen)
     return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from hashlib import sha256
+from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -12,16 +14,17 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from cacapp.db.review.readings import readings
 from cacapp.exceptions import CacappError
 from cacapp.results.agreement import agreement
-from cacapp.review.authorisation import Viewer
+from cacapp.review.authorisation import Viewer, Visitor
 from cacapp.review.cards import cards
 from cacapp.review.cell_cache import CachedCell
 from cacapp.review.context import ReviewContext, RunIndex, class_keys, context_of, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.render import page
+from cacapp.review.routing import Route, check_admitted, draws, in_lane
 from cacapp.steps.review.carry_over import plan_carry_over
 from cacapp.steps.review.roles import SIGN
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 FIRST_CELLS, MORE_CELLS = 60, 40
 """Cells on the first screen, and those loaded at a time on scrolling: few enough for the browser to lay them out within 1/30 s."""
 
@@ -73,6 +76,7 @@ def more(
 
 
 @router.get("/slides/{slide_id}/pictures")
+@draws
 def pictures(
     request: Request,
     visitor: Viewer,
@@ -99,21 +103,32 @@ def pictures(
     if len(cached) == len(ids):
         return Response(ready, media_type=kind, headers=headers)
     missing = sorted((cells_by_id[c] for c in ids if c not in cached), key=lambda cell: cell.place.frame_id)
-    return StreamingResponse(_stream(context, index, ready, missing), media_type=kind, headers={"Cache-Control": "no-store"})
+    return StreamingResponse(_stream(request, visitor, index, ready, missing), media_type=kind, headers={"Cache-Control": "no-store"})
 
 
 def _record(cell_id: int, data: bytes) -> bytes:
     return b"%d %d\n%b" % (cell_id, len(data), data)
 
 
-def _stream(context: ReviewContext, index: RunIndex, ready: bytes, missing: Sequence[CachedCell]) -> Iterator[bytes]:
+async def _stream(request: Request, visitor: Visitor, index: RunIndex, ready: bytes, missing: Sequence[CachedCell]) -> AsyncIterator[bytes]:
     """Yield the cached pictures, then draw the missing ones; each frame's other flagged cells are drawn along with it."""
+    context = context_of(request)
     yield ready
-    for cell in missing:
+    for _, cells in groupby(missing, key=lambda cell: cell.place.frame_id):
+        for cell in cells:
+            work = partial(_drawn, context, index, cell)
+            yield _record(cell.place.cell_id, await in_lane(request, visitor, "draw", work))
         try:
-            yield _record(cell.place.cell_id, context.crops.sprite(cell, companions(context, index, cell)).data)
+            await check_admitted(request)
         except CacappError:
-            yield _record(cell.place.cell_id, b"")
+            return
+
+
+def _drawn(context: ReviewContext, index: RunIndex, cell: CachedCell) -> bytes:
+    try:
+        return context.crops.sprite(cell, companions(context, index, cell)).data
+    except CacappError:
+        return b""
 
 
 def companions(context: ReviewContext, index: RunIndex, cell: CachedCell) -> list[CachedCell]:
@@ -126,6 +141,7 @@ def companions(context: ReviewContext, index: RunIndex, cell: CachedCell) -> lis
 
 
 @router.get("/cells/{cell_id}/sprite.webp")
+@draws
 def sprite(
     request: Request,
     visitor: Viewer,

@@ -10,21 +10,32 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cacapp.db.engine.session import Database
-from cacapp.db.review.accounts import account_named, close_session, delete_old_sessions, new_secret, open_session
+from cacapp.db.review.accounts import account_named, close_session, delete_old_sessions, new_secret, open_session, sha256, unchanged
 from cacapp.db.review.readings import write_event
+from cacapp.db.review.tables import Account
 from cacapp.db.tables import now
-from cacapp.review.authorisation import FORM_COOKIE, SESSION_COOKIE, Forbidden, Viewer, address_of, admitted, require_same_origin
+from cacapp.review.authorisation import (
+    FORM_COOKIE,
+    SESSION_COOKIE,
+    Forbidden,
+    NotLoggedIn,
+    Viewer,
+    address_of,
+    admitted,
+    require_same_origin,
+)
 from cacapp.review.forms import Word
 from cacapp.review.render import page
+from cacapp.review.routing import Route, writes
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import Throttled, verify_password
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 Password = Annotated[str, Form(max_length=1000)]
 
 
 @router.get("/login")
-def show(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> HTMLResponse:
+async def show(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> HTMLResponse:
     """Show the form. Its token is also in a cookie: another site can set neither."""
     token = new_secret()
     answer = page(request, "login.html.j2", None, form_token=token, next=local_path(next), problem=None, name="")
@@ -43,7 +54,7 @@ def log_in(
     """Check name and password and start a session with a new secret, whatever cookie came with the request."""
     require_same_origin(request)
     expected = request.cookies.get(FORM_COOKIE, "")
-    if not expected or not hmac.compare_digest(expected.encode(), csrf_token.encode()):
+    if not expected or not hmac.compare_digest(expected.encode("utf-8", "replace"), csrf_token.encode("utf-8", "replace")):
         raise Forbidden("this page is out of date; load it again")
     db: Database = request.app.state.db
     status, problem = 401, "Name or password is wrong."
@@ -53,9 +64,12 @@ def log_in(
         account, status, problem = None, 429, f"{str(error).capitalize()}."
     if account is not None and not admitted(request.app.state.settings, account):
         account = None
-    if account is None:
-        return page(request, "login.html.j2", None, status=status, form_token=expected, next=local_path(next), problem=problem, name=name)
-    return enter(request, account.name, account.id, local_path(next))
+    if account is not None:
+        try:
+            return enter(request, account, local_path(next))
+        except NotLoggedIn as error:
+            problem = f"{str(error).capitalize()}."
+    return page(request, "login.html.j2", None, status=status, form_token=expected, next=local_path(next), problem=problem, name=name)
 
 
 @router.post("/logout")
@@ -63,7 +77,7 @@ def log_out(request: Request, visitor: Viewer) -> Response:
     """End the session in the browser and on the server."""
     db: Database = request.app.state.db
     with db.session() as session:
-        close_session(session, request.cookies.get(SESSION_COOKIE, ""))
+        close_session(session, visitor.digest)
         write_event(session, visitor.name, "logged out", address=visitor.address)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(SESSION_COOKIE, path="/")
@@ -71,29 +85,32 @@ def log_out(request: Request, visitor: Viewer) -> Response:
 
 
 @router.get("/once/{token}")
+@writes
 def once(request: Request, token: str) -> Response:
     """Log the owner in by the link on the terminal, in single-user mode; it works once."""
     settings: Settings = request.app.state.settings
     link: str | None = request.app.state.once
-    if settings.owner is None or link is None or not hmac.compare_digest(link.encode(), token.encode()):
+    if settings.owner is None or link is None or not hmac.compare_digest(link.encode(), token.encode("utf-8", "replace")):
         raise Forbidden("this link was used already or is not this server's; start cacapp review again for a new one")
     request.app.state.once = None
     db: Database = request.app.state.db
     with db.reading() as session:
         account = account_named(session, settings.owner)
     assert account is not None, "made when the server started"
-    return enter(request, account.name, account.id, "/")
+    return enter(request, account, "/")
 
 
-def enter(request: Request, name: str, account_id: int, target: str) -> Response:
-    """Start a session and redirect to ``target``."""
+def enter(request: Request, account: Account, target: str) -> Response:
+    """Start a session and redirect to ``target``. Raises NotLoggedIn if the account has changed since its password was checked."""
     db: Database = request.app.state.db
     settings: Settings = request.app.state.settings
     with db.session() as session:
-        close_session(session, request.cookies.get(SESSION_COOKIE, ""))
+        if not unchanged(session, account):
+            raise NotLoggedIn("the account was changed while you logged in; log in again")
+        close_session(session, sha256(request.cookies.get(SESSION_COOKIE, "")))
         delete_old_sessions(session, now() - settings.longest)
-        secret = open_session(session, account_id)
-        write_event(session, name, "logged in", address=address_of(request))
+        secret = open_session(session, account.id)
+        write_event(session, account.name, "logged in", address=address_of(request))
     answer = RedirectResponse(target, 303)
     _set_cookie(request, answer, SESSION_COOKIE, secret)
     answer.delete_cookie(FORM_COOKIE, path="/")

@@ -9,10 +9,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlmodel import Session, col, select
 
 from cacapp.db.queries import latest_results
-from cacapp.db.review.readings import last_review_id, readings, sign_offs, write_event
+from cacapp.db.review.readings import last_review_id, readings, sign_offs
 from cacapp.db.tables import Patient, PatientResult, Slide
-from cacapp.report.html import render_html
-from cacapp.report.patient_page import OtherAssay
 from cacapp.results.agreement import agreement
 from cacapp.results.signature import signature_problems
 from cacapp.results.tally import assay_of
@@ -21,18 +19,13 @@ from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
-from cacapp.runs.files import file_name
-from cacapp.runs.progress import Silent
-from cacapp.steps.report.write import build_report
+from cacapp.review.routing import Route
 from cacapp.steps.review.accounts import verify_password
-from cacapp.steps.review.decide import ConflictError
 from cacapp.steps.review.roles import SIGN
 from cacapp.steps.review.sign import amend, open_points, sign
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 Number = Annotated[int, Form(ge=0, le=MAX_ID)]
-REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-"""The report is one file with its style and without scripts."""
 
 
 @router.get("/patients/{patient_id}")
@@ -118,47 +111,6 @@ def open_again(
         return _result_page(request, visitor, patient_id, "The password is wrong; nothing was opened.", 403)
     amend(context.db, patient_id, sign_off_id, visitor.name, reason, visitor.address)
     return RedirectResponse(f"/patients/{patient_id}", 303)
-
-
-@router.get("/patients/{patient_id}/report")
-def report(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
-    """Show the report as one file."""
-    context = context_of(request)
-    _, html = _report(context, patient_id, visitor)
-    _log_report(context, visitor, patient_id, "report shown")
-    return HTMLResponse(html, headers={"Content-Security-Policy": REPORT_POLICY})
-
-
-@router.get("/patients/{patient_id}/report.pdf")
-def report_pdf(request: Request, visitor: Viewer, patient_id: Id) -> Response:
-    """Return the report as a PDF."""
-    from cacapp.review.pdf import pdf_of
-
-    context = context_of(request)
-    code, html = _report(context, patient_id, visitor)
-    data = pdf_of(html)
-    _log_report(context, visitor, patient_id, "report taken as PDF")
-    headers = {"Content-Disposition": f'attachment; filename="{file_name(code)}.pdf"'}
-    return Response(data, media_type="application/pdf", headers=headers)
-
-
-def _report(context: ReviewContext, patient_id: int, visitor: Viewer) -> tuple[str, str]:
-    with context.db.reading() as session:
-        patient = _patient(session, patient_id)
-        results = latest_results(session, patient_id)
-        result = results[0] if results else None
-        own = readings(session, result.count_run_ids if result else [])
-    if result is None or not result.count_run_ids:
-        raise NotFound("there is no result to report yet")
-    if any(r.reviewer == visitor.name and r.position == "second" and r.finished_at is None for reads in own.values() for r in reads):
-        raise ConflictError("the report shows the first reading; finish your own before you look at it")
-    others = [OtherAssay(other.assay_name, other.assay_version) for other in results[1:]]
-    return patient.code, render_html(build_report(context.db, patient.code, result, Silent(), others))
-
-
-def _log_report(context: ReviewContext, visitor: Viewer, patient_id: int, action: str) -> None:
-    with context.db.session() as session:
-        write_event(session, visitor.name, action, f"patient {session.get_one(Patient, patient_id).code}", visitor.address)
 
 
 def _patient(session: Session, patient_id: int) -> Patient:

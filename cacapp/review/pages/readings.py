@@ -19,11 +19,12 @@ from cacapp.review.context import ReviewContext, SlideView, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
+from cacapp.review.routing import Route
 from cacapp.steps.review.carry_over import Match, carry_over, leave_behind, plan_carry_over
 from cacapp.steps.review.roles import DECIDE, SIGN
 from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 
 
 @router.post("/slides/{slide_id}/second")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,9 +14,10 @@ from cacapp.review.context import context_of
 from cacapp.review.forms import storable
 from cacapp.review.live import Live
 from cacapp.review.render import page
+from cacapp.review.routing import Route, check_admitted
 from cacapp.review.worklist import STATES, worklist
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 PAGE_SIZE = 50
 Search = Annotated[str, Query(max_length=100), AfterValidator(storable)]
 
@@ -50,4 +52,6 @@ def show(
 async def events(request: Request, visitor: Watcher) -> StreamingResponse:
     """Send the progress of running runs as server-sent events; they do not prolong a session."""
     live: Live = request.app.state.live
-    return StreamingResponse(live.events(request.app.state.ended), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    live.require_place(visitor.name)
+    stream = live.events(request.app.state.ended, visitor.name, partial(check_admitted, request))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,14 +14,15 @@ from typing import TYPE_CHECKING
 from cacapp.db.engine.session import Database
 from cacapp.db.review.accounts import (
     account_named,
-    attempt_succeeded,
     end_sessions,
     failures_since,
+    locked_account,
     make_token,
     new_secret,
     note_attempt,
     require_account,
     revoke_token,
+    unchanged,
 )
 from cacapp.db.review.readings import write_event
 from cacapp.db.review.tables import Account, ApiToken
@@ -63,7 +68,7 @@ def set_password(db: Database, name: str, password: str, by: str, address: str =
     """Set a new password, and end all sessions and tokens of the account."""
     hashed = hash_password(password, name)
     with db.session() as session:
-        account = require_account(session, name)
+        account = locked_account(session, require_account(session, name).id)
         account.password_hash = hashed
         end_sessions(session, account.id)
         write_event(session, by, "password set", f"account {name}", address)
@@ -72,11 +77,24 @@ def set_password(db: Database, name: str, password: str, by: str, address: str =
 def set_active(db: Database, name: str, active: bool, by: str) -> None:
     """Enable or disable an account; disabling ends its sessions and tokens. Its decisions stay."""
     with db.session() as session:
-        account = require_account(session, name)
+        account = locked_account(session, require_account(session, name).id)
         account.active = active
         if not active:
             end_sessions(session, account.id)
         write_event(session, by, "account enabled" if active else "account disabled", f"account {name}")
+
+
+def set_role(db: Database, name: str, role: str, by: str) -> None:
+    """Give an account another role, and end its sessions and tokens. Raises UsageError for an unknown role, or the owner's account."""
+    if role not in ROLES:
+        raise UsageError(f"role {role!r}: choose one of {', '.join(ROLES)}")
+    with db.session() as session:
+        account = locked_account(session, require_account(session, name).id)
+        if account.role == OWNER:
+            raise UsageError(f"account {name} is the owner's of single-user mode; its role stays")
+        write_event(session, by, "role set", f"account {name}", role=role, before=account.role)
+        account.role = role
+        end_sessions(session, account.id)
 
 
 def add_token(
@@ -99,7 +117,7 @@ def add_token(
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise UsageError(f"{days} days: a token is valid for 1 to {MAX_TOKEN_DAYS} days")
     with db.session() as session:
-        account = require_account(session, name)
+        account = locked_account(session, require_account(session, name).id)
         if not account.active:
             raise UsageError(f"account {name} is disabled; `cacapp users enable {name}` enables it")
         if can_write and DECIDE not in PERMISSIONS[account.role]:
@@ -126,35 +144,60 @@ def token_state(token: ApiToken) -> str:
 def verify_password(db: Database, name: str, password: str, address: str) -> Account | None:
     """Return the active account if the password is right, else None; an unknown name takes the same time.
 
-    Raises Throttled after too many wrong passwords for the name or from the address.
+    The attempt is recorded after the check: a server killed in between leaves no wrong password behind.
+
+    Raises Throttled after too many wrong passwords for the name or from the address; those that are just being checked count too.
     """
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     name = name[:100]
     since = now() - THROTTLE_WINDOW
-    with db.session() as session:
-        if (
-            failures_since(session, since, name=name) >= MAX_FAILURES_OF_NAME
-            or failures_since(session, since, address=address) >= MAX_FAILURES_OF_ADDRESS
-        ):
-            raise Throttled(f"too many wrong passwords; wait {int(THROTTLE_WINDOW.total_seconds() // 60)} minutes")
-        attempt = note_attempt(session, name, address)  # wrong until proven right, so that simultaneous attempts count
-        account = account_named(session, name)
-    hasher = _hasher()
-    known = account.password_hash if account is not None and account.active and account.password_hash else None
-    try:
-        hasher.verify(known or _unknown_hash(), password[: MAX_PASSWORD + 1])
-        right = known is not None
-    except (Argon2Error, InvalidHashError):
-        right = False
-    with db.session() as session:
-        if not right:
-            write_event(session, name, "wrong password", f"account {name}", address)
-            return None
-        attempt_succeeded(session, attempt)
-        if known is not None and hasher.check_needs_rehash(known):
-            require_account(session, name).password_hash = hasher.hash(password)
+    with _being_checked(str(db), name, address) as (of_name, of_address):
+        with db.reading() as session:
+            if (
+                failures_since(session, since, name=name) + of_name >= MAX_FAILURES_OF_NAME
+                or failures_since(session, since, address=address) + of_address >= MAX_FAILURES_OF_ADDRESS
+            ):
+                raise Throttled(f"too many wrong passwords; wait {int(THROTTLE_WINDOW.total_seconds() // 60)} minutes")
+            account = account_named(session, name)
+        hasher = _hasher()
+        known = account.password_hash if account is not None and account.active and account.password_hash else None
+        try:
+            hasher.verify(known or _unknown_hash(), password[: MAX_PASSWORD + 1])
+            right = known is not None
+        except (Argon2Error, InvalidHashError):
+            right = False
+        with db.session() as session:
+            note_attempt(session, name, address, succeeded=right)
+            if not right:
+                write_event(session, name, "wrong password", f"account {name}", address)
+                return None
+            assert account is not None
+            if known is not None and hasher.check_needs_rehash(known) and unchanged(session, account):
+                account.password_hash = hasher.hash(password)
+                locked_account(session, account.id).password_hash = account.password_hash
     return account
+
+
+_checked_now: Counter[tuple[str, str, str]] = Counter()
+_counting = threading.Lock()
+
+
+@contextmanager
+def _being_checked(db: str, name: str, address: str) -> Iterator[tuple[int, int]]:
+    """Count a check while it lasts; yield how many others of the name and from the address this process has in work."""
+    keys = ((db, "name", name), (db, "address", address))
+    with _counting:
+        others = _checked_now[keys[0]], _checked_now[keys[1]]
+        _checked_now.update(keys)
+    try:
+        yield others
+    finally:
+        with _counting:
+            _checked_now.subtract(keys)
+            for key in keys:
+                if not _checked_now[key]:
+                    del _checked_now[key]
 
 
 def hash_password(password: str, name: str) -> str:

@@ -62,7 +62,7 @@ def test_names_that_mean_something_in_urls_are_only_names(tmp_path: Path) -> Non
 @pytest.mark.sqlite_only
 def test_connections_have_the_pragmas(database: Database) -> None:
     wanted = {"foreign_keys": 1, "journal_mode": "wal", "busy_timeout": 30_000, "synchronous": 1}
-    with database.reading() as session:
+    with database.session() as session:
         found = {name: session.execute(text(f"PRAGMA {name}")).scalar_one() for name in wanted}
     assert found == wanted
 
