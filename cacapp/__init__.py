@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Segmenter, SignalDetector, TrainableSegmenter
+    from cacapp.api import Algorithm, Field, InstanceFilter, Prompter, Reader, Segmenter, SignalDetector, TrainableSegmenter
     from cacapp.hookspecs import hookimpl
     from cacapp.notebook import SlideResult, run_slide
     from cacapp.record import Record, open
+    from cacapp.scene import Scene
     from cacapp.types import Array, Frame, Instance, Prompts, Shapes, Signals, TrainingSample
 
 __version__ = "0.1.0"
@@ -23,7 +24,9 @@ __all__ = [
     "InstanceFilter",
     "Prompter",
     "Prompts",
+    "Reader",
     "Record",
+    "Scene",
     "Segmenter",
     "Shapes",
     "SignalDetector",
@@ -38,10 +41,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Segmenter", "SignalDetector", "TrainableSegmenter"),
+    "cacapp.api": ("Algorithm", "Field", "InstanceFilter", "Prompter", "Reader", "Segmenter", "SignalDetector", "TrainableSegmenter"),
     "cacapp.hookspecs": ("hookimpl",),
     "cacapp.notebook": ("SlideResult", "run_slide"),
     "cacapp.record": ("Record", "open"),
+    "cacapp.scene": ("Scene",),
     "cacapp.types": ("Array", "Frame", "Instance", "Prompts", "Shapes", "Signals", "TrainingSample"),
 }
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cacapp.scene import Scene
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals, TrainingSample
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "InstanceFilter",
     "Part",
     "Prompter",
+    "Reader",
+    "Scene",
     "Segmenter",
     "SignalDetector",
     "TrainableSegmenter",
@@ -168,6 +171,38 @@ class SignalDetector(Algorithm):
             pixel_size_um: edge length of a pixel in µm, None where unknown.
         """
         raise NotImplementedError
+
+
+class Reader(Algorithm):
+    """Reads the images of a file format. A reader has no parameters: a file is read in one way.
+
+    Attributes:
+        suffixes: endings of the names of its files (or folders), in lower case with the dot: ``(".czi",)``.
+        apart: its calls run in a process of its own, which is stopped where it hangs; cacapp's own readers need none.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    apart: ClassVar[bool] = True
+
+    def claims(self, path: Path, start: bytes) -> bool:
+        """Return whether this reader reads a file; asked only where the name ends in one of ``suffixes``.
+
+        Args:
+            start: the first 4096 bytes of the file, empty for a folder.
+        """
+        return True
+
+    def scenes(self, path: Path) -> list[Scene]:
+        """Return the images in a file or folder, at least one; no pixels are read before ``Scene.read`` is called.
+
+        Raises:
+            CacappError: the file cannot be read: one line with the reason and the way out, without the file's name.
+        """
+        raise NotImplementedError
+
+    def examples(self, folder: Path) -> list[Path]:
+        """Write small files of the format into a folder, for ``cacapp plugins check``, and return them; none where it cannot write any."""
+        return []
 
 
 def um(pixel_size_um: float | None, default_um: float) -> float:

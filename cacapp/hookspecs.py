@@ -5,7 +5,7 @@ Each returns classes, not instances: the host builds them with the user's parame
 
 import pluggy
 
-from cacapp.api import InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.api import InstanceFilter, Prompter, Reader, Segmenter, SignalDetector
 
 PROJECT = "cacapp"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -33,4 +33,10 @@ def cacapp_filters() -> list[type[InstanceFilter]]:
 @hookspec
 def cacapp_signal_detectors() -> list[type[SignalDetector]]:
     """Signal detectors: a probe channel and the nuclei in, dots with SNR out."""
+    raise NotImplementedError
+
+
+@hookspec
+def cacapp_readers() -> list[type[Reader]]:
+    """Readers of file formats: a file or folder in, its images out."""
     raise NotImplementedError

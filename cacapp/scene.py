@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,3 +89,12 @@ def check_plane_size(height_px: int, width_px: int) -> None:
         raise CacappError(
             f"declares an image of {width_px} x {height_px} px, more than the {MAX_PLANE_PX} px read at most; crop it into frames"
         )
+
+
+def titles(names: Sequence[str | None]) -> list[str]:
+    """Return a short name for each scene: that of the file where all differ, else scene0, scene1 ..."""
+    if len(names) == 1:
+        return [""]
+    clean = [re.sub(r"[^\w.-]+", "-", name or "").strip("-") for name in names]
+    own = all(clean) and max(Counter(clean).values()) == 1
+    return clean if own else [f"scene{i}" for i in range(len(names))]

@@ -32,6 +32,7 @@ class ChannelSource:
         sha256: hex digest of the file ``uri`` at ingest.
         exposure_ms: exposure time in ms, None where unknown.
         pixels_sha256: digest by which equal pixels are found in any file, None where it was not computed.
+        plane_sha256: digest of the middle plane as a plugin's reader gave it at ingest; None for cacapp's own readers, whose code is known.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ChannelSource:
     sha256: str
     exposure_ms: float | None = None
     pixels_sha256: str | None = None
+    plane_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class FrameSource:
         channels: in canonical order, DAPI first.
         stage_x_um, stage_y_um: stage position of the frame, None where unknown.
         pixel_size_source: who stated the pixel size and what the file says, None where it is the file's.
+        reader, reader_version: name of the reader that read the frame, and its distribution with version; None where it is not recorded.
     """
 
     name: str
@@ -74,6 +77,8 @@ class FrameSource:
     stage_x_um: float | None = None
     stage_y_um: float | None = None
     pixel_size_source: str | None = None
+    reader: str | None = None
+    reader_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,13 @@ from inspect import cleandoc, isfunction
 from pathlib import Path
 from typing import Any
 
-KINDS = {"prompter": "Prompters", "segmenter": "Segmenters", "filter": "Instance filters", "signal-detector": "Signal detectors"}
+KINDS = {
+    "prompter": "Prompters",
+    "segmenter": "Segmenters",
+    "filter": "Instance filters",
+    "signal-detector": "Signal detectors",
+    "reader": "Readers",
+}
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -154,11 +160,11 @@ VALUES_BEGIN, VALUES_END = "<!-- made by docs/reference_pages.py -->", "<!-- end
 
 def values_section() -> str:
     """Return Markdown with the fields of a plugin's inputs and outputs, and the contract suite's claims for each kind."""
-    from cacapp import Instance, Prompts, Shapes, Signals, TrainingSample
+    from cacapp import Instance, Prompts, Scene, Shapes, Signals, TrainingSample
     from cacapp.testing import CONTRACTS, claims_of
 
     lines = []
-    for value in (Instance, Prompts, Shapes, Signals, TrainingSample):
+    for value in (Instance, Prompts, Shapes, Signals, Scene, TrainingSample):
         head, _, attributes = cleandoc(value.__doc__ or "").partition("\n\nAttributes:\n")
         rows = [
             f"| {_fields(names)} | {_cell(text)} |" for names, text in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {8,}.*)*)", attributes, re.M)

@@ -1,6 +1,6 @@
-"""Plugin with the built-in algorithms, registered through the same entry-point group as any other plugin."""
+"""Plugin with the built-in algorithms and readers, registered through the same entry-point group as any other plugin."""
 
-from cacapp.api import InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.api import InstanceFilter, Prompter, Reader, Segmenter, SignalDetector
 from cacapp.hookspecs import hookimpl
 
 
@@ -37,3 +37,10 @@ def cacapp_signal_detectors() -> list[type[SignalDetector]]:
     from cacapp.algorithms.log import LogDetector
 
     return [LogDetector]
+
+
+@hookimpl
+def cacapp_readers() -> list[type[Reader]]:
+    from cacapp.readers.built_in import PictureReader, TiffReader, ZarrReader
+
+    return [TiffReader, ZarrReader, PictureReader]

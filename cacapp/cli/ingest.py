@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def ingest(
     same_pixels: o.SamePixels = None,
     notes: o.Notes = None,
     assay: o.Assay = defaults.ASSAY,
+    no_plugin: o.NoPlugin = None,
     db: o.Db = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -41,6 +43,7 @@ def ingest(
     """
     from cacapp.db.engine.session import open_database
     from cacapp.fish.assay.read import load_assay
+    from cacapp.host import Host, read_settings
     from cacapp.steps.ingest import ingest as step
     from cacapp.types import DAPI
 
@@ -49,7 +52,8 @@ def ingest(
     )
     definition = load_assay(assay)
     with progress(quiet) as bar:
-        reports = step(open_database(db), requests, (DAPI, *definition.channels), bar, definition.aliases)
+        plugins = partial(Host.discover, no_plugin or (), read_settings(), ("reader",))
+        reports = step(open_database(db), requests, (DAPI, *definition.channels), bar, definition.aliases, plugins=plugins)
     if json:
         print_json([ingest_record(r) for r in reports])
     for report in reports:

@@ -47,7 +47,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Name of an algorithm.")],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Kind, if several have this name."),
+        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector|reader", help="Kind, if several have this name."),
     ] = None,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
@@ -94,7 +94,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the package: lower case with dashes, e.g. acme-nuclei.")],
     kinds: Annotated[
         list[str],
-        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector", help="Kind of algorithm; may be repeated."),
+        typer.Option("--kind", metavar="prompter|segmenter|filter|signal-detector|reader", help="Kind of algorithm; may be repeated."),
     ],
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Parent folder of the package.")] = Path(),
     no_plugin: o.NoPlugin = None,
@@ -124,6 +124,9 @@ def check(
         bool,
         typer.Option("--train", help="First train trainable algorithms without weights, on simulated nuclei and without these limits."),
     ] = False,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", metavar="FILE", help="File to try a reader with that cannot write one; may be repeated.")
+    ] = None,
     no_plugin: o.NoPlugin = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -135,7 +138,7 @@ def check(
     host = Host.discover(no_plugin or (), read_settings())
     with progress(quiet or json) as bar:
         found = check_plugins(
-            host, distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, train=train, progress=bar
+            host, distribution, algorithm, settings or (), memory_mb=memory_mb, claim_s=timeout, train=train, files=file or (), progress=bar
         )
     if json:
         print_json(found.record())

@@ -130,6 +130,8 @@ def add_frame(session: Session, slide: Slide, source: FrameSource, same_pixels_a
         stage_x_um=source.stage_x_um,
         stage_y_um=source.stage_y_um,
         pixel_size_source=source.pixel_size_source,
+        reader=source.reader,
+        reader_version=source.reader_version,
         same_pixels=same_pixels_allowed,
     )
     session.add(row)
@@ -145,6 +147,7 @@ def add_frame(session: Session, slide: Slide, source: FrameSource, same_pixels_a
             sha256=channel.sha256,
             exposure_ms=channel.exposure_ms,
             pixels_sha256=channel.pixels_sha256,
+            plane_sha256=channel.plane_sha256,
         )
         for index, channel in enumerate(source.channels)
     )
@@ -166,11 +169,14 @@ def frame_source(session: Session, row: FrameRow) -> FrameSource:
         dtype=row.dtype,
         pixel_size_um=row.pixel_size_um,
         channels=tuple(
-            ChannelSource(c.name, c.found_as, c.uri, c.source_index, c.sha256, c.exposure_ms, c.pixels_sha256) for c in channels
+            ChannelSource(c.name, c.found_as, c.uri, c.source_index, c.sha256, c.exposure_ms, c.pixels_sha256, c.plane_sha256)
+            for c in channels
         ),
         stage_x_um=row.stage_x_um,
         stage_y_um=row.stage_y_um,
         pixel_size_source=row.pixel_size_source,
+        reader=row.reader,
+        reader_version=row.reader_version,
     )
 
 
@@ -188,6 +194,12 @@ def _complete_digests(session: Session, row: FrameRow, source: FrameSource) -> N
 
 def _require_same_reading(session: Session, row: FrameRow, source: FrameSource) -> None:
     known = frame_source(session, row)
+    was, now = known.reader and known.reader_version, source.reader and source.reader_version
+    if was and now and (known.reader, was.rpartition(" ")[0]) != (source.reader, now.rpartition(" ")[0]):
+        raise CacappError(
+            f"{source.uri} was ingested with the reader {known.reader!r} of {was}, and {source.reader!r} of {now} reads it now; "
+            "keep the new one out with --no-plugin, or use a new slide"
+        )
     stated = known.pixel_size_source or source.pixel_size_source
     differences = [
         f"{what} {was} and now {now}"

@@ -77,6 +77,8 @@ class FrameRow(Table, table=True):
     stage_y_um: float | None = None
     focus: float | None = None
     pixel_size_source: str | None = Field(default=None, description="who stated the pixel size; None: the file")
+    reader: str | None = Field(default=None, description="that read the file; None: one of cacapp's own, before it was recorded")
+    reader_version: str | None = Field(default=None, description="its distribution and version")
     same_pixels: str | None = Field(default=None, description="who allowed pixels that another patient has too, and why")
 
 
@@ -93,6 +95,7 @@ class ChannelRow(Table, table=True):
     sha256: str
     exposure_ms: float | None = None
     pixels_sha256: str | None = Field(default=None, index=True, description="of the values' ranks, whatever the file")
+    plane_sha256: str | None = Field(default=None, description="of the middle plane as a plugin's reader gave it at ingest")
 
 
 class Request(Table, table=True):

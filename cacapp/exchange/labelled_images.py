@@ -11,8 +11,10 @@ import numpy as np
 
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.frames.channels import canonical_mapping, canonical_names, resolve_channels
-from cacapp.frames.file import SUFFIXES, scenes_of, stem
+from cacapp.frames.choose_reader import scenes_of
+from cacapp.frames.file import stem
 from cacapp.frames.scene import check_pixels, read_plane, single_dye_sample, slices_as_channels, square_pixel_um
+from cacapp.readers.built_in import SUFFIXES
 from cacapp.scene import Scene
 from cacapp.types import CHANNELS, DAPI, Array, TrainingSample
 

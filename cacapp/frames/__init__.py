@@ -2,6 +2,7 @@
 
 from cacapp.frames.cache import cached_path, digest_now
 from cacapp.frames.channels import DEFAULT_ALIASES, extend_aliases, parse_channels, resolve_channels
+from cacapp.frames.choose_reader import Readers
 from cacapp.frames.digest import State, add_known_digests, known_digests, sha256_of
 from cacapp.frames.discover import discover
 from cacapp.frames.grouping import BadFile
@@ -13,6 +14,7 @@ __all__ = [
     "DEFAULT_ALIASES",
     "PROJECTIONS",
     "BadFile",
+    "Readers",
     "State",
     "add_known_digests",
     "cached_path",

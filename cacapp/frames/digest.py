@@ -104,6 +104,13 @@ def add_known_digests(digests: Mapping[State, str]) -> None:
             continue
 
 
+def states_of(path: Path, *, ours: bool = False) -> tuple[State, ...]:
+    """Return the state of a file, or of every file of a folder. Raises OSError where it cannot be read."""
+    path = path.absolute()
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    return tuple(_state(file, ours) for file in files)
+
+
 def sha256_of(path: Path | str, *, ours: bool = False) -> str:
     """Return the hex SHA-256 of a file's contents; of a folder, over the sorted relative paths of its files with their digests.
 

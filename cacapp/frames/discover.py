@@ -9,15 +9,16 @@ from getpass import getuser
 from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.frames.cache import CachedPath, cached_path
 from cacapp.frames.channels import DEFAULT_ALIASES, canonical_mapping, is_placeholder, resolve_channels
+from cacapp.frames.choose_reader import Readers
 from cacapp.frames.digest import combined_sha256, hash_ahead, sha256_of
-from cacapp.frames.file import SUFFIXES, scenes_of, stem, unsupported_file
+from cacapp.frames.file import stem
 from cacapp.frames.grouping import BadFile, Rules, Unit, renamed, units_of, with_unique_names
+from cacapp.frames.opened import OpenedFile, check_opened, open_file
 from cacapp.frames.patterns import Pattern
 from cacapp.frames.projection import check_projection
-from cacapp.frames.remote import as_uri, is_remote
-from cacapp.frames.same_pixels import pixels_sha256
+from cacapp.frames.remote import is_remote
+from cacapp.frames.same_pixels import pixels_sha256, plane_sha256
 from cacapp.frames.scene import check_axes, check_pixels, first_line, read_plane, single_dye_sample, slices_as_channels, square_pixel_um
 from cacapp.frames.search import search
 from cacapp.scene import Scene
@@ -31,7 +32,7 @@ class _Plane:
     """Channel of a scene, with its name in the file."""
 
     scene: Scene
-    file: CachedPath
+    file: OpenedFile
     found_as: str
     index: int
 
@@ -41,15 +42,7 @@ def _one_line(name: str, error: BaseException) -> str:
     return f"{name}: {text}"
 
 
-def _open(path: Path) -> tuple[CachedPath, list[Scene]]:
-    """Return a file's local path and its scenes."""
-    if not path.is_absolute() and path.suffix.lower() not in (*SUFFIXES, ".zarr", ""):
-        raise unsupported_file(path.suffix.lower())  # before it is fetched
-    file = cached_path(as_uri(path))
-    return file, scenes_of(file.path)
-
-
-def _planes(file: CachedPath, scene: Scene) -> list[_Plane]:
+def _planes(file: OpenedFile, scene: Scene) -> list[_Plane]:
     if scene.n_samples > 1:
         if len(scene.channels) > 1:
             raise CacappError("has several channels of several colours each; export the channels in grey")
@@ -61,7 +54,7 @@ def _dye(plane: _Plane) -> int:
     try:
         return single_dye_sample(plane.scene)
     except CacappError as error:
-        raise CacappError(f"{Path(plane.file.uri).name}: {error}") from error
+        raise CacappError(f"{Path(plane.file.file.uri).name}: {error}") from error
 
 
 def _pixel_size(scenes: Sequence[Scene], stated_um: float | None) -> tuple[float | None, str | None]:
@@ -76,12 +69,18 @@ def _pixel_size(scenes: Sequence[Scene], stated_um: float | None) -> tuple[float
     return min(sizes) if sizes else None, None
 
 
-def _pixels_sha256(plane: _Plane, index: int) -> str | None:
-    """Return the digest of a channel's pixels, of a z-stack its middle plane's; None where they cannot be read: a later step says so."""
+def _digests(plane: _Plane, index: int) -> tuple[str | None, str | None]:
+    """Return the digests of a channel's pixels, of a z-stack its middle plane's: whatever the file, and as the reader of a plugin gave it.
+
+    Raises CacappError where a plugin's reader cannot read it. Of cacapp's own readers a later step says so.
+    """
     try:
-        return pixels_sha256(read_plane(plane.scene, index, plane.scene.n_z // 2))
+        pixels = read_plane(plane.scene, index, plane.scene.n_z // 2)
     except CacappError:
-        return None
+        if plane.file.reads_apart:
+            raise
+        return None, None
+    return pixels_sha256(pixels), plane_sha256(pixels) if plane.file.reads_apart else None
 
 
 def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> FrameSource:
@@ -103,9 +102,12 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> Frame
         index = plane.index if plane.index >= 0 else _dye(plane)
         exposures = plane.scene.exposures_ms
         exposure = exposures[plane.index] if 0 <= plane.index < len(exposures) else None
-        sha256 = sha256_of(plane.file.path, ours=is_remote(plane.file.uri))
-        sources.append(ChannelSource(canonical, plane.found_as, plane.file.uri, index, sha256, exposure, _pixels_sha256(plane, index)))
-    first = planes[indices[rules.required[0]]].scene
+        file = plane.file.file
+        sha256 = sha256_of(file.path, ours=is_remote(file.uri))
+        sources.append(ChannelSource(canonical, plane.found_as, file.uri, index, sha256, exposure, *_digests(plane, index)))
+    check_opened([plane.file for plane in planes])
+    dapi = planes[indices[rules.required[0]]]
+    first, reader = dapi.scene, dapi.file.reader
     pixel_size_um, size_source = _pixel_size(scenes, rules.pixel_size_um)
     stage_x_um, stage_y_um = first.stage_xy_um
     return FrameSource(
@@ -122,12 +124,15 @@ def _frame(name: str, uri: str, planes: Sequence[_Plane], rules: Rules) -> Frame
         stage_x_um=stage_x_um,
         stage_y_um=stage_y_um,
         pixel_size_source=size_source,
+        reader=reader.name,
+        reader_version=f"{reader.distribution} {reader.version}",
     )
 
 
-def _from_file(unit: Unit, file: CachedPath, scenes: Sequence[Scene], path: Path, rules: Rules) -> Iterator[FrameSource | BadFile]:
+def _from_file(unit: Unit, file: OpenedFile, path: Path, rules: Rules) -> Iterator[FrameSource | BadFile]:
     """Yield a frame from each scene of one file."""
-    for scene in scenes:
+    uri = file.file.uri
+    for scene in file.scenes:
         name = f"{unit.name}_{scene.title}" if scene.title else unit.name
         label = f"{path.name} scene {scene.title}" if scene.title else path.name
         if scene.note:
@@ -146,24 +151,25 @@ def _from_file(unit: Unit, file: CachedPath, scenes: Sequence[Scene], path: Path
                     "holds one channel and its name does not say which; name files {frame}_{channel}, "
                     "e.g. f01_DAPI.tif, or say --pattern '{frame}_{channel}.tif' and --channels"
                 )
-            yield _frame(name, file.uri, planes, rules)
+            yield _frame(name, uri, planes, rules)
         except (CacappError, OSError) as error:
             other = "; if its planes are a z-stack, say --projection max|focus" if sliced else ""
-            yield BadFile(file.uri, _one_line(label, error) + other)
+            yield BadFile(uri, _one_line(label, error) + other)
 
 
-def _from_members(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
+def _from_members(unit: Unit, rules: Rules, installed: Readers) -> Iterator[FrameSource | BadFile]:
     """Yield a frame from files of one channel each; a file with such a name that holds a whole frame is a frame of its own."""
     planes: list[_Plane] = []
     broken: list[BadFile] = []
     known = rules.known()
     for member in unit.members:
         try:
-            file, scenes = _open(member.path)
+            file = open_file(member.path, installed)
+            scenes = file.scenes
             whole = len(scenes) > 1 or len(scenes[0].channels) > 1
             if whole and rules.pattern is None:
                 # Its own name, not the part before what looked like a channel.
-                yield from _from_file(renamed(unit, stem(member.path)), file, scenes, member.path, rules)
+                yield from _from_file(renamed(unit, stem(member.path)), file, member.path, rules)
                 continue
             if whole:
                 count = max(len(scenes), len(scenes[0].channels))
@@ -182,26 +188,26 @@ def _from_members(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
         try:
             yield _frame(unit.name, unit.uri, planes, rules)
         except (CacappError, OSError) as error:
-            yield BadFile(unit.uri, _one_line(Path(unit.uri if len(planes) > 1 else planes[0].file.uri).name, error))
+            yield BadFile(unit.uri, _one_line(Path(unit.uri if len(planes) > 1 else planes[0].file.file.uri).name, error))
 
 
-def _from_unit(unit: Unit, rules: Rules) -> Iterator[FrameSource | BadFile]:
+def _from_unit(unit: Unit, rules: Rules, installed: Readers) -> Iterator[FrameSource | BadFile]:
     if unit.members:
-        yield from _from_members(unit, rules)
+        yield from _from_members(unit, rules, installed)
         return
     try:
-        file, scenes = _open(unit.path)
-    except CacappError as error:
+        file = open_file(unit.path, installed)
+    except (CacappError, OSError) as error:
         yield BadFile(unit.uri, _one_line(unit.path.name, error))
         return
-    yield from _from_file(unit, file, scenes, unit.path, rules)
+    yield from _from_file(unit, file, unit.path, rules)
 
 
-def _frames(units: Sequence[Unit | BadFile], rules: Rules, readers: int) -> Iterator[FrameSource | BadFile]:
+def _frames(units: Sequence[Unit | BadFile], rules: Rules, readers: int, installed: Readers) -> Iterator[FrameSource | BadFile]:
     taken: dict[str, str] = {}
     with hash_ahead(list(_files(units)), readers):
         for unit in units:
-            for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules):
+            for item in [unit] if isinstance(unit, BadFile) else _from_unit(unit, rules, installed):
                 if isinstance(item, FrameSource):
                     other = taken.setdefault(item.name, item.uri)
                     if other != item.uri:
@@ -228,6 +234,7 @@ def discover(
     pixel_size_um: float | None = None,
     readers: int = 1,
     searched: Callable[[int], None] = lambda files: None,
+    installed: Readers | None = None,
 ) -> Iterator[FrameSource | BadFile]:
     """Yield the frames in files and folders as they are read; text with ``://`` is an address of a store (``remote``).
 
@@ -247,6 +254,8 @@ def discover(
         readers: files of this machine that are hashed at a time, by a thread each, while the frames before them are looked at.
         searched: called at once with how many files, or sets of files, there are to read.
 
+        installed: the readers to choose from; None: cacapp's own.
+
     Yields:
         A FrameSource with absolute paths or addresses for each frame, or a BadFile for what gives none.
 
@@ -265,6 +274,7 @@ def discover(
         aliases,
         pixel_size_um,
     )
-    units = list(with_unique_names(list(units_of(search(paths), rules))))
+    installed = installed or Readers()
+    units = list(with_unique_names(list(units_of(search(paths, installed.suffixes), rules, installed.suffixes))))
     searched(sum(isinstance(unit, Unit) for unit in units))
-    return _frames(units, rules, readers)
+    return _frames(units, rules, readers, installed)

@@ -1,67 +1,53 @@
-"""Reading of any supported image file or folder, by its suffix."""
+"""Names of image files, and what to say of a file that no reader knows."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cacapp.exceptions import CacappError
-from cacapp.frames.pyramid import without_levels
-from cacapp.frames.scene import first_line
-from cacapp.readers import pictures
-from cacapp.readers.quiet_libraries import quiet_libraries
-from cacapp.readers.tiff import scenes as tiff
-from cacapp.readers.zarr_folder import is_zarr, zarr_scenes
-from cacapp.scene import Scene
+from cacapp.readers.built_in import SUFFIXES
 
-SUFFIXES = (*tiff.SUFFIXES, *pictures.SUFFIXES)
-# Microscopes' own formats: they are images, and are refused with a message.
-VENDOR_SUFFIXES = (
-    *(".czi", ".lif", ".nd2", ".lsm", ".oib", ".oif", ".oir", ".vsi", ".dv", ".zvi"),
-    *(".ims", ".svs", ".ndpi", ".mrxs", ".scn", ".sld", ".sldy", ".stk", ".bif"),
-)
+MAKERS: Mapping[str, str] = {
+    **{".czi": "czi", ".lif": "lif", ".nd2": "nd2", ".dv": "dv", ".r3d": "dv", ".sld": "sldy", ".sldy": "sldy"},
+    **dict.fromkeys((".lsm", ".oib", ".oif", ".oir", ".vsi", ".zvi", ".ims", ".stk"), "bioformats"),
+    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".scn", ".bif"), "bioformats"),
+}
+"""Suffixes of the makers' own formats, which are images, and what ``cacapp-bioio setup`` calls the reader of each."""
+EXTRAS = ("czi", "lif", "nd2", "dv")
+"""The formats for which cacapp has an extra, with aicsimageio."""
+AICSIMAGEIO_BELOW = (3, 13)
+"""The first Python on which aicsimageio cannot be installed."""
+IMAGES = (*SUFFIXES, *MAKERS)
 
 
-def stem(path: Path) -> str:
-    """Return the file name without its image suffix and ``.ome``: ``a.ome.tif`` and ``a.zarr`` are both ``a``."""
+def stem(path: Path, others: Callable[[], tuple[str, ...]] = tuple) -> str:
+    """Return the file name without its image suffix and ``.ome``: ``a.ome.tif``, ``a.czi`` and ``a.zarr`` are all ``a``.
+
+    Args:
+        others: gives the suffixes of plugins' readers, called where the name has none of the known ones.
+    """
     name = path.name
-    for suffix in (*SUFFIXES, ".zarr"):
+    for suffix in (*IMAGES, ".zarr") if has_known_suffix(path) else sorted(others(), key=len, reverse=True):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break
     return name[:-4] if name.lower().endswith(".ome") else name
 
 
-def scenes_of(path: Path) -> list[Scene]:
-    """Read the scenes of a file or OME-Zarr folder, at least one, without their pixels.
-
-    Raises:
-        CacappError: the file is missing, of an unknown kind or damaged; one line that does not name the file.
-    """
-    suffix = path.suffix.lower()
-    if not path.exists():
-        raise CacappError("no such file or folder")
-    try:
-        with quiet_libraries():
-            if is_zarr(path):
-                return without_levels(zarr_scenes(path))
-            if path.is_dir():
-                raise CacappError("a folder, and no OME-Zarr")
-            if suffix in tiff.SUFFIXES:
-                return without_levels(tiff.tiff_scenes(path))
-            if suffix in pictures.SUFFIXES:
-                return pictures.raster_scenes(path)
-    except CacappError:
-        raise
-    except PermissionError:
-        raise CacappError("may not be read: permission denied") from None
-    except Exception as error:  # damaged files raise anything, from struct.error to a library's assertion
-        raise CacappError(f"cannot be read ({first_line(error)}); export it again") from error
-    raise unsupported_file(suffix)
+def has_known_suffix(path: Path) -> bool:
+    """Return whether a name ends as those of formats that are known without plugins."""
+    return path.name.lower().endswith((*IMAGES, ".zarr"))
 
 
 def unsupported_file(suffix: str) -> CacappError:
-    """Return the error to raise for a file of another format."""
-    convert = ", or convert it with cacapp-bioio FILE --out FOLDER (docs/formats.md)" if suffix in VENDOR_SUFFIXES else ""
-    return CacappError(
-        f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF{convert} (read are {', '.join(SUFFIXES)} and .zarr)"
-    )
+    """Return the error to raise for a file that no installed reader reads; it names the command that brings one."""
+    maker = MAKERS.get(suffix)
+    if maker is None:
+        return CacappError(
+            f"not a format that is read ({suffix or 'no suffix'}); export it as OME-TIFF (read are {', '.join(SUFFIXES)} and .zarr)"
+        )
+    other = f"pip install cacapp-bioio, then: cacapp-bioio setup {maker}"
+    own = f"pip install 'cacapp[{maker}]', or " if maker in EXTRAS and sys.version_info < AICSIMAGEIO_BELOW else ""
+    return CacappError(f"no installed reader reads {suffix}: {own}{other}; or export it as OME-TIFF")

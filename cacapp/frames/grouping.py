@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.frames.channels import canonical_names, normalise
-from cacapp.frames.file import stem
+from cacapp.frames.file import has_known_suffix, stem
 from cacapp.frames.patterns import ChannelFile, Pattern, guess
 from cacapp.frames.remote import as_uri
 from cacapp.frames.search import Found
@@ -55,8 +55,8 @@ class Rules:
         return lambda text: normalise(text) in mapped or bool(canonical_names(text, self.required, self.aliases))
 
 
-def units_of(found: Sequence[Found], rules: Rules) -> Iterator[Unit | BadFile]:
-    """Group files by name, in the order of each frame's first file."""
+def units_of(found: Sequence[Found], rules: Rules, others: Callable[[], tuple[str, ...]] = tuple) -> Iterator[Unit | BadFile]:
+    """Group files by name, in the order of each frame's first file. ``others`` gives the suffixes of plugins' readers."""
     known = rules.known()
     groups: dict[tuple[Path, str], list[ChannelFile]] = {}
     singles: dict[Path, Found] = {}
@@ -64,7 +64,7 @@ def units_of(found: Sequence[Found], rules: Rules) -> Iterator[Unit | BadFile]:
     for item in found:
         match = None
         if not item.empty and not item.error:
-            match = rules.pattern.match(item.path, known) if rules.pattern else guess(item.path, known)
+            match = rules.pattern.match(item.path, known) if rules.pattern else _guess(item.path, known)
         if match is None:
             singles[item.path] = item
             order[item.path] = None
@@ -83,11 +83,17 @@ def units_of(found: Sequence[Found], rules: Rules) -> Iterator[Unit | BadFile]:
         elif singles[key].error:
             yield BadFile(as_uri(key), singles[key].error)
         elif singles[key].empty:
-            yield BadFile(as_uri(key), f"{as_uri(key)}: no images in this folder (read are .tif .tiff .png .jpg .jpeg and .zarr)")
+            read = "read are .tif .tiff .png .jpg .jpeg .zarr and the formats of plugins"
+            yield BadFile(as_uri(key), f"{as_uri(key)}: no images in this folder ({read})")
         elif rules.pattern is None:
-            yield Unit(stem(key), key.parent, as_uri(key), key)
+            yield Unit(stem(key, others), key.parent, as_uri(key), key)
         elif singles[key].explicit:
             yield BadFile(as_uri(key), f"{key.name}: does not fit --pattern {rules.pattern.text}")
+
+
+def _guess(path: Path, known: Callable[[str], bool]) -> ChannelFile | None:
+    """Parse a name of one of the known formats; files of other formats are frames of their own."""
+    return guess(path, known) if has_known_suffix(path) or path.is_dir() else None
 
 
 def with_unique_names(units: Sequence[Unit | BadFile]) -> Iterator[Unit | BadFile]:

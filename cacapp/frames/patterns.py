@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.exceptions import UsageError
-from cacapp.frames.file import SUFFIXES, stem
+from cacapp.frames.file import IMAGES, stem
 
 _SEPARATORS = "_- ."
 # Names of which a part is the channel's number, as microscopes write them: what remains is the frame, without the plane in z.
@@ -123,8 +123,8 @@ class Pattern:
             raise UsageError(f"--pattern {text}: needs {{frame}} and {{channel}} once each, e.g. --pattern '{{frame}}_{{channel}}.tif'")
         free = {"{frame}": "{frame}", "{channel}": "{channel}", "{z}": r"\d+", "*": "[^/]*?"}
         joined = "".join(free.get(t) or re.escape(t) for t in re.split(r"(\{frame\}|\{channel\}|\{z\}|\*)", text.strip("/")))
-        if not text.lower().endswith(SUFFIXES):
-            joined += "(?:\\.ome)?(?:" + "|".join(re.escape(s) for s in SUFFIXES) + ")"
+        if not text.lower().endswith(IMAGES):
+            joined += "(?:\\.ome)?(?:" + "|".join(re.escape(s) for s in IMAGES) + ")"
         greedy = joined.replace("{frame}", "(?P<frame>[^/]+)").replace("{channel}", "(?P<channel>[^/]+)")
         lazy = joined.replace("{frame}", "(?P<frame>[^/]+?)").replace("{channel}", "(?P<channel>[^/]+)")
         return cls(text, tuple(re.compile(e, re.IGNORECASE) for e in (lazy, greedy)))

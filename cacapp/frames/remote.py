@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
+from cacapp.frames.file import IMAGES
 from cacapp.frames.scene import first_line
 from cacapp.readers.quiet_libraries import quiet_libraries
 from cacapp.readers.zarr_folder import MARKERS
@@ -36,7 +36,6 @@ _WEB = ("http", "https")
 _NAMES_A_USER = ("ftp", "sftp", "az", "abfs", "abfss")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]*)://(.*)", re.DOTALL)
 _MAX_DEPTH = 32
-_IMAGES = (*SUFFIXES, *VENDOR_SUFFIXES)
 
 
 def is_remote(place: str) -> bool:
@@ -110,7 +109,7 @@ def images_below(uri: str) -> list[str]:
 
 def is_image(uri: str) -> bool:
     """Return whether an address names an image file by its suffix; others are folders."""
-    return uri.lower().endswith(_IMAGES)
+    return uri.lower().endswith(IMAGES)
 
 
 def fetch(uri: str, target: Path) -> None:
@@ -184,7 +183,7 @@ def _images(store: Any, root: str, below: str, depth: int) -> Iterator[str]:
             yield f"{below}/{name}"
         elif folder and depth < _MAX_DEPTH:
             yield from _images(store, root, f"{below}/{name}", depth + 1)
-        elif not folder and name.lower().endswith(_IMAGES):
+        elif not folder and name.lower().endswith(IMAGES):
             yield f"{below}/{name}"
 
 

@@ -30,3 +30,10 @@ def pixels_sha256(plane: Array) -> str | None:
     whole = hashlib.sha256(f"{plane.shape[0]} x {plane.shape[1]}".encode())
     whole.update(rank[pixels].data)
     return whole.hexdigest()
+
+
+def plane_sha256(plane: Array) -> str:
+    """Return the hex SHA-256 of a (Y, X) plane: dtype, shape and every value."""
+    whole = hashlib.sha256(f"{plane.dtype.name} {plane.shape[0]} x {plane.shape[1]}".encode())
+    whole.update(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
+    return whole.hexdigest()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.frames.file import SUFFIXES, VENDOR_SUFFIXES
+from cacapp.frames.file import IMAGES
 from cacapp.frames.remote import as_path, check_address, images_below, is_image, is_remote
 from cacapp.readers.zarr_folder import is_zarr
 
@@ -37,17 +37,22 @@ def _is_beside(name: str) -> bool:
     return name.lower().endswith(_LABEL_IMAGES) or _THUMBNAIL.search(name) is not None
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def _is_one_image(folder: Path, others: Callable[[], tuple[str, ...]]) -> bool:
+    """Return whether a folder is one image: OME-Zarr, or of a format of which a plugin reads the folders."""
+    return is_zarr(folder) or ("." in folder.name and folder.name.lower().endswith(others()))
+
+
+def _images(folder: Path, others: Callable[[], tuple[str, ...]]) -> Iterator[Path]:
     """Return images and OME-Zarr folders below ``folder``, sorted, without hidden ones, label images and thumbnails."""
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        zarrs = [f for f in folders if is_zarr(here / f)]
-        folders[:] = [f for f in folders if f not in zarrs]
-        for name in sorted([*files, *zarrs]):
+        whole = [f for f in folders if _is_one_image(here / f, others)]
+        folders[:] = [f for f in folders if f not in whole]
+        for name in sorted([*files, *whole]):
             lower = name.lower()
-            image = lower.endswith(SUFFIXES) or Path(lower).suffix in VENDOR_SUFFIXES or name in zarrs
-            if image and not name.startswith(".") and not _is_beside(name):
+            image = lower.endswith(IMAGES) or name in whole or lower.endswith(others())
+            if not name.startswith(".") and image and not _is_beside(name):
                 yield here / name
 
 
@@ -69,8 +74,11 @@ def _remote(uri: str) -> Iterator[Found]:
         yield Found(as_path(uri), explicit=True, empty=True)
 
 
-def search(paths: Sequence[Path | str]) -> list[Found]:
+def search(paths: Sequence[Path | str], others: Callable[[], tuple[str, ...]] = tuple) -> list[Found]:
     """Return files in the order of ``paths``, each once, by absolute path; a named file stays explicit if a folder search finds it too.
+
+    Args:
+        others: gives the suffixes of plugins' readers, called where a file has none of the known ones.
 
     Raises UsageError for an address of an unsupported protocol, or without its driver.
     """
@@ -81,8 +89,8 @@ def search(paths: Sequence[Path | str]) -> list[Found]:
                 found[item.path] = item if item.explicit else found.get(item.path, item)
             continue
         path = Path(os.path.abspath(given))  # noqa: PTH100 resolve() would follow links and change the name the user gave
-        if path.is_dir() and not is_zarr(path):
-            images = list(_images(path))
+        if path.is_dir() and not _is_one_image(path, others):
+            images = list(_images(path, others))
             for image in images:
                 found.setdefault(image, Found(image, explicit=False))
             if not images:

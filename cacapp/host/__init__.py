@@ -1,6 +1,7 @@
 """The plugin host: discover plugins, refuse broken ones by name, build algorithms with a user's parameters, check their results."""
 
-from cacapp.host.discover import Host
+from cacapp.host import guard_reader
+from cacapp.host.discover import Host, reader_of
 from cacapp.host.guard import detect, judge, prompt, segment
 from cacapp.host.parameters import Parameter, assign, parameters
 from cacapp.host.registered import KINDS, Problem, Registered, same_name
@@ -15,10 +16,12 @@ __all__ = [
     "Registered",
     "assign",
     "detect",
+    "guard_reader",
     "judge",
     "parameters",
     "prompt",
     "read_settings",
+    "reader_of",
     "same_name",
     "segment",
 ]

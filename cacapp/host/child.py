@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from cacapp.api import Algorithm, Segmenter, TrainableSegmenter
+from cacapp.api import Algorithm, Reader
 from cacapp.exceptions import CacappError
-from cacapp.host import guard
+from cacapp.host import guard, guard_reader
 from cacapp.host.discover import Host
-from cacapp.host.parameters import schemas
-from cacapp.host.registered import Registered
+from cacapp.host.isolated import description
 from cacapp.isolation import values
+from cacapp.scene import Scene
 from cacapp.types import Array
 
 PROBLEM = ("plugin", "distribution", "message", "kind", "name")
+
+KEPT_OPEN = 4
+"""Number of files that a reader's process keeps open."""
 
 Arrays = Mapping[str, Array]
 Answer = tuple[dict[str, Any], dict[str, Array]]
@@ -30,7 +34,7 @@ def handlers(arguments: Sequence[str]) -> dict[str, Callable[[dict[str, Any], Ar
 
     def describe(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
         problems = [{name: getattr(p, name) for name in PROBLEM} for p in host.problems]
-        return {"algorithms": [_described(r) for r in host.algorithms()], "problems": problems}, {}
+        return {"algorithms": [description(r) for r in host.algorithms()], "problems": problems}, {}
 
     def build(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
         return {"params": built(meta).model_dump(mode="json")}, {}
@@ -61,22 +65,45 @@ def handlers(arguments: Sequence[str]) -> dict[str, Callable[[dict[str, Any], Ar
         found = _called(one, lambda: guard.detect(one, arrays["image"], nuclei, meta["pixel_size_um"]))
         return {}, values.pack_signals(found)
 
-    return {f.__name__: f for f in (describe, build, weights, prompt, segment, judge, detect)}
+    opened = _Opened()
+
+    def claims(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
+        one: Any = built(meta)
+        return {"claims": _called(one, lambda: guard_reader.claims(one, Path(meta["path"])))}, {}
+
+    def scenes(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
+        one: Any = built(meta)
+        found = _called(one, lambda: opened.scenes(one, Path(meta["path"]), anew=True))
+        return {"scenes": [values.pack_scene(scene) for scene in found]}, {}
+
+    def plane(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
+        one: Any = built(meta)
+        return {}, {"plane": _called(one, lambda: opened.scenes(one, Path(meta["path"]))[meta["scene"]].read(meta["index"], meta["z"]))}
+
+    def examples(meta: Mapping[str, Any], arrays: Arrays) -> Answer:
+        one: Any = built(meta)
+        return {"paths": [str(path) for path in guard_reader.examples(one, Path(meta["path"]))]}, {}
+
+    every = (describe, build, weights, prompt, segment, judge, detect, claims, scenes, plane, examples)
+    return {f.__name__: f for f in every}
 
 
-def _described(found: Registered) -> dict[str, Any]:
-    return {
-        "kind": found.kind,
-        "name": found.name,
-        "plugin": found.plugin,
-        "distribution": found.distribution,
-        "version": found.version,
-        "class": found.cls.__name__,
-        "about": found.cls.__doc__ or "",
-        "needs_prompts": bool(getattr(found.cls, "needs_prompts", True)) if issubclass(found.cls, Segmenter) else None,
-        "trainable": issubclass(found.cls, TrainableSegmenter),
-        "parameters": schemas(found.cls),
-    }
+class _Opened:
+    """The files that readers opened last, so that their planes are read without opening them again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, Path], list[Scene]] = {}
+
+    def scenes(self, reader: Reader, path: Path, anew: bool = False) -> list[Scene]:
+        key = type(reader).name, path
+        found = None if anew else self._kept.get(key)
+        if found is None:
+            found = guard_reader.scenes(reader, path)
+            self._kept.pop(key, None)
+            while len(self._kept) >= KEPT_OPEN:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = found
+        return found
 
 
 def _called(algorithm: Algorithm, work: Callable[[], Any]) -> Any:

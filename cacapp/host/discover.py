@@ -6,21 +6,23 @@ import difflib
 import importlib.metadata
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pluggy
 from pydantic import ValidationError
 
 from cacapp import hookspecs
-from cacapp.api import Algorithm
+from cacapp.api import Algorithm, Reader
 from cacapp.exceptions import CacappError, UsageError
-from cacapp.host.isolated import Isolated, PluginProcessConfig, child_of, stand_in
+from cacapp.host.isolated import Isolated, PluginProcessConfig, child_of, description, stand_in
 from cacapp.host.origin import stamp
 from cacapp.host.parts import attach_parts
 from cacapp.host.registered import KINDS, Problem, Registered, Source, normalized, same_name
 from cacapp.host.requirements import GROUP, fault_of_class, fault_of_hooks
 from cacapp.host.settings import PluginSettings
 from cacapp.host.tampering import restore_patched, snapshot
+from cacapp.isolation import Limits
 from cacapp.processes.child import failure
 
 LOG = logging.getLogger(__name__)
@@ -31,59 +33,64 @@ class Host:
 
     Args:
         exclude: plugin (entry-point) or distribution names to leave out.
+        kinds: of the algorithms to collect.
     """
 
-    def __init__(self, exclude: Iterable[str] = ()) -> None:
+    def __init__(self, exclude: Iterable[str] = (), kinds: Iterable[str] = KINDS) -> None:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._exclude = frozenset(map(normalized, exclude))
+        self._kinds = tuple(kinds)
         self._found: list[Registered] = []
         self._warned: set[tuple[Registered, str]] = set()
         self.problems: list[Problem] = []
 
     @classmethod
-    def discover(cls, exclude: Iterable[str] = (), settings: Mapping[str, PluginSettings] | None = None) -> Host:
+    def discover(
+        cls, exclude: Iterable[str] = (), settings: Mapping[str, PluginSettings] | None = None, kinds: Iterable[str] = KINDS
+    ) -> Host:
         """Return a host with every installed plugin; what is wrong with the broken ones is in ``problems``.
 
         Args:
             settings: of the configuration, by name: plugins that are not enabled are left out, isolated ones are not loaded here.
         """
         settings = settings or {}
-        host = cls([*exclude, *(name for name, s in settings.items() if not s.enabled)])
+        host = cls([*exclude, *(name for name, s in settings.items() if not s.enabled)], kinds)
         configs = [PluginProcessConfig(name, s.limits) for name, s in settings.items() if s.enabled and s.isolation == "process"]
         for point in _points():
             if not any(_named(point, config.name) for config in configs):
-                host._load(point)
+                host._load(point, apart=True)
         for config in configs:
             host._load_apart(config)
         return host
 
     @classmethod
-    def of(cls, name: str) -> Host:
-        """Return a host with only the plugins of one name, a plugin's or a distribution's."""
-        host = cls()
+    def of(cls, name: str, kinds: Iterable[str] = KINDS, *, apart: bool = False) -> Host:
+        """Return a host with only the plugins of one name, a plugin's or a distribution's. ``apart``: readers in processes of their own."""
+        host = cls(kinds=kinds)
         for point in _points():
             if _named(point, name):
-                host._load(point)
+                host._load(point, apart=apart)
         return host
 
     def register(self, plugin: object, name: str, distribution: str = "this process", version: str = "0") -> None:
         """Add a plugin (a module, class or object with hook implementations) and collect its algorithms."""
-        if self._excluded(name, distribution):
-            return
-        source = Source(name, distribution, version)
+        if not self._excluded(name, distribution):
+            self._register(plugin, Source(name, distribution, version), apart=False)
+
+    def _register(self, plugin: object, source: Source, *, apart: bool) -> None:
         wrong = fault_of_hooks(plugin)
         if wrong:
             self.problems.append(source.problem(wrong))
             return
         try:
             # two distributions may give their entry points the same name
-            self._manager.register(plugin, name=f"{normalized(distribution)}:{name}")
+            self._manager.register(plugin, name=f"{normalized(source.distribution)}:{source.plugin}")
         except Exception as error:
             self.problems.append(source.problem(f"cannot be registered: {failure(error)}"))
             return
-        for kind in KINDS:
-            self._collect(kind, plugin, source)
+        for kind in self._kinds:
+            self._collect(kind, plugin, source, apart)
 
     def algorithms(self, kind: str | None = None) -> list[Registered]:
         """Return the available algorithms, duplicates included, sorted by kind and name."""
@@ -153,7 +160,7 @@ class Host:
             instead = info.deprecated if isinstance(info.deprecated, str) else getattr(info.deprecated, "message", "it will go")
             LOG.warning("%s %r (%s): parameter %s is deprecated: %s", found.kind, found.name, found.origin, name, instead)
 
-    def _load(self, point: importlib.metadata.EntryPoint) -> None:
+    def _load(self, point: importlib.metadata.EntryPoint, *, apart: bool) -> None:
         distribution = point.dist.name if point.dist else "unknown distribution"
         version = point.dist.version if point.dist else "?"
         if self._excluded(point.name, distribution):
@@ -162,7 +169,7 @@ class Host:
         source = Source(point.name, distribution, version)
         try:
             plugin = point.load()
-            self.register(plugin, point.name, distribution, version)
+            self._register(plugin, source, apart=apart)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -194,13 +201,13 @@ class Host:
             self.problems.append(source.problem(f"no plugin or distribution of this name is installed{there}"))
         for about, cls in described:
             source = Source(*(str(about[key]) for key in ("plugin", "distribution", "version")))
-            if not self._excluded(source.plugin, source.distribution):
+            if cls.kind in self._kinds and not self._excluded(source.plugin, source.distribution):
                 self._offer(cls.kind, cls, source)
 
     def _excluded(self, name: str, distribution: str) -> bool:
         return not self._exclude.isdisjoint((normalized(name), normalized(distribution)))
 
-    def _collect(self, kind: str, plugin: object, source: Source) -> None:
+    def _collect(self, kind: str, plugin: object, source: Source, apart: bool) -> None:
         hook = KINDS[kind].hook
         offered: list[Any] = []
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
@@ -211,9 +218,10 @@ class Host:
             except (Exception, SystemExit) as error:
                 self.problems.append(source.problem(f"{hook} failed: {failure(error, implementation.function.__module__)}"))
         for cls in offered:
-            self._offer(kind, cls, source)
+            self._offer(kind, cls, source, apart)
 
-    def _offer(self, kind: str, cls: Any, source: Source) -> None:
+    def _offer(self, kind: str, cls: Any, source: Source, apart: bool = False) -> None:
+        """Add an algorithm. ``apart``: a reader gets a process of its own, which a file that makes it crash or hang cannot outlive."""
         wrong = fault_of_class(cls, kind)
         if wrong:
             name = getattr(cls, "name", None)
@@ -222,7 +230,18 @@ class Host:
         for other in self._found:
             if (other.kind, other.name) == (kind, cls.name):
                 self.problems.append(source.problem(f"{kind} {cls.name!r} is already offered by {other.origin}", kind, cls.name))
-        self._found.append(Registered(kind, cls.name, cls, source.plugin, source.distribution, source.version))
+        found = Registered(kind, cls.name, cls, source.plugin, source.distribution, source.version)
+        if apart and issubclass(cls, Reader) and cls.apart:
+            found = replace(found, cls=stand_in(PluginProcessConfig(source.plugin, Limits()), description(found)))
+        self._found.append(found)
+
+
+def reader_of(found: Registered) -> Reader:
+    """Return a registered reader, built."""
+    built = found.cls()
+    assert isinstance(built, Reader)
+    stamp(built, found.origin)
+    return built
 
 
 def _points() -> list[importlib.metadata.EntryPoint]:

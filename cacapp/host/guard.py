@@ -30,26 +30,26 @@ T = TypeVar("T")
 def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Prompts:
     """Run a prompter on (Y, X) ``dapi`` and check its Prompts."""
     with _untouched(algorithm, dapi) as image:
-        result = _call(algorithm, lambda: algorithm.prompt(image, pixel_size_um))
+        result = call(algorithm, lambda: algorithm.prompt(image, pixel_size_um))
     if not isinstance(result, Prompts):
-        raise _wrong(algorithm, f"prompt() must return Prompts, got {_describe(result)}")
+        raise wrong(algorithm, f"prompt() must return Prompts, got {described_value(result)}")
     height, width = dapi.shape
     points = _array(algorithm, "points_xy", result.points_xy, np.float32, (None, None, 2))
     n = len(points)
     labels = _array(algorithm, "point_labels", result.point_labels, np.int8, (n, points.shape[1]))
     if not np.isin(labels, (-1, 0, 1)).all():
-        raise _wrong(algorithm, "point_labels must be 1 (object), 0 (background) or -1 (padding)")
+        raise wrong(algorithm, "point_labels must be 1 (object), 0 (background) or -1 (padding)")
     _inside(algorithm, "points_xy", points[labels >= 0], width, height)
     if result.boxes_xyxy is not None:
         boxes = _array(algorithm, "boxes_xyxy", result.boxes_xyxy, np.float32, (n, 4))
         # a box may end where the frame does: half a pixel beyond the last centre, a whole one where its end is exclusive
         _inside(algorithm, "boxes_xyxy", boxes.reshape(-1, 2), width, height, slack_px=1)
         if (boxes[:, :2] >= boxes[:, 2:]).any():
-            raise _wrong(algorithm, "boxes_xyxy must have left < right and top < bottom")
+            raise wrong(algorithm, "boxes_xyxy must have left < right and top < bottom")
     if not isinstance(result.regions, tuple):
-        raise _wrong(algorithm, f"regions must be a tuple of Instance, got {_describe(result.regions)}")
+        raise wrong(algorithm, f"regions must be a tuple of Instance, got {described_value(result.regions)}")
     if len(result.regions) not in (0, n):
-        raise _wrong(algorithm, f"regions must be empty or one a prompt: {n} prompts, {len(result.regions)} regions")
+        raise wrong(algorithm, f"regions must be empty or one a prompt: {n} prompts, {len(result.regions)} regions")
     _instances(algorithm, "regions", result.regions, width, height)
     return result
 
@@ -57,9 +57,9 @@ def prompt(algorithm: Prompter, dapi: Array, pixel_size_um: float | None) -> Pro
 def segment(algorithm: Segmenter, dapi: Array, prompts: Prompts, pixel_size_um: float | None) -> list[Instance]:
     """Run a segmenter on (Y, X) ``dapi`` and check its Instances."""
     with _untouched(algorithm, (dapi, prompts)) as (image, given):
-        result = _call(algorithm, lambda: algorithm.segment(image, given, pixel_size_um))
+        result = call(algorithm, lambda: algorithm.segment(image, given, pixel_size_um))
     if not isinstance(result, list):
-        raise _wrong(algorithm, f"segment() must return a list of Instance, got {_describe(result)}")
+        raise wrong(algorithm, f"segment() must return a list of Instance, got {described_value(result)}")
     _instances(algorithm, "instances", result, dapi.shape[1], dapi.shape[0])
     return result
 
@@ -67,29 +67,29 @@ def segment(algorithm: Segmenter, dapi: Array, prompts: Prompts, pixel_size_um: 
 def judge(algorithm: InstanceFilter, shapes: Shapes) -> tuple[list[str | None], dict[str, float]]:
     """Run a filter on N shapes; return N reasons (None accepts) and the limits that it compared them with."""
     with _untouched(algorithm, shapes) as given:
-        reasons = _call(algorithm, lambda: algorithm.judge(given))
-        limits = _call(algorithm, lambda: algorithm.limits(given))
+        reasons = call(algorithm, lambda: algorithm.judge(given))
+        limits = call(algorithm, lambda: algorithm.limits(given))
     if not isinstance(reasons, list):
-        raise _wrong(algorithm, f"judge() must return a list of {len(shapes)} reasons, got {_describe(reasons)}")
+        raise wrong(algorithm, f"judge() must return a list of {len(shapes)} reasons, got {described_value(reasons)}")
     if len(reasons) != len(shapes):
-        raise _wrong(algorithm, f"judge() must return one reason or None a shape: {len(shapes)} shapes, {len(reasons)} answers")
+        raise wrong(algorithm, f"judge() must return one reason or None a shape: {len(shapes)} shapes, {len(reasons)} answers")
     for reason in reasons:
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
-            raise _wrong(algorithm, f"a reason must be text or None, got {reason!r}")
+            raise wrong(algorithm, f"a reason must be text or None, got {reason!r}")
     if not isinstance(limits, dict):
-        raise _wrong(algorithm, f"limits() must return finite numbers by name, got {_describe(limits)}")
+        raise wrong(algorithm, f"limits() must return finite numbers by name, got {described_value(limits)}")
     for name, value in limits.items():
         if not isinstance(name, str) or not isinstance(value, Real) or not math.isfinite(value):
-            raise _wrong(algorithm, f"limits() must return finite numbers by name, got {name!r}: {value!r}")
+            raise wrong(algorithm, f"limits() must return finite numbers by name, got {name!r}: {value!r}")
     return reasons, {name: float(value) for name, value in limits.items()}
 
 
 def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], pixel_size_um: float | None) -> Signals:
     """Run a signal detector on a (Y, X) probe plane and check its Signals."""
     with _untouched(algorithm, (plane, tuple(nuclei))) as (image, given):
-        result = _call(algorithm, lambda: algorithm.detect(image, given, pixel_size_um))
+        result = call(algorithm, lambda: algorithm.detect(image, given, pixel_size_um))
     if not isinstance(result, Signals):
-        raise _wrong(algorithm, f"detect() must return Signals, got {_describe(result)}")
+        raise wrong(algorithm, f"detect() must return Signals, got {described_value(result)}")
     yx = _array(algorithm, "yx", result.yx, np.float32, (None, 2))
     for field in ("snr", "amplitude", "sigma_px"):
         _array(algorithm, field, getattr(result, field), np.float32, (len(yx),))
@@ -97,7 +97,8 @@ def detect(algorithm: SignalDetector, plane: Array, nuclei: Sequence[Instance], 
     return result
 
 
-def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
+def call(algorithm: Algorithm, work: Callable[[], T]) -> T:
+    """Return the result of an algorithm's code. Raises CacappError that names it where the code raises anything, or replaces numpy."""
     before = snapshot()
     try:
         with active(described(algorithm)):
@@ -105,16 +106,16 @@ def _call(algorithm: Algorithm, work: Callable[[], T]) -> T:
     except UsageError as error:
         raise UsageError(f"{described(algorithm)}: {error}") from error
     except CacappError as error:
-        raise _wrong(algorithm, str(error)) from error
+        raise wrong(algorithm, str(error)) from error
     except (Exception, SystemExit) as error:
         what = failure(error, type(algorithm).__module__)
         if isinstance(error, ValueError) and "read-only" in str(error):
-            raise _wrong(algorithm, f"tried to change its input ({what}); it must work on a copy") from error
-        raise _wrong(algorithm, what if isinstance(error, MemoryError) else f"failed: {what}") from error
+            raise wrong(algorithm, f"tried to change its input ({what}); it must work on a copy") from error
+        raise wrong(algorithm, what if isinstance(error, MemoryError) else f"failed: {what}") from error
     finally:
         changed = restore_patched(before)
     if changed:
-        raise _wrong(algorithm, f"replaced {changed[0]} for all code in its process; cacapp restored it; a plugin must not do that")
+        raise wrong(algorithm, f"replaced {changed[0]} for all code in its process; cacapp restored it; a plugin must not do that")
     return result
 
 
@@ -126,7 +127,7 @@ def _untouched(algorithm: Algorithm, given: Any) -> Iterator[Any]:
     before = [zlib.crc32(array.data) for array in arrays]
     yield sealed
     if [zlib.crc32(array.data) for array in arrays] != before:
-        raise _wrong(algorithm, "changed its input; it must work on a copy")
+        raise wrong(algorithm, "changed its input; it must work on a copy")
 
 
 def _sealed(value: Any) -> Any:
@@ -157,21 +158,21 @@ def _instances(algorithm: Algorithm, what: str, instances: Sequence[Instance], w
     for number, instance in enumerate(instances):
         where = f"{what}[{number}]"
         if not isinstance(instance, Instance):
-            raise _wrong(algorithm, f"{where} must be an Instance, got {_describe(instance)}")
+            raise wrong(algorithm, f"{where} must be an Instance, got {described_value(instance)}")
         mask, box = instance.mask, instance.bbox_xywh
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
-            raise _wrong(algorithm, f"{where}.mask must be a 2-D bool array, got {_describe(mask)}")
+            raise wrong(algorithm, f"{where}.mask must be a 2-D bool array, got {described_value(mask)}")
         if not isinstance(box, tuple) or len(box) != 4 or not all(isinstance(v, int | np.integer) for v in box):
-            raise _wrong(algorithm, f"{where}.bbox_xywh must be four whole numbers, got {box!r}")
+            raise wrong(algorithm, f"{where}.bbox_xywh must be four whole numbers, got {box!r}")
         x, y, w, h = box
         if mask.shape != (h, w):
-            raise _wrong(algorithm, f"{where}.mask has shape {mask.shape}, its box says {(int(h), int(w))}")
+            raise wrong(algorithm, f"{where}.mask has shape {mask.shape}, its box says {(int(h), int(w))}")
         if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
-            raise _wrong(algorithm, f"{where} lies outside the frame: box {tuple(map(int, box))}, frame {width} x {height}")
+            raise wrong(algorithm, f"{where} lies outside the frame: box {tuple(map(int, box))}, frame {width} x {height}")
         if not mask.any():
-            raise _wrong(algorithm, f"{where}.mask is empty")
+            raise wrong(algorithm, f"{where}.mask is empty")
         if not isinstance(instance.score, Real) or not 0 <= instance.score <= 1:
-            raise _wrong(algorithm, f"{where}.score must be in [0, 1], got {instance.score!r}")
+            raise wrong(algorithm, f"{where}.score must be in [0, 1], got {instance.score!r}")
 
 
 def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> Array:
@@ -183,19 +184,20 @@ def _array(algorithm: Algorithm, name: str, value: object, dtype: type, shape: t
         or any(want not in (None, got) for want, got in zip(shape, value.shape, strict=True))
     ):
         wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
-        raise _wrong(algorithm, f"{name} must be {np.dtype(dtype).name} of shape {wanted}, got {_describe(value)}")
+        raise wrong(algorithm, f"{name} must be {np.dtype(dtype).name} of shape {wanted}, got {described_value(value)}")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise _wrong(algorithm, f"{name} holds NaN or infinity")
+        raise wrong(algorithm, f"{name} holds NaN or infinity")
     return value
 
 
 def _inside(algorithm: Algorithm, name: str, xy: Array, width: int, height: int, slack_px: float = 0.5) -> None:
     """Raise CacappError for points further than ``slack_px`` beyond the centres of the outermost pixels."""
     if ((xy < -slack_px) | (xy > np.array([width, height]) - 1 + slack_px)).any():
-        raise _wrong(algorithm, f"{name} lies outside the frame of {width} x {height} px")
+        raise wrong(algorithm, f"{name} lies outside the frame of {width} x {height} px")
 
 
-def _describe(value: object) -> str:
+def described_value(value: object) -> str:
+    """Describe a wrong value: dtype and shape of an array, the type of any other."""
     return f"{value.dtype.name} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
@@ -204,5 +206,6 @@ def described(algorithm: Algorithm) -> str:
     return f"{type(algorithm).name!r} ({origin_of(algorithm)})"
 
 
-def _wrong(algorithm: Algorithm, what: str) -> CacappError:
+def wrong(algorithm: Algorithm, what: str) -> CacappError:
+    """Return the error to raise for a wrong result of an algorithm."""
     return CacappError(f"{described(algorithm)}: {what}")

@@ -10,11 +10,12 @@ import atexit
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, cast
 
+import numpy as np
 from pydantic import Field, create_model
 
 from cacapp.api import (
@@ -22,6 +23,7 @@ from cacapp.api import (
     Algorithm,
     InstanceFilter,
     Prompter,
+    Reader,
     Segmenter,
     SignalDetector,
     TrainableSegmenter,
@@ -29,12 +31,18 @@ from cacapp.api import (
     TrainingSamples,
 )
 from cacapp.exceptions import CacappError
+from cacapp.host.parameters import schemas
+from cacapp.host.registered import Registered
 from cacapp.isolation import ChildProcess, Limits, values
+from cacapp.scene import Scene
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 MARGIN_BYTES = 2**26
 ANSWER_PER_PIXEL = 16
 """Bytes an answer may have for each pixel: masks may overlap many times before it is refused."""
+
+READ_S = 120.0
+"""Time that a reader may take for a file's description or for a plane, where the configuration sets none, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +92,14 @@ class Isolated(Algorithm):
         return found
 
     def _asked(
-        self, op: str, arrays: Mapping[str, Array] | None = None, pixel_size_um: float | None = None, at_most: int = MARGIN_BYTES
+        self,
+        op: str,
+        arrays: Mapping[str, Array] | None = None,
+        pixel_size_um: float | None = None,
+        at_most: int = MARGIN_BYTES,
+        **more: Any,
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        meta = {"kind": self.kind, "name": self.name, "params": self.model_dump(mode="json"), "pixel_size_um": pixel_size_um}
+        meta = {"kind": self.kind, "name": self.name, "params": self.model_dump(mode="json"), "pixel_size_um": pixel_size_um, **more}
         return child_of(self.process_config).ask(op, meta, arrays, at_most)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -133,17 +146,67 @@ class IsolatedDetector(Isolated, SignalDetector):
         return values.unpack_signals(self._asked("detect", given, pixel_size_um, _bound(plane))[1])
 
 
+class IsolatedReader(Isolated, Reader):
+    @classmethod
+    def checked(cls, params: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(params)  # it has none: to choose a reader starts no process
+
+    def claims(self, path: Path, start: bytes) -> bool:
+        return cast(bool, self._asked("claims", path=_sent(path))[0].get("claims"))
+
+    def scenes(self, path: Path) -> list[Scene]:
+        found = self._asked("scenes", path=_sent(path))[0].get("scenes")
+        if not isinstance(found, list):
+            raise CacappError("its process answered without scenes")
+        return [values.unpack_scene(fields, partial(self._plane, path, n, fields)) for n, fields in enumerate(found)]
+
+    def examples(self, folder: Path) -> list[Path]:
+        found = self._asked("examples", path=_sent(folder))[0].get("paths")
+        return [Path(path) for path in found] if isinstance(found, list) else []
+
+    def _plane(self, path: Path, number: int, fields: Mapping[str, Any], index: int, z: int) -> Array:
+        at_most = MARGIN_BYTES + int(fields["height_px"]) * int(fields["width_px"]) * np.dtype(fields["dtype"]).itemsize
+        _, arrays = self._asked("plane", at_most=at_most, path=_sent(path), scene=number, index=index, z=z)
+        if "plane" not in arrays:
+            raise CacappError("its process answered without a plane")
+        return arrays["plane"]
+
+
+def _sent(path: Path) -> str:
+    return str(path.absolute())
+
+
 STAND_INS: Mapping[str, type[Isolated]] = {
     "prompter": IsolatedPrompter,
     "segmenter": IsolatedSegmenter,
     "filter": IsolatedFilter,
     "signal-detector": IsolatedDetector,
+    "reader": IsolatedReader,
 }
 
 
 def stand_in(config: PluginProcessConfig, described: Mapping[str, Any]) -> type[Isolated]:
     """Return the class that stands for a described algorithm. Raises an exception where the description is incomplete."""
+    if described["kind"] == "reader" and config.limits.timeout_s is None:
+        config = replace(config, limits=replace(config.limits, timeout_s=READ_S))
     return _made(config, json.dumps(described))
+
+
+def description(found: Registered) -> dict[str, Any]:
+    """Return what a stand-in needs to know of an algorithm, as JSON values."""
+    return {
+        "kind": found.kind,
+        "name": found.name,
+        "plugin": found.plugin,
+        "distribution": found.distribution,
+        "version": found.version,
+        "class": found.cls.__name__,
+        "about": found.cls.__doc__ or "",
+        "needs_prompts": bool(getattr(found.cls, "needs_prompts", True)) if issubclass(found.cls, Segmenter) else None,
+        "trainable": issubclass(found.cls, TrainableSegmenter),
+        "suffixes": list(found.cls.suffixes) if issubclass(found.cls, Reader) else None,
+        "parameters": schemas(found.cls),
+    }
 
 
 @lru_cache(maxsize=256)
@@ -167,6 +230,8 @@ def _made(config: PluginProcessConfig, described: str) -> type[Isolated]:
     }
     if issubclass(made, Segmenter):
         own["needs_prompts"] = bool(about["needs_prompts"])
+    if issubclass(made, Reader):
+        own["suffixes"] = tuple(map(str, about["suffixes"]))
     for attribute, value in own.items():
         setattr(made, attribute, value)
     return cast(type[Isolated], made)

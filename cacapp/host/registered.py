@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cacapp.api import Algorithm, InstanceFilter, Prompter, Segmenter, SignalDetector
+from cacapp.api import Algorithm, InstanceFilter, Prompter, Reader, Segmenter, SignalDetector
 
 
 class Kind(NamedTuple):
@@ -22,6 +22,7 @@ KINDS: Mapping[str, Kind] = {
     "segmenter": Kind("cacapp_segmenters", Segmenter),
     "filter": Kind("cacapp_filters", InstanceFilter),
     "signal-detector": Kind("cacapp_signal_detectors", SignalDetector),
+    "reader": Kind("cacapp_readers", Reader),
 }
 
 

@@ -6,12 +6,13 @@ import difflib
 import re
 from typing import Any
 
-from cacapp.api import API_VERSION
+from cacapp.api import API_VERSION, Reader
 from cacapp.host.registered import KINDS
 
 GROUP = "cacapp"
 """Entry-point group of the plugins, and prefix of their hooks."""
 
+SUFFIX = re.compile(r"(\.[a-z0-9_-]+)+")
 NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 
 
@@ -53,4 +54,13 @@ def fault_of_class(cls: Any, kind: str) -> str | None:
     bare = [field for field, info in cls.model_fields.items() if not info.description]
     if bare:
         return f"{kind} {name!r}: parameter {bare[0]!r} has no description"
+    return _fault_of_reader(cls, name) if issubclass(cls, Reader) else None
+
+
+def _fault_of_reader(cls: type[Reader], name: str) -> str | None:
+    if cls.model_fields:
+        return f"reader {name!r}: has the parameter {next(iter(cls.model_fields))!r}; a file is read in one way, without parameters"
+    suffixes = getattr(cls, "suffixes", None)
+    if not isinstance(suffixes, tuple) or not all(isinstance(s, str) and SUFFIX.fullmatch(s) for s in suffixes):
+        return f"reader {name!r}: suffixes must be a tuple of endings in lower case such as ('.czi',), got {suffixes!r}"
     return None

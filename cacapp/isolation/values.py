@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from cacapp.exceptions import CacappError
+from cacapp.processes.child import DTYPES
+from cacapp.scene import Scene
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 Arrays = Mapping[str, Array]
@@ -69,6 +72,21 @@ def pack_signals(signals: Signals) -> dict[str, Array]:
 
 def unpack_signals(arrays: Arrays) -> Signals:
     return Signals(*(_array(arrays, name, 2 if name == "yx" else 1) for name in SIGNALS))
+
+
+def pack_scene(scene: Scene) -> dict[str, Any]:
+    """Every field of a scene but ``read``, as JSON values."""
+    fields = {name: getattr(scene, name) for name in scene.__dataclass_fields__ if name not in ("dtype", "read")}
+    return fields | {"dtype": scene.dtype.newbyteorder("=").name}
+
+
+def unpack_scene(fields: Any, read: Callable[[int, int], Array]) -> Scene:
+    """Raises CacappError where fields are missing; their values are for the guard to check."""
+    names = set(Scene.__dataclass_fields__) - {"read"}
+    if not isinstance(fields, dict) or set(fields) != names or fields["dtype"] not in DTYPES:
+        raise CacappError("its process answered with a scene that is incomplete")
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return Scene(**plain | {"dtype": np.dtype(fields["dtype"]), "read": read})
 
 
 def _array(arrays: Arrays, name: str, dimensions: int) -> Array:

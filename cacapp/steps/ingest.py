@@ -10,7 +10,8 @@ from cacapp.db.engine.session import Database
 from cacapp.db.slides import add_frame, frames_of, register_slide, same_pixels
 from cacapp.engine import cores
 from cacapp.exceptions import CacappError
-from cacapp.frames import BadFile, discover, extend_aliases, parse_channels
+from cacapp.frames import BadFile, Readers, discover, extend_aliases, parse_channels
+from cacapp.host import Host
 from cacapp.pseudonyms import resembles
 from cacapp.report.wording import plural
 from cacapp.runs.plan import SlideRequest
@@ -54,6 +55,7 @@ def ingest(
     searched: Callable[[int], None] = lambda files: None,
     found: Callable[[FrameSource], None] = lambda source: None,
     readers: int | None = None,
+    plugins: Callable[[], Host] | None = None,
 ) -> list[IngestReport]:
     """Add the slides and their frames, each slide in one transaction. A refused file or slide does not affect the others.
 
@@ -63,6 +65,7 @@ def ingest(
         searched: called before anything is read, with the number of files, or sets of files, of all slides.
         found: called with each frame as soon as it is found.
         readers: files hashed at a time; None: as many as there are cores, up to ``READERS``.
+        plugins: gives the plugins, of which the readers are asked for files that cacapp's own do not read; None: there are none.
 
     Raises:
         UsageError: an option of a slide is wrong; nothing has been written.
@@ -78,7 +81,8 @@ def ingest(
             )
     files: list[int] = []
     readers = min(READERS, cores() if readers is None else readers)
-    searches = [_search(request, required, aliases or {}, readers, files.append) for request in requests]
+    installed = Readers(plugins)
+    searches = [_search(request, required, aliases or {}, readers, files.append, installed) for request in requests]
     searched(sum(files))
     progress.start("ingest", 0)
     reports: list[IngestReport] = []
@@ -99,7 +103,12 @@ def ingest(
 
 
 def _search(
-    request: SlideRequest, required: Sequence[str], aliases: Mapping[str, Sequence[str]], readers: int, searched: Callable[[int], None]
+    request: SlideRequest,
+    required: Sequence[str],
+    aliases: Mapping[str, Sequence[str]],
+    readers: int,
+    searched: Callable[[int], None],
+    installed: Readers,
 ) -> Iterator[FrameSource | BadFile]:
     mapping = parse_channels(request.channels) if request.channels else None
     return discover(
@@ -112,6 +121,7 @@ def _search(
         pixel_size_um=request.pixel_size_um,
         readers=readers,
         searched=searched,
+        installed=installed,
     )
 
 

@@ -189,7 +189,15 @@ def _ingest(db: Database, host: Host, request: PipelineRequest, engine: Engine, 
     assay = request.count.assay if request.count is not None else None
     required, aliases = ((DAPI, *assay.channels), assay.aliases) if assay is not None else ((DAPI,), None)
     return ingest(
-        db, request.slides, required, progress, aliases, searched=start.expect_files, found=start.expect_frame, readers=engine.workers
+        db,
+        request.slides,
+        required,
+        progress,
+        aliases,
+        searched=start.expect_files,
+        found=start.expect_frame,
+        readers=engine.workers,
+        plugins=lambda: host,
     )
 
 

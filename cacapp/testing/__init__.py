@@ -13,6 +13,7 @@ In a plugin's tests::
 from cacapp.testing.claims import ClaimError, Contract
 from cacapp.testing.instance_filter import FilterContract
 from cacapp.testing.prompter import PrompterContract
+from cacapp.testing.reader import ReaderContract, Reference
 from cacapp.testing.scenes import Scene
 from cacapp.testing.segmenter import SegmenterContract
 from cacapp.testing.signal_detector import SignalDetectorContract
@@ -24,6 +25,8 @@ __all__ = [
     "Contract",
     "FilterContract",
     "PrompterContract",
+    "ReaderContract",
+    "Reference",
     "Scene",
     "SegmenterContract",
     "SignalDetectorContract",

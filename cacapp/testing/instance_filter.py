@@ -10,7 +10,8 @@ import numpy as np
 from cacapp.api import InstanceFilter
 from cacapp.arrays.shapes import shapes_of
 from cacapp.testing import scenes
-from cacapp.testing.claims import Contract, require, same
+from cacapp.testing.claims import require, same
+from cacapp.testing.image_claims import ImageContract
 from cacapp.testing.scenes import Scene
 from cacapp.types import Instance
 
@@ -18,7 +19,7 @@ SPECK = Instance((40, 10, 1, 1), np.ones((1, 1), bool))
 SHEET = Instance((0, 0, 300, 200), np.ones((200, 300), bool))
 
 
-class FilterContract(Contract):
+class FilterContract(ImageContract):
     """Claims of an instance filter: it sees the shapes of a scene's true nuclei."""
 
     kind: ClassVar[str] = "filter"

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cacapp.testing import scenes
-from cacapp.testing.claims import Contract, require
+from cacapp.testing.claims import require
+from cacapp.testing.image_claims import ImageContract
 from cacapp.testing.scenes import Scene
 from cacapp.types import Array, Instance, Prompts, label_image
 
@@ -15,7 +16,7 @@ COVERED = 0.5
 """Least share of a nucleus that the regions cover where no point lies on it."""
 
 
-class PrompterContract(Contract):
+class PrompterContract(ImageContract):
     """Claims of a prompter."""
 
     kind: ClassVar[str] = "prompter"

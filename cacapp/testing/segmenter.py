@@ -10,7 +10,8 @@ from cacapp import host as guard
 from cacapp.algorithms.watershed import Watershed
 from cacapp.api import Prompter, Segmenter
 from cacapp.testing import scenes
-from cacapp.testing.claims import Contract, require
+from cacapp.testing.claims import require
+from cacapp.testing.image_claims import ImageContract
 from cacapp.testing.scenes import Scene
 from cacapp.types import Instance, Prompts, label_image
 
@@ -21,7 +22,7 @@ COVERED = 0.5
 """Least share of the pixels of two touching nuclei that the instances cover together."""
 
 
-class SegmenterContract(Contract):
+class SegmenterContract(ImageContract):
     """Claims of a segmenter. One that needs prompts gets them from ``prompter``."""
 
     kind: ClassVar[str] = "segmenter"

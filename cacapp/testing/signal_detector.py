@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cacapp.testing import scenes
-from cacapp.testing.claims import Contract, require
+from cacapp.testing.claims import require
+from cacapp.testing.image_claims import ImageContract
 from cacapp.testing.scenes import Scene
 from cacapp.types import Instance
 
@@ -17,7 +18,7 @@ NEAR_PX = 2.0
 """Largest distance of a found dot from the true one, px."""
 
 
-class SignalDetectorContract(Contract):
+class SignalDetectorContract(ImageContract):
     """Claims of a signal detector: it sees a probe channel and the true nuclei."""
 
     kind: ClassVar[str] = "signal-detector"

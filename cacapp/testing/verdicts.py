@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from cacapp.api import Algorithm
 from cacapp.engine import Engine
@@ -14,11 +15,12 @@ from cacapp.processes.child import failure
 from cacapp.testing.claims import ClaimError, Contract
 from cacapp.testing.instance_filter import FilterContract
 from cacapp.testing.prompter import PrompterContract
+from cacapp.testing.reader import ReaderContract
 from cacapp.testing.segmenter import SegmenterContract
 from cacapp.testing.signal_detector import SignalDetectorContract
 
 CONTRACTS: Mapping[str, type[Contract]] = {
-    contract.kind: contract for contract in (PrompterContract, SegmenterContract, FilterContract, SignalDetectorContract)
+    contract.kind: contract for contract in (PrompterContract, SegmenterContract, FilterContract, SignalDetectorContract, ReaderContract)
 }
 
 CLAIM_S = 300.0
@@ -48,23 +50,26 @@ def claims_of(kind: str) -> dict[str, str]:
     return methods
 
 
-def check(kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_mb, claim_s: float = CLAIM_S) -> Iterator[Verdict]:
+def check(
+    kind: str, algorithm: Algorithm, *, memory_mb: int = Contract.memory_mb, claim_s: float = CLAIM_S, files: Sequence[Path] = ()
+) -> Iterator[Verdict]:
     """Yield a verdict for each claim, in their order.
 
     Args:
         memory_mb: memory limit of a process that works on a whole frame, MB.
         claim_s: a claim that takes longer is broken, s.
+        files: of its format, for a reader that cannot write examples.
     """
     claims = claims_of(kind)
     with Engine(1, frame_timeout_s=claim_s) as engine:
-        for outcome in engine.run(partial(hold, kind, algorithm, memory_mb), claims):
+        for outcome in engine.run(partial(hold, kind, algorithm, memory_mb, tuple(files)), claims):
             broken = outcome.result if outcome.error is None else outcome.error.replace("--frame-timeout ", "")
             yield Verdict(claims[outcome.item], broken, outcome.seconds)
 
 
-def hold(kind: str, algorithm: Algorithm, memory_mb: int, claim: str) -> str | None:
+def hold(kind: str, algorithm: Algorithm, memory_mb: int, files: tuple[Path, ...], claim: str) -> str | None:
     """Return why a claim does not hold, or None. Runs in a worker process."""
-    contract = type("Checked", (CONTRACTS[kind],), {"algorithm": algorithm, "memory_mb": memory_mb})()
+    contract = type("Checked", (CONTRACTS[kind],), {"algorithm": algorithm, "memory_mb": memory_mb, "files": files})()
     try:
         getattr(contract, claim)()
     except (ClaimError, CacappError) as error:

@@ -23,7 +23,9 @@ Make = Callable[..., FrameSource]
 words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=20)
 lengths = st.floats(1e-6, 1e6)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
-channel_sources = st.builds(ChannelSource, words, words, words, st.integers(0, 99), digests, st.none() | lengths)
+channel_sources = st.builds(
+    ChannelSource, words, words, words, st.integers(0, 99), digests, st.none() | lengths, st.none() | digests, st.none() | digests
+)
 frame_sources = st.builds(
     FrameSource,
     name=words,
@@ -38,6 +40,8 @@ frame_sources = st.builds(
     channels=st.lists(channel_sources, min_size=1, max_size=6).map(tuple),
     stage_x_um=st.none() | st.floats(-1e6, 1e6),
     stage_y_um=st.none() | st.floats(-1e6, 1e6),
+    reader=st.none() | words,
+    reader_version=st.none() | words,
 )
 
 
@@ -150,6 +154,15 @@ def test_a_name_with_other_content_is_refused(database: Database, make_source: M
         slides.add_frame(session, slide, make_source(content="1"))
         with pytest.raises(CacappError, match="other content"):
             slides.add_frame(session, slide, make_source(content="2"))
+
+
+def test_the_same_file_from_another_reader_is_refused_and_from_a_later_version_known(database: Database, make_source: Make) -> None:
+    with database.session() as session:
+        slide = slides.register_slide(session, "P1", "S1")
+        slides.add_frame(session, slide, make_source(reader="bioio", reader_version="cacapp-bioio 0.2.0"))
+        assert slides.add_frame(session, slide, make_source(reader="bioio", reader_version="cacapp-bioio 0.3.0")) is None
+        with pytest.raises(CacappError, match=r"with the reader 'bioio' of cacapp-bioio 0.2.0, and 'aicsimageio' of cacapp 0.1.0 reads it"):
+            slides.add_frame(session, slide, make_source(reader="aicsimageio", reader_version="cacapp 0.1.0"))
 
 
 def test_the_same_file_read_in_another_way_is_refused_not_ignored(database: Database, make_source: Make, tmp_path: Path) -> None:

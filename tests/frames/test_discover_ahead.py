@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from cacapp.frames import BadFile, digest, discover
-from cacapp.scene import Scene
+from cacapp.frames.choose_reader import Readers
+from cacapp.frames.opened import OpenedFile
 from cacapp.types import FrameSource
 
 Make = Callable[..., Any]
 module = import_module("cacapp.frames.discover")  # the package's attribute of this name is the function
-scenes_of: Callable[[Path], list[Scene]] = module.scenes_of
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ def test_a_file_that_cannot_be_read_ahead_is_refused_by_its_own_words(mixed: Pat
 
 
 def test_the_number_of_files_is_reported_before_one_is_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(path: Path) -> list[Scene]:
+    def never(path: Path, installed: Readers) -> OpenedFile:
         raise AssertionError(path)
 
-    monkeypatch.setattr(module, "scenes_of", never)
+    monkeypatch.setattr(module, "open_file", never)
     told: list[int] = []
     (mixed / "empty").mkdir()
     for places in ([mixed, mixed / "gone.tif"], [mixed / "empty"]):

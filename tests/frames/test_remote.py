@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_server_that_is_down_each_say_so(store: WebStore) -
     assert bad.error == f"{store.url}/nowhere: is missing in the store; put it back where it was"
     (bad,) = discover([f"{store.url}/slide 1/notes.czi"])
     assert isinstance(bad, BadFile)
-    assert "not a format that is read (.czi)" in bad.error
+    assert "no installed reader reads .czi" in bad.error
     store.stop()
     (bad,) = discover([f"{store.url}/slide 1"])
     assert isinstance(bad, BadFile)

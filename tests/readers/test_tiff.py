@@ -15,7 +15,7 @@ import pytest
 import tifffile
 
 from cacapp.frames import open_frame
-from cacapp.frames.file import scenes_of
+from cacapp.frames.choose_reader import scenes_of
 from cacapp.types import CHANNELS, Array
 
 Make = Callable[..., Any]

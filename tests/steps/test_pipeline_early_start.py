@@ -14,11 +14,11 @@ import pytest
 from cacapp.engine import Engine
 from cacapp.engine.process import start_process
 from cacapp.fish.assay.read import load_assay
-from cacapp.frames.file import scenes_of
+from cacapp.frames.choose_reader import Readers
+from cacapp.frames.opened import OpenedFile, open_file
 from cacapp.host import Host
 from cacapp.runs.plan import CountPlan, SegmentPlan
 from cacapp.runs.request import PipelineRequest
-from cacapp.scene import Scene
 from cacapp.steps.pipeline import _needed_modules
 
 
@@ -69,11 +69,11 @@ def test_as_many_as_the_user_says_start_before_the_first_file_is_read(
     module = import_module("cacapp.frames.discover")  # the package's attribute of this name is the function
     happened: list[str] = []
 
-    def read(path: Path) -> list[Scene]:
+    def read(path: Path, installed: Readers) -> OpenedFile:
         happened.append("read")
-        return scenes_of(path)
+        return open_file(path, installed)
 
-    monkeypatch.setattr(module, "scenes_of", read)
+    monkeypatch.setattr(module, "open_file", read)
     monkeypatch.setattr("cacapp.engine.engine.start_process", lambda *_: happened.append("start"))
     command = ("run", small_slide, "--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100", "--segmenter", "coarse", "--no-report")
     for workers, started in ((5, 2), (1, 1)):

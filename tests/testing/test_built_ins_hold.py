@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cacapp.algorithms.coarse import Coarse
@@ -15,7 +17,9 @@ from cacapp.algorithms.single_cell import SingleCell
 from cacapp.algorithms.split_merge import SplitMerge
 from cacapp.algorithms.watershed import Watershed
 from cacapp.host import Host
-from cacapp.testing import FilterContract, PrompterContract, SegmenterContract, SignalDetectorContract
+from cacapp.readers import examples
+from cacapp.readers.built_in import PictureReader, TiffReader, ZarrReader
+from cacapp.testing import FilterContract, PrompterContract, ReaderContract, Reference, SegmenterContract, SignalDetectorContract
 
 
 class TestWatershed(PrompterContract):
@@ -64,6 +68,27 @@ class TestSingleCell(FilterContract):
 
 class TestLogDetector(SignalDetectorContract):
     algorithm = LogDetector
+
+
+class TestTiff(ReaderContract):
+    algorithm = TiffReader
+
+    def references(self, folder: Path) -> list[Reference]:
+        return [Reference(examples.write_tiff(folder), 1, examples.CHANNELS, (0.2, 0.2), pixels=examples.example_pixels())]
+
+
+class TestZarr(ReaderContract):
+    algorithm = ZarrReader
+
+    def references(self, folder: Path) -> list[Reference]:
+        return [Reference(examples.write_zarr(folder), 1, examples.CHANNELS, (0.2, 0.2), pixels=examples.example_pixels())]
+
+
+class TestPicture(ReaderContract):
+    algorithm = PictureReader
+
+    def references(self, folder: Path) -> list[Reference]:
+        return [Reference(examples.write_picture(folder), 1, ("",), pixels=examples.example_pixels()[:1])]
 
 
 HERE = [value for name, value in list(globals().items()) if name.startswith("Test")]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +17,11 @@ from cacapp.algorithms.log import LogDetector
 from cacapp.algorithms.single_cell import SingleCell
 from cacapp.algorithms.watershed import Watershed
 from cacapp.api import Field
-from cacapp.testing import CONTRACTS, ClaimError, claims_of
+from cacapp.exceptions import CacappError
+from cacapp.readers import examples
+from cacapp.readers.built_in import TiffReader
+from cacapp.scene import Scene
+from cacapp.testing import CONTRACTS, ClaimError, ReaderContract, Reference, claims_of
 from cacapp.types import Array, Instance, Prompts, Shapes, Signals
 
 
@@ -173,6 +180,55 @@ class Nameless(Coarse):
     api_version: ClassVar[int] = 1
 
 
+class OtherNames(TiffReader):
+    """As tiff, with the channels turned round."""
+
+    def scenes(self, path: Path) -> list[Scene]:
+        return [replace(scene, channels=scene.channels[::-1]) for scene in super().scenes(path)]
+
+
+class Brightens(TiffReader):
+    """As tiff, brighter each time a plane is read."""
+
+    def scenes(self, path: Path) -> list[Scene]:
+        times = count()
+        return [replace(s, read=lambda c, z, read=s.read: read(c, z) + np.uint16(next(times))) for s in super().scenes(path)]
+
+
+class Eager(TiffReader):
+    """As tiff, with every plane in memory."""
+
+    def scenes(self, path: Path) -> list[Scene]:
+        (scene,) = super().scenes(path)
+        kept = [scene.read(c, 0) for c in range(2)]
+        return [replace(scene, read=lambda c, z: kept[c])]
+
+
+class TakesAll(TiffReader):
+    """As tiff, and black where it cannot read."""
+
+    def scenes(self, path: Path) -> list[Scene]:
+        try:
+            return super().scenes(path)
+        except (CacappError, OSError):
+            return [Scene("", "", np.dtype("uint16"), 360, 400, ("DAPI", "red"), lambda c, z: np.zeros((360, 400), np.uint16))]
+
+
+class FillsUp(TakesAll):
+    """As tiff, and black where a file was cut off."""
+
+    def claims(self, path: Path, start: bytes) -> bool:
+        return start[:2] in (b"II", b"MM")
+
+
+class Leaves(TiffReader):
+    """As tiff, with a file beside it."""
+
+    def scenes(self, path: Path) -> list[Scene]:
+        path.with_suffix(".seen").touch()
+        return super().scenes(path)
+
+
 WRONG = [
     ("segmenter", "test_it_is_what_its_kind_asks_for", Nameless, "no docstring"),
     ("prompter", "test_parameters_are_documented_with_units", Undocumented, "reach_um does not state its unit, µm"),
@@ -194,14 +250,25 @@ WRONG = [
     ("filter", "test_a_reason_belongs_to_its_nucleus", Ranks, "the order of the nuclei changes the reasons"),
     ("signal-detector", "test_two_dots_of_a_nucleus_are_found", Shifted, "px away from them"),
     ("signal-detector", "test_touching_nuclei_share_no_dot", PerNucleus, "it is found 2 times"),
+    ("reader", "test_it_says_of_a_file_what_is_in_it", OtherNames, r"channels \('red', 'DAPI'\), and it has \('DAPI', 'red'\)"),
+    ("reader", "test_pixels_are_those_of_the_reference", Brightens, "a plane differs when it is read again"),
+    ("reader", "test_planes_are_read_when_they_are_asked_for", Eager, "all planes were in memory once it was open"),
+    ("reader", "test_what_is_no_file_of_its_format_is_refused", TakesAll, "is no file of its format, and it gave 1 images"),
+    ("reader", "test_a_truncated_file_gives_no_other_pixels", FillsUp, "has other pixels than the whole file"),
+    ("reader", "test_files_are_untouched", Leaves, "it changed files"),
 ]
+
+
+class TruthKnown(ReaderContract):
+    def references(self, folder: Path) -> list[Reference]:
+        return [Reference(examples.write_tiff(folder), 1, examples.CHANNELS, (0.2, 0.2), pixels=examples.example_pixels())]
 
 
 @pytest.mark.parametrize(("kind", "claim", "wrong", "why"), WRONG, ids=[f"{w.__name__}-{c.removeprefix('test_')}" for _, c, w, _ in WRONG])
 def test_an_algorithm_that_breaks_a_claim_is_reported_with_the_claim(kind: str, claim: str, wrong: type, why: str) -> None:
     if wrong is Nameless:
         wrong.__doc__ = ""
-    contract = type("Checked", (CONTRACTS[kind],), {"algorithm": wrong, "memory_mb": 900})()
+    contract = type("Checked", (TruthKnown if kind == "reader" else CONTRACTS[kind],), {"algorithm": wrong, "memory_mb": 900})()
     with pytest.raises(ClaimError, match=why) as caught:
         getattr(contract, claim)()
     assert "\n" not in str(caught.value)

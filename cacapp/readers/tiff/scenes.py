@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +12,11 @@ from cacapp.readers.tiff.ome import OmeImage, directories, parse_ome
 from cacapp.readers.tiff.plain import Series, series_of
 from cacapp.readers.tiff.planes import check_colour_table, read_page
 from cacapp.readers.tiff.structure import REDUCED, SUBFILE, Page, read_pages
-from cacapp.scene import Scene, check_plane_size
+from cacapp.scene import Scene, check_plane_size, titles
 from cacapp.types import Array
 
 SUFFIXES = (".tif", ".tiff")
 _LOSSY = {6, 7, 33003, 33004, 33005, 34712}
-
-
-def _titles(names: Sequence[str | None]) -> list[str]:
-    """Return a short name for each scene: that of the file where all differ, else scene0, scene1 ..."""
-    if len(names) == 1:
-        return [""]
-    clean = [re.sub(r"[^\w.-]+", "-", name or "").strip("-") for name in names]
-    own = all(clean) and max(Counter(clean).values()) == 1
-    return clean if own else [f"scene{i}" for i in range(len(names))]
 
 
 def _check_alike(pages: Sequence[Page], what: str) -> None:
@@ -119,5 +108,5 @@ def tiff_scenes(path: Path) -> list[Scene]:
     else:
         series = series_of(pages, path.stat().st_size)
         scenes, names = [_plain_scene(path, one, n) for n, one in enumerate(series)], [""] * len(series)
-    rows = zip(scenes, _titles(names), strict=True)
+    rows = zip(scenes, titles(names), strict=True)
     return [replace(scene, title=title, key=scene.key if title else "") for scene, title in rows]

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from cacapp.api import Algorithm, TrainableSegmenter
+from cacapp.api import Algorithm, Reader, TrainableSegmenter
 from cacapp.exceptions import CacappError, UsageError
 from cacapp.host import Host, Registered, assign, same_name
 from cacapp.runs.progress import Progress, Silent
@@ -71,6 +71,7 @@ def check_plugins(
     memory_mb: int,
     claim_s: float,
     train: bool = False,
+    files: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> PluginCheck:
     """Check the algorithms of a distribution; without one, of all but cacapp itself.
@@ -82,9 +83,14 @@ def check_plugins(
         claim_s: a claim that takes longer is broken, s.
         train: first train, on simulated nuclei, each algorithm that can be trained and gets no weights.
 
+        files: to try readers with that cannot write any; each reader gets those with its suffixes.
+
     Raises:
-        UsageError: there is no such distribution or algorithm.
+        UsageError: there is no such distribution, algorithm or file.
     """
+    missing = next((file for file in files if not file.exists()), None)
+    if missing is not None:
+        raise UsageError(f"--file {missing}: no such file")
 
     def asked(of: str) -> bool:
         return not same_name(of, OWN) if distribution is None else same_name(of, distribution)
@@ -110,7 +116,8 @@ def check_plugins(
                 problems.append(str(error))
                 continue
             verdicts = []
-            for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s):
+            own = [f.absolute() for f in files if isinstance(built, Reader) and f.name.lower().endswith(built.suffixes)]
+            for verdict in verdicts_of(found.kind, built, memory_mb=memory_mb, claim_s=claim_s, files=own):
                 verdicts.append(verdict)
                 progress.advance(found.name)
             checked.append(Checked(found.kind, found.name, found.distribution, found.version, found.origin, tuple(verdicts), untrained))

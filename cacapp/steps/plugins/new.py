@@ -20,6 +20,7 @@ ABOUT: Mapping[str, str] = {
     "segmenter": "each bright blob is one nucleus",
     "filter": "rejects elongated and irregular nuclei",
     "signal-detector": "bright dots inside nuclei",
+    "reader": "planes that numpy saved (.npz)",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab import ROOT, Lab
 
-KINDS = ("prompter", "segmenter", "filter", "signal-detector")
+KINDS = ("prompter", "segmenter", "filter", "signal-detector", "reader")
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_its_project_file_says_what_it_offers(cacapp: Callable[..., Any], tmp_pa
         ("cacapp", ["segmenter"], "'cacapp' is taken by Python or cacapp"),
         ("watershed", ["prompter"], "there is a prompter 'watershed' already, of plugin 'builtin' of cacapp"),
         ("cacapp-dense", ["segmenter"], "there is a segmenter 'dense' already"),
-        ("acme", ["reader"], "--kind reader: choose one of prompter, segmenter, filter, signal-detector"),
+        ("acme", ["camera"], "--kind camera: choose one of prompter, segmenter, filter, signal-detector, reader"),
         ("acme", ["filter", "filter"], "give each kind once"),
     ],
 )

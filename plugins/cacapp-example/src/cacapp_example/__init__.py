@@ -1,1 +1,1 @@
-"""cacapp-example: prompter, segmenter, filter, signal-detector for cacapp."""
+"""cacapp-example: prompter, segmenter, filter, signal-detector, reader for cacapp."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cacapp import InstanceFilter, Prompter, Segmenter, SignalDetector, hookimpl
+from cacapp import InstanceFilter, Prompter, Reader, Segmenter, SignalDetector, hookimpl
 
 
 @hookimpl
@@ -31,3 +31,10 @@ def cacapp_signal_detectors() -> list[type[SignalDetector]]:
     from cacapp_example.signal_detector import ExampleSignalDetector
 
     return [ExampleSignalDetector]
+
+
+@hookimpl
+def cacapp_readers() -> list[type[Reader]]:
+    from cacapp_example.reader import ExampleReader
+
+    return [ExampleReader]
