@@ -12,6 +12,7 @@ from cacapp.db.tables import PatientResult
 from cacapp.report.result import ResultNumbers
 from cacapp.report.review import ReviewSummary
 from cacapp.report.wording import standing
+from cacapp.results.carry_over import earlier_decisions
 from cacapp.results.error_budget import Pools, budget_of
 from cacapp.results.patient import numbers
 from cacapp.results.review_outcome import outcome_of
@@ -35,6 +36,7 @@ class Extras:
         remarks: lines worth a person's attention.
         review: what people made of the software's calls, and their signatures of earlier results too; None without either.
         reviewed, verdict: the numbers and the verdict after review; None where nobody has reviewed this result.
+        earlier_decisions: decisions of earlier counts that are neither carried over nor left behind, in words.
         standing: how far the review is, in words; "" without a result.
     """
 
@@ -45,6 +47,7 @@ class Extras:
     reviewed: ResultNumbers | None = None
     verdict: str | None = None
     standing: str = ""
+    earlier_decisions: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the keys that they add to a patient's record of automatic numbers."""
@@ -52,10 +55,11 @@ class Extras:
 
     def _review_record(self) -> dict[str, Any]:
         review, numbers = self.review, self.reviewed
+        earlier = {"earlier_decisions": list(self.earlier_decisions)}
         if review is None:
-            return {"standing": self.standing, "reviewed": None, "signed_by": None, "signed_at": None}
+            return {"standing": self.standing, "reviewed": None, "signed_by": None, "signed_at": None} | earlier
         signed = review.signed
-        return {
+        return earlier | {
             "standing": self.standing,
             "reviewed": None if numbers is None else {name: getattr(numbers, name) for name in REVIEWED} | {"verdict": self.verdict},
             "decided": review.decided,
@@ -79,14 +83,16 @@ def extras_of(session: Session, result: PatientResult | None, pools: Pools | Non
     qc = {s.slide: {"verdict": s.verdict, "problems": s.problems} for s in slides}
     remarks = tuple(f"QC {s.verdict}, slide {s.slide}: {s.problems[0]}" for s in slides if s.problems)
     false_cacs = _false_cacs(session, result, pools)
+    waiting = earlier_decisions(session, result)
+    remarks += waiting
     if not (readings(session, result.count_run_ids) or sign_offs(session, result.patient_id)):
-        return Extras(false_cacs, qc, remarks, standing=standing(None))
+        return Extras(false_cacs, qc, remarks, standing=standing(None), earlier_decisions=waiting)
     outcome, automatic = outcome_of(session, result), numbers(result)
     review = outcome.summary(automatic, result.verdict)
     remarks += tuple(f"changed outside cacapp: {problem}" for problem in outcome.problems[:SHOWN])
     if not anyone_reviewed(session, result):
-        return Extras(false_cacs, qc, remarks, review, standing=standing(review))
-    return Extras(false_cacs, qc, remarks, review, outcome.numbers(automatic), outcome.reviewed.verdict, standing(review))
+        return Extras(false_cacs, qc, remarks, review, standing=standing(review), earlier_decisions=waiting)
+    return Extras(false_cacs, qc, remarks, review, outcome.numbers(automatic), outcome.reviewed.verdict, standing(review), waiting)
 
 
 def _false_cacs(session: Session, result: PatientResult, pools: Pools | None) -> dict[str, Any] | None:

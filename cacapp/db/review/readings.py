@@ -17,6 +17,7 @@ from cacapp.db.tables import Patient
 POSITIONS = ("first", "second", "adjudication")
 COMMENT = "comment"
 UNDO = "undo"
+CARRIED = "carried"
 NOT_CARRIED = "not_carried"
 NOT_DECIDING = (COMMENT, NOT_CARRIED)
 

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from cacapp.db.review.readings import readings
 from cacapp.exceptions import CacappError
 from cacapp.results.agreement import agreement
+from cacapp.results.carry_over import plan_carry_over
 from cacapp.review.authorisation import Viewer, Visitor
 from cacapp.review.cards import cards
 from cacapp.review.cell_cache import CachedCell
@@ -21,7 +22,6 @@ from cacapp.review.context import ReviewContext, RunIndex, class_keys, context_o
 from cacapp.review.forms import MAX_ID, CellId, Group, Id
 from cacapp.review.render import page
 from cacapp.review.routing import Route, check_admitted, draws, in_lane
-from cacapp.steps.review.carry_over import plan_carry_over
 from cacapp.steps.review.roles import SIGN
 
 router = APIRouter(include_in_schema=False, route_class=Route)

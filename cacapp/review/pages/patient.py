@@ -10,8 +10,9 @@ from sqlmodel import Session, col, select
 
 from cacapp.db.queries import latest_results
 from cacapp.db.review.readings import last_review_id, readings, sign_offs
-from cacapp.db.tables import Patient, PatientResult, Slide
+from cacapp.db.tables import Patient, PatientResult, Run, Slide
 from cacapp.results.agreement import agreement
+from cacapp.results.carry_over import plan_carry_over
 from cacapp.results.signature import signature_problems
 from cacapp.results.tally import assay_of
 from cacapp.review.authorisation import Signer, Viewer
@@ -59,7 +60,7 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         broken=broken,
         problem=problem,
         may_sign=visitor.may(SIGN),
-        **({"found": None, "points": [], "seen": 0, "agreements": {}, "reads": {}, "assay": None} | values),
+        **({"found": None, "points": [], "seen": 0, "agreements": {}, "reads": {}, "assay": None, "waiting": {}} | values),
     )
 
 
@@ -68,6 +69,7 @@ def _values(session: Session, context: ReviewContext, viewer: str, result: Patie
     index = context.index(session, result.count_run_ids[0]) if result.count_run_ids else None
     return {
         "found": found,
+        "waiting": {s: plan for s, one in found.per_slide.items() if (plan := plan_carry_over(session, session.get_one(Run, one.run_id)))},
         "points": open_points(session, result.patient_id, result),
         "seen": last_review_id(session, result.count_run_ids),
         "agreements": {s.run_id: agreement(session, s.run_id) for s in found.per_slide.values() if s.view.second == "finished"},

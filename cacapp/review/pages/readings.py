@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from cacapp.db.review.readings import POSITIONS, readings
 from cacapp.results.agreement import agreement
+from cacapp.results.carry_over import Match, plan_carry_over
 from cacapp.results.reviewed import state_of
 from cacapp.review.authorisation import Reviewer, Signer, Viewer
 from cacapp.review.cards import Card, cards
@@ -20,7 +21,7 @@ from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
 from cacapp.review.render import page
 from cacapp.review.routing import Route
-from cacapp.steps.review.carry_over import Match, carry_over, leave_behind, plan_carry_over
+from cacapp.steps.review.carry_over import carry_over, leave_behind
 from cacapp.steps.review.roles import DECIDE, SIGN
 from cacapp.steps.review.second_reading import finish_second, start_adjudication, start_second
 
@@ -99,13 +100,15 @@ def show_carry_over(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResp
 def _cards_of_both_runs(
     session: Session, context: ReviewContext, view: SlideView, asked: Sequence[Match]
 ) -> tuple[dict[int, Card], dict[int, Card]]:
-    """Return by cell id the cards of the earlier run with its decisions, and those of the latest count."""
+    """Return by cell id the cards of the earlier runs with their decisions, and those of the latest count."""
     if not asked:
         return {}, {}
     states = {m.review.cell_id: state_of(m.review) for m in asked}
     reviewers = {m.review.cell_id: m.review.reviewer for m in asked}
-    earlier = replace(view, index=context.index(session, cast(int, asked[0].review.run_id)), states=states, reviewers=reviewers)
-    before = cards(session, context, earlier, list(states))
+    before: list[Card] = []
+    for run_id in dict.fromkeys(cast(int, m.review.run_id) for m in asked):
+        earlier = replace(view, index=context.index(session, run_id), states=states, reviewers=reviewers)
+        before += cards(session, context, earlier, [m.review.cell_id for m in asked if m.review.run_id == run_id])
     after = cards(session, context, view, [m.new_cell for m in asked if m.new_cell is not None])
     return {c.cell.place.cell_id: c for c in before}, {c.cell.place.cell_id: c for c in after}
 

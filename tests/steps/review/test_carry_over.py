@@ -20,9 +20,10 @@ from cacapp.db.runs.ledger import finish_run, frames_in_state, record_frame, sta
 from cacapp.db.tables import Run
 from cacapp.exceptions import UsageError
 from cacapp.fish.assay.read import load_assay
+from cacapp.results.carry_over import CarryOver, plan_carry_over
 from cacapp.results.reviewed import state_of
-from cacapp.steps.review.carry_over import CarryOver, carry_over, leave_behind, plan_carry_over
-from cacapp.steps.review.decide import ConflictError
+from cacapp.steps.review.carry_over import carry_over, leave_behind
+from cacapp.steps.review.decide import Action, ConflictError, decide
 from cacapp.types import Shapes
 from tests.review.conftest import Record
 
@@ -157,3 +158,92 @@ def test_a_review_whose_signals_are_others_now_is_asked_about(counted: Cacapp, r
         assert valid_reviews(session, new, "first") == {}
     with pytest.raises(ConflictError, match="not waiting"):
         leave_behind(record.db, new, asked.review.id, "bert", "again")
+
+
+def recount(cacapp: Cacapp, record: Record, *options: object) -> int:
+    """Counts the slide anew; returns the run."""
+    assert cacapp("count", "S1", "--force", "--quiet", *options).code == 0
+    with record.db.reading() as session:
+        return latest_run_ids(session, "count", [record.slide_id])[record.slide_id]
+
+
+def offered(record: Record, run_id: int) -> list[tuple[Any, int]]:
+    """The (run, cell) of each decision that the run is offered."""
+    found = plan(record, run_id)
+    return [] if found is None else sorted((m.review.run_id, m.review.cell_id) for m in (*found.ready, *found.asked))
+
+
+def decide_in(record: Record, run_id: int, cell_id: int, kind: str, who: str = "anna", seen: int = 0, **more: Any) -> int:
+    return decide(record.db, who, cell_id, Action(kind, **more), run_id=run_id, seen=seen).review.id
+
+
+def test_decisions_of_all_earlier_counts_are_offered_the_nearest_of_each_nucleus(counted: Cacapp, record: Record) -> None:
+    one, two = (c.cell_id for c in record.flagged())
+    three, four = [c.cell_id for c in record.cells if c.class_ == "normal"][:2]
+    first = record.run_id
+    record.decide("anna", one, "accept")
+    record.decide("anna", two, "not_evaluable", reason="aggregate")
+    record.decide("anna", three, "class", class_="gain")
+    second = recount(counted, record)
+    decide_in(record, second, three, "comment", "bert", reason="looked at once more")
+    assert offered(record, second) == sorted([(first, one), (first, two), (first, three)]), "a comment is no decision"
+    decide_in(record, second, two, "accept", "bert")
+    third = recount(counted, record)
+    decide_in(record, third, four, "comment", "bert", reason="small")
+    assert offered(record, third) == sorted([(second, two), (first, one), (first, three)])
+    fourth = recount(counted, record)
+    assert offered(record, fourth) == sorted([(second, two), (first, one), (first, three)])
+    carry_over(record.db, fourth, "bert")
+    assert offered(record, fourth) == []
+    fifth = recount(counted, record)
+    assert offered(record, fifth) == sorted([(fourth, one), (fourth, two), (fourth, three)]), "each once, as carried over"
+
+
+def test_a_decision_that_was_undone_or_left_behind_later_does_not_come_back(counted: Cacapp, record: Record) -> None:
+    one, two = (c.cell_id for c in record.flagged())
+    record.decide("anna", one, "class", class_="normal")
+    second = recount(counted, record)
+    carry_over(record.db, second, "bert")
+    with record.db.reading() as session:
+        (carried,) = reviews(session, [second])
+    decide_in(record, second, one, "undo", "bert", carried.id)
+    mine = decide_in(record, second, two, "accept", "bert")
+    decide_in(record, second, two, "undo", "bert", mine)
+    assert offered(record, second) == []
+    assert offered(record, recount(counted, record)) == []
+
+
+def test_a_decision_of_the_new_count_that_was_undone_brings_the_earlier_one_back(counted: Cacapp, record: Record) -> None:
+    one, _ = (c.cell_id for c in record.flagged())
+    record.decide("anna", one, "class", class_="normal")
+    second = recount(counted, record)
+    mine = decide_in(record, second, one, "accept", "bert")
+    assert offered(record, second) == []
+    decide_in(record, second, one, "undo", "bert", mine)
+    assert offered(record, second) == [(record.run_id, one)]
+
+
+def test_an_assay_that_would_call_it_otherwise_or_lacks_the_class_asks_a_person(counted: Cacapp, record: Record) -> None:
+    one, _ = (c.cell_id for c in record.flagged())
+    gain = record.of_class("gain").cell_id
+    normal = record.of_class("normal").cell_id
+    record.decide("anna", one, "accept")
+    record.decide("anna", gain, "accept")
+    record.decide("anna", normal, "class", class_="loss")
+    second = recount(counted, record, "--assay", "any-gain")
+    found = plan(record, second)
+    assert found is not None
+    asked = {m.review.cell_id: m.problem for m in found.asked}
+    assert "by the assay of the new run" in str(asked[gain]) or "none of the assay of the new run" in str(asked[gain])
+
+
+def test_what_was_not_carried_over_is_listed_by_the_tables(counted: Cacapp, record: Record) -> None:
+    one, _ = (c.cell_id for c in record.flagged())
+    record.decide("anna", one, "accept")
+    segmented_beside(record, frozenset({one}))
+    recount(counted, record)
+    (found,) = counted("patients", "--json").json
+    first, second = found["review"]["earlier_decisions"]
+    assert first.startswith("slide S1: 1 decision of earlier counts not carried over yet: 0 fit the latest count, 1 need a person")
+    assert second == f"slide S1, not carried over: cac, cell {one} of run 2, by anna: no nucleus of the new run is the same"
+    assert "not carried over: cac" in " ".join(counted("patients").out.split())
