@@ -109,4 +109,4 @@ bench: $(STAMP) $(YARDSTICK)/bin/python
 	@$(BIN)/python benchmarks/main_job.py $(BENCH_DATA) --yardstick-python $(YARDSTICK)/bin/python
 
 clean:
-	rm -rf $(VENV) .venv-lock .venv-plugins $(YARDSTICK) $(SITE) .bench .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo
+	rm -rf $(VENV) .venv-lock .venv-plugins $(YARDSTICK) $(SITE) .bench .bench-* .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .lint build dist cacapp_demo

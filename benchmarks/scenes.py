@@ -49,8 +49,8 @@ def main() -> None:
     scored.add_argument("shared", type=Path)
     scored.add_argument("--workers", default="1")
     scored.add_argument("--work", type=Path, default=Path(".bench-scenes"))
-    scored.add_argument("--yardstick-python", default=sys.executable)
     for command in (made, scored):
+        command.add_argument("--yardstick-python", default=sys.executable, help="Python with the packages of SHARED/bench")
         command.add_argument("--set", action="append", dest="sets", metavar="NAME")
     a = parser.parse_args()
     plan = tomllib.loads((ROOT / "benchmarks" / "scenes.toml").read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def main() -> None:
         raise SystemExit(f"--set {unknown[0]}: there are {', '.join(plan['sets'])}")
     if a.command == "make":
         for name, seed, one in slides(plan, a.kind, a.sets):
-            make(a.shared, a.out / f"{name}-{seed}", one | ({"frames": a.frames} if a.frames else {}), seed)
+            make(a, a.out / f"{name}-{seed}", one | ({"frames": a.frames} if a.frames else {}), seed)
         return
     commit = require_unscored(a.sets) if a.kind == "sealed" else ""
     lines = [line_of(a, plan, name) for name in plan["sets"] if not a.sets or name in a.sets]
@@ -76,18 +76,18 @@ def slides(plan: dict[str, Any], kind: str, sets: list[str] | None = None) -> It
                 yield name, plan["seeds"][kind] + SEEDS_PER_SET * index + slide, one
 
 
-def make(shared: Path, folder: Path, one: Set, seed: int) -> None:
+def make(a: argparse.Namespace, folder: Path, one: Set, seed: int) -> None:
     """Write the frames of a slide into ``folder``, unless they are there."""
     if (folder / "truth.csv").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted call left
-    real = str(shared / "data" / "dsb2018_fluo_dev")
+    real = str(a.shared / "data" / "dsb2018_fluo_dev")
     size = ["--frames", str(one["frames"]), "--nuclei", str(one["nuclei"]), "--seed", str(seed)]
     if "preset" in one:
         run([*CACAPP, "simulate", str(folder), "--preset", one["preset"], "--nuclei", real, *size, *SIZE, "--quiet"])
     else:
         options = [text for value in one["semireal"] for text in ("--set", value)]
-        run([sys.executable, str(shared / "bench" / "semireal.py"), real, str(folder), *size, *options])
+        run([a.yardstick_python, str(a.shared / "bench" / "semireal.py"), real, str(folder), *size, *options])
 
 
 def line_of(a: argparse.Namespace, plan: dict[str, Any], name: str) -> str:
@@ -96,7 +96,7 @@ def line_of(a: argparse.Namespace, plan: dict[str, Any], name: str) -> str:
     done = []
     for _, seed, one in slides(plan, a.kind, [name]):
         folder = a.work / "frames" / f"{name}-{seed}"
-        make(a.shared, folder, one, seed)
+        make(a, folder, one, seed)
         done.append(one_folder(options, folder))
         shutil.rmtree(folder)  # the frames of all sets take 20 GB
         folder.mkdir()

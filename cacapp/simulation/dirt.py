@@ -41,20 +41,27 @@ def render_dirt(rng: np.random.Generator, model: SlideModel, light: Array, label
 
 
 def add_spikes(rng: np.random.Generator, model: SlideModel, instrument: Instrument, planes: Array, labels: Array) -> list[Dot]:
-    """Raise single pixels of stored (5, Y, X) ``planes``, in place; return them, all of width 0."""
+    """Raise single pixels of stored (5, Y, X) ``planes``, in place; return them, all of width 0.
+
+    Hot pixels are the camera's: the same in all channels and frames of a slide. Cosmic rays hit anywhere.
+    """
     if not instrument.spikes_per_mpx:
         return []
-    top = int(min(model.full_scale_gv, np.iinfo(planes.dtype).max)) if model.bit_depth == 16 else 255
-    scale = 1.0 if model.bit_depth == 16 else 255 / model.full_scale_gv
-    height, width = labels.shape
+    top, scale = (int(model.full_scale_gv), 1.0) if model.bit_depth == 16 else (255, 255 / model.full_scale_gv)
+    mean = instrument.spikes_per_mpx * labels.size / 1e6
+    hot = _spikes(np.random.default_rng(instrument.hot_seed), model, model.hot_share * mean, labels.shape)
     dots = []
     for channel, plane in enumerate(planes):
-        n = int(rng.poisson(instrument.spikes_per_mpx * labels.size / 1e6))
-        ys, xs = rng.integers(height, size=n), rng.integers(width, size=n)
-        peaks = np.exp(rng.uniform(np.log(model.spike_gv[0]), np.log(model.spike_gv[1]), n))
-        plane[ys, xs] = np.minimum(plane[ys, xs] + peaks * scale, top).astype(plane.dtype)
-        dots += [
-            Dot(int(labels[y, x]), channel, float(y), float(x), 0.0, float(peak), 0.0, "spike")
-            for y, x, peak in zip(ys, xs, peaks, strict=True)
-        ]
+        rays = _spikes(rng, model, (1 - model.hot_share) * mean, labels.shape)
+        for y, x, peak in np.concatenate([hot, rays]).tolist():
+            place = int(y), int(x)
+            plane[place] = min(int(plane[place]) + round(peak * scale), top)
+            dots.append(Dot(int(labels[place]), channel, y, x, 0.0, peak, 0.0, "spike"))
     return dots
+
+
+def _spikes(rng: np.random.Generator, model: SlideModel, mean: float, shape: tuple[int, ...]) -> Array:
+    """Draw spikes: (n, 3) float64 of row, column and height, gv."""
+    n = int(rng.poisson(mean))
+    low, high = np.log(model.spike_gv)
+    return np.stack([rng.integers(shape[0], size=n), rng.integers(shape[1], size=n), np.exp(rng.uniform(low, high, n))], axis=1)

@@ -27,6 +27,7 @@ class Instrument:
         gradient_yx: (5, 2) rise of the background from edge to edge, share of the background.
         nonspecific: mean number of non-specific dots of a nucleus.
         spikes_per_mpx: single bright pixels per million.
+        hot_seed: of the camera's hot pixels.
         treatment: what is done to the slide's pictures.
     """
 
@@ -39,6 +40,7 @@ class Instrument:
     gradient_yx: Array
     nonspecific: Array
     spikes_per_mpx: float
+    hot_seed: int
     treatment: Treatment
 
     @property
@@ -88,5 +90,6 @@ def draw_instrument(rng: np.random.Generator, model: SlideModel) -> Instrument:
         gradient_yx=spread(model.background_gradient, 2),
         nonspecific=rng.uniform(*model.nonspecific, n) if model.nonspecific[1] else np.zeros(n),
         spikes_per_mpx=float(rng.uniform(*model.spikes_per_mpx)) if model.spikes_per_mpx[1] else 0.0,
+        hot_seed=int(rng.integers(2**31)) if model.spikes_per_mpx[1] else 0,
         treatment=model.treatments[int(rng.integers(len(model.treatments))) if len(model.treatments) > 1 else 0],
     )

@@ -63,6 +63,7 @@ class Troubles(BaseModel):
         (0.0, 0.0), description="range of single bright pixels (hot, cosmic rays) per million, of the slide"
     )
     spike_gv: tuple[float, float] = Field((300.0, 30000.0), description="range of a spike's height, log-uniform, gv")
+    hot_share: float = Field(0.5, ge=0, le=1, description="share of spikes that are hot pixels: the same in all frames and channels")
 
     # channels of their own
     magnification_spread: float = Field(

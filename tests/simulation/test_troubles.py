@@ -146,6 +146,16 @@ def test_a_spike_is_one_pixel_and_named() -> None:
     assert 30 < len(spikes) < 110  # 200 per million of 5 x 256 x 256 pixels are 66
 
 
+def test_hot_pixels_are_the_same_in_all_channels_and_frames_and_cosmic_rays_are_not() -> None:
+    model = ideal(spikes_per_mpx=(400, 400), hot_share=0.5)
+    instrument = draw_instrument(np.random.default_rng(1), model)
+    frames = [simulate_frame(model, np.random.default_rng(seed), 256, 256, 0, instrument=instrument) for seed in (1, 2)]
+    places = Counter((dot.y, dot.x) for found in frames for dot in of_kind(found, "spike"))
+    hot = [place for place, n in places.items() if n == 2 * len(CHANNELS)]
+    assert 5 < len(hot) < 30  # half of 400 per million of 256 x 256 pixels are 13
+    assert 80 < len(places) - len(hot) < 180  # 13 in each of ten planes
+
+
 def test_copies_lie_where_their_channels_optics_place_them() -> None:
     model = ideal(magnification_spread=0.02, shift_um=0.6, signal_gv=(3000, 3000), signal_sigma_um=(0.2, 0.2))
     found = frame(model)
