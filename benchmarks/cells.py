@@ -95,7 +95,7 @@ def together(done: list[dict[str, Any]]) -> dict[str, Any]:
     steps = sorted({0.0, *(round(m, 2) for _, m in called)})
     roc = [[m, sum(t and x >= m for t, x in called), sum(not t and x >= m for t, x in called)] for m in steps]
     true_cac = sum(line["true_class"] == "cac" for line in lines)
-    normal = sum(line["true_class"] == "normal" and line["found"] == "True" for line in lines)
+    normal = sum(line["true_class"] == "normal" and line["found"] == "1" for line in lines)
     false = Counter(line["true_class"] for line in lines if line["called_class"] == "cac" and line["true_class"] != "cac")
     tables = [d["compare"]["counts"] for d in done]
     counts = {p: [[sum(cell) for cell in zip(*rows, strict=True)] for rows in zip(*(t[p] for t in tables), strict=True)] for p in PROBES}
