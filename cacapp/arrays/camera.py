@@ -9,7 +9,7 @@ import numpy as np
 from cacapp.arrays.noise import fit_photon_transfer
 from cacapp.types import Array
 
-BLOCK_PX = 8  # pixels; the mean light of a block stands for that of its pixels
+BLOCK_PX = 8  # pixels; the mean light of a block is used for all its pixels
 MAX_BLOCKS = 20_000
 BINS = 24
 MIN_BLOCKS = 30  # in a bin of light

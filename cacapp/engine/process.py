@@ -70,7 +70,7 @@ class WorkerProcess:
         """Return result, error, seconds and traceback; None where the process ended before it began."""
         active, start, limit_s = "", time.perf_counter(), task.timeout_s
         try:
-            # starting and loading the work counts for no item
+            # the time of starting and loading belongs to no item
             with self._child.limit(None if limit_s is None else limit_s + START_S):
                 self._child.send({}, {WORK: _bytes(task.payload), ITEM: _bytes(task.item)})
                 header, arrays = self._child.receive()
@@ -145,7 +145,7 @@ def _process_of(engine: str) -> WorkerProcess | None:
         if engine in _closed:
             return None
         if key not in _processes or not _processes[key].alive:
-            ready = [process for process in _started.get(engine, []) if process.alive]  # not those that ended for want of work
+            ready = [process for process in _started.get(engine, []) if process.alive]  # not those that ended because there was no work
             _processes[key] = ready[0] if ready else WorkerProcess()
             _started[engine] = ready[1:]
         return _processes[key]

@@ -50,7 +50,7 @@ def main(modules: Sequence[str] = ()) -> None:
     listen(lambda who: say({ACTIVE: who}))
     requests = Requests(stream)
     for name in modules:
-        with suppress(Exception):  # what is wrong with a module is said by the item that needs it
+        with suppress(Exception):  # a faulty module is reported by the item that needs it
             import_module(name)
     while True:
         try:

@@ -87,7 +87,7 @@ def _regions(features: Sequence[dict[str, Any]], height_px: int, width_px: int) 
         try:
             areas[number] = make_valid(shape(feature["geometry"]))
         except (ShapelyError, ValueError, TypeError, IndexError, KeyError, AttributeError):
-            continue  # whoever rasterizes it says what is wrong
+            continue  # the function that rasterizes it reports what is wrong
     tree = STRtree([area.representative_point() for area in areas.values() if not area.is_empty])
     return {
         number

@@ -142,7 +142,7 @@ def _own_scenes(found: Registered, path: Path) -> list[Scene]:
         raise
     except PermissionError:
         raise CacappError("may not be read: permission denied") from None
-    except Exception as error:  # damaged files raise anything, from struct.error to a library's assertion
+    except Exception as error:  # damaged files raise exceptions of any type, from struct.error to a library's assertion
         raise CacappError(f"cannot be read ({first_line(error)}); export it again") from error
 
 

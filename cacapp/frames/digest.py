@@ -69,10 +69,10 @@ def hash_ahead(paths: Sequence[Path], readers: int) -> Iterator[None]:
             if path is None:
                 return
             with suppress(OSError):
-                if path.is_file() or path.is_dir():  # a pipe would be waited for
+                if path.is_file() or path.is_dir():  # reading a pipe would block
                     sha256_of(path)
 
-    with suppress(RuntimeError):  # the machine has no thread left to give: whoever asks reads
+    with suppress(RuntimeError):  # no thread can be started: the caller reads the file itself
         for _ in range(min(readers, len(paths)) if readers > 1 else 0):
             threading.Thread(target=work, name="cacapp-hash", daemon=True).start()
     try:
@@ -88,7 +88,7 @@ def known_digests(paths: Iterable[Path | str]) -> dict[State, str]:
         try:
             state = _state(Path(path).absolute())
         except OSError:
-            continue  # whoever opens it will say so
+            continue  # opening it reports the problem
         if state in _known:
             found[state] = _known[state]
     return found
@@ -100,7 +100,7 @@ def add_known_digests(digests: Mapping[State, str]) -> None:
     while len(_known) > _REMEMBERED:
         try:
             del _known[next(iter(_known))]
-        except (KeyError, StopIteration, RuntimeError):  # another thread was quicker
+        except (KeyError, StopIteration, RuntimeError):  # another thread was faster
             continue
 
 

@@ -41,7 +41,7 @@ def open_file(path: Path, installed: Readers) -> OpenedFile:
     """Return a file with its scenes."""
     suffix = path.suffix.lower()
     if not path.is_absolute() and suffix not in (*SUFFIXES, ".zarr", "") and suffix not in installed.suffixes():
-        raise unsupported_file(suffix)  # before it is fetched
+        raise unsupported_file(suffix)  # before it is downloaded
     file = cached_path(as_uri(path))
     if not file.path.exists():
         raise CacappError("no such file or folder")

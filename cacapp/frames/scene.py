@@ -39,7 +39,7 @@ def read_plane(scene: Scene, index: int, z: int) -> Array:
             plane = scene.read(index, z)
     except CacappError:
         raise
-    except Exception as error:  # codecs raise anything
+    except Exception as error:  # codecs raise exceptions of any type
         raise CacappError(f"pixels cannot be decoded ({first_line(error)}); copy or export it again") from error
     native = plane.dtype.newbyteorder("=")
     return plane if plane.dtype == native else plane.astype(native)

@@ -149,7 +149,7 @@ class IsolatedDetector(Isolated, SignalDetector):
 class IsolatedReader(Isolated, Reader):
     @classmethod
     def checked(cls, params: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(params)  # it has none: to choose a reader starts no process
+        return dict(params)  # it has none: choosing a reader starts no process
 
     def claims(self, path: Path, start: bytes) -> bool:
         return cast(bool, self._asked("claims", path=_sent(path))[0].get("claims"))

@@ -105,7 +105,7 @@ class ChildProcess:
             self.close()
             raise CacappError(f"its process answered with {error}") from error
         except BaseException:
-            self.close()  # an answer that nobody waits for any more must not be taken for the next question's
+            self.close()  # a late answer must not be taken for that of the next request
             raise
         if header.get("ok") is not True:
             line = " ".join(str(header.get("line") or "gave no reason").split())[:2000]

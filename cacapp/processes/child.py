@@ -94,7 +94,7 @@ def read_message(stream: BinaryIO, at_most: int | None = None) -> tuple[dict[str
         raise ProtocolError(f"arrays of {total} bytes where {at_most} were the most to expect")
     arrays = {}
     for name, dtype, shape in listed:
-        truth = dtype == "bool"  # another byte than 0 and 1 is not for numpy to see as one
+        truth = dtype == "bool"  # numpy must not get a boolean byte other than 0 and 1
         array = np.empty(shape, np.dtype("uint8" if truth else dtype).newbyteorder("<"))
         if array.size:
             _fill(stream, _bytes(array))

@@ -83,5 +83,5 @@ def contrast_limits(
 def _percentile(histogram: Array, percentile: float) -> float:
     """Return the smallest grey value that at least ``percentile`` per cent of the pixels do not exceed."""
     cumulative = np.cumsum(histogram)
-    rank = np.ceil(np.round(percentile * cumulative[-1] / 100.0, 6))  # rounded: 99.9 % of 10,000 is 9,990, not a hair more
+    rank = np.ceil(np.round(percentile * cumulative[-1] / 100.0, 6))  # rounded: 99.9 % of 10,000 is exactly 9,990
     return float(np.searchsorted(cumulative, rank))

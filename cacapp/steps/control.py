@@ -81,7 +81,7 @@ def _require_few_cacs(session: Session, slide: Slide) -> None:
         if len(known) == len(alike):
             rate = 100 * totals.cacs / sum(known)
             found = f"{rate:.3g} CACs per 100 µL ({totals.cacs} of {totals.evaluable:,} evaluable nuclei)"
-        else:  # held against the threshold as if the slides stood for 100 µL, since nothing else is known
+        else:  # compared with the threshold as if the slides were made from 100 µL of blood, since nothing else is known
             rate = totals.cacs
             found = f"{plural(totals.cacs, 'CAC')} of {totals.evaluable:,} evaluable nuclei (blood volume unknown)"
         if rate >= threshold:

@@ -38,7 +38,7 @@ IMAGES = (".tif", ".tiff", ".png")
 # Those of Cellpose, CellProfiler's objects, StarDist and Fiji's MorphoLibJ among them.
 ENDINGS = (LABELS_SUFFIX, "_masks", "_cp_masks", "_label", "_mask", "_stardist", "_Nuclei", "_nuclei", "-lbl", "_lbl", "")
 OUTLINES = (".ome.zarr", ".zarr", ".geojson", f"{LABELS_SUFFIX}.geojson", "_rois.zip", "_RoiSet.zip", ".zip")
-PIECE = 0.1  # of the pixels of a label's largest part: less is a crumb
+PIECE = 0.1  # of the pixels of a label's largest part: a smaller part is ignored
 ANNOTATIONS = "annotations.json"
 
 

@@ -187,7 +187,7 @@ def _measured(
     """Return an image's score, None where its labels cannot be read, and the error."""
     target = None if out is None else prediction_path(out, file)
     if target is not None:
-        target.unlink(missing_ok=True)  # an older prediction must not stand for one that fails now
+        target.unlink(missing_ok=True)  # an older prediction must not be taken for the result of one that fails now
     if file.labels is None:
         return None, f"{file.image}: no labels of that name; left out"
     try:

@@ -177,5 +177,5 @@ def _read(path: Path) -> TrainingSample | None:
     try:
         with np.load(path) as kept:
             return TrainingSample(kept["dapi"], kept["labels"], float(kept["pixel_size_um"]) or None)
-    except Exception:  # numpy and zipfile raise anything at all on damaged files
+    except Exception:  # numpy and zipfile raise exceptions of any type on damaged files
         return None

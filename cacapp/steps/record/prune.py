@@ -53,7 +53,7 @@ def prune(db: Database, *, delete: bool, progress: Progress | None = None) -> Pr
             return PruneReport(tuple(runs), rows, False, before, before, time.perf_counter() - start)
     if runs:
         with db.rebuilding() as connection:
-            runs = superseded(connection)  # again: the database may have changed
+            runs = superseded(connection)  # repeated: the database may have changed
             progress.start("prune", len(runs))
             for run in runs:
                 _add(rows, delete_run(connection, run))

@@ -47,7 +47,7 @@ def write_reports(db: Database, out: Path, codes: Sequence[str] = (), progress: 
     found = [(p.patient.code, [r for r in p.results if r.count_run_ids]) for p in patients_with_results(db, codes)]
     if not any(results for _, results in found):
         raise CacappError("there is no result to report yet; run: cacapp segment, then cacapp count")
-    # a page has the same name whoever is asked for, and whoever comes later
+    # the name of a page does not depend on the other patients, requested or added later
     everyone = sorted(patients_with_results(db), key=lambda p: p.patient.id)
     codes_first = [p.patient.code for p in everyone]
     further = [_page(p.patient.code, r, newest=False) for p in everyone for r in p.results[1:]]
