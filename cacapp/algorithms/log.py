@@ -82,7 +82,7 @@ class LogDetector(SignalDetector):
             rows, cols = _maxima(response, mosaic.owner[shelf] > 0)
             middle.append((rows + shelf.start, cols, response[rows, cols]))
         peaks = Peaks(*(np.concatenate(v) for v in zip(*middle, strict=True)))
-        return _Dots.concatenate(dots), nuclear_noise(mosaic, sample, sampled, sigmas, peaks)
+        return _Dots.concatenate(dots), nuclear_noise(mosaic, sample, sampled, sigmas, _noise_gains(sigmas), peaks)
 
     def _dots(self, smoothed: list[Array], responses: list[Array], best: Array, sigmas: Array, near: Array) -> _Dots:
         rows, cols = _maxima(best, near)
@@ -133,6 +133,14 @@ def _respond(canvas: Array, sigmas: Array) -> tuple[list[Array], list[Array], Ar
     for response in responses[1:]:
         np.maximum(best, response, out=best)
     return smoothed, responses, best
+
+
+def _noise_gains(sigmas: Array) -> Array:
+    """Return (S,) the standard deviation of each scale's response to white noise of standard deviation 1."""
+    reach = int(np.ceil(6 * sigmas[-1])) + 2
+    point = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    point[reach, reach] = 1
+    return np.array([float(np.sqrt((response**2).sum())) for response in _respond(point, sigmas)[1]])
 
 
 def _maxima(image: Array, where: Array) -> tuple[Array, Array]:

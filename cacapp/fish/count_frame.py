@@ -14,6 +14,7 @@ import numpy as np
 from cacapp.arrays.background import Levels, levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, align, estimate_shift, measure_shift, soft_outlines
+from cacapp.arrays.spikes import Despiked, dot_width, without_spikes
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call, call_cells
 from cacapp.fish.doubt.doubts import DOUBTS
@@ -32,6 +33,7 @@ from cacapp.fish.signals.judge import Spots, judge_spots
 from cacapp.types import DAPI, Array, DotPairs, FrameSource, Instance, OverlapZone, Shapes, Signals
 
 DIAMETER_IN_SIGMAS = 3.3  # of a dot: the diameter of a signal over its standard deviation
+PIXEL_SD = 12**-0.5  # standard deviation of the light on one pixel, px: a pixel is a square
 PAIR_DIAMETERS = 1.3  # dots at most this far apart are fitted together: one copy or two
 UNEXPECTED_MAX_SHARE = 0.3  # of light between dyes that are no neighbours
 
@@ -143,10 +145,12 @@ def prepare(
 ) -> PreparedFrame:
     """Align the probe planes with DAPI, remove cross-talk, and start measuring overlap zones and quality."""
     dapi, nuclei = pixels[DAPI], task.nuclei
-    planes = {c: pixels[c] for c in assay.channels}
     grey = levels(dapi)
     zones = pool.submit(lambda: find_overlap_zones(dapi, nuclei, grey.background, find_unsegmented(dapi, nuclei, grey)))
-    cameras = dict(zip(assay.channels, pool.map(camera_of, planes.values()), strict=True))
+    cameras = dict(zip(assay.channels, pool.map(lambda c: camera_of(pixels[c]), assay.channels), strict=True))
+    clean_of = partial(despike, nuclei=nuclei, pixel_size_um=pixel_size_um, assay=assay)
+    despiked = dict(zip(assay.channels, pool.map(lambda c: clean_of(pixels[c], cameras[c]), assay.channels), strict=True))
+    planes = {c: d.plane for c, d in despiked.items()}
     outlines = soft_outlines(nuclei)
     origin = measure_shift(dapi, outlines)
     shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
@@ -154,6 +158,14 @@ def prepare(
     quality = pool.submit(measure_frame, pixels, nuclei, task.focus, task.shapes, pixel_size_um, assay)
     clean, crosstalk = without_crosstalk(on_dapi, nuclei, pixel_size_um, assay)
     return PreparedFrame(dapi, grey, clean, zones, quality, shifts, crosstalk, cameras)
+
+
+def despike(plane: Array, camera: Camera | None, *, nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay) -> Despiked:
+    """Fill the pixels of a probe plane that are brighter than the objective, and the plane's own dots, allow."""
+    rules, diameter_px = assay.signals.spikes, assay.signals.signal_diameter_px(pixel_size_um)
+    own = rules.narrowest_medians * dot_width(plane, nuclei, diameter_px)
+    objective = float(np.hypot(rules.narrowest_um * diameter_px / assay.signals.diameter_um, PIXEL_SD))
+    return without_spikes(plane, nuclei, float(np.fmax(own, objective)), rules.min_sds, camera.gain if camera else 0.0)
 
 
 def without_crosstalk(

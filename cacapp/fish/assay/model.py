@@ -14,7 +14,7 @@ from cacapp.fish.assay.ratio import Ratio
 from cacapp.fish.assay.rules import OTHER, CellClass, Name, Strict, Subtype, classify
 from cacapp.types import Array
 
-__all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Verdicts"]
+__all__ = ["Aggregate", "Assay", "BleedPair", "BleedThrough", "Debris", "Nuclei", "Patient", "Probe", "SignalRules", "Spikes", "Verdicts"]
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
@@ -55,6 +55,16 @@ class BleedThrough(Strict):
     pairs: tuple[BleedPair, ...] = ()
 
 
+class Spikes(Strict):
+    """Spikes: pixels brighter than the optics can draw (hot pixels, cosmic rays). They are filled from their neighbours."""
+
+    narrowest_um: float = Field(
+        0.08, gt=0, le=2, description="standard deviation of a point as the objective draws it, µm: no dot is narrower"
+    )
+    narrowest_medians: float = Field(0.6, gt=0, le=1, description="nor narrower than this, in medians of the frame's own dots")
+    min_sds: float = Field(5.5, ge=3, description="height beyond what the optics allow, standard deviations of its noise")
+
+
 class SignalRules(Strict):
     """Rules for the dots that count as signals."""
 
@@ -72,6 +82,7 @@ class SignalRules(Strict):
     min_relative_amplitude: float = Field(ge=0, lt=1, description="of the mean amplitude of the nucleus' brightest signals of the channel")
     debris: Debris = Debris()
     bleed_through: BleedThrough = BleedThrough()
+    spikes: Spikes = Spikes()
 
     def signal_diameter_px(self, pixel_size_um: float | None) -> float:
         """Return the diameter of one signal in px; ``pixel_size_um`` None: the file's fallback."""
