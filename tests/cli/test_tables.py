@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
@@ -25,6 +25,7 @@ def width(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda columns: monkeypatch.setattr(console.out, "_width", columns)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine
 @given(st.lists(st.lists(WORDS, min_size=3, max_size=3), min_size=2, max_size=5), st.integers(20, 200))
 def test_columns_take_no_more_than_the_terminal_and_no_less_than_their_words(columns: list[list[str]], terminal: int) -> None:
     texts = [[Text(cell) for cell in column] for column in columns]
