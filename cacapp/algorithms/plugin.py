@@ -42,5 +42,6 @@ def cacapp_signal_detectors() -> list[type[SignalDetector]]:
 @hookimpl
 def cacapp_readers() -> list[type[Reader]]:
     from cacapp.readers.built_in import PictureReader, TiffReader, ZarrReader
+    from cacapp.readers.makers import AicsimageioReader
 
-    return [TiffReader, ZarrReader, PictureReader]
+    return [TiffReader, ZarrReader, PictureReader, AicsimageioReader]
