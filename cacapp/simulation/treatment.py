@@ -67,4 +67,4 @@ def _jpeg(plane: Array) -> Array:
 def _level(plane: Array) -> int:
     """Return a level that a few pixels reach and that is one less than no power of two."""
     level = int(np.quantile(plane, 1 - SATURATED_SHARE))
-    return level - 3 if (level + 1) & level == 0 else level
+    return max(2, level - 3) if (level + 1) & level == 0 else level

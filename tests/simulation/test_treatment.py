@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from cacapp.simulation import SlideModel, simulate_frame
+from cacapp.simulation.troubles import Treatment
 from cacapp.types import Array
 
 
@@ -50,3 +53,10 @@ def test_a_slide_draws_one_of_its_treatments() -> None:
     model = SlideModel(treatments=("none", "eight-bit"))
     drawn = {simulate_frame(model, np.random.default_rng(seed), 64, 64, 0).planes.dtype.name for seed in range(12)}
     assert drawn == {"uint16", "uint8"}
+
+
+@pytest.mark.parametrize("treatment", get_args(Treatment))
+def test_a_dark_8_bit_frame_without_nuclei_is_treated_too(treatment: Treatment) -> None:
+    model = SlideModel(treatments=(treatment,), bit_depth=8)
+    found = simulate_frame(model, np.random.default_rng(1), 128, 128, 0).planes
+    assert (found.shape, found.dtype) == ((5, 128, 128), np.dtype(np.uint8))
