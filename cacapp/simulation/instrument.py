@@ -79,17 +79,21 @@ def draw_instrument(rng: np.random.Generator, model: SlideModel) -> Instrument:
     def spread(limit: float, *shape: int) -> Array:
         return rng.uniform(-limit, limit, (n, *shape)) if limit else np.zeros((n, *shape))
 
-    low, high = model.dye_brightness
+    def factor(limits: tuple[float, float], off: float, size: int) -> Array:
+        if limits == (off, off):
+            return np.full(size, off)
+        return np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), size))
+
     return Instrument(
         scale=1 + spread(model.magnification_spread) * probes,
         shift_yx=model.px(1.0) * spread(model.shift_um, 2) * probes[:, None],
         focus_um=spread(model.channel_focus_um),
         blur_um=float(np.hypot(model.blur_um, rng.uniform(*model.slide_blur_um))) if model.slide_blur_um[1] else model.blur_um,
-        brightness=np.exp(rng.uniform(np.log(low), np.log(high), n)) if high != 1 or low != 1 else np.ones(n),
+        brightness=factor(model.dye_brightness, 1.0, n),
         centre_yx=spread(model.shading_offset, 2),
         gradient_yx=spread(model.background_gradient, 2),
-        nonspecific=rng.uniform(*model.nonspecific, n) if model.nonspecific[1] else np.zeros(n),
-        spikes_per_mpx=float(rng.uniform(*model.spikes_per_mpx)) if model.spikes_per_mpx[1] else 0.0,
+        nonspecific=factor(model.nonspecific, 0.0, n),
+        spikes_per_mpx=float(factor(model.spikes_per_mpx, 0.0, 1)[0]),
         hot_seed=int(rng.integers(2**31)) if model.spikes_per_mpx[1] else 0,
         treatment=model.treatments[int(rng.integers(len(model.treatments))) if len(model.treatments) > 1 else 0],
     )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from cacapp.simulation.troubles import Troubles
+from cacapp.simulation.troubles import LOG_UNIFORM, Troubles
 from cacapp.types import CHANNELS
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -114,7 +114,7 @@ class SlideModel(Troubles):
             value = getattr(self, name)
             if name not in ("bleed_through", "treatments") and isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
                 raise ValueError(f"{name}: needs 0 <= min <= max, got {value}")
-            if name in ("dye_brightness", "spike_gv") and value[0] <= 0:
+            if name in LOG_UNIFORM and value[1] and value[0] <= 0:
                 raise ValueError(f"{name}: is log-uniform, its least value must be above 0, got {value}")
         n = len(CHANNELS)
         if len(self.bleed_through) != n or any(len(row) != n for row in self.bleed_through):

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LOG_UNIFORM = ("nonspecific", "spikes_per_mpx", "spike_gv", "dye_brightness")
+"""Ranges of rates and factors: a value is as likely to lie between 1 and 2 as between 2 and 4."""
+
 Treatment = Literal["none", "subtracted", "deconvolved", "eight-bit", "stretched", "jpeg", "saturated"]
 
 
@@ -46,7 +49,7 @@ class Troubles(BaseModel):
 
     # light that is no copy
     nonspecific: tuple[float, float] = Field(
-        (0.0, 0.0), description="range of non-specific dots per nucleus and channel (mean), of the slide"
+        (0.0, 0.0), description="range of non-specific dots per nucleus and channel (mean), log-uniform, of the slide"
     )
     nonspecific_height: tuple[float, float] = Field((0.05, 0.4), description="range of their height, share of the nucleus' signal height")
     granular_share: float = Field(0.0, ge=0, le=1, description="share of cells with granular cytoplasm that glows in every channel")
@@ -60,7 +63,7 @@ class Troubles(BaseModel):
     cytoplasm_gv: tuple[float, float] = Field((80.0, 500.0), description="range of the light of such cytoplasm in a probe channel, gv")
     debris_per_nucleus: float = Field(0.0, ge=0, le=10, description="mean number of specks on a nucleus, each in all channels")
     spikes_per_mpx: tuple[float, float] = Field(
-        (0.0, 0.0), description="range of single bright pixels (hot, cosmic rays) per million, of the slide"
+        (0.0, 0.0), description="range of single bright pixels (hot, cosmic rays) per million, log-uniform, of the slide"
     )
     spike_gv: tuple[float, float] = Field((300.0, 30000.0), description="range of a spike's height, log-uniform, gv")
     hot_share: float = Field(0.5, ge=0, le=1, description="share of spikes that are hot pixels: the same in all frames and channels")

@@ -14,6 +14,7 @@ from cacapp.simulation import SimulatedFrame, SlideModel, simulate_frame
 from cacapp.simulation.dots import Dot
 from cacapp.simulation.instrument import draw_instrument
 from cacapp.simulation.nucleus import NucleusState
+from cacapp.simulation.troubles import LOG_UNIFORM
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array
 
 TWO = {"normal": 2}
@@ -202,10 +203,17 @@ def test_dyes_have_a_brightness_of_the_slide() -> None:
     assert all(1000 <= h <= 4000 for found in heights.values() for h in found)
 
 
-@pytest.mark.parametrize("name", ["dye_brightness", "spike_gv"])
+@pytest.mark.parametrize("name", LOG_UNIFORM)
 def test_a_log_uniform_range_begins_above_0(name: str) -> None:
     with pytest.raises(ValidationError, match=f"{name}: is log-uniform, its least value must be above 0"):
         SlideModel(**{name: (0, 1)})
+
+
+def test_rates_are_log_uniform_over_slides() -> None:
+    model = ideal(spikes_per_mpx=(5, 50), nonspecific=(0.05, 0.3))
+    drawn = [draw_instrument(np.random.default_rng(seed), model) for seed in range(400)]
+    assert np.median([one.spikes_per_mpx for one in drawn]) == pytest.approx(np.sqrt(5 * 50), rel=0.15)
+    assert np.median([one.nonspecific for one in drawn]) == pytest.approx(np.sqrt(0.05 * 0.3), rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_frame_with_all_troubles() -> None:
