@@ -15,9 +15,11 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,9 +29,11 @@ AT_ONCE = 2
 OWN = ROOT / ".venv-plugins"
 
 
-def ran(*command: object, python: str = sys.executable, at_once: int = AT_ONCE) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end with its share of the cores."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))}
+def ran(
+    *command: object, python: str = sys.executable, at_once: int = AT_ONCE, more: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end with its share of the cores. ``more``: environment variables."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)), **more}
     return subprocess.run([python, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -69,23 +73,33 @@ class Verdict:
 
 
 def options_of(folder: Path) -> dict[str, Any]:
-    """How a plugin is checked: ``check``, words for `plugins check`; ``alone``, whether it needs all cores to itself."""
+    """How a plugin is checked: ``check``, words for `plugins check`; ``alone``, whether it needs all cores to itself;
+
+    ``prepare``, words for Python that go first; ``environment``, variables, in which {own} is a folder of its own.
+    """
     return dict(tomllib.loads((folder / "pyproject.toml").read_text()).get("tool", {}).get("cacapp", {}))
 
 
-def tried(folder: Path, python: str, at_once: int) -> Verdict:
+def tried(folder: Path, python: str, at_once: int, strict: bool = False) -> Verdict:
     """Run a plugin's tests and the contract suite on what it offers."""
     start = time.perf_counter()
     about = tomllib.loads((folder / "pyproject.toml").read_text())
     offers = ALGORITHMS in about["project"].get("entry-points", {})
     # its contract suite is what `plugins check` tries, and takes the longest
     less = ["--ignore", folder / "tests" / "test_contract.py"] if offers else []
-    tests = ran("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less, python=python, at_once=at_once)
+    options = options_of(folder)
+    more = {name: value.format(own=OWN / f"{folder.name}-own") for name, value in options.get("environment", {}).items()}
+    if "prepare" in options:
+        prepared = ran(*options["prepare"], python=python, at_once=at_once, more=more)
+        if prepared.returncode:
+            return Verdict(f"NOT TRIED, it cannot be prepared here: {prepared.stderr.strip()[-200:]}", not strict)
+    words = ("-m", "pytest", folder, "-c", folder / "pyproject.toml", f"--rootdir={folder}", *less)
+    tests = ran(*words, python=python, at_once=at_once, more=more)
     passed, output = tests.returncode == 0, tests.stdout + tests.stderr
     line = ("tests pass" if passed else "TESTS FAIL") + ("" if python == sys.executable else ", in an environment of its own")
     if offers:
-        chosen = [word.format(folder=folder, python=python) for word in options_of(folder).get("check", [])]
-        check = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python, at_once=at_once)
+        chosen = [word.format(folder=folder, python=python) for word in options.get("check", [])]
+        check = ran("-m", "cacapp", "plugins", "check", folder.name, *chosen, python=python, at_once=at_once, more=more)
         line += ", every claim holds" if check.returncode == 0 else ", CLAIMS ARE BROKEN"
         passed, output = passed and check.returncode == 0, output + check.stdout + check.stderr
     return Verdict(f"{line} ({time.perf_counter() - start:.0f} s)", passed, output)
@@ -112,7 +126,7 @@ def main(names: list[str], strict: bool) -> int:
     alone = {folder: python for folder, python in pythons.items() if options_of(folder).get("alone", False)}
     for at_once, group in ((AT_ONCE, {f: p for f, p in pythons.items() if f not in alone}), (1, alone)):
         with ThreadPoolExecutor(at_once) as pool:
-            trials = {pool.submit(tried, folder, python, at_once): folder.name for folder, python in group.items()}
+            trials = {pool.submit(tried, folder, python, at_once, strict): folder.name for folder, python in group.items()}
             for trial in as_completed(trials):
                 verdict = verdicts[trials[trial]] = trial.result()
                 print(f"\n-- {trials[trial]} --\n{verdict.output}", flush=True)

@@ -10,8 +10,8 @@ from cacapp.exceptions import CacappError
 from cacapp.readers.built_in import SUFFIXES
 
 MAKERS: Mapping[str, str] = {
-    **{".czi": "czi", ".lif": "lif", ".nd2": "nd2", ".dv": "dv", ".r3d": "dv", ".sld": "sldy", ".sldy": "sldy"},
-    **dict.fromkeys((".lsm", ".oib", ".oif", ".oir", ".vsi", ".zvi", ".ims", ".stk"), "bioformats"),
+    **{".czi": "czi", ".lif": "lif", ".nd2": "nd2", ".dv": "dv", ".r3d": "dv", ".sldy": "sldy"},
+    **dict.fromkeys((".lsm", ".oib", ".oif", ".oir", ".vsi", ".zvi", ".ims", ".stk", ".sld"), "bioformats"),
     **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".scn", ".bif"), "bioformats"),
 }
 """Suffixes of the makers' own formats, which are images, and what ``cacapp-bioio setup`` calls the reader of each."""

@@ -1,1 +1,1 @@
-"""Converter from any format that bioio reads to OME-TIFF frames for cacapp."""
+"""Reader of the makers' formats with bioio, which has an environment of its own."""
