@@ -219,7 +219,8 @@ _SLIDE = {
 }
 _CELL = {
     **{"patient": "string", "slide": "string", "frame": "string", "label": "int32", "y": "float64", "x": "float64", "area_px": "int32"},
-    **{"class": "string", "subtype": "string", "is_cac": "bool", "margin": "float64", "needs_review": "bool", "review_reason": "string"},
+    **{"class": "string", "subtype": "string", "is_cac": "bool", "margin": "float64", "p_cac": "float64", "p_terms": "string"},
+    **{"needs_review": "bool", "review_reason": "string"},
     **{"evaluable": "bool", "exclusion_reason": "string", "duplicate_of": "int64", "run_id": "int64", "segment_run_id": "int64"},
     **{"cell_id": "int64", "reviewed_class": "string", "reviewed_is_cac": "bool", "reviewer": "string"},
 }

@@ -164,11 +164,12 @@ def _print_cells_table(found: Sequence[CellRow], quiet: bool) -> None:
 
 
 def _remarks(row: CellRow) -> str:
-    """Return remarks on a cell: exclusion, subtype, reason for review."""
+    """Return remarks on a cell: exclusion, subtype, reason for review, probability of a CAC and what leaves it open."""
     review = f"review: {row.review_reason or 'yes'}" if row.needs_review else None
+    known = f"p(CAC) {row.p_cac:.2f}" if row.p_cac is not None and (row.needs_review or row.is_cac) else None
     excluded = None if row.evaluable else f"not evaluable: {row.exclusion_reason or 'no reason stored'}"
     subtype = row.subtype.replace("_", " ") if row.subtype else None
-    return "; ".join(part for part in (excluded, subtype, review) if part)
+    return "; ".join(part for part in (excluded, subtype, review, known, row.p_terms if row.needs_review else None) if part)
 
 
 def _deliver_json(value: Any, out: Path | None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.assay.rules import classify
-from cacapp.fish.evidence import Doubt, Evidence
+from cacapp.fish.evidence import NOT_ONE_NUCLEUS, Doubt, Evidence
 from cacapp.types import Array
 
 HYBRIDISATION_FAILURE = "hybridisation failure?"
@@ -28,6 +28,8 @@ class Call:
         needs_review: a person has to look before the call can be relied on.
         review_reason: why, None without.
         evaluable: False for a cell that is excluded from all counts; ``exclusion_reason`` says why.
+        p_cac: probability that the assay's criteria hold, None where it is not known.
+        p_terms: what leaves it between 0 and 1, in words; None without.
     """
 
     class_: str | None
@@ -38,6 +40,8 @@ class Call:
     review_reason: str | None
     evaluable: bool
     exclusion_reason: str | None = None
+    p_cac: float | None = None
+    p_terms: str | None = None
 
 
 def call_cells(evidence: Evidence, doubts: Sequence[Doubt]) -> list[Call]:
@@ -56,7 +60,20 @@ def call_cells(evidence: Evidence, doubts: Sequence[Doubt]) -> list[Call]:
         doubted, reason = doubt(evidence)
         for i in np.flatnonzero(doubted & evidence.evaluable).tolist():
             calls[i] = Call(UNCERTAIN, None, False, margins[i], True, reason, True)
-    return calls
+    return [
+        _with_probability(call, p, terms, evidence.assay)
+        for call, p, terms in zip(calls, evidence.p_cac.tolist(), evidence.terms, strict=True)
+    ]
+
+
+def _with_probability(call: Call, p: float, terms: str | None, assay: Assay) -> Call:
+    """Return an evaluable cell's call with its probability, which is lower where the outline may not hold one whole nucleus."""
+    if not call.evaluable or not np.isfinite(p) or assay.probability is None:
+        return call
+    if call.review_reason in NOT_ONE_NUCLEUS:
+        p *= assay.probability.one_nucleus
+        terms = "; ".join([f"{call.review_reason}: {assay.probability.one_nucleus:.2f} that it is one", *([terms] if terms else [])])
+    return replace(call, p_cac=p, p_terms=terms)
 
 
 def call_by_counts(counts: Array, exclusions: Sequence[str | None], assay: Assay) -> list[Call]:

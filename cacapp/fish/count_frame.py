@@ -20,10 +20,12 @@ from cacapp.fish.calls import Call, call_cells
 from cacapp.fish.doubt.doubts import DOUBTS
 from cacapp.fish.doubt.margin import cac_margin
 from cacapp.fish.doubt.overlap_zones import find_overlap_zones
+from cacapp.fish.doubt.probable import above_review
 from cacapp.fish.doubt.two_in_one import seam_threshold, without_concavity_or_seam
 from cacapp.fish.doubt.unsegmented import find_unsegmented
 from cacapp.fish.evaluability import AGGREGATE, OF_CHANNELS, judge_nuclei
 from cacapp.fish.evidence import Evidence
+from cacapp.fish.probability.frame import weigh
 from cacapp.fish.quality.frame import FrameQuality, failures, measure_frame, with_signals
 from cacapp.fish.quality.slide import FAILED_QC
 from cacapp.fish.signals.copies import fit_pairs
@@ -204,11 +206,16 @@ def detect(
 def judge(assay: Assay, prepared: PreparedFrame, dots: DetectedDots, pixel_size_um: float | None, task: CountTask) -> JudgedFrame:
     """Decide which dots count and which nuclei are evaluable, and collect the evidence of the calls."""
     dapi, background, nuclei = prepared.dapi, prepared.grey.background, task.nuclei
-    spots = judge_spots(dots.candidates, nuclei, pixel_size_um, assay, prepared.zones.result(), dots.pairs)
-    n = len(nuclei)
+    judged = judge_spots(dots.candidates, nuclei, pixel_size_um, assay, prepared.zones.result(), dots.pairs)
+    whole = [gate is None and left is None for gate, left in zip(judge_nuclei(task.shapes, task.focus, assay), task.excluded, strict=True)]
+    weighed = weigh(judged, prepared.planes, np.array(whole, bool), pixel_size_um, assay)
+    spots, n = weighed.spots, len(nuclei)
     counts, measured = count_signals(spots, n, assay), prepared.quality.result()
     in_overlap = nuclei_with_signals_in_overlaps(spots, n)
-    gates = partial(judge_nuclei, task.shapes, task.focus, assay, in_overlap=in_overlap, saturated=measured.saturated, counts=counts)
+    lost = weighed.granular & ~above_review(weighed.p_cac, assay)
+    gates = partial(
+        judge_nuclei, task.shapes, task.focus, assay, in_overlap=in_overlap, saturated=measured.saturated, counts=counts, granular=lost
+    )
     failed = gates()
     single = np.array([reason is None for reason in failed], bool) & ~assay.is_cac(counts)
     threshold = seam_threshold(dapi, background, nuclei, single)
@@ -233,5 +240,8 @@ def judge(assay: Assay, prepared: PreparedFrame, dots: DetectedDots, pixel_size_
         most=most,
         margin=cac_margin(counts, *flip_costs(spots, n, assay), assay),
         exclusions=exclusions,
+        p_cac=weighed.p_cac,
+        terms=weighed.terms,
+        granular=weighed.granular,
     )
     return JudgedFrame(evidence, quality)

@@ -18,8 +18,9 @@ SHARED_SIGNAL = "shared_signal"
 SATURATED = "saturated"
 NO_SIGNAL = "no_signal"
 IMPLAUSIBLE = "implausible_number"
+GRANULAR = "granular"
 DUPLICATE = "duplicate"
-REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL, SATURATED, NO_SIGNAL, IMPLAUSIBLE, DUPLICATE)
+REASONS = (EDGE, AREA, AGGREGATE, SOLIDITY, FOCUS, SHARED_SIGNAL, SATURATED, NO_SIGNAL, IMPLAUSIBLE, GRANULAR, DUPLICATE)
 OF_CHANNELS = (SATURATED, NO_SIGNAL, IMPLAUSIBLE)  # the nucleus itself is sound
 SINGLE_RANGE = (0.5, 1.6)  # of the median area: a smaller nucleus is a fragment, a larger one may be two in one outline
 ROUNDS = 3
@@ -80,6 +81,7 @@ def judge_nuclei(
     in_overlap: Array | None = None,
     saturated: Array | None = None,
     counts: Array | None = None,
+    granular: Array | None = None,
     undivided: Array | None = None,
     population: Population | None = None,
 ) -> list[str | None]:
@@ -96,6 +98,7 @@ def judge_nuclei(
     saturated: too many of its pixels are at the camera's largest value.
     no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
     implausible_number: more signals of a probe than a cell can have; they are specks of dirt.
+    granular: granules that shine in all channels, as in granulocytes, hide the signals.
 
     Args:
         shapes: features of N instances of one frame.
@@ -103,13 +106,14 @@ def judge_nuclei(
         in_overlap: (N,) bool, a counted signal lies in the overlap with another nucleus; None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
+        granular: (N,) bool, None: not measured, no gate.
         undivided: (N,) bool, the nucleus has no concavity and no seam (see ``fish.doubt.two_in_one``): no aggregate for its shape.
             None: not measured.
         population: of the slide; by default that of these instances. With fewer than ``min_population`` single nuclei the gates
             relative to it are off.
 
     Raises:
-        ValueError: focus, in_overlap, saturated, counts or undivided is of another length than shapes.
+        ValueError: focus, in_overlap, saturated, counts, granular or undivided is of another length than shapes.
     """
     n, gate = len(shapes), assay.nuclei
     for name, values in (
@@ -117,6 +121,7 @@ def judge_nuclei(
         ("in_overlap", in_overlap),
         ("saturated", saturated),
         ("counts", counts),
+        ("granular", granular),
         ("undivided", undivided),
     ):
         if values is not None and len(values) != n:
@@ -141,6 +146,8 @@ def judge_nuclei(
         none: Array = np.asarray(counts) == 0
         fails[NO_SIGNAL] = np.asarray(none.any(axis=1) if gate.exclude_without_signal else none.all(axis=1))
         fails[IMPLAUSIBLE] = np.asarray((np.asarray(counts) > gate.max_signals).any(axis=1))
+    if granular is not None:
+        fails[GRANULAR] = granular
     reasons: list[str | None] = [None] * n
     for reason, failed in fails.items():
         for i in np.flatnonzero(failed):

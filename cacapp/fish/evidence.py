@@ -11,6 +11,11 @@ from cacapp.fish.assay.model import Assay
 from cacapp.fish.signals.judge import Spots
 from cacapp.types import Array, Instance
 
+TWO_NUCLEI = "may be two nuclei"
+PART = "may be part of a nucleus"
+NOT_ONE_NUCLEUS = (TWO_NUCLEI, PART)
+"""Reasons for review that say nothing about the signals, but about the outline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -27,6 +32,9 @@ class Evidence:
         fewest, most: (N, P) int64, the counts without and with every signal that a neighbour could own.
         margin: (N,) float64, SNR, see ``cacapp.fish.doubt.margin.cac_margin``; inf where nothing near flips the call.
         exclusions: N reasons why a nucleus is not evaluable, None for one that is.
+        p_cac: (N,) float64, the probability that the assay's criteria hold, NaN where it is not known; see ``cacapp.fish.probability``.
+        terms: N texts, what leaves it between 0 and 1, None where nothing does.
+        granular: (N,) bool, granules that shine in all channels lie in the nucleus.
     """
 
     assay: Assay
@@ -40,6 +48,9 @@ class Evidence:
     most: Array
     margin: Array
     exclusions: Sequence[str | None]
+    p_cac: Array
+    terms: Sequence[str | None]
+    granular: Array
 
     @property
     def evaluable(self) -> Array:

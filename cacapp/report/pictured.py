@@ -43,6 +43,7 @@ class FlaggedCell:
         class_name, subtype: the call; None where there is none.
         counts: signals by probe channel.
         margin: SNR by which the dots would have to change to turn a CAC into no CAC or back; None where no small change does.
+        p_cac: probability that the cell is a CAC, None where it is not known; ``p_terms``: what leaves it between 0 and 1, in words.
         pictures: "composite" and the channels, in the order they are shown; empty where the cell is listed only.
         reviewed: who decided on it and what it was before, in words; None where nobody has.
     """
@@ -60,6 +61,8 @@ class FlaggedCell:
     needs_review: bool
     review_reason: str | None = None
     margin: float | None = None
+    p_cac: float | None = None
+    p_terms: str | None = None
     area_um2: float | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
     reviewed: str | None = None

@@ -120,6 +120,8 @@ class CellOut(BaseModel):
     area_px: int
     bbox_xywh: tuple[int, int, int, int]
     margin: float | None
+    p_cac: float | None
+    p_terms: str | None
     automatic: CellState
     reviewed: CellState
     decided_by: str | None
@@ -139,6 +141,8 @@ class CellOut(BaseModel):
             area_px=place.area_px,
             bbox_xywh=place.bbox_xywh,
             margin=cell.margin,
+            p_cac=cell.p_cac,
+            p_terms=cell.p_terms,
             automatic=CellState.model_validate(cell.machine),
             reviewed=CellState.model_validate(cell.state),
             decided_by=cell.decided_by,

@@ -98,7 +98,8 @@ class SlideView:
         cell_id, channels = place.cell_id, self.index.assay.channels
         state = in_channel_order(self.states.get(cell_id, machine), channels)
         by = self.reviewers.get(cell_id) if state.decided else None
-        return ShownCell(place, in_channel_order(machine, channels), state, self.index.by_id[cell_id].margin, by)
+        called = self.index.by_id[cell_id]
+        return ShownCell(place, in_channel_order(machine, channels), state, called.margin, called.p_cac, called.p_terms, by)
 
     def read_cells(self, session: Session, cell_ids: Sequence[int]) -> list[ShownCell]:
         """Read cells in the given order, without pictures. Raises NotFound for a cell that the count did not call."""

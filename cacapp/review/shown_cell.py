@@ -19,6 +19,7 @@ class ShownCell:
         machine: the software's call.
         state: the call after the reviews that the viewer may see; the software's where there are none.
         margin: change of signals that turns a CAC into no CAC or the reverse, SNR; None if no near change does.
+        p_cac: probability that the cell is a CAC, None where it is not known; ``p_terms``: what leaves it between 0 and 1, in words.
         decided_by: the account that made the valid decision, None without one.
     """
 
@@ -26,6 +27,8 @@ class ShownCell:
     machine: State
     state: State
     margin: float | None
+    p_cac: float | None
+    p_terms: str | None
     decided_by: str | None
 
     @property

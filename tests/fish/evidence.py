@@ -27,6 +27,9 @@ def evidence_of(counts: Any, assay: Assay, **given: Any) -> Evidence:
         "most": table,
         "margin": np.full(n, np.inf),
         "exclusions": [None] * n,
+        "p_cac": np.full(n, np.nan),
+        "terms": [None] * n,
+        "granular": np.zeros(n, bool),
     }
     return Evidence(**usual | given)
 

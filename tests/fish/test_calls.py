@@ -92,4 +92,11 @@ def test_the_first_doubt_that_applies_gives_the_reason_and_no_doubt_touches_a_ce
 
 def test_the_doubts_are_evaluated_in_a_fixed_order() -> None:
     reasons = [doubt(evidence_of([[2, 2, 2, 2]], KATZ, nuclei=(INSTANCE,)))[1] for doubt in DOUBTS]
-    assert reasons == ["contested signals decide", "may be two nuclei", "may be part of a nucleus", "margin too small"]
+    expected = [
+        "contested signals decide",
+        "may be two nuclei",
+        "may be part of a nucleus",
+        "probability does not decide",
+        "margin too small",
+    ]
+    assert reasons == expected

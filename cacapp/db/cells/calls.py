@@ -111,7 +111,7 @@ def write_counts(session: Session, run_id: int, cell_ids: Sequence[int], counts:
 def write_calls(session: Session, run_id: int, cell_ids: Sequence[int], calls: Sequence[Call]) -> None:
     """Write one call for each of N cells, in place of earlier ones of the run."""
     _delete_earlier(session, CellCall, run_id, cell_ids)
-    names = ("subtype", "is_cac", "margin", "evaluable", "exclusion_reason", "needs_review", "review_reason")
+    names = ("subtype", "is_cac", "margin", "evaluable", "exclusion_reason", "needs_review", "review_reason", "p_cac", "p_terms")
     columns = {name: [getattr(call, name) for call in calls] for name in names}
     classes = [call.class_ for call in calls]
     insert_columns(session, CellCall, len(cell_ids), columns | {"cell_id": list(cell_ids), "run_id": run_id, "class": classes})

@@ -20,6 +20,8 @@ NO_CALL: dict[Any, Any] = {
     CellCall.margin: None,
     CellCall.needs_review: False,
     CellCall.review_reason: None,
+    CellCall.p_cac: None,
+    CellCall.p_terms: None,
 }
 
 

@@ -38,6 +38,8 @@ class CellRow:
     subtype: str | None
     is_cac: bool
     margin: float | None
+    p_cac: float | None
+    p_terms: str | None
     needs_review: bool
     review_reason: str | None
     evaluable: bool
@@ -50,7 +52,18 @@ class CellRow:
     def as_dict(self) -> dict[str, Any]:
         """Return a flat record for tables and files, with a column for each probe and ``class`` for ``class_``."""
         first = ("patient", "slide", "frame", "label", "y", "x", "area_px")
-        last = ("subtype", "is_cac", "margin", "needs_review", "review_reason", "evaluable", "exclusion_reason", "duplicate_of")
+        last = (
+            "subtype",
+            "is_cac",
+            "margin",
+            "p_cac",
+            "p_terms",
+            "needs_review",
+            "review_reason",
+            "evaluable",
+            "exclusion_reason",
+            "duplicate_of",
+        )
         ids = ("run_id", "segment_run_id", "cell_id")
         return {
             **{name: getattr(self, name) for name in first},
@@ -202,7 +215,7 @@ def _counted(run_ids: Sequence[int], class_: str | None) -> Rows:
 
 def _segmented(run_id: int) -> Rows:
     """Select cells without calls."""
-    names = ("run_id", "class", "subtype", "is_cac", "margin", "needs_review", "review_reason")
+    names = ("run_id", "class", "subtype", "is_cac", "margin", "p_cac", "p_terms", "needs_review", "review_reason")
     columns = table_of(CellCall).columns
     missing = [cast(null(), columns[name].type).label(name) for name in names]  # PostgreSQL compares no number with an untyped null
     own = (col(Cell.evaluable), col(Cell.exclusion_reason), col(Cell.frame_id))
@@ -250,6 +263,8 @@ def _read(session: Session, picked: Rows, limit: int | None) -> list[CellRow]:
             subtype=row["subtype"],
             is_cac=bool(row["is_cac"]),
             margin=row["margin"],
+            p_cac=row["p_cac"],
+            p_terms=row["p_terms"],
             needs_review=bool(row["needs_review"]),
             review_reason=row["review_reason"],
             evaluable=row["evaluable"],

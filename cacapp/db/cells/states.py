@@ -27,6 +27,8 @@ class CalledCell:
     needs_review: bool
     evaluable: bool
     margin: float | None
+    p_cac: float | None
+    p_terms: str | None
 
     @property
     def flagged(self) -> bool:
@@ -45,12 +47,14 @@ def called_cells(session: Session, run_id: int) -> list[CalledCell]:
             col(CellCall.needs_review),
             col(CellCall.evaluable),
             col(CellCall.margin),
+            col(CellCall.p_cac),
+            col(CellCall.p_terms),
         )
         .join(Cell, col(Cell.id) == col(CellCall.cell_id))
         .where(col(CellCall.run_id) == run_id, col(Cell.frame_id).in_(frames_of_runs([run_id])))
         .order_by(col(CellCall.cell_id))
     )
-    return [CalledCell(*row) for row in session.connection().execute(query)]
+    return [CalledCell(*tuple(row)) for row in session.connection().execute(query)]
 
 
 def flagged_counts(session: Session, run_ids: Sequence[int]) -> dict[int, int]:

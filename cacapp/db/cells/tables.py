@@ -161,6 +161,8 @@ class CellCall(Table, table=True):
     exclusion_reason: str | None = None
     needs_review: bool = False
     review_reason: str | None = None
+    p_cac: float | None = Field(default=None, sa_type=Scaled(10_000), description="probability that the cell is a CAC; None: not known")
+    p_terms: str | None = Field(default=None, description="what leaves it between 0 and 1, in words")
 
 
 class Duplicate(Table, table=True):

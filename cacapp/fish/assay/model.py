@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, StringConstraints
 
 from cacapp.exceptions import UsageError
+from cacapp.fish.assay.probability import Probability
 from cacapp.fish.assay.quality import Quality
 from cacapp.fish.assay.ratio import Ratio
 from cacapp.fish.assay.rules import OTHER, CellClass, Name, Strict, Subtype, classify
@@ -152,6 +153,7 @@ class Assay(Strict):
     subtypes: tuple[Subtype, ...] = ()
     patient: Patient
     quality: Quality = Field(Quality(), description="limits of the slide's quality")
+    probability: Probability | None = Field(None, description="constants of the probability of a CAC; None: counts alone decide")
     ratio: Ratio | None = Field(None, description="the patient's criterion of a ratio assay, in place of CACs per 100 µL")
     _text: str | None = PrivateAttr(default=None)
     _as_read: dict[str, Any] | None = PrivateAttr(default=None)
@@ -170,6 +172,11 @@ class Assay(Strict):
         """Return (N,) bool: the class of counts, (N, P) int, is one of ``cac_classes``."""
         cac = np.array([name in self.cac_classes for name in self.class_names])
         return np.asarray(cac[classify(counts, self.classes, self.channels)])
+
+    def count_limits(self, channel: str) -> list[int]:
+        """Return the counts > 0 of a probe from which on a condition of a class answers otherwise, sorted."""
+        of_probe = [w for c in self.classes for w in c.when if w.probes is None or channel in w.probes]
+        return sorted({w.at_least for w in of_probe if w.at_least} | {w.at_most + 1 for w in of_probe if w.at_most is not None})
 
     def read_from(self, text: str) -> Assay:
         """Return the assay with the complete text that it was read from."""

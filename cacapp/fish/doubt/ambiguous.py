@@ -28,19 +28,12 @@ def both_calls_possible(fewest: Array, most: Array, assay: Assay) -> Array:
     Args:
         fewest, most: (N, P) int >= 0, fewest <= most.
     """
-    steps = [_steps(assay, channel) for channel in assay.channels]
+    steps = [np.array(assay.count_limits(channel), np.int64) for channel in assay.channels]
     levels = [np.stack([np.searchsorted(s, ends[:, p], side="right") for p, s in enumerate(steps)], axis=1) for ends in (fewest, most)]
     ranges, which = np.unique(np.concatenate(levels, axis=1), axis=0, return_inverse=True)
     values = [np.concatenate([[0], s]) for s in steps]  # the lowest count of each level
     both = np.array([_both(low, high, values, assay) for low, high in ranges.reshape(-1, 2, len(steps))], bool)
     return both[which.reshape(-1)]
-
-
-def _steps(assay: Assay, channel: str) -> Array:
-    """Return the counts of a probe from which on a condition of a class answers otherwise, sorted, (K,) int64 > 0."""
-    of_probe = [w for c in assay.classes for w in c.when if w.probes is None or channel in w.probes]
-    limits = {w.at_least for w in of_probe if w.at_least} | {w.at_most + 1 for w in of_probe if w.at_most is not None}
-    return np.array(sorted(limits), np.int64)
 
 
 def _both(low: Array, high: Array, values: list[Array], assay: Assay) -> bool:

@@ -10,12 +10,10 @@ from cacapp.fish.assay.model import Assay
 from cacapp.fish.doubt.concavities import concave_cuts
 from cacapp.fish.doubt.intensity_seams import Seams, seams
 from cacapp.fish.doubt.partition import more_than_tetraploid, splits_into_two_non_cac, splits_off_a_normal_nucleus
-from cacapp.fish.evidence import Evidence
+from cacapp.fish.evidence import PART, TWO_NUCLEI, Evidence
 from cacapp.fish.signals.judge import Spots
 from cacapp.types import Array, Instance
 
-TWO_NUCLEI = "may be two nuclei"
-PART = "may be part of a nucleus"
 MAX_SINGLE = 60  # single nuclei of the frame whose seams are measured
 MIN_SINGLE = 20  # fewer: the frame has no threshold for seams
 SEAM_PERCENTILE = 93  # of the strongest seams of single nuclei: a stronger one is unusual

@@ -21,7 +21,9 @@ BLEED_THROUGH = "bleed_through"
 DEBRIS = "debris"
 SPLIT_OF = "split_of"
 WEAK_RELATIVE = "weak_relative"
-REASONS = (OUTSIDE, BELOW_MIN_SNR, BLEED_THROUGH, DEBRIS, SPLIT_OF, WEAK_RELATIVE)
+NON_SPECIFIC = "non_specific"  # these two by cacapp.fish.probability
+AUTOFLUORESCENCE = "autofluorescence"
+REASONS = (OUTSIDE, BELOW_MIN_SNR, BLEED_THROUGH, DEBRIS, SPLIT_OF, WEAK_RELATIVE, NON_SPECIFIC, AUTOFLUORESCENCE)
 SNR_RANGE = (0.75, 2.0)  # of a probe's min_snr: how far a frame's own distribution moves the threshold
 
 

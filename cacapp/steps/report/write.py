@@ -185,6 +185,8 @@ def _flagged(row: CellRow, assay: Assay, pixel_size_um: float | None) -> Flagged
         needs_review=row.needs_review,
         review_reason=row.review_reason,
         margin=row.margin,
+        p_cac=row.p_cac,
+        p_terms=row.p_terms,
         area_um2=row.area_px * pixel_size_um**2 if pixel_size_um else None,
     )
 
