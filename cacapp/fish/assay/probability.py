@@ -53,7 +53,7 @@ class OtherLight(Strict):
 class Probability(Strict):
     """The probability that a cell is a CAC, and what follows from it."""
 
-    automatic_above: float = Field(0.95, gt=0.5, lt=1, description="a cell is called a CAC without a look at this probability or above")
+    automatic_above: float = Field(0.9, gt=0.5, lt=1, description="a cell is called a CAC without a look at this probability or above")
     review_above: float = Field(0.05, gt=0, lt=0.5, description="a cell goes to review above this one; at or below, it is no CAC")
     one_nucleus: float = Field(0.5, gt=0, lt=1, description="probability that an outline which may hold two nuclei or a part holds one")
     min_nuclei: int = Field(20, ge=5, description="fewer evaluable nuclei in a frame say too little: no probability, the fixed rules count")

@@ -15,9 +15,10 @@ CELLS_AT_ONCE = 4096
 
 
 def small_margin(evidence: Evidence) -> tuple[Array, str]:
-    """Doubt CACs whose margin is below the assay's ``min_cac_margin``."""
+    """Doubt CACs whose margin is below the assay's ``min_cac_margin``, where the probability of a CAC is not known."""
     assay = evidence.assay
-    return assay.is_cac(evidence.counts) & (evidence.margin < assay.signals.min_cac_margin), SMALL_MARGIN
+    small = assay.is_cac(evidence.counts) & (evidence.margin < assay.signals.min_cac_margin)
+    return small & ~np.isfinite(evidence.p_cac), SMALL_MARGIN
 
 
 def cac_margin(counts: Array, lose: Array, gain: Array, assay: Assay) -> Array:

@@ -12,12 +12,12 @@ CAC, NORMAL = [3, 3, 2, 2], [2, 2, 2, 2]
 
 
 def test_beyond_the_limits_the_counts_call_and_between_them_a_person_does() -> None:
-    p = np.array([0.99, 0.9, 0.5, 0.01, np.nan])
+    p = np.array([0.99, 0.8, 0.5, 0.01, np.nan])
     evidence = evidence_of([CAC, CAC, NORMAL, NORMAL, CAC], KATZ, p_cac=p, terms=[None, "a dot", "a dot", None, None])
     calls = call_cells(evidence, (undecided,))
     assert [c.class_ for c in calls] == ["cac", "uncertain", "uncertain", "normal", "cac"]
     assert [c.review_reason for c in calls] == [None, UNDECIDED, UNDECIDED, None, None]
-    assert [c.p_cac for c in calls] == [0.99, 0.9, 0.5, 0.01, None]
+    assert [c.p_cac for c in calls] == [0.99, 0.8, 0.5, 0.01, None]
     assert calls[1].p_terms == "a dot"
 
 
