@@ -1,4 +1,4 @@
-"""``cacapp users add | list | disable | enable | passwd | token | tokens``."""
+"""``cacapp users add | list | disable | enable | passwd | role | token | tokens``."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def passwd(name: Name, db: o.Db = None, quiet: o.Quiet = False) -> None:
         require_account(session, name)
     set_password(record, name, _password(name), by=_operator())
     say(f"account {name} has a new password", quiet)
+
+
+@app.command("role")
+def role(
+    name: Name,
+    role: Annotated[str, typer.Option("--role", metavar="viewer|reviewer|pathologist|admin", help="What the account may do from now on.")],
+    db: o.Db = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Give an account another role; ends its sessions and tokens."""
+    from cacapp.db.engine.session import open_database
+    from cacapp.steps.review.accounts import set_role
+
+    set_role(open_database(db, create=False), name, role, by=_operator())
+    say(f"account {name}, {role}; its sessions and tokens are ended", quiet)
 
 
 @app.command("token")

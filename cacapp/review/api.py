@@ -29,7 +29,8 @@ from cacapp.review.api_models import (
     SlideOut,
     Written,
 )
-from cacapp.review.authorisation import ApiReviewer, ApiViewer
+from cacapp.review.authorisation import ApiReviewer, ApiViewer, Visitor
+from cacapp.review.blind import Sight, sights
 from cacapp.review.composite import composite
 from cacapp.review.context import ReviewContext, context_of, slide_of_cell
 from cacapp.review.forms import MAX_ID, CellId, Id, ReviewIn, storable
@@ -61,8 +62,8 @@ def patients(request: Request, visitor: ApiViewer, search: Search = "", start: S
     """List patients by code, with the CAC counts of their newest result before and after review; ``search``: part of a code or barcode."""
     context = context_of(request)
     with context.db.reading() as session:
-        found = worklist(session, context, visitor.name, search=search, start=start, limit=limit)
-        return _page([_patient(session, context, line, visitor.name) for line in found.lines], found.total, start, limit)
+        found = worklist(session, context, visitor, search=search, start=start, limit=limit)
+        return _page([_patient(session, context, line, visitor) for line in found.lines], found.total, start, limit)
 
 
 @router.get("/patients/{patient_id}")
@@ -73,8 +74,8 @@ def patient(request: Request, visitor: ApiViewer, patient_id: Id) -> PatientOut:
         row = session.get(Patient, patient_id)
         if row is None:
             raise NotFound("there is no such patient")
-        found = worklist(session, context, visitor.name, search=row.code, limit=MAX_ID)
-        return _patient(session, context, next(line for line in found.lines if line.patient_id == patient_id), visitor.name)
+        found = worklist(session, context, visitor, search=row.code, limit=MAX_ID)
+        return _patient(session, context, next(line for line in found.lines if line.patient_id == patient_id), visitor)
 
 
 @router.get("/slides")
@@ -82,7 +83,7 @@ def slides(request: Request, visitor: ApiViewer, search: Search = "", start: Sta
     """List slides by patient code and barcode; ``search``: part of either."""
     context = context_of(request)
     with context.db.reading() as session:
-        found = _slides(session, worklist(session, context, visitor.name, search=search, limit=MAX_ID))
+        found = _slides(session, worklist(session, context, visitor, search=search, limit=MAX_ID))
     return _page(found[start : start + limit], len(found), start, limit)
 
 
@@ -94,7 +95,7 @@ def slide(request: Request, visitor: ApiViewer, slide_id: Id) -> SlideOut:
         row = session.get(Slide, slide_id)
         if row is None:
             raise NotFound("there is no such slide")
-        found = _slides(session, worklist(session, context, visitor.name, search=row.barcode, limit=MAX_ID))
+        found = _slides(session, worklist(session, context, visitor, search=row.barcode, limit=MAX_ID))
         return next(s for s in found if s.id == slide_id)
 
 
@@ -105,7 +106,7 @@ def cells(
     """List cells of the slide's latest count; ``group``: flagged, open, decided, all, not-evaluable, or a class after review."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
         ids = view.cell_ids(group)
         found = [CellOut.of(cell, view) for cell in view.read_cells(session, ids[start : start + limit])]
         return _page(found, len(ids), start, limit)
@@ -122,7 +123,7 @@ def slide_reviews(
     """List decisions on the slide's latest count by number. A second reader sees none of the first reading."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
         rows = reviews(session, [view.index.run.id], after_id=after, limit=limit, positions=view.access.shown)
     return [ReviewOut.model_validate(row) for row in rows]
 
@@ -132,7 +133,7 @@ def cell(request: Request, visitor: ApiViewer, cell_id: CellId) -> CellDetail:
     """Return a cell with its signals and decisions."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor)
         run_id = view.index.run.id
         (shown,) = view.read_cells(session, [cell_id])
         dots = dots_of_cells(session, run_id, [cell_id])[cell_id]
@@ -157,7 +158,7 @@ def crop(
     """Draw the cell as in the report, with outline and signals after review."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor)
         (shown,) = view.read_cells(session, [cell_id])
         frame = session.get_one(FrameRow, shown.place.frame_id)
         dots = dots_of_cells(session, view.index.run.id, [cell_id])[cell_id]
@@ -176,16 +177,24 @@ def _page(items: list[Any], total: int, start: int, limit: int) -> Page[Any]:
     return Page(items=items, total=total, next=start + limit if start + limit < total else None)
 
 
-def _patient(session: Session, context: ReviewContext, line: PatientLine, viewer: str) -> PatientOut:
+def _patient(session: Session, context: ReviewContext, line: PatientLine, visitor: Visitor) -> PatientOut:
+    """Return a patient with the numbers after review as the visitor may see them, and record that they see them."""
+    slide_ids = [s.slide_id for s in line.slides]
+    context.looks.note(session, slide_ids, visitor)
+    blind = Sight.BLIND in sights(session, slide_ids, visitor.name).values()
     result = next((r for r in latest_results(session, line.patient_id) if r.count_run_ids), None)
-    found = None if result is None else context.reviewed(session, result, viewer)
+    found = None if result is None else context.reviewed(session, result, visitor.name)
     by_people = result is not None and anyone_reviewed(session, result)
     signed = latest_sign_offs(session, [line.patient_id]).get(line.patient_id)
     signature = None
     if signed is not None:
         row, amendment = signed
         signature = Signature(
-            signer=row.signer, signed_at=row.signed_at, sha256=row.sha256, open_again=amendment is not None, record=row.record
+            signer=row.signer,
+            signed_at=row.signed_at,
+            sha256=None if blind else row.sha256,
+            open_again=amendment is not None,
+            record=None if blind else row.record,
         )
     return PatientOut(
         id=line.patient_id,

@@ -65,13 +65,16 @@ class Numbers(FromAttributes):
 
 
 class Signature(BaseModel):
-    """A signature with the result that was signed. ``open_again``: an amendment came after it."""
+    """A signature with the result that was signed. ``open_again``: an amendment came after it.
+
+    ``sha256`` and ``record`` are null for the blind reader of one of the patient's slides.
+    """
 
     signer: str
     signed_at: datetime
-    sha256: str
+    sha256: str | None
     open_again: bool
-    record: dict[str, Any]
+    record: dict[str, Any] | None
 
 
 class PatientOut(BaseModel):

@@ -19,7 +19,6 @@ from cacapp.review import api
 from cacapp.review.authorisation import Forbidden, NotLoggedIn
 from cacapp.review.context import ReviewContext
 from cacapp.review.lanes import Busy, all_lanes
-from cacapp.review.later import Later
 from cacapp.review.live import Live
 from cacapp.review.not_found import NotFound
 from cacapp.review.pages import account, assets, cell, frame, gallery, login, patient, readings, report, worklist
@@ -85,10 +84,10 @@ def create_app(db: Database, settings: Settings, once: str | None = None) -> Fas
     db.limit_read_wait(READ_WAIT_S)
     app.state.db = db
     app.state.lanes = all_lanes()
-    app.state.later = Later(db)
     app.state.reports = Reports(db, settings)
     app.state.settings = settings
     app.state.context = ReviewContext(db, settings)
+    app.state.later = app.state.context.later
     app.state.live = Live(db)
     app.state.once = once
     app.state.ended = asyncio.Event()

@@ -24,8 +24,11 @@ from cacapp.fish.calls import UNCERTAIN
 from cacapp.fish.review import State
 from cacapp.results.reviewed import Reviewed, Tallies, View, review_patient, state_of, valid_in_view, view_of
 from cacapp.results.tally import assay_of
+from cacapp.review.authorisation import Visitor
+from cacapp.review.blind import Looks
 from cacapp.review.cell_cache import CellCache
 from cacapp.review.crops import Crops
+from cacapp.review.later import Later
 from cacapp.review.not_found import NotFound
 from cacapp.review.pixels import Pixels
 from cacapp.review.settings import Settings
@@ -137,6 +140,8 @@ class ReviewContext:
         self.tiles = Tiles(self.pixels)
         self.cell_cache = CellCache(self.crops)
         self.tallies: Tallies = {}
+        self.later = Later(db)
+        self.looks = Looks(self.later)
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
         self._finished_at: dict[int, datetime | None] = {}
         self._results: OrderedDict[object, Reviewed] = OrderedDict()
@@ -216,15 +221,16 @@ class ReviewContext:
                 self._results.popitem(last=False)
         return made
 
-    def slide_view(self, session: Session, slide_id: int, viewer: str) -> SlideView:
-        """Return a slide as the viewer may see it. Raises NotFound for an unknown slide, or one without a count."""
+    def slide_view(self, session: Session, slide_id: int, visitor: Visitor) -> SlideView:
+        """Return a slide as the visitor may see it, and record that. Raises NotFound for an unknown slide, or one without a count."""
         slide = session.get(Slide, slide_id)
         if slide is None:
             raise NotFound("there is no such slide")
         run_id = latest_run_ids(session, "count", [slide_id]).get(slide_id)
         if run_id is None:
             raise NotFound(f"slide {slide.barcode} is not counted yet")
-        access = view_of(readings(session, [run_id]).get(run_id, []), viewer)
+        self.looks.note(session, [slide_id], visitor)
+        access = view_of(readings(session, [run_id]).get(run_id, []), visitor.name)
         valid = valid_in_view(session, run_id, access)
         patient = session.get_one(Patient, slide.patient_id)
         states = {c: state_of(review) for c, review in valid.items()}

@@ -14,6 +14,8 @@ from cacapp.db.review.readings import latest_sign_offs, readings
 from cacapp.db.review.tables import Amendment, Reading, SignOff
 from cacapp.db.tables import Slide, SlideQuality
 from cacapp.results.slide_quality import GRADES
+from cacapp.review.authorisation import Visitor
+from cacapp.review.blind import may_read_blind
 from cacapp.review.context import ReviewContext
 
 INGESTED, ANALYSED, IN_REVIEW, SECOND, SIGNED = STATES = ("ingested", "analysed", "in review", "second review", "signed")
@@ -35,7 +37,10 @@ class SlideLine:
 
 @dataclass(frozen=True, slots=True)
 class PatientLine:
-    """A patient: CACs before and after review (None before the first decision), rate and verdict after review, and the signer."""
+    """A patient: CACs before and after review (None before the first decision), rate and verdict after review, and the signer.
+
+    ``hidden``: the numbers after review are left out, for the list must not spoil a blind reading that the person may still do.
+    """
 
     patient_id: int
     code: str
@@ -48,6 +53,7 @@ class PatientLine:
     evaluable: int | None
     open: int
     signer: str | None
+    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class _Progress:
 
 
 def worklist(
-    session: Session, context: ReviewContext, viewer: str, *, search: str = "", state: str = "", start: int = 0, limit: int = 50
+    session: Session, context: ReviewContext, visitor: Visitor, *, search: str = "", state: str = "", start: int = 0, limit: int = 50
 ) -> Worklist:
     """List patients by code: those in ``state``, with ``search`` in their code or a slide's barcode."""
     everyone = patients(session)
@@ -88,7 +94,7 @@ def worklist(
     of = {p.patient.id: _state(p, slides.get(p.patient.id, []), progress) for p in found}
     states = {name: sum(s == name for s in of.values()) for name in STATES}
     chosen = [p for p in found if not state or of[p.patient.id] == state]
-    lines = _lines(session, context, viewer, chosen[start : start + limit], slides, progress, of)
+    lines = _lines(session, context, visitor, chosen[start : start + limit], slides, progress, of)
     return Worklist(tuple(lines), len(chosen), states)
 
 
@@ -119,7 +125,7 @@ def slide_state(run_id: int | None, reads: dict[int, list[Reading]]) -> str:
 def _lines(
     session: Session,
     context: ReviewContext,
-    viewer: str,
+    visitor: Visitor,
     chosen: Sequence[PatientSummary],
     slides: dict[int, list[Slide]],
     progress: _Progress,
@@ -132,7 +138,7 @@ def _lines(
         patient_id = summary.patient.id
         own, result = slides.get(patient_id, []), summary.result
         read = any(progress.reads.get(progress.latest.get(s.id, 0)) for s in own)
-        after = context.reviewed(session, result, viewer) if result is not None and read else None
+        after = context.reviewed(session, result, visitor.name) if result is not None and read else None
         opened = {s.run_id: s.open for s in after.per_slide.values()} if after else {}
         rows = []
         for slide in own:
@@ -143,7 +149,8 @@ def _lines(
             left = opened.get(run_id or 0, n)
             rows.append(SlideLine(slide.id, slide.barcode, state, grades.get(run_id or 0), n, left, run_id, readers))
         signed = progress.signed.get(patient_id)
-        numbers = after.reviewed if after else result
+        hidden = may_read_blind(session, context.looks, patient_id, visitor)
+        numbers = None if hidden else after.reviewed if after else result
         lines.append(
             PatientLine(
                 patient_id,
@@ -151,12 +158,13 @@ def _lines(
                 of[patient_id],
                 tuple(rows),
                 None if result is None else result.cacs,
-                None if after is None else after.reviewed.cacs,
+                None if after is None or hidden else after.reviewed.cacs,
                 None if numbers is None else numbers.cacs_per_100ul,
                 None if numbers is None else numbers.verdict,
                 None if numbers is None else numbers.evaluable,
                 sum(r.open for r in rows),
                 signed[0].signer if signed is not None and _is_valid(summary, signed) else None,
+                hidden,
             )
         )
     return lines

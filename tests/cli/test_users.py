@@ -47,6 +47,9 @@ def test_an_account_is_added_listed_disabled_enabled_and_gets_a_new_password(cac
     assert cacapp("users", "passwd", "rita").code == 0
     assert verify_password(db, "rita", LONG, "here") is None
     assert verify_password(db, "rita", "another four words", "here") is not None
+    assert cacapp("users", "role", "rita", "--role", "pathologist").out == "account rita, pathologist; its sessions and tokens are ended\n"
+    assert cacapp("users", "role", "rita", "--role", "king").code == 2
+    assert [u["role"] for u in cacapp("users", "list", "--json").json] == ["pathologist"]
     with db.reading() as session:
         kept = require_account(session, "rita").password_hash
     assert kept is not None

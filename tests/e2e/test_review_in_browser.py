@@ -70,6 +70,7 @@ def test_from_the_login_to_the_signed_report(server: Server, browser: Any) -> No
     paula = Walk(browser, server.url)
     paula.log_in("paula")
     paula.page.click("th a")
+    paula.page.click("text=Show the reviewed result")
     assert paula.text(".compare tbody tr:nth-child(2)").split() == ["CACs", "2", "1"]
     paula.page.fill("#main form [name=password]", PASSWORD)
     paula.page.fill("[name=comment]", "agreed")

@@ -137,7 +137,7 @@ def test_the_whole_way_to_a_signed_result(staffed: Record, visit: Visit) -> None
     for cell in staffed.flagged():
         assert "not decided yet" in pathologist.get(f"/patients/{staffed.patient_id}").text
         reviewer.decide(staffed, cell.cell_id, "accept")
-    page = pathologist.get(f"/patients/{staffed.patient_id}").text
+    page = pathologist.get(f"/patients/{staffed.patient_id}?look=true").text
     hidden = dict(re.findall(r'type="hidden" name="(run_id|seen)" value="(\d+)"', page))
     wrong = pathologist.submit(f"/patients/{staffed.patient_id}/sign", password="not this one", **hidden)
     assert (wrong.status_code, "nothing was signed" in wrong.text) == (403, True)

@@ -13,6 +13,7 @@ from cacapp.db.review.readings import events
 from cacapp.db.tables import now
 from cacapp.exceptions import UsageError
 from cacapp.review.authorisation import SESSION_COOKIE, Auditor, Viewer
+from cacapp.review.blind import hidden_subjects
 from cacapp.review.forms import MAX_ID, Word
 from cacapp.review.render import page
 from cacapp.review.routing import Route
@@ -92,4 +93,5 @@ def audit(request: Request, visitor: Auditor, before: Annotated[int | None, Quer
     with db.reading() as session:
         found = events(session, before_id=before, limit=PAGE_SIZE)
         people = accounts(session)
-    return page(request, "audit.html.j2", visitor, events=found, accounts=people, more=len(found) == PAGE_SIZE)
+        hidden = hidden_subjects(session, visitor.name)
+    return page(request, "audit.html.j2", visitor, events=found, hidden=hidden, accounts=people, more=len(found) == PAGE_SIZE)

@@ -31,7 +31,7 @@ def show(request: Request, visitor: Viewer, cell_id: CellId, group: Group = "fla
     """Show the cell's page; ``group``: the cells that "next" and "previous" go through."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor)
         values = cell_values(session, context, view, visitor, cell_id, group)
     part = request.headers.get("x-part") == "cell"
     return page(request, "cell_part.html.j2" if part else "cell.html.j2", visitor, **values)
@@ -50,7 +50,7 @@ def write(
     context = context_of(request)
     decide(context.db, visitor.name, cell_id, body.action(), run_id=body.run_id, seen=body.seen, key=body.key)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor.name)
+        view = context.slide_view(session, slide_of_cell(session, cell_id), visitor)
         if then == "card":
             (card,) = cards(session, context, view, [cell_id])
             return page(request, "cells.html.j2", visitor, view=view, group=group, cards=[card], more=None)

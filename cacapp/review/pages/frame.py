@@ -29,7 +29,7 @@ def show(request: Request, visitor: Viewer, frame_id: Id, cell: Annotated[int | 
     context = context_of(request)
     with context.db.reading() as session:
         frame = _frame(session, frame_id)
-        view = context.slide_view(session, frame.slide_id, visitor.name)
+        view = context.slide_view(session, frame.slide_id, visitor)
         channels = list(session.exec(select(ChannelRow.name).where(ChannelRow.frame_id == frame_id).order_by(col(ChannelRow.index))))
         place = places(session, [cell]).get(cell) if cell else None
     if cell is not None and (place is None or place.frame_id != frame_id):
@@ -54,7 +54,7 @@ def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
     context = context_of(request)
     with context.db.reading() as session:
         frame = _frame(session, frame_id)
-        view = context.slide_view(session, frame.slide_id, visitor.name)
+        view = context.slide_view(session, frame.slide_id, visitor)
         ids = [c.cell_id for c in view.index.by_frame.get(frame_id, [])]
         cells = view.read_cells(session, ids)
     return {

@@ -34,13 +34,14 @@ def show(request: Request, visitor: Viewer, slide_id: Id, group: Group = "flagge
     """Show the gallery with its first cells; ``group``: flagged, open, decided, all, not-evaluable or a class."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
         run_id = view.index.run.id
         ids = view.cell_ids(group)
         first = cards(session, context, view, ids[:FIRST_CELLS])
         sizes = view.group_sizes()
         own = readings(session, [run_id]).get(run_id, [])
-        carry = plan_carry_over(session, view.index.run)
+        blind = view.access.own == "second" and view.access.second == "open"
+        carry = None if blind else plan_carry_over(session, view.index.run)
         compared = agreement(session, run_id) if view.access.second == "finished" else None
     return page(
         request,
@@ -68,7 +69,7 @@ def more(
     """Return the next cells of the gallery."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
         ids = view.cell_ids(group)
         found = cards(session, context, view, ids[start : start + MORE_CELLS])
     following = start + MORE_CELLS if len(ids) > start + MORE_CELLS else None

@@ -16,6 +16,7 @@ from cacapp.results.carry_over import plan_carry_over
 from cacapp.results.signature import signature_problems
 from cacapp.results.tally import assay_of
 from cacapp.review.authorisation import Signer, Viewer
+from cacapp.review.blind import Sight, may_read_blind, patient_sight, slides_of
 from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
 from cacapp.review.not_found import NotFound
@@ -30,15 +31,21 @@ Number = Annotated[int, Form(ge=0, le=MAX_ID)]
 
 
 @router.get("/patients/{patient_id}")
-def show(request: Request, visitor: Viewer, patient_id: Id) -> HTMLResponse:
-    """Show the patient's result."""
-    return _result_page(request, visitor, patient_id, None, 200)
+def show(request: Request, visitor: Viewer, patient_id: Id, look: bool = False) -> HTMLResponse:
+    """Show the patient's result; to a person who may still read a slide blind only if they ask for it by ``look``, which is recorded."""
+    return _result_page(request, visitor, patient_id, None, 200, look=look)
 
 
-def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: str | None, status: int) -> HTMLResponse:
+def _result_page(
+    request: Request, visitor: Viewer, patient_id: int, problem: str | None, status: int, *, look: bool = True
+) -> HTMLResponse:
     context = context_of(request)
     with context.db.reading() as session:
         patient = _patient(session, patient_id)
+        closed = not look and may_read_blind(session, context.looks, patient_id, visitor)
+        blind = patient_sight(session, patient_id, visitor.name) == Sight.BLIND
+        if not closed:
+            context.looks.note(session, slides_of(session, patient_id), visitor)
         results = latest_results(session, patient_id)
         result = results[0] if results else None
         signed = sign_offs(session, patient_id)
@@ -58,6 +65,8 @@ def _result_page(request: Request, visitor: Viewer, patient_id: int, problem: st
         frozen=bool(signed) and signed[-1][1] is None,
         outdated=bool(signed) and result is not None and signed[-1][0].run_id != result.run_id,
         broken=broken,
+        blind=blind,
+        closed=closed,
         problem=problem,
         may_sign=visitor.may(SIGN),
         **({"found": None, "points": [], "seen": 0, "agreements": {}, "reads": {}, "assay": None, "waiting": {}} | values),

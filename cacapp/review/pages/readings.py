@@ -15,6 +15,7 @@ from cacapp.results.agreement import agreement
 from cacapp.results.carry_over import Match, plan_carry_over
 from cacapp.results.reviewed import state_of
 from cacapp.review.authorisation import Reviewer, Signer, Viewer
+from cacapp.review.blind import require_sighted, sights
 from cacapp.review.cards import Card, cards
 from cacapp.review.context import ReviewContext, SlideView, context_of
 from cacapp.review.forms import MAX_ID, Id, Text
@@ -31,7 +32,9 @@ router = APIRouter(include_in_schema=False, route_class=Route)
 @router.post("/slides/{slide_id}/second")
 def second(request: Request, visitor: Reviewer, slide_id: Id) -> Response:
     """Make the visitor the second reader."""
-    start_second(context_of(request).db, _run(request, slide_id), visitor.name, visitor.address)
+    context = context_of(request)
+    context.looks.require_none(slide_id, visitor.name)
+    start_second(context.db, _run(request, slide_id), visitor.name, visitor.address)
     return RedirectResponse(f"/slides/{slide_id}", 303)
 
 
@@ -47,7 +50,7 @@ def compare(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResponse:
     """Compare both readings."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
         run_id = view.index.run.id
         found = agreement(session, run_id)
         if found is None:
@@ -87,7 +90,8 @@ def show_carry_over(request: Request, visitor: Viewer, slide_id: Id) -> HTMLResp
     """Show which reviews of an earlier run fit the latest count, and which need a decision."""
     context = context_of(request)
     with context.db.reading() as session:
-        view = context.slide_view(session, slide_id, visitor.name)
+        view = context.slide_view(session, slide_id, visitor)
+        require_sighted(sights(session, [slide_id], visitor.name)[slide_id])
         plan = plan_carry_over(session, view.index.run)
         asked = plan.asked if plan else ()
         before, after = _cards_of_both_runs(session, context, view, asked)

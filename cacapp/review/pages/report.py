@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from cacapp.db.queries import latest_results
-from cacapp.db.review.readings import readings
 from cacapp.db.tables import Patient
 from cacapp.review.authorisation import Viewer
+from cacapp.review.blind import patient_sight, require_sighted, slides_of
 from cacapp.review.context import ReviewContext, context_of
 from cacapp.review.forms import Id
 from cacapp.review.not_found import NotFound
@@ -19,7 +19,6 @@ from cacapp.review.render import page
 from cacapp.review.reports import Reports
 from cacapp.review.routing import Route, in_lane
 from cacapp.runs.files import file_name
-from cacapp.steps.review.decide import ConflictError
 
 router = APIRouter(include_in_schema=False, route_class=Route)
 WAIT_S = 0.6
@@ -81,10 +80,8 @@ def _reported(context: ReviewContext, patient_id: int, visitor: Viewer) -> str:
         if patient is None:
             raise NotFound("there is no such patient")
         results = latest_results(session, patient_id)
-        runs = results[0].count_run_ids if results else []
-        own = readings(session, runs)
-    if not runs:
-        raise NotFound("there is no result to report yet")
-    if any(r.reviewer == visitor.name and r.position == "second" and r.finished_at is None for reads in own.values() for r in reads):
-        raise ConflictError("the report shows the first reading; finish your own before you look at it")
+        if not results or not results[0].count_run_ids:
+            raise NotFound("there is no result to report yet")
+        require_sighted(patient_sight(session, patient_id, visitor.name))
+        context.looks.note(session, slides_of(session, patient_id), visitor)
     return patient.code

@@ -30,9 +30,7 @@ def show(
     context = context_of(request)
     live: Live = request.app.state.live
     with context.db.reading() as session:
-        found = worklist(
-            session, context, visitor.name, search=q.strip(), state=state if state in STATES else "", start=start, limit=PAGE_SIZE
-        )
+        found = worklist(session, context, visitor, search=q.strip(), state=state if state in STATES else "", start=start, limit=PAGE_SIZE)
     part = request.headers.get("hx-request") == "true"
     return page(
         request,

@@ -24,6 +24,7 @@ from cacapp.db.review.accounts import (
     revoke_token,
     unchanged,
 )
+from cacapp.db.review.looks import ROLE_SET
 from cacapp.db.review.readings import write_event
 from cacapp.db.review.tables import Account, ApiToken
 from cacapp.db.tables import now
@@ -92,7 +93,7 @@ def set_role(db: Database, name: str, role: str, by: str) -> None:
         account = locked_account(session, require_account(session, name).id)
         if account.role == OWNER:
             raise UsageError(f"account {name} is the owner's of single-user mode; its role stays")
-        write_event(session, by, "role set", f"account {name}", role=role, before=account.role)
+        write_event(session, by, ROLE_SET, f"account {name}", role=role, before=account.role)
         account.role = role
         end_sessions(session, account.id)
 
