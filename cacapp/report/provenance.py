@@ -49,9 +49,10 @@ class RunProvenance:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """An image file that was read, with the SHA-256 it had at ingest."""
+    """An image file that was read, with the SHA-256 it had at ingest, and the reader that read it ("" where it was not recorded)."""
 
     slide: str
     name: str
     uri: str
     sha256: str
+    reader: str = ""

@@ -117,5 +117,7 @@ def report(planes: dict[str, Array], disk: Array, dots: tuple[SignalMark, ...], 
                 assay="katz-4color 1.2",
             ),
         ),
-        files=(SourceFile("S-01", "pos-003.ome.tiff", "/data/" + "long-folder-name/" * 9 + "pos-003.ome.tiff", SHA256),),
+        files=(
+            SourceFile("S-01", "pos-003.ome.tiff", "/data/" + "long-folder-name/" * 9 + "pos-003.ome.tiff", SHA256, "tiff (cacapp 0.1.0)"),
+        ),
     )

@@ -107,7 +107,15 @@ def test_provenance_names_files_plugins_parameters_and_assay(report: PatientRepo
     text = text_of(report)
     for said in ("0f" * 32, "ab" * 32, "cd" * 32, "star-convex", "cacapp-stars 2.3.1", "min_area_um2 = 23.5", "projection = max", "seed 5"):
         assert said in text, said
-    for said in ("katz-4color, version 1.2", "Confirm the loci against your kit", "CEP10", "10q22.3", "ends after 3 of 5 planes", "0.1.7"):
+    for said in (
+        "katz-4color, version 1.2",
+        "Confirm the loci against your kit",
+        "CEP10",
+        "10q22.3",
+        "ends after 3 of 5 planes",
+        "0.1.7",
+        "read by tiff",
+    ):
         assert said in text, said
 
 

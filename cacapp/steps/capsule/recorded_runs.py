@@ -127,6 +127,7 @@ class ChannelRecord(Strict):
     index: int
     sha256: str
     exposure_ms: float | None
+    plane_sha256: str | None = None
 
 
 class FrameRecord(Strict):
@@ -144,6 +145,8 @@ class FrameRecord(Strict):
     channels: tuple[ChannelRecord, ...] = Field(min_length=1)
     stage_x_um: float | None
     stage_y_um: float | None
+    reader: str | None = None
+    reader_version: str | None = None
 
     @classmethod
     def of(cls, source: FrameSource) -> FrameRecord:

@@ -98,7 +98,7 @@ def build_report(db: Database, code: str, result: PatientResult, progress: Progr
             session.exec(select(FrameRow).where(col(FrameRow.slide_id).in_(slides)).order_by(col(FrameRow.slide_id), col(FrameRow.name)))
         )
         files = tuple(
-            SourceFile(slides[f.slide_id].barcode, Path(uri).name, uri, sha)
+            SourceFile(slides[f.slide_id].barcode, Path(uri).name, uri, sha, f"{f.reader} ({f.reader_version})" if f.reader else "")
             for f in frames
             for uri, sha in sorted({(c.uri, c.sha256) for c in frame_source(session, f).channels})
         )
