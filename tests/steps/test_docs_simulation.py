@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
+
 from cacapp.simulation import SlideModel, load_preset, preset_names
 from cacapp.simulation.dots import DotKind, Form
 
@@ -25,6 +27,7 @@ def test_the_example_of_a_preset_inherits_from_field(tmp_path: Path) -> None:
     assert (model.nonspecific, model.spikes_per_mpx) == ((0.2, 0.6), (5.0, 50.0))
 
 
+@pytest.mark.sqlite_only
 def test_each_command_of_the_page_runs(cacapp: Callable[..., Any]) -> None:
     commands = [line.split()[1:] for line in PAGE.splitlines() if line.startswith("    cacapp ")]
     assert len(commands) == 3

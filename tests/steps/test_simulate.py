@@ -74,6 +74,7 @@ def test_nuclei_come_from_pairs_of_images_and_labels(tmp_path: Path, separate: b
     assert len(read_nuclei(pictures(tmp_path / "in", separate)).masks) == 24
 
 
+@pytest.mark.sqlite_only
 def test_nuclei_takes_a_number_and_a_folder(cacapp: Callable[..., Any], tmp_path: Path) -> None:
     folder = pictures(tmp_path / "in", True)
     done = cacapp("simulate", tmp_path / "out", *SMALL, "--nuclei", "3", "--nuclei", folder, "--preset", "spikes")
@@ -89,6 +90,7 @@ def test_nuclei_takes_a_number_and_a_folder(cacapp: Callable[..., Any], tmp_path
     assert not (tmp_path / "bad").exists()
 
 
+@pytest.mark.sqlite_only
 def test_parameters_name_the_presets(cacapp: Callable[..., Any]) -> None:
     shown = cacapp("simulate", "--parameters", "--preset", "field")
     assert "field" in shown.out
