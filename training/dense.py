@@ -9,21 +9,15 @@ those of `cacapp train --model dense`.
 
 from __future__ import annotations
 
-import argparse
-import copy
-import json
-import math
-import threading
-import time
 from pathlib import Path
-from queue import Queue
 
 import cv2
+import loop
 import numpy as np
 import torch
 from prompts import Pool
 from tiles import SIDE_PX, degrade
-from torch import Tensor, nn
+from torch import Tensor
 
 from cacapp.algorithms.dense.network import NUCLEUS_PX, DenseNetwork
 from cacapp.algorithms.dense.targets import losses_of, targets_of
@@ -31,8 +25,7 @@ from cacapp.algorithms.sam.nuclei_t import NUCLEUS_PX as TILE_NUCLEUS_PX
 from cacapp.algorithms.training.crops import other_camera
 from cacapp.types import UNKNOWN, Array
 
-TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY, EMA = 8, 60, 1.0e-3, 0.02, 0.995
-CHECKPOINT_S = 120
+TILES, LEARNING_RATE = 8, 1.0e-3
 EMPTY_SHARE = 0.04  # tiles of noise and haze alone
 
 
@@ -115,93 +108,30 @@ def train(shards: Path, out: Path, minutes: float, seed: int, start: Path | None
         own = {k: v for k, v in saved.items() if k in network.state_dict()}
         encoder = {f"encoder.{k.removeprefix('image_encoder.')}": v for k, v in saved.items() if k.startswith("image_encoder.")}
         network.load_state_dict(own or encoder, strict=False)
-    average = copy.deepcopy(network)
-    groups = [{"params": [p for p in network.parameters() if (p.ndim > 1) == decay]} for decay in (True, False)]
-    optimiser = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
-    optimiser.param_groups[1]["weight_decay"] = 0.0
-    step, spent = 0, 0.0
-    if (out / "checkpoint.pt").exists():
-        saved = torch.load(out / "checkpoint.pt", weights_only=True)
-        for name, module in (("network", network), ("average", average), ("optimiser", optimiser)):
-            module.load_state_dict(saved[name])
-        step, spent = saved["step"], saved["spent"]
     pool, real = Pool(shards), Real(folder, NUCLEUS_PX / TILE_NUCLEUS_PX) if folder else None
-    queue: Queue[tuple[Tensor, Tensor]] = Queue(4)
 
-    def feed(number: int) -> None:
-        while True:
-            queue.put(make_batch(np.random.default_rng([seed, number]), pool, real, share))
-            number += 1
-            if number % 100 == 0:
-                pool.refresh()
-
-    threading.Thread(target=feed, args=(step,), daemon=True).start()
-    log, saved_at = [], spent
-    while spent < 60 * minutes:
-        started = time.monotonic()
-        rate = peak * min(1, (step + 1) / WARMUP_STEPS) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / (60 * minutes))) / 2)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        images, wanted = queue.get()
+    def losses(batch: tuple[Tensor, Tensor], _: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        images, wanted = batch
         with torch.autocast("cpu", torch.bfloat16):  # half the time where the CPU has avx512_bf16
             output = network(images.float().div(255).to(memory_format=torch.channels_last))
-        losses = losses_of(output.float(), wanted)
-        loss = torch.stack(list(losses.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        keep = min(EMA, step / (step + 10))
-        with torch.no_grad():
-            for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-                a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
-        step += 1
-        spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
-        log.append({name: float(value.detach()) for name, value in losses.items()} | {"loss": float(loss.detach())})
-        if step % 25 == 0:
-            mean = {k: round(float(np.mean([s[k] for s in log])), 4) for k in log[0]}
-            row = {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards)}
-            with (out / "log.jsonl").open("a") as file:
-                file.write(json.dumps(row | mean) + "\n")
-            log = []
-        if spent - saved_at > CHECKPOINT_S or spent >= 60 * minutes:
-            saved_at = spent
-            state = {n: m.state_dict() for n, m in (("network", network), ("average", average), ("optimiser", optimiser))}
-            torch.save(state | {"step": step, "spent": spent}, out / "checkpoint.part")
-            (out / "checkpoint.part").replace(out / "checkpoint.pt")
+        each = losses_of(output.float(), wanted)
+        return torch.stack(list(each.values())).sum(), {name: float(value.detach()) for name, value in each.items()}
 
+    def draw(number: int) -> tuple[Tensor, Tensor]:
+        return make_batch(np.random.default_rng([seed, number]), pool, real, share)
 
-def export(out: Path, target: Path) -> None:
-    """Writes the averaged weights in half precision."""
-    from safetensors.torch import save_file
-
-    saved = torch.load(out / "checkpoint.pt", weights_only=True)
-    state = {k: (v.half() if v.dtype.is_floating_point else v).contiguous() for k, v in saved["average"].items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, str(target), metadata={"model": "dense-nuclei", "steps": str(saved["step"])})
+    loop.train(out, seed, loop.Schedule(minutes, peak), {"network": network}, pool, draw, losses)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("train")
-    one.add_argument("shards", type=Path)
-    one.add_argument("out", type=Path)
-    one.add_argument("--minutes", type=float, default=25)
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--start", type=Path, help="a checkpoint of nuclei_t (its encoder) or of this script")
+    parser, _, one = loop.parser_of(
+        __doc__, ("shards", "out"), 25, LEARNING_RATE, "a checkpoint of nuclei_t (its encoder) or of this script"
+    )
     one.add_argument("--real", type=Path, help="folder of pseudo-labelled tiles")
     one.add_argument("--share", type=float, default=0.5, help="share of real tiles")
-    one.add_argument("--rate", type=float, default=LEARNING_RATE)
-    one.add_argument("--threads", type=int, default=1)
-    two = commands.add_parser("export")
-    two.add_argument("out", type=Path)
-    two.add_argument("target", type=Path)
-    two.set_defaults(threads=1)
     given = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(given.threads)
+    loop.use_threads(given.threads)
     if given.command == "train":
         train(given.shards, given.out, given.minutes, given.seed, given.start, given.real, given.share, given.rate)
     else:
-        export(given.out, given.target)
+        loop.export(given.out, given.target, model="dense-nuclei")

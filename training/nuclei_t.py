@@ -10,17 +10,10 @@ offset to the nucleus' centre: thrown away afterwards), because a dozen prompts 
 
 from __future__ import annotations
 
-import argparse
-import copy
-import json
-import math
 import os
-import threading
-import time
 from pathlib import Path
-from queue import Queue
 
-import cv2
+import loop
 import numpy as np
 import torch
 from prompts import Batch, Pool, make_batch
@@ -29,9 +22,7 @@ from torch.nn import functional
 
 from cacapp.algorithms.sam.nuclei_t import EMBED, FINE2, FINE4, build_nuclei_t, crop_windows, decode_windows, unfold_maps
 
-TILES, WARMUP_STEPS, LEARNING_RATE, WEIGHT_DECAY = 8, 150, 1.2e-3, 0.03
-EMA = 0.997
-CHECKPOINT_S, VALIDATE_STEPS = 150, 150
+TILES, LEARNING_RATE, VALIDATE_STEPS = 8, 1.2e-3, 150
 
 
 class DenseHead(nn.Module):
@@ -159,108 +150,30 @@ def train(shards: Path, val: Path, out: Path, minutes: float, seed: int, start: 
         from safetensors.torch import load_file
 
         sam.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(str(start)).items()})
-    average = copy.deepcopy(sam)
-    groups = [{"params": [p for p in (*sam.parameters(), *head.parameters()) if (p.ndim > 1) == decay]} for decay in (True, False)]
-    optimiser = torch.optim.AdamW(groups, lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
-    optimiser.param_groups[1]["weight_decay"] = 0.0
-    step, spent = 0, 0.0
-    if (out / "checkpoint.pt").exists():
-        saved = torch.load(out / "checkpoint.pt", weights_only=True)
-        for name, module in (("sam", sam), ("head", head), ("average", average), ("optimiser", optimiser)):
-            module.load_state_dict(saved[name])
-        step, spent = saved["step"], saved["spent"]
     pool, val_pool = Pool(shards), Pool(val)
-    queue: Queue[tuple[Batch, int]] = Queue(3)
-    threading.Thread(target=_feed, args=(queue, pool, seed, step), daemon=True).start()
-    rng, log, saved_at = np.random.default_rng([seed, step, 1]), [], spent
-    while spent < 60 * minutes:
-        started = time.monotonic()
-        share = spent / (60 * minutes)
-        rate = peak * min(1, (step + 1) / WARMUP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        batch, window = queue.get()
-        loss, seen = step_loss(sam, head, batch, rng, window)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-        optimiser.step()
-        keep = min(EMA, step / (step + 10))
-        with torch.no_grad():
-            for a, b in zip(average.state_dict().values(), sam.state_dict().values(), strict=True):
-                if a.dtype.is_floating_point:
-                    a.lerp_(b, 1 - keep)
-                else:
-                    a.copy_(b)
-        step += 1
-        spent += min(15.0, time.monotonic() - started)  # a paused process loses nothing of its schedule
-        log.append(seen | {"loss": float(loss.detach())})
-        if step % 25 == 0:
-            mean = {
-                k: round(float(np.mean([s[k] for s in log if k in s])), 4)
-                for k in log[-1] | log[0] | {"iou1": 0}
-                if any(k in s for s in log)
-            }
-            _write(
-                out,
-                {"step": step, "minutes": round(spent / 60, 2), "lr": round(rate, 6), "scenes": 64 * len(pool.shards)} | mean,
-            )
-            log = []
-        if step % VALIDATE_STEPS == 0:
-            _write(out, {"step": step, "minutes": round(spent / 60, 2)} | validate(average, val_pool))
-        if spent - saved_at > CHECKPOINT_S or spent >= 60 * minutes:
-            saved_at = spent
-            state = {n: m.state_dict() for n, m in (("sam", sam), ("head", head), ("average", average), ("optimiser", optimiser))}
-            torch.save(state | {"step": step, "spent": spent}, out / "checkpoint.part")
-            (out / "checkpoint.part").replace(out / "checkpoint.pt")
-    _write(out, {"step": step, "minutes": round(spent / 60, 2), "final": True} | validate(average, val_pool, 160))
 
-
-def _feed(queue: Queue[tuple[Batch, int]], pool: Pool, seed: int, step: int) -> None:
-    while True:
-        rng = np.random.default_rng([seed, step, 0])
+    def draw(number: int) -> tuple[Batch, int]:
+        rng = np.random.default_rng([seed, number, 0])
         whole = rng.random() < 0.2
-        queue.put((make_batch(rng, pool, TILES, 3 if whole else 12), 32 if whole else 16))
-        step += 1
-        if step % 100 == 0:
-            pool.refresh()
+        return make_batch(rng, pool, TILES, 3 if whole else 12), 32 if whole else 16
 
+    def losses(drawn: tuple[Batch, int], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        return step_loss(sam, head, drawn[0], rng, drawn[1])
 
-def _write(out: Path, row: dict[str, float]) -> None:
-    with (out / "log.jsonl").open("a") as f:
-        f.write(json.dumps(row) + "\n")
-    print(json.dumps(row), flush=True)
+    def figures(average: nn.Module, step: int, last: bool) -> dict[str, float]:
+        if last:
+            return validate(average, val_pool, 160) | {"final": True}
+        return validate(average, val_pool) if step % VALIDATE_STEPS == 0 else {}
 
-
-def export(out: Path, target: Path) -> None:
-    """Writes the averaged weights in half precision."""
-    from safetensors.torch import save_file
-
-    saved = torch.load(out / "checkpoint.pt", weights_only=True)
-    state = {k: (v.half() if v.dtype.is_floating_point else v).contiguous() for k, v in saved["average"].items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, str(target), metadata={"model": "nuclei_t", "steps": str(saved["step"])})
+    schedule = loop.Schedule(minutes, peak, warmup_steps=150, floor=0.01, weight_decay=0.03, ema=0.997, checkpoint_s=150)
+    loop.train(out, seed, schedule, {"sam": sam, "head": head}, pool, draw, losses, figures)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("train")
-    for name in ("shards", "val", "out"):
-        one.add_argument(name, type=Path)
-    one.add_argument("--minutes", type=float, default=80)
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--start", type=Path, help="exported weights to go on from")
-    one.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak of the learning rate")
-    one.add_argument("--threads", type=int, default=1)
-    two = commands.add_parser("export")
-    two.add_argument("out", type=Path)
-    two.add_argument("target", type=Path)
-    two.set_defaults(threads=1)
+    parser, _, _ = loop.parser_of(__doc__, ("shards", "val", "out"), 80, LEARNING_RATE, "exported weights to go on from")
     given = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(given.threads)
+    loop.use_threads(given.threads)
     if given.command == "train":
         train(given.shards, given.val, given.out, given.minutes, given.seed, given.start, given.rate)
     else:
-        export(given.out, given.target)
+        loop.export(given.out, given.target, model="nuclei_t")
