@@ -85,11 +85,8 @@ def one_folder(a: argparse.Namespace, frames: Path) -> dict[str, Any]:
 
 def together(done: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum the figures of the folders; rates from counts, means of score.py weighted by matched nuclei."""
-    weights = [d["compare"]["matched"] for d in done]
     names = [name for name, value in done[0]["score"].items() if isinstance(value, int | float)]
-    score = {
-        n: sum(w * d["score"][n] for w, d in zip(weights, done, strict=True) if d["score"][n] is not None) / sum(weights) for n in names
-    }
+    score = {name: mean_score(done, name) for name in names}
     lines = [line for d in done for line in d["lines"]]
     called = [(line["true_class"] == "cac", float(line["margin"] or "inf")) for line in lines if line["called_class"] == "cac"]
     steps = sorted({0.0, *(round(m, 2) for _, m in called)})
@@ -120,6 +117,15 @@ def together(done: list[dict[str, Any]]) -> dict[str, Any]:
         "roc": roc,
         "worst": [{"folder": d["folder"], **w} for d in done for w in d["compare"]["worst"]],
     }
+
+
+def mean_score(done: list[dict[str, Any]], name: str) -> float:
+    """Return the mean of a figure of score.py over folders: of CACs by their number, of all others by the matched nuclei."""
+    of_cacs = name in ("cac_sensitivity", "cac_caught", "sensitivity_at_1_in_1000")
+    known = [
+        (d["score"]["cac_true"] if of_cacs else d["compare"]["matched"], d["score"][name]) for d in done if d["score"][name] is not None
+    ]
+    return float(sum(weight * value for weight, value in known) / max(1, sum(weight for weight, _ in known)))
 
 
 def interval(k: int, n: int) -> tuple[float, float]:

@@ -83,10 +83,10 @@ def make(a: argparse.Namespace, folder: Path, one: Set, seed: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted call left
     real = str(a.shared / "data" / "dsb2018_fluo_dev")
     size = ["--frames", str(one["frames"]), "--nuclei", str(one["nuclei"]), "--seed", str(seed)]
+    options = [text for value in one.get("settings", ()) for text in ("--set", value)]
     if "preset" in one:
-        run([*CACAPP, "simulate", str(folder), "--preset", one["preset"], "--nuclei", real, *size, *SIZE, "--quiet"])
+        run([*CACAPP, "simulate", str(folder), "--preset", one["preset"], "--nuclei", real, *size, *SIZE, *options, "--quiet"])
     else:
-        options = [text for value in one["semireal"] for text in ("--set", value)]
         run([a.yardstick_python, str(a.shared / "bench" / "semireal.py"), real, str(folder), *size, *options])
 
 
@@ -107,7 +107,7 @@ def line_of(a: argparse.Namespace, plan: dict[str, Any], name: str) -> str:
     false = f"{score['false_cac_per_10k_normal']:.1f} | {result['false_per_10k_normal']:.1f} ({low:.1f} to {high:.1f})"
     honest = "–"
     if "ece_doubtful" in score:
-        seen = score["expected_cac"] / max(score["cac_seen"], 1)
+        seen = sum(d["score"]["expected_cac"] for d in done) / max(1, sum(d["score"]["cac_seen"] for d in done))
         honest = f"ECE {score['ece_doubtful']:.3f}; expected / seen {seen:.2f}; at 1 in 1,000 {score['sensitivity_at_1_in_1000']:.3f}"
     line = f"| {name} | {result['nuclei']:,} | {' | '.join(figures)} | {false} | {honest} |"
     print(line, flush=True)

@@ -14,7 +14,7 @@ from cacapp.simulation import SimulatedFrame, SlideModel, simulate_frame
 from cacapp.simulation.dots import Dot
 from cacapp.simulation.instrument import draw_instrument
 from cacapp.simulation.nucleus import NucleusState
-from cacapp.simulation.troubles import LOG_UNIFORM
+from cacapp.simulation.troubles import LOG_UNIFORM, Troubles
 from cacapp.types import CHANNELS, PROBE_CHANNELS, Array
 
 TWO = {"normal": 2}
@@ -46,6 +46,13 @@ def test_a_slide_without_troubles_has_copies_and_nothing_else_inside_nuclei() ->
     assert Counter(dot.kind for dot in found.dots) == {"copy": 2 * 2 * len(PROBE_CHANNELS)}
     assert {dot.form for dot in found.dots} == {"single"}
     assert {row.state for row in found.truth} == {NucleusState()}
+
+
+@pytest.mark.parametrize(("ending", "unit"), [("_um", "µm"), ("_gv", "gv"), ("_per_um2", "per µm²"), ("_per_mpx", "per million")])
+def test_a_parameter_with_a_unit_in_its_name_has_it_in_its_description(ending: str, unit: str) -> None:
+    fields = {name: field.description or "" for name, field in Troubles.model_fields.items() if name.endswith(ending)}
+    assert fields
+    assert [name for name, description in fields.items() if unit not in description] == []
 
 
 def test_a_copy_one_half_height_depth_off_has_half_the_height_and_all_the_light() -> None:
