@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class FlaggedCell:
-    """A CAC candidate, or a cell that needs a person's look.
+    """A CAC candidate, or a cell that a person must review.
 
     Attributes:
         cell_id: its database id; (slide, frame, label) say where it lies.

@@ -11,7 +11,7 @@ from cacapp.report.patient_page import PatientReport
 from cacapp.report.result import Criteria, ResultNumbers, VerdictWords
 from cacapp.report.review import ReviewSummary
 
-RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell needs a trained person's look."
+RESEARCH_USE = "Research use only. Not for decisions about a patient. Every flagged cell must be reviewed by a trained person."
 
 
 def integer(n: int) -> str:

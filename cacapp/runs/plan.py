@@ -113,7 +113,7 @@ class SlideRequest:
 
 
 MIN_EVALUABLE = "min_evaluable_cells"
-"""Key in a count run's params: the limit that the patient's result was held against, where it is not the assay's."""
+"""Key in a count run's params: the limit that the patient's result was compared with, where it is not the assay's."""
 
 
 def parameters_by_algorithm(host: Host, algorithms: Sequence[tuple[str, str]], settings: Sequence[str] | Parameters) -> Parameters:
