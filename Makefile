@@ -24,7 +24,7 @@ help:
 	@echo "make test-fast  the tests to run after each change: no browser, no PostgreSQL, no whole commands, no training"
 	@echo "make test    all tests, in TEST_PROCESSES=2 processes"
 	@echo "make plugins installs the plugins of plugins/ (or PLUGINS='name ...'), runs their tests and the contract suite"
-	@echo "make soak    kills a run 100 times on SQLite and on PostgreSQL, compares what resuming gives, and reads 5,000 damaged files"
+	@echo "make soak    kills a run and four actions of the review 100 times each on SQLite and on PostgreSQL, compares what is there with what has to be, and reads 5,000 damaged files"
 	@echo "make docs    the documentation site in $(SITE)/index.html; a warning is an error"
 	@echo "make lint    style, types, layers, migrations, known holes in dependencies (said, not failed)"
 	@echo "make audit   fails where a dependency has a known hole"
@@ -82,7 +82,7 @@ SOAK_KILLS ?= 100
 SOAK_FILES ?= 5000
 
 soak: $(STAMP)
-	CACAPP_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest tests/e2e/test_kills.py -s
+	CACAPP_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest tests/e2e/test_kills.py tests/e2e/test_kills_of_reviews.py -s
 	$(BIN)/python -m tests.fuzz.run --files $(SOAK_FILES)
 
 lint: $(STAMP)
