@@ -11,6 +11,7 @@ from cacapp.db.slides import add_frame, frames_of, register_slide, same_pixels
 from cacapp.engine import cores
 from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, Readers, discover, extend_aliases, parse_channels
+from cacapp.frames.several_slides import groups_numbered_alike
 from cacapp.host import Host
 from cacapp.pseudonyms import resembles
 from cacapp.report.wording import plural
@@ -192,6 +193,18 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
             raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: every frame was refused")
         volume_ul = slide.blood_volume_ul
         sizes = {(f.height_px, f.width_px): f.name for f in frames_of(session, slide.id)}
+    _warn(request, kept, sizes, volume_ul, progress)
+    return IngestReport(request.patient, request.slide, added, len(kept) - added, tuple(refused))
+
+
+def _warn(
+    request: SlideRequest,
+    kept: Sequence[FrameSource],
+    sizes: Mapping[tuple[int, int], str],
+    volume_ul: float | None,
+    progress: Progress,
+) -> None:
+    """Warn of what is unknown or unlikely of a slide. ``sizes``: a frame's name for each (height, width) of the slide's frames, px."""
     if volume_ul is None:
         verdict = "undetermined, or insufficient with too few cells"
         progress.warn(f"slide {request.slide}: blood volume unknown: counts only; the verdict will be {verdict}")
@@ -205,8 +218,17 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
     if len(sizes) > 1:
         listed = ", ".join(f"{w} x {h} ({name})" for (h, w), name in sorted(sizes.items()))
         progress.warn(f"slide {request.slide}: frames of different size: {listed}; each is analysed at its own size")
+    groups = groups_numbered_alike(kept)
+    if groups:
+        progress.warn(
+            f"slide {request.slide}: {plural(len(groups), 'group')} of files have frames of the same numbers ({', '.join(groups[:4])}"
+            f"{', ...' if len(groups) > 4 else ''}): if these are several slides, ingest each with a --slide of its own"
+        )
+    pixels = {f.pixel_size_um: f.name for f in reversed(kept) if f.pixel_size_um}
+    if pixels and max(pixels) > 1.01 * min(pixels):
+        listed = ", ".join(f"{size:.4g} µm ({name})" for size, name in sorted(pixels.items())[:4])
+        progress.warn(f"slide {request.slide}: frames of different pixel size: {listed}; are they of one slide and one objective?")
     unsized = [f.name for f in kept if f.pixel_size_um is None]
     if unsized:
         where = f"{len(unsized)} frames ({unsized[0]})" if len(unsized) > 1 else f"frame {unsized[0]}"
         progress.warn(f"slide {request.slide}: no pixel size in {where}: sizes are judged against the frame's own nuclei")
-    return IngestReport(request.patient, request.slide, added, len(kept) - added, tuple(refused))
