@@ -11,8 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from cacapp.api import Field, Prompter
-from cacapp.arrays.background import levels
-from cacapp.arrays.regions import inscribed_diameter
+from cacapp.arrays.nuclear_size import nuclear_diameter
 from cacapp.arrays.shapes import deepest_point
 from cacapp.types import Array, Instance, Prompts
 
@@ -39,8 +38,7 @@ def working_plane(dapi: Array, diameter_px: float, look_px: int = 1200) -> Worki
     """
     glance = max(1, min(dapi.shape) // look_px)
     small = reduced(dapi, glance)
-    nuclei = small > levels(small).threshold
-    measured = inscribed_diameter(nuclei) * glance
+    measured = nuclear_diameter(small) * glance
     zoom = max(1, round(measured / diameter_px)) if measured else 1
     image = small if zoom == glance else reduced(dapi, zoom)
     return WorkingPlane(image, zoom, measured / zoom)
