@@ -2,10 +2,13 @@
 
 Prints medians and 95th percentiles of the worklist, the first gallery screen (page and pictures, six requests at a time), the next picture
 and a decision, and whether a review was lost or doubled; exit code 1 if one was, a request failed or a median is over its limit.
+With --locked another program locks the database in the middle, and --pdfs are asked for at that moment, while three viewers read page after
+page: then no request but the writes may take longer than a second, and each PDF has to come, once.
 Locust needs another urllib3 than cacapp's image readers, so it needs a separate environment. Run it on an idle machine:
 
     python -m venv .venv-load && .venv-load/bin/pip install locust
     python benchmarks/review_load.py --cells 20000 --frames 40 --reviewers 10 --seconds 300 --with-run
+    python benchmarks/review_load.py --cells 20000 --frames 40 --reviewers 10 --seconds 300 --with-run --locked 40 --pdfs 16
 """
 
 from __future__ import annotations
@@ -31,6 +34,11 @@ from pathlib import Path
 PASSWORD = "four words for a load"  # noqa: S105 - of accounts in a temporary database
 HEIGHT, WIDTH, DIAMETER = 2064, 1800, 70
 FIRST_SCREEN, AT_ONCE = 40, 6
+LONGEST_READ_MS = 1000
+VIEWERS, PRINTERS = 3, 2
+WRITES = ("decision", "/login", "first screen")
+"""Requests that may wait for the database, and a screen, which is many requests."""
+
 LIMITS_MS = {"worklist": 200, "first screen": 500, "next picture": 100}
 PROGRAM = (sys.executable, "-m", "cacapp")
 
@@ -39,6 +47,24 @@ if "locust" in sys.modules:  # this file is also the locustfile; gevent must be 
     from locust import FastHttpUser, constant, events, task
 
     names: Iterator[int] = iter(range(10_000))
+    numbers: Iterator[int] = iter(range(10_000))
+
+    class Watcher(FastHttpUser):
+        """Simulated viewer: reads page after page, and decides nothing."""
+
+        wait_time = constant(0.2)
+        fixed_count = int(os.environ["LOAD_VIEWERS"])
+        abstract = fixed_count == 0
+
+        def on_start(self) -> None:
+            _log_in(self.client, f"viewer{next(names) % VIEWERS}")
+
+        @task
+        def read(self) -> None:
+            for url in ("/healthz", "/login", "/static/review.js", "/", "/slides/1", "/patients/1", "/frames/1", "/account"):
+                self.client.get(url, name=f"read {url}")
+            column, row = random.randrange(4), random.randrange(4)  # noqa: S311
+            self.client.get(f"/frames/1/tiles/3/{column}/{row}.webp?channels=DAPI,red", name="read tile")
 
     class Reviewer(FastHttpUser):
         """Simulated reviewer: opens the worklist and the gallery, and decides cells of a separate share, sometimes one that all decide."""
@@ -46,17 +72,10 @@ if "locust" in sys.modules:  # this file is also the locustfile; gevent must be 
         wait_time = constant(1)
 
         def on_start(self) -> None:
-            self.number = next(names)
+            self.number = next(numbers)
             self.share = int(os.environ["LOAD_REVIEWERS"])
             self.log = Path(os.environ["LOAD_LOG"])
-            page = self.client.get("/login").text
-            form = {
-                "name": f"reviewer{self.number}",
-                "password": PASSWORD,
-                "csrf_token": _found(r'name="csrf_token" value="([^"]+)"', page),
-            }
-            page = self.client.post("/login", data=form).text
-            self.csrf = _found(r'name="csrf" content="([0-9a-f]+)"', page)
+            self.csrf = _log_in(self.client, f"reviewer{self.number}")
             self.seen: dict[int, int] = {}
 
         @task(1)
@@ -111,6 +130,15 @@ if "locust" in sys.modules:  # this file is also the locustfile; gevent must be 
             with Path(os.environ["LOAD_FAILED"]).open("a") as log:
                 log.write(f"{time.strftime('%H:%M:%S')} {name} after {response_time:.0f} ms: {exception!r}\n")
 
+    def _log_in(client, name: str) -> str:  # type: ignore[no-untyped-def]
+        """Log in; return the token that forms carry."""
+        form = {
+            "name": name,
+            "password": PASSWORD,
+            "csrf_token": _found(r'name="csrf_token" value="([^"]+)"', client.get("/login").text),
+        }
+        return _found(r'name="csrf" content="([0-9a-f]+)"', client.post("/login", data=form).text)
+
     def _found(pattern: str, text: str) -> str:
         match = re.search(pattern, text)
         return match[1] if match else "0"
@@ -123,16 +151,23 @@ def main() -> int:
     parser.add_argument("--reviewers", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--with-run", action="store_true", help="execute a cacapp run on another slide at the same time")
+    parser.add_argument("--locked", type=int, default=0, help="seconds for which another program locks the database in the middle")
+    parser.add_argument("--pdfs", type=int, default=0, help="PDFs asked for when the lock begins")
     parser.add_argument("--locust-python", type=Path, default=Path(".venv-load/bin/python"), help="Python with locust")
     asked = parser.parse_args()
+    from review_trouble import Trouble
+
     if not asked.locust_python.is_file():
         parser.error(f"{asked.locust_python} not found: python -m venv .venv-load && .venv-load/bin/pip install locust")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         db = fill(folder, asked.cells, asked.frames, asked.reviewers)
         with server(folder, db) as url, worker(folder, db, asked.with_run):
-            load(folder, url, asked.reviewers, asked.seconds, asked.locust_python)
-        return report(folder, db)
+            trouble = Trouble(db, url, asked.seconds, asked.locked, asked.pdfs, [f"printer{n}" for n in range(PRINTERS)], PASSWORD)
+            trouble.start()
+            load(folder, url, asked.reviewers, asked.seconds, asked.locust_python, viewers=VIEWERS if asked.locked or asked.pdfs else 0)
+            trouble.join()
+        return max(report(folder, db, limit_reads=bool(asked.locked or asked.pdfs)), trouble.report())
 
 
 def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
@@ -166,6 +201,8 @@ def fill(folder: Path, cells: int, frames: int, reviewers: int) -> Path:
     record = open_database(db)
     for n in range(reviewers):
         add_account(record, f"reviewer{n}", "reviewer", PASSWORD)
+    for name in (*(f"viewer{n}" for n in range(VIEWERS)), *(f"printer{n}" for n in range(PRINTERS))):
+        add_account(record, name, "viewer", PASSWORD)
     count(record, places, disk, cells, rng)
     record.dispose()
     return db
@@ -274,16 +311,17 @@ def worker(folder: Path, db: Path, wanted: bool) -> Iterator[None]:
         loop.wait(30)
 
 
-def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> None:
+def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path, *, viewers: int) -> None:
     """Run the reviewers of locust, on the loopback address only."""
     known = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
         "LOAD_LOG": str(folder / "answered.txt"),
         "LOAD_FAILED": str(folder / "failed.txt"),
         "LOAD_REVIEWERS": str(reviewers),
+        "LOAD_VIEWERS": str(viewers),
     }
     for name in ("answered.txt", "failed.txt"):
         (folder / name).touch()
-    size = ["-u", str(reviewers), "-r", str(reviewers), "-t", f"{seconds}s", "--host", url]
+    size = ["-u", str(reviewers + viewers), "-r", str(reviewers + viewers), "-t", f"{seconds}s", "--host", url]
     command = [
         str(python),
         "-m",
@@ -303,19 +341,22 @@ def load(folder: Path, url: str, reviewers: int, seconds: int, python: Path) -> 
         raise SystemExit(f"locust ended with {ended.returncode}:\n{(folder / 'locust.txt').read_text()[-2000:]}")
 
 
-def report(folder: Path, db: Path) -> int:
-    """Print the table and the check of the reviews; return 1 if one was lost or doubled, or a request failed."""
+def report(folder: Path, db: Path, *, limit_reads: bool) -> int:
+    """Print the table and the check of the reviews; return 1 if one was lost or doubled, or a request failed or took too long."""
     failures, slow = 0, []
-    print(f"{'request':<16}{'requests':>10}{'failed':>8}{'median ms':>11}{'95 % ms':>9}{'limit ms':>10}")
+    print(f"{'request':<24}{'requests':>10}{'failed':>8}{'median ms':>11}{'95 % ms':>9}{'most ms':>9}{'limit ms':>10}")
     for row in json.loads((folder / "load.json").read_text()):
         if row["name"] == "/login":
             continue
         failures += row["num_failures"]
         median, most = (quantile(row["response_times"], share) for share in (0.5, 0.95))
         limit = LIMITS_MS.get(row["name"])
-        if limit is not None and median > limit:
+        longest = row["max_response_time"]
+        if (limit is not None and median > limit) or (limit_reads and row["name"] not in WRITES and longest > LONGEST_READ_MS):
             slow.append(row["name"])
-        print(f"{row['name']:<16}{row['num_requests']:>10}{row['num_failures']:>8}{median:>11.0f}{most:>9.0f}{limit or '':>10}")
+        print(
+            f"{row['name']:<24}{row['num_requests']:>10}{row['num_failures']:>8}{median:>11.0f}{most:>9.0f}{longest:>9.0f}{limit or '':>10}"
+        )
     for line in (folder / "failed.txt").read_text().splitlines():
         print(f"failed: {line}")
     answered = (folder / "answered.txt").read_text().split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,10 @@ def review(
         typer.Option("--allow-host", metavar="NAME", help="A host name that browsers may use; may be repeated."),
     ] = None,
     behind_tls: Annotated[bool, typer.Option("--behind-tls", help="Behind a TLS proxy: cookies are sent over TLS only.")] = False,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option("--proxy", metavar="ADDRESS", help="Address of the TLS proxy: its X-Forwarded-For is believed; may be repeated."),
+    ] = None,
     idle_minutes: Annotated[int, typer.Option("--idle-minutes", min=1, max=720, help="Log out after this many minutes without use.")] = 30,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for the pictures of cells.", show_default="the user's cache folder")
@@ -60,12 +65,12 @@ def review(
                 raise CacappError(
                     "there are no accounts yet; create one with: cacapp users add NAME --role pathologist, or start with --single-user"
                 )
-    if host not in LOOPBACK and not behind_tls:
-        say_warning(f"{host} is open to others without TLS: passwords and pictures are readable on the network; see docs/review.md", quiet)
+    _check_network(host, behind_tls, proxy or [], quiet)
     settings = Settings(
         cache=cache_folder(record, cache),
         hosts=(*NAMES, *([host] if host not in ("0.0.0.0", "::") else []), *(n.lower() for n in allow_host or ())),  # noqa: S104
         https=behind_tls,
+        proxies=tuple(_network(given) for given in proxy or ()),
         idle=timedelta(minutes=idle_minutes),
         owner=owner,
     )
@@ -74,6 +79,29 @@ def review(
     if once:
         say(f"The link works once; decisions are recorded under {owner}. Ctrl-C stops the server.", quiet)
     serve(record, settings, host, port, once)
+
+
+def _check_network(host: str, behind_tls: bool, proxies: list[str], quiet: bool) -> None:
+    """Warn about what is open to others. Raises UsageError for a proxy without --behind-tls."""
+    if host not in LOOPBACK and not behind_tls:
+        say_warning(f"{host} is open to others without TLS: passwords and pictures are readable on the network; see docs/review.md", quiet)
+    if proxies and not behind_tls:
+        raise UsageError("--proxy goes with --behind-tls")
+    if behind_tls and not proxies:
+        say_warning(
+            "without --proxy no X-Forwarded-For is believed: the audit page names the proxy's address for all, and the wrong passwords "
+            "of all people count together; name it, as in --proxy 127.0.0.1",
+            quiet,
+        )
+
+
+def _network(given: str) -> str:
+    """Return an address or a network. Raises UsageError for anything else."""
+    try:
+        ip_network(given, strict=False)
+    except ValueError:
+        raise UsageError(f"--proxy {given}: give an IP address, or a network as in 10.0.0.0/24") from None
+    return given
 
 
 def require_extra() -> None:

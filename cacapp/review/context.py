@@ -203,8 +203,11 @@ class ReviewContext:
             raise NotFound("this slide has no such count")
         return self.index(session, run_id)
 
-    def reviewed(self, session: Session, result: PatientResult, viewer: str) -> Reviewed:
-        """Return a patient's result before and after review; computed again only after a new review or reading."""
+    def reviewed(self, session: Session, result: PatientResult, viewer: str | None) -> Reviewed:
+        """Return a patient's result before and after review; computed again only after a new review or reading.
+
+        ``viewer`` None: by the reviews that hold.
+        """
         own = readings(session, result.count_run_ids)
         views = tuple(view_of(own.get(run_id, []), viewer) for run_id in result.count_run_ids)
         finished = self._drop_outdated(session, result.count_run_ids)

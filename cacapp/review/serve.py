@@ -62,8 +62,8 @@ def serve(db: Database, settings: Settings, host: str, port: int, once: str | No
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=settings.https,
-        forwarded_allow_ips="127.0.0.1,::1",
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
         timeout_graceful_shutdown=STOP_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )

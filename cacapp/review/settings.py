@@ -17,6 +17,7 @@ class Settings:
         cache: folder for pictures, readable by the user alone.
         hosts: host names that browsers may use; any other is refused (DNS rebinding).
         https: the server is behind a TLS proxy; cookies are sent over TLS only.
+        proxies: addresses or networks whose X-Forwarded-For is believed; from others it is not.
         idle, longest: a session ends after this time without use, and after this time in total.
         owner: the account of single-user mode; None where people log in.
         prefetch_threads: threads that draw pictures before the first request; 0 for none.
@@ -25,6 +26,7 @@ class Settings:
     cache: Path
     hosts: tuple[str, ...] = LOOPBACK
     https: bool = False
+    proxies: tuple[str, ...] = ()
     idle: timedelta = field(default=timedelta(minutes=30))
     longest: timedelta = field(default=timedelta(hours=12))
     owner: str | None = None

@@ -199,3 +199,15 @@ def test_a_disabled_account_gets_no_token(cacapp: Cacapp, rita: Database) -> Non
     assert cacapp("users", "disable", "rita").code == 0
     assert owner_of(rita, secret) is None
     assert "is disabled" in cacapp("users", "token", "rita").err
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--proxy", "127.0.0.1"), "goes with --behind-tls"), (("--behind-tls", "--proxy", "proxy.example"), "give an IP address")],
+)
+def test_a_proxy_is_an_address_and_needs_tls(cacapp: Cacapp, typed: Callable[[str], None], options: tuple[str, ...], words: str) -> None:
+    typed(f"{LONG}\n")
+    cacapp("users", "add", "rita", "--role", "reviewer")
+    ended = cacapp("review", *options)
+    assert (ended.code, words in ended.err) == (2, True)

@@ -25,11 +25,13 @@ from cacapp.db.cells.states import CalledCell, called_cells, machine_states
 from cacapp.db.engine.base import Table
 from cacapp.db.engine.session import Database, open_database
 from cacapp.db.queries import latest_run_ids
+from cacapp.db.review.accounts import make_token, require_account
 from cacapp.db.tables import Patient, Run, Slide
 from cacapp.fish.calls import call_by_counts
 from cacapp.results.patient import refresh_results
 from cacapp.results.tally import assay_of
 from cacapp.review.app import create_app
+from cacapp.review.authorisation import SESSION_COOKIE, csrf_of
 from cacapp.review.settings import Settings
 from cacapp.steps.review.accounts import add_account
 from cacapp.steps.review.decide import Action, Outcome, decide
@@ -182,6 +184,18 @@ class Shared:
     record: Record
     app: FastAPI
     browsers: dict[str, Browser] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def token(self, name: str) -> dict[str, str]:
+        """The header of the account's token, which may write."""
+        if name not in self.secrets:
+            with self.record.db.session() as session:
+                self.secrets[name] = make_token(session, require_account(session, name).id, "shared", 1, True)[1]
+        return {"Authorization": f"Bearer {self.secrets[name]}"}
+
+    def csrf(self, name: str) -> str:
+        """The token that the account's forms carry."""
+        return csrf_of(self.browser(name).cookies[SESSION_COOKIE])
 
     def browser(self, name: str) -> Browser:
         """The browser of the account with this name."""

@@ -79,7 +79,7 @@ def _values(session: Session, context: ReviewContext, viewer: str, result: Patie
     return {
         "found": found,
         "waiting": {s: plan for s, one in found.per_slide.items() if (plan := plan_carry_over(session, session.get_one(Run, one.run_id)))},
-        "points": open_points(session, result.patient_id, result),
+        "points": open_points(session, result.patient_id, result, context.reviewed(session, result, None)),
         "seen": last_review_id(session, result.count_run_ids),
         "agreements": {s.run_id: agreement(session, s.run_id) for s in found.per_slide.values() if s.view.second == "finished"},
         "reads": readings(session, result.count_run_ids),

@@ -21,18 +21,21 @@ from cacapp.db.tables import Patient, PatientResult, Run, Slide, now
 from cacapp.exceptions import UsageError
 from cacapp.fish.patient import PatientOutcome
 from cacapp.results.agreement import agreement
-from cacapp.results.reviewed import review_patient
+from cacapp.results.reviewed import Reviewed, review_patient
 from cacapp.steps.review.decide import ConflictError
 
 
-def open_points(session: Session, patient_id: int, result: PatientResult) -> list[str]:
-    """Return what has to be done before the result can be signed, in words; empty if it can be signed."""
+def open_points(session: Session, patient_id: int, result: PatientResult, found: Reviewed | None = None) -> list[str]:
+    """Return what has to be done before the result can be signed, in words; empty if it can be signed.
+
+    ``found``: the result after the reviews that hold, as ``review_patient`` computes it; None: it is computed.
+    """
     slides = list(session.execute(select(Slide).where(col(Slide.patient_id) == patient_id).order_by(col(Slide.barcode))).scalars())
     latest = latest_run_ids(session, "count", [s.id for s in slides])
     if sorted(latest.values()) != sorted(result.count_run_ids):
         missing = [s.barcode for s in slides if latest.get(s.id) not in result.count_run_ids]
         return [f"the result leaves out the latest count of slide {', '.join(missing)}; run: cacapp count"]
-    found = review_patient(session, result)
+    found = found or review_patient(session, result)
     points = []
     for slide in slides:
         own = found.per_slide.get(slide.id)
