@@ -49,14 +49,9 @@ def cacapp_readers():
 
 
 @pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The plugin acme-npy 1.0, as pip installs it."""
-    about = tmp_path / "site" / "acme_npy-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-npy\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[cacapp]\nacme-npy = acme_npy\n")
-    (about.parent / "acme_npy.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(str(about.parent))
+def acme(install: Callable[..., None]) -> Iterator[None]:
+    """The plugin acme-npy 1.0."""
+    install("acme-npy", "acme-npy", source=PLUGIN, version="1.0")
     choose_reader.reader_named.cache_clear()
     yield
     choose_reader.reader_named.cache_clear()

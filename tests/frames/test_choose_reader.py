@@ -46,16 +46,11 @@ def raw(path: Path, seed: int = 1) -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Folder on the path with the plugin acme-formats 1.0, as pip installs it."""
-    about = tmp_path / "site" / "acme_formats-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-formats\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[cacapp]\nacme = acme_formats\n")
-    (about.parent / "acme_formats.py").write_text(PLUGIN.replace("{change}", ""))
-    monkeypatch.syspath_prepend(str(about.parent))
+def module(tmp_path: Path, install: Callable[..., None]) -> Iterator[Path]:
+    """The module of the plugin acme-formats 1.0, which is on the path."""
+    install("acme-formats", "acme", source=PLUGIN.replace("{change}", ""), version="1.0")
     choose_reader.reader_named.cache_clear()
-    yield about.parent
+    yield next((tmp_path / "acme-formats").glob("*.py"))
     choose_reader.reader_named.cache_clear()
 
 
@@ -96,7 +91,7 @@ class There(Here):
 
 
 @pytest.mark.slow
-def test_a_frame_is_read_by_a_plugin_recorded_and_read_again_by_the_same(site: Path, tmp_path: Path, stack: Any, ome: Any) -> None:
+def test_a_frame_is_read_by_a_plugin_recorded_and_read_again_by_the_same(module: Path, tmp_path: Path, stack: Any, ome: Any) -> None:
     slide = tmp_path / "slide"
     slide.mkdir()
     raw(slide / "f01.acme")
@@ -109,7 +104,7 @@ def test_a_frame_is_read_by_a_plugin_recorded_and_read_again_by_the_same(site: P
     red = np.frombuffer((slide / "f01.acme").read_bytes(), "<u2").reshape(2, 12, 16)[1]
     assert np.array_equal(open_frame(first).channel("red"), red)
 
-    (site / "acme_formats.py").write_text(PLUGIN.replace("{change}", "* 2"))  # as a later version might
+    module.write_text(PLUGIN.replace("{change}", "* 2"))  # as a later version might
     choose_reader.reader_named.cache_clear()
     from cacapp.host import isolated
 

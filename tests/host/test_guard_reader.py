@@ -183,14 +183,9 @@ def cacapp_readers():
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A plugin on the path, as pip installs it."""
-    about = tmp_path / "site" / "acme_trouble-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-trouble\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[cacapp]\nacme-trouble = acme_trouble\n")
-    (about.parent / "acme_trouble.py").write_text(INSTALLED)
-    monkeypatch.syspath_prepend(str(about.parent))
+def installed(tmp_path: Path, install: Callable[..., None]) -> Path:
+    """A folder, with the plugin acme-trouble 1.0 on the path."""
+    install("acme-trouble", "acme-trouble", source=INSTALLED, version="1.0")
     return tmp_path
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 PLUGIN = """
@@ -132,3 +134,35 @@ def test_a_training_that_fails_is_named(cacapp: Callable[..., Any], install: Cal
     (line,) = ended.lines("error")
     assert "segmenter 'level' (plugin 'level' of acme-level 1.2): training failed: KeyError: 'lessons', at acme_level_" in line
     assert line.endswith(" in train")
+
+
+READER = """
+from typing import ClassVar
+import numpy as np
+from cacapp import Reader, Scene, hookimpl
+
+class Npy(Reader):
+    "A plane that numpy saved."
+    name: ClassVar[str] = "npy"
+    api_version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple] = (".npy",)
+    def scenes(self, path):
+        height, width = np.load(path, mmap_mode="r").shape
+        return [Scene("", "", np.dtype("uint16"), height, width, ("DAPI",), lambda c, z: np.load(path))]
+
+@hookimpl
+def cacapp_readers():
+    return [Npy]
+"""
+
+
+def test_a_reader_is_tried_with_a_file_that_is_given(cacapp: Callable[..., Any], install: Callable[..., None], tmp_path: Path) -> None:
+    install("acme-npy", "npy", source=READER)
+    np.save(tmp_path / "f.npy", np.random.default_rng(1).integers(0, 999, (300, 500)).astype(np.uint16))
+    without = cacapp("plugins", "check", "acme-npy", "--json").json
+    assert "no file to try: give --file FILE" in str([claim["why"] for claim in without["algorithms"][0]["claims"]])
+    ended = cacapp("plugins", "check", "acme-npy", "--file", tmp_path / "f.npy", "--json")
+    assert [claim["claim"] for claim in ended.json["algorithms"][0]["claims"] if not claim["holds"]] == []
+    missing = cacapp("plugins", "check", "acme-npy", "--file", tmp_path / "gone.npy")
+    assert missing.code == 2
+    assert "gone.npy: no such file" in missing.err
