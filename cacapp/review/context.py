@@ -33,6 +33,7 @@ from cacapp.review.not_found import NotFound
 from cacapp.review.pixels import Pixels
 from cacapp.review.settings import Settings
 from cacapp.review.shown_cell import ShownCell, in_channel_order
+from cacapp.review.signatures import SignatureChecks
 from cacapp.review.tiles import Tiles
 
 MAX_INDEXES, MAX_RESULTS = 24, 2000
@@ -142,6 +143,7 @@ class ReviewContext:
         self.tallies: Tallies = {}
         self.later = Later(db)
         self.looks = Looks(self.later)
+        self.signatures = SignatureChecks()
         self._indexes: OrderedDict[int, RunIndex] = OrderedDict()
         self._finished_at: dict[int, datetime | None] = {}
         self._results: OrderedDict[object, Reviewed] = OrderedDict()

@@ -49,6 +49,7 @@ def show(request: Request, visitor: Viewer, frame_id: Id, cell: Annotated[int | 
 
 
 @router.get("/frames/{frame_id}/outlines.json")
+@draws
 def outlines(request: Request, visitor: Viewer, frame_id: Id) -> dict[str, Any]:
     """Return the frame's nuclei: contours in px, class and colour after review."""
     context = context_of(request)

@@ -13,7 +13,6 @@ from cacapp.db.review.readings import last_review_id, readings, sign_offs
 from cacapp.db.tables import Patient, PatientResult, Run, Slide
 from cacapp.results.agreement import agreement
 from cacapp.results.carry_over import plan_carry_over
-from cacapp.results.signature import signature_problems
 from cacapp.results.tally import assay_of
 from cacapp.review.authorisation import Signer, Viewer
 from cacapp.review.blind import Sight, may_read_blind, patient_sight, slides_of
@@ -51,7 +50,7 @@ def _result_page(
         signed = sign_offs(session, patient_id)
         slides = {s.id: s for s in session.exec(select(Slide).where(Slide.patient_id == patient_id).order_by(col(Slide.barcode)))}
         values = {} if result is None else _values(session, context, visitor.name, result)
-        broken = signature_problems(session, patient_id)
+        broken = context.signatures.problems(session, patient_id, signed)
     return page(
         request,
         "patient.html.j2",
