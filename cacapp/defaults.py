@@ -1,7 +1,7 @@
 """Default algorithms and assay."""
 
 PROMPTER = "watershed"
-SEGMENTER = "sam"
+SEGMENTER = "dense"
 FILTERS = ("single-cell",)
 DETECTOR = "log"
 ASSAY = "katz-4color"

@@ -48,7 +48,7 @@ def simulate(
 ) -> None:
     """Write simulated 4-colour FISH frames with their exact truth beside them."""
     from cacapp.report.wording import plural
-    from cacapp.simulation import preset_names
+    from cacapp.simulation import load_preset, preset_names
     from cacapp.steps.simulate import model_parameters, simulate_slide
 
     if parameters:
@@ -57,7 +57,7 @@ def simulate(
             print_json([{"name": n, "default" if preset is None else "value": d, "description": t} for n, d, t in listed])
         elif not quiet:
             print_table(["parameter", "default" if preset is None else preset, "what it is"], listed)
-            say(f"Presets: {', '.join(preset_names())}")
+            print_table(["preset", "what it is"], [(name, load_preset(name).description) for name in preset_names()])
         return
     if out is None:
         raise UsageError("OUT is missing: name a folder to write into, or list the parameters of the slide model with --parameters")
