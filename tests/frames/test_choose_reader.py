@@ -13,6 +13,7 @@ import pytest
 from cacapp import Reader, Scene, hookimpl
 from cacapp.exceptions import CacappError
 from cacapp.frames import BadFile, Readers, choose_reader, discover, open_frame
+from cacapp.frames.file import unsupported_file
 from cacapp.host import Host
 from cacapp.types import Array, FrameSource
 
@@ -156,6 +157,13 @@ def test_a_format_without_a_reader_names_the_command_that_brings_one(tmp_path: P
     assert isinstance(bad, BadFile)
     assert says in bad.error
     assert "export it as OME-TIFF" in bad.error
+
+
+def test_where_aicsimageio_cannot_be_installed_its_extra_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacapp.frames.file.AICSIMAGEIO_BELOW", (99,))
+    assert "pip install 'cacapp[lif]', or pip install cacapp-bioio" in str(unsupported_file(".lif"))
+    monkeypatch.setattr("cacapp.frames.file.AICSIMAGEIO_BELOW", (3,))
+    assert "no installed reader reads .lif: pip install cacapp-bioio, then: cacapp-bioio setup lif" in str(unsupported_file(".lif"))
 
 
 def test_a_plugin_that_could_not_be_loaded_is_named_where_it_may_be_missed(tmp_path: Path) -> None:

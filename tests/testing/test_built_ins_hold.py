@@ -77,6 +77,7 @@ class TestTiff(ReaderContract):
         return [Reference(examples.write_tiff(folder), 1, examples.CHANNELS, (0.2, 0.2), pixels=examples.example_pixels())]
 
 
+@pytest.mark.slow
 class TestZarr(ReaderContract):
     algorithm = ZarrReader
 
@@ -84,6 +85,7 @@ class TestZarr(ReaderContract):
         return [Reference(examples.write_zarr(folder), 1, examples.CHANNELS, (0.2, 0.2), pixels=examples.example_pixels())]
 
 
+@pytest.mark.slow
 class TestPicture(ReaderContract):
     algorithm = PictureReader
 
