@@ -67,4 +67,4 @@ def _outlined_diameter(plane: Array) -> float:
         return 0.0
     order = np.argsort(widths)
     weight = np.cumsum(np.array(areas)[order])
-    return widths[order[np.searchsorted(weight, weight[-1] / 2)]]
+    return float(widths[order[np.searchsorted(weight, weight[-1] / 2)]])

@@ -9,7 +9,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from cacapp.cli import console
+from tests.waiting import when_waiting
 
 Run = Callable[..., Any]
 WHO = ("--patient", "P1", "--slide", "S1", "--blood-volume-ul", "100")
@@ -229,8 +229,8 @@ def test_a_database_another_program_writes_to_is_waited_for(counted: Run, tmp_pa
     monkeypatch.setattr("cacapp.db.engine.transactions.SAY_AFTER_S", 0.2)
     other = sqlite3.connect(tmp_path / "cacapp.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    threading.Timer(1, other.rollback).start()
-    ended = counted("count", "--force", "--quiet")
+    with when_waiting(other.rollback):
+        ended = counted("count", "--force", "--quiet")
     other.close()
     assert ended.code == 0
     (line,) = ended.lines("warning")

@@ -27,6 +27,7 @@ from cacapp.db.engine.session import Database, database_url, open_database
 from cacapp.db.tables import Patient, Table, now
 from cacapp.exceptions import CacappError, StorageError
 from tests.db.engine.refusals import refused
+from tests.waiting import when_waiting
 
 
 def test_the_option_goes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +164,7 @@ def test_a_writer_waits_for_another_program_and_reports_it_once(
 ) -> None:
     assert transactions.LOCK_WAIT_S > 2 * 30  # half a minute is nothing unusual
     monkeypatch.setattr(transactions, "SAY_AFTER_S", 0.2)
-    with locked(tmp_path / "cacapp.db", seconds=1), database.session() as session:
+    with locked(tmp_path / "cacapp.db") as release, when_waiting(release), database.session() as session:
         session.add(Patient(code="P1"))
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith(f"{tmp_path / 'cacapp.db'} is in use by another program; waiting")
@@ -175,21 +176,17 @@ def test_a_writer_waits_for_another_program_and_reports_it_once(
 @pytest.mark.sqlite_only
 def test_ctrl_c_takes_effect_while_waiting_for_another_program(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "SAY_AFTER_S", 0.2)
-    start = time.monotonic()
-    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
-    with locked(tmp_path / "cacapp.db"), pytest.raises(KeyboardInterrupt), database.session() as session:
-        session.add(Patient(code="P1"))
-    assert time.monotonic() - start < transactions.BUSY_TIMEOUT_S  # after which the driver would give up by itself
+    with locked(tmp_path / "cacapp.db"), when_waiting(lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt):  # noqa: SIM117
+        with database.session() as session:
+            session.add(Patient(code="P1"))
 
 
 @contextmanager
-def locked(path: Path, seconds: float = 0) -> Iterator[None]:
-    """Another program writes to the file: for so many seconds, or until the body ends."""
+def locked(path: Path) -> Iterator[Callable[[], None]]:
+    """Another program writes to the file, until the body ends or calls what it is given."""
     blocker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     blocker.execute("BEGIN IMMEDIATE")
-    if seconds:
-        threading.Timer(seconds, blocker.rollback).start()
-    yield
+    yield blocker.rollback
     blocker.close()
 
 
