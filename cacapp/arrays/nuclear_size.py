@@ -28,6 +28,22 @@ LEAST_SHARE = 0.5
 LEAST_RATIO = 2.0
 """Outlines over inscribed circles. At most 1.2 on frames of interphase FISH; 8 and 32 where structure is resolved."""
 
+NUCLEI_UM = (4.0, 25.0)
+"""Width of nuclei of people on a slide, from the smallest lymphocyte to a large tumour cell or a spread nucleus."""
+
+
+def impossible_width(area_px: Array, pixel_size_um: float | None) -> str | None:
+    """Return a sentence where nuclei of these areas, (N,) px, would be wider or narrower than any at this pixel size; else None."""
+    if not len(area_px) or not pixel_size_um:
+        return None
+    wide_um = 2 * float(np.sqrt(np.median(area_px) / np.pi)) * pixel_size_um
+    if NUCLEI_UM[0] <= wide_um <= NUCLEI_UM[1]:
+        return None
+    return (
+        f"nuclei would be {wide_um:.3g} µm wide at the pixel size of {pixel_size_um:g} µm; nuclei of people are "
+        f"{NUCLEI_UM[0]:g} to {NUCLEI_UM[1]:g} µm: if the size is wrong, ingest the frame again with --pixel-size-um"
+    )
+
 
 def nuclear_diameter(plane: Array) -> float:
     """Return the typical diameter of the nuclei, px; 0 if there are none.

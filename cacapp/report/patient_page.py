@@ -9,7 +9,7 @@ from cacapp.fish.control import ErrorBudget
 from cacapp.report.contrast import ContrastLimits
 from cacapp.report.pictured import FlaggedCell, FrameOverview
 from cacapp.report.provenance import FailedFrame, RunProvenance, SourceFile
-from cacapp.report.quality import SlideQuality
+from cacapp.report.quality import SlideGeometry, SlideQuality
 from cacapp.report.result import Criteria, PatternCount, ResultNumbers, SlideSummary, VerdictWords
 from cacapp.report.review import ReviewSummary
 
@@ -33,6 +33,7 @@ class PatientReport:
         budget: false CACs to expect, from healthy donors' slides; None where there are none that were counted alike.
         controls_left_out: registered controls that were counted otherwise, or not yet.
         quality: of the slides, by barcode; none where they were counted before it was measured.
+        geometry: of the slides' frames: pixel sizes, overlap, equal pixels.
         contrast: the grey-value limits of the pictures, one entry for each scope (a slide or a frame).
         review: who decided what, beside the software's own result; None where nobody has looked yet. With it, all other numbers are
             those after review.
@@ -57,6 +58,7 @@ class PatientReport:
     budget: ErrorBudget | None = None
     controls_left_out: int = 0
     quality: tuple[SlideQuality, ...] = ()
+    geometry: tuple[SlideGeometry, ...] = ()
     review: ReviewSummary | None = None
     others: tuple[OtherAssay, ...] = ()
 

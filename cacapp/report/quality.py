@@ -15,6 +15,15 @@ class QualityRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SlideGeometry:
+    """Sentences about the geometry of a slide's frames: what cannot be, and what is known or unknown."""
+
+    slide: str
+    impossible: tuple[str, ...]
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SlideQuality:
     """A slide's quality: "pass", "warn" or "fail", what is wrong in words, and the measures behind it."""
 

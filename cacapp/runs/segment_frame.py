@@ -12,6 +12,7 @@ from sqlmodel import Session
 from cacapp import host as guard
 from cacapp.api import InstanceFilter, Prompter, Segmenter
 from cacapp.arrays.focus import focus_of, saturated_share
+from cacapp.arrays.nuclear_size import impossible_width
 from cacapp.arrays.shapes import centroids, shapes_of
 from cacapp.db.cells.nuclei import write_cells
 from cacapp.db.tables import FrameRow
@@ -21,7 +22,6 @@ from cacapp.runs.choice import Choice, build_algorithm
 from cacapp.runs.plan import SegmentPlan
 from cacapp.types import DAPI, Array, FrameSource, Instance, Prompts, Shapes
 
-NUCLEI_UM = (4.0, 25.0)
 SATURATED_WARNING = 0.02
 
 
@@ -108,11 +108,4 @@ def warning_of(frame: FrameRow, result: SegmentedFrame) -> str | None:
         return "no nuclei found in DAPI"
     if result.saturated_share > SATURATED_WARNING:
         return f"{result.saturated_share:.0%} of the nuclei's DAPI pixels are saturated; expose less"
-    if frame.pixel_size_um:
-        wide_um = 2 * float(np.sqrt(np.median(result.shapes.area_px) / np.pi)) * frame.pixel_size_um
-        if not NUCLEI_UM[0] <= wide_um <= NUCLEI_UM[1]:
-            return (
-                f"nuclei would be {wide_um:.3g} µm wide at the pixel size of {frame.pixel_size_um:g} µm; nuclei of people are "
-                f"{NUCLEI_UM[0]:g} to {NUCLEI_UM[1]:g} µm: if the size is wrong, ingest the frame again with --pixel-size-um"
-            )
-    return None
+    return impossible_width(result.shapes.area_px, frame.pixel_size_um)

@@ -27,6 +27,7 @@ from cacapp.fish.evaluability import touches_edge
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.results.duplicates import mark_duplicates
+from cacapp.results.geometry import geometry_of
 from cacapp.results.patient import refresh_results
 from cacapp.results.slide_quality import inspect_slide, is_inspected
 from cacapp.runs.acquire import Job
@@ -87,6 +88,8 @@ def count(
                 for line in inspect_slide(session, report.run_id, plan.assay):
                     progress.warn(line)
                 mark_duplicates(session, report.run_id)
+            for line in geometry_of(session, report.run_id).impossible:
+                progress.warn(f"slide {report.slide}: {line}")
         warnings = refresh_results(session, [r.run_id for r in reports], plan.assay, plan.min_evaluable_cells)
         warnings += [str(one) for one in missing_frames(session, [slide.barcode for slide in slides])]
     for line in warnings:

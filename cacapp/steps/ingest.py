@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from getpass import getuser
@@ -25,6 +26,8 @@ READERS = 4
 PIXEL_UM = (0.02, 0.8)
 """Edge lengths of a pixel at which nuclei with signals can be seen, µm."""
 NUCLEUS_UM = 10
+
+_OTHER_FRAME = re.compile(r"(?<=frame ).+?(?= of slide | with other content)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ def _equal_faults(bad: Sequence[BadFile]) -> Iterable[list[BadFile]]:
     groups: dict[str, list[BadFile]] = {}
     for one in bad:
         name = one.uri.rpartition("/")[2]
-        groups.setdefault(one.error.replace(one.uri, "").replace(name, ""), []).append(one)
+        fault = _OTHER_FRAME.sub("", one.error.replace(one.uri, "").replace(name, ""))
+        groups.setdefault(fault, []).append(one)
     return groups.values()
 
 
@@ -153,9 +157,10 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
     found: list[FrameSource] = []
     refused: list[tuple[str, str]] = []
 
-    def refuse(uri: str, error: str) -> None:
-        refused.append((uri, error))
-        progress.fail(f"slide {request.slide}: {error if uri in error else f'{uri}: {error}'}")
+    def refuse(bad: Sequence[BadFile]) -> None:
+        for faults in _equal_faults(bad):
+            refused.extend((one.uri, one.error) for one in faults)
+            progress.fail(f"slide {request.slide}: {_in_one_line(faults)}")
 
     bad: list[BadFile] = []
     for item in items:
@@ -164,16 +169,14 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
         else:
             found.append(item)
             progress.advance(f"{request.slide} {item.name}")
-    for faults in _equal_faults(bad):
-        refused += [(one.uri, one.error) for one in faults]
-        progress.fail(f"slide {request.slide}: {_in_one_line(faults)}")
+    refuse(bad)
     places = ", ".join(request.paths)
     if not found:
         why = f"none of {plural(len(refused), 'file')} could be used" if refused else "no image files there"
         raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: {why}")
     with db.session() as session:
         slide = register_slide(session, request.patient, request.slide, request.blood_volume_ul, request.notes)
-        added, kept = 0, []
+        added, kept, unfit = 0, [], []
         for source in found:
             other = same_pixels(session, slide, source)
             if other is not None and other.patient != request.patient and request.same_pixels is None:
@@ -188,7 +191,8 @@ def _ingest(db: Database, request: SlideRequest, items: Iterable[FrameSource | B
                 added += add_frame(session, slide, source, allowed) is not None
                 kept.append(source)
             except CacappError as error:
-                refuse(source.uri, str(error))
+                unfit.append(BadFile(source.uri, str(error)))
+        refuse(unfit)
         if not kept:
             raise CacappError(f"slide {request.slide}: nothing to ingest under {places}: every frame was refused")
         volume_ul = slide.blood_volume_ul

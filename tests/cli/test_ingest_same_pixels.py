@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,20 @@ def test_another_patients_field_stops_the_slide_until_someone_says_why(cacapp: C
     assert notes[0] is None
     assert notes[1].endswith(": control field of the course")
     assert "patient P1; allowed by " in notes[1]
+
+
+def test_a_folder_that_another_patient_has_already_is_one_message(cacapp: Cacapp, tmp_path: Path, planes: np.ndarray) -> None:
+    for name, change in (("a", 1), ("b", -1), ("c", 2)):
+        saved(tmp_path / "1" / f"{name}.ome.tif", planes[:, ::change])
+    assert add(cacapp, tmp_path / "1", "P1", "S1").code == 0
+    shutil.copytree(tmp_path / "1", tmp_path / "2")
+    ended = add(cacapp, tmp_path / "2", "P2", "S2")
+    assert ended.code == 1
+    errors = ended.lines("error")
+    assert len(errors) == 2, errors
+    assert "3 files have the same fault; the first is" in errors[0]
+    assert "is frame a of slide S1 already; it cannot belong to slide S2 too" in errors[0]
+    assert "every frame was refused" in errors[1]
 
 
 def test_a_wrong_pixel_size_is_named_and_a_stated_one_recorded(cacapp: Cacapp, tmp_path: Path, planes: np.ndarray) -> None:

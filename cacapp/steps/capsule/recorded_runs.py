@@ -145,6 +145,7 @@ class FrameRecord(Strict):
     channels: tuple[ChannelRecord, ...] = Field(min_length=1)
     stage_x_um: float | None
     stage_y_um: float | None
+    pixel_size_source: str | None = None
     reader: str | None = None
     reader_version: str | None = None
 

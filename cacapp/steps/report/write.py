@@ -25,6 +25,7 @@ from cacapp.report.provenance import AlgorithmUse, FailedFrame, RunProvenance, S
 from cacapp.report.quality import QualityRow, SlideQuality
 from cacapp.report.result import Criteria, PatternCount, Probe, SlideSummary, VerdictWords
 from cacapp.results.error_budget import budget_of
+from cacapp.results.geometry import geometry_of
 from cacapp.results.patient import counted_otherwise, numbers, patients_with_results
 from cacapp.results.pictures import draw
 from cacapp.results.review_outcome import outcome_of
@@ -104,6 +105,7 @@ def build_report(db: Database, code: str, result: PatientResult, progress: Progr
         )
         budget = budget_of(session, result)
         quality = tuple(_quality(s) for s in quality_of(session, result))
+        geometry = tuple(geometry_of(session, run.id) for run in counted)
         provenance = tuple(_provenance(session, run, slides) for run in counted)
     flagged = {row.cell_id for row in machine if row.evaluable and (row.is_cac or row.needs_review)}
     shown = [row for row in rows if (row.evaluable and (row.is_cac or row.needs_review)) or row.cell_id in flagged]
@@ -126,6 +128,7 @@ def build_report(db: Database, code: str, result: PatientResult, progress: Progr
         budget=budget.known,
         controls_left_out=len(budget.left_out),
         quality=quality,
+        geometry=geometry,
         review=outcome.summary(numbers(result), result.verdict),
         others=tuple(others),
     )
