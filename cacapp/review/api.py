@@ -74,8 +74,8 @@ def patient(request: Request, visitor: ApiViewer, patient_id: Id) -> PatientOut:
         row = session.get(Patient, patient_id)
         if row is None:
             raise NotFound("there is no such patient")
-        found = worklist(session, context, visitor, search=row.code, limit=MAX_ID)
-        return _patient(session, context, next(line for line in found.lines if line.patient_id == patient_id), visitor)
+        found = worklist(session, context, visitor, only=patient_id)
+        return _patient(session, context, found.lines[0], visitor)
 
 
 @router.get("/slides")
@@ -95,7 +95,7 @@ def slide(request: Request, visitor: ApiViewer, slide_id: Id) -> SlideOut:
         row = session.get(Slide, slide_id)
         if row is None:
             raise NotFound("there is no such slide")
-        found = _slides(session, worklist(session, context, visitor, search=row.barcode, limit=MAX_ID))
+        found = _slides(session, worklist(session, context, visitor, only=row.patient_id))
         return next(s for s in found if s.id == slide_id)
 
 

@@ -75,9 +75,17 @@ class _Progress:
 
 
 def worklist(
-    session: Session, context: ReviewContext, visitor: Visitor, *, search: str = "", state: str = "", start: int = 0, limit: int = 50
+    session: Session,
+    context: ReviewContext,
+    visitor: Visitor,
+    *,
+    search: str = "",
+    state: str = "",
+    start: int = 0,
+    limit: int = 50,
+    only: int | None = None,
 ) -> Worklist:
-    """List patients by code: those in ``state``, with ``search`` in their code or a slide's barcode."""
+    """List patients by code: those in ``state``, with ``search`` in their code or a slide's barcode; ``only``: one patient by id."""
     everyone = patients(session)
     slides: dict[int, list[Slide]] = {}
     for slide in session.execute(select(Slide).order_by(col(Slide.barcode))).scalars():
@@ -89,7 +97,8 @@ def worklist(
     found = [
         p
         for p in everyone
-        if wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(p.patient.id, []))
+        if (only is None or p.patient.id == only)
+        and (wanted in p.patient.code.casefold() or any(wanted in s.barcode.casefold() for s in slides.get(p.patient.id, [])))
     ]
     of = {p.patient.id: _state(p, slides.get(p.patient.id, []), progress) for p in found}
     states = {name: sum(s == name for s in of.values()) for name in STATES}
