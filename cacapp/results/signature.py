@@ -11,7 +11,7 @@ from cacapp.db.review.chain import Head, links_of
 from cacapp.db.review.chain_checks import changed_rows, gaps
 from cacapp.db.review.guards import missing_guards
 from cacapp.db.review.readings import digest, digest_of_reviews, reviews, sign_offs
-from cacapp.db.review.signed_content import content_of, differences, frames_of
+from cacapp.db.review.signed_content import content_of, differences
 from cacapp.db.review.tables import Amendment, SignOff
 from cacapp.db.tables import Patient
 
@@ -50,7 +50,7 @@ def problems_of(session: Session, signed: SignOff, amendment: Amendment | None, 
     yield from _reviews(session, signed.record)
     covered = signed.record.get("content")
     if content and covered is not None:
-        now = content_of(session, signed.run_id, signed.patient_id, frames_of(covered))
+        now = content_of(session, signed.run_id, signed.patient_id, covered)
         yield from differences(session, covered, now, readings=amendment is None)
 
 

@@ -46,26 +46,30 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """The tables of a frame's results, by step and by their name in messages."""
+NOT_COVERED = ("run_id", "created_at")
+"""Columns that a digest leaves out: the run that it belongs to, and when a result was computed."""
 _SETTINGS = ("id", "step", "slide_id", "source_run_id", "algorithms", "params", "weights_sha256", "app_version", "device", "seed")
 _ASSAY = ("assay_name", "assay_version", "assay_toml", "fingerprint")
 _FILE = ("name", "sha256", "scene", "projection", "height_px", "width_px", "dtype")
 _CHANNEL = ("index", "name", "found_as", "source_index", "sha256")
 
 
-def content_of(session: Session, result_run_id: int, patient_id: int, frames: Mapping[int, Sequence[int]] | None = None) -> dict[str, Any]:
+def content_of(session: Session, result_run_id: int, patient_id: int, covered: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the digests of a result's content, by what they cover; without what is not there.
 
     Args:
         result_run_id, patient_id: the key of the result.
-        frames: for each count run the frames to cover, those that a signature covers; None: all that were counted.
+        covered: the content of a signature, to cover the same frames, and the same columns where tables have got more since; None: all
+            that was counted.
     """
     result = session.get(PatientResult, (result_run_id, patient_id))
     patient = session.get(Patient, patient_id)
-    content: dict[str, Any] = {"form": FORM, "result": None, "slides": {}, "runs": {}, "files": {}, "readings": None}
+    columns = _columns() if covered is None else covered["columns"]
+    content: dict[str, Any] = {"form": FORM, "columns": columns, "result": None, "slides": {}, "runs": {}, "files": {}, "readings": None}
     if result is None or patient is None:
         return content
-    names = [c.name for c in table_of(PatientResult).columns]
-    content["result"] = _sha256({name: getattr(result, name) for name in names if name != "created_at"})
+    frames = None if covered is None else _frames_of(covered)
+    content["result"] = _sha256({name: getattr(result, name, None) for name in columns["patient_result"]})
     content["readings"] = _readings(session, result.count_run_ids)
     for run_id in result.count_run_ids:
         counted = session.get(Run, run_id)
@@ -76,16 +80,22 @@ def content_of(session: Session, result_run_id: int, patient_id: int, frames: Ma
             owner = session.get(Patient, slide.patient_id)
             content["slides"][slide.barcode] = _sha256([owner.code if owner else None, slide.barcode, slide.blood_volume_ul])
         rows = frames_in_state(session, run_id, "done")
-        covered = [f for f in rows if frames is None or f.id in frames.get(run_id, ())]
-        content["files"] |= {str(f.id): _file(session, f) for f in covered}
+        counted_frames = [f for f in rows if frames is None or f.id in frames.get(run_id, ())]
+        content["files"] |= {str(f.id): _file(session, f) for f in counted_frames}
         segmented = None if counted.source_run_id is None else session.get(Run, counted.source_run_id)
         for run in (segmented, counted):
             if run is not None:
-                content["runs"][str(run.id)] = _run(session, run, covered)
+                content["runs"][str(run.id)] = _run(session, run, counted_frames, columns)
     return content
 
 
-def frames_of(content: Mapping[str, Any]) -> dict[int, list[int]]:
+def _columns() -> dict[str, list[str]]:
+    """Return the columns to cover by table: the rows of cells, and the result but for the time when it was computed."""
+    models = [PatientResult, *(model for kinds in KINDS.values() for model in kinds.values())]
+    return {table.name: [c.name for c in table.columns if c.name not in NOT_COVERED] for table in map(table_of, models)}
+
+
+def _frames_of(content: Mapping[str, Any]) -> dict[int, list[int]]:
     """Return, by run, the frames that a signature's content covers."""
     return {int(run_id): [int(frame) for frame in run["frames"]] for run_id, run in content["runs"].items()}
 
@@ -123,14 +133,15 @@ def _run_differences(run_id: str, signed: Mapping[str, Any], now: Mapping[str, A
         yield f"run {run_id}: {what} of frame {', '.join(frames[:5])}{' and others' if len(frames) > 5 else ''} were changed"
 
 
-def _run(session: Session, run: Run, frames: Sequence[FrameRow]) -> dict[str, Any]:
+def _run(session: Session, run: Run, frames: Sequence[FrameRow], columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     kinds = {kind: hashlib.sha256() for kind in KINDS.get(run.step, {})}
     by_frame = {}
     connection = session.connection()
     for frame in frames:
         whole = hashlib.sha256()
         for kind, digest in kinds.items():
-            query = _rows_of_frame(KINDS[run.step][kind], connection.dialect.name)
+            model = KINDS[run.step][kind]
+            query = _rows_of_frame(model, connection.dialect.name, tuple(columns[table_of(model).name]))
             rows = connection.execute(query, {"run": run.id, "frame": frame.id, "source": run.source_run_id or run.id}).scalar_one() or ""
             piece = hashlib.sha256(rows.encode(errors="surrogatepass")).digest()
             digest.update(piece)
@@ -141,12 +152,11 @@ def _run(session: Session, run: Run, frames: Sequence[FrameRow]) -> dict[str, An
 
 
 @lru_cache
-def _rows_of_frame(model: Any, dialect: str) -> Select[Any]:
+def _rows_of_frame(model: Any, dialect: str, names: tuple[str, ...]) -> Select[Any]:
     """Return the query for the text of all rows of a frame in a run, in the order of their keys; parameters run, frame and source."""
     table = table_of(model)
-    columns = [c for c in table.columns if c.name != "run_id"]
     parts: list[ColumnElement[str]] = []
-    for column in columns:
+    for column in (table.columns[name] for name in names if name in table.columns):
         parts += [literal(","), func.coalesce(_text(column, dialect), "-")] if parts else [func.coalesce(_text(column, dialect), "-")]
     line = parts[0]
     for part in parts[1:]:

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from cacapp.db import checks
 from cacapp.db.engine.session import migration_connection
+from cacapp.db.review import signed_content
 from cacapp.db.review.chain import LINKED, head, link_rows
 from cacapp.db.review.guards import KEYS, postgres_statements, sqlite_triggers
 from cacapp.results.signature import signature_problems
@@ -205,6 +206,19 @@ def test_a_signature_is_checked_against_what_it_covered_when_it_is_reopened_and_
     assert problems(record) == []
     forge(record, "UPDATE signal_count SET n = 9 WHERE run_id = 2 AND cell_id = 1")
     assert [p.partition(":")[0] for p in problems(record)] == ["signatures", "signatures"]
+
+
+def test_a_column_that_a_later_version_adds_does_not_break_earlier_signatures(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = signed_content._columns()
+    fewer = whole | {"cell_call": [name for name in whole["cell_call"] if name != "margin"]}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(signed_content, "_columns", lambda: fewer)
+        sign_all(record)
+    assert problems(record) == []
+    forge(record, "UPDATE cell_call SET margin = 7")
+    assert problems(record) == []
+    forge(record, "UPDATE cell_call SET needs_review = (1 = 1) WHERE cell_id = 1")
+    assert problems(record) == ["signatures: signature 1 of patient P1 by paula: run 2: calls of cells of frame frame00 were changed"]
 
 
 def test_the_chain_and_what_was_signed_fit_in_a_copy_on_the_other_kind_of_database(
