@@ -35,7 +35,7 @@ from tests.review.conftest import opened, settled_once
 
 __all__ = ["settled_once"]
 
-KILLS = int(os.environ.get("CACAPP_KILLS", "3"))
+KILLS = int(os.environ.get("CACAPP_KILLS", "2"))
 SEED = int(os.environ.get("CACAPP_KILLS_SEED", "1"))
 GONE_S = 30
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, Integer, LargeBinary, Select, String, bindparam, cast, func, literal, select, type_coerce
+from sqlalchemy import Boolean, Integer, LargeBinary, Select, String, bindparam, cast, func, select, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import Session, col
 
@@ -155,12 +155,8 @@ def _run(session: Session, run: Run, frames: Sequence[FrameRow], columns: Mappin
 def _rows_of_frame(model: Any, dialect: str, names: tuple[str, ...]) -> Select[Any]:
     """Return the query for the text of all rows of a frame in a run, in the order of their keys; parameters run, frame and source."""
     table = table_of(model)
-    parts: list[ColumnElement[str]] = []
-    for column in (table.columns[name] for name in names if name in table.columns):
-        parts += [literal(","), func.coalesce(_text(column, dialect), "-")] if parts else [func.coalesce(_text(column, dialect), "-")]
-    line = parts[0]
-    for part in parts[1:]:
-        line = line.concat(part)
+    values = [_value(table.columns[name], dialect) for name in names if name in table.columns]
+    line = getattr(func, "printf" if dialect == "sqlite" else "format")(",".join(["%s"] * len(values)), *values)
     query = select(line.label("line")).where(table.c.run_id == bindparam("run"))
     if model is Cell:
         query = query.where(table.c.frame_id == bindparam("frame"))
@@ -172,15 +168,22 @@ def _rows_of_frame(model: Any, dialect: str, names: tuple[str, ...]) -> Select[A
     return select(func.aggregate_strings(lines.c.line, ";"))
 
 
-def _text(column: ColumnElement[Any], dialect: str) -> ColumnElement[str]:
-    """Return a value as text, the same on both kinds of database; a text with its length in front, so that it cannot imitate others."""
+def _value(column: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """Return a value as a number or text that is the same on both kinds of database; "-" for NULL.
+
+    A text has its number of bytes in front, so that it cannot imitate the values after it.
+    """
+    value: ColumnElement[Any]
     if isinstance(column.type, LargeBinary):
-        return func.hex(column) if dialect == "sqlite" else func.upper(func.encode(column, "hex"))
-    if isinstance(column.type, String):
-        return cast(func.length(column), String).concat(":").concat(column)
-    if isinstance(column.type, Boolean):
-        return cast(cast(column, Integer), String)
-    return cast(type_coerce(column, Integer), String)  # also Scaled
+        value = func.hex(column) if dialect == "sqlite" else func.upper(func.encode(column, "hex"))
+    elif isinstance(column.type, String):
+        size = func.length(cast(column, LargeBinary)) if dialect == "sqlite" else func.octet_length(column)
+        value = cast(size, String).concat(":").concat(column)
+    elif isinstance(column.type, Boolean):
+        value = cast(column, Integer)
+    else:
+        value = type_coerce(column, Integer)  # also Scaled
+    return func.coalesce(cast(value, String), "-") if getattr(column, "nullable", True) else value
 
 
 def _file(session: Session, frame: FrameRow) -> str:

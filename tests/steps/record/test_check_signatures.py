@@ -189,6 +189,7 @@ def test_a_database_set_back_to_an_older_copy_lacks_the_head(signed: Record) -> 
     assert f"the chain ends at link {kept.id - 1}" in found
 
 
+@pytest.mark.slow
 def test_a_signature_is_checked_against_what_it_covered_when_it_is_reopened_and_the_slide_counted_again(
     counted: Callable[..., Any], record: Record
 ) -> None:
@@ -221,6 +222,8 @@ def test_a_column_that_a_later_version_adds_does_not_break_earlier_signatures(re
     assert problems(record) == ["signatures: signature 1 of patient P1 by paula: run 2: calls of cells of frame frame00 were changed"]
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_the_chain_and_what_was_signed_fit_in_a_copy_on_the_other_kind_of_database(
     signed: Record, database_kind: str, tmp_path: Any, request: pytest.FixtureRequest
 ) -> None:

@@ -177,6 +177,7 @@ def decide_in(record: Record, run_id: int, cell_id: int, kind: str, who: str = "
     return decide(record.db, who, cell_id, Action(kind, **more), run_id=run_id, seen=seen).review.id
 
 
+@pytest.mark.slow
 def test_decisions_of_all_earlier_counts_are_offered_the_nearest_of_each_nucleus(counted: Cacapp, record: Record) -> None:
     one, two = (c.cell_id for c in record.flagged())
     three, four = [c.cell_id for c in record.cells if c.class_ == "normal"][:2]
