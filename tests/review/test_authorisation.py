@@ -244,6 +244,7 @@ def test_a_huge_body_is_refused(shared: Shared) -> None:
     assert browser.post("/logout", content=stream, headers={"Content-Type": "application/x-www-form-urlencoded"}).status_code == 413
 
 
+@pytest.mark.slow
 def test_every_answer_carries_the_headers(shared: Shared) -> None:
     browser, record = shared.browser("viewer"), shared.record
     for path in ("/", "/login", f"/slides/{record.slide_id}", "/static/review.js", "/nothing", "/api/v1/patients", "/api/v1/openapi.json"):
@@ -263,6 +264,7 @@ def test_a_login_leads_to_our_own_pages_only(target: str) -> None:
     assert local_path(target) == "/"
 
 
+@pytest.mark.slow
 def test_html_in_what_people_write_is_text(staffed: Record, visit: Visit) -> None:
     browser = visit("pathologist")
     evil = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>"

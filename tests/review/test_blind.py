@@ -35,7 +35,6 @@ from cacapp.steps.review.second_reading import finish_second, start_second
 from cacapp.steps.review.sign import amend, sign
 from tests.review.conftest import PASSWORDS, Browser, Record, add_accounts, opened
 
-pytestmark = pytest.mark.sqlite_only
 ROUTES = [("", r) for module in PAGES for r in module.router.routes] + [("/api/v1", r) for r in api.router.routes]
 READS = sorted((prefix, r.path) for prefix, r in ROUTES if "GET" in r.methods)
 OPEN = {"/login", "/once/{token}", "/static/{name}", "/healthz", "/events"}
@@ -53,11 +52,12 @@ class World:
     """A record with an application; ``rejects``: what its first reading decides."""
 
     record: Record
+    pictures: Path
     rejects: bool
     browsers: dict[str, Browser] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.record.db, Settings(cache=Path(self.record.url).parent / "pictures", prefetch_threads=0))
+        self.app = create_app(self.record.db, Settings(cache=self.pictures, prefetch_threads=0))
 
     def browser(self, name: str) -> Browser:
         if name not in self.browsers:
@@ -170,7 +170,7 @@ def worlds(request: pytest.FixtureRequest, settled_once: Path, tmp_path_factory:
         shutil.copy(settled_once, folder / "record.db")
         record = opened(str(folder / "record.db"))
         add_accounts(record.db)
-        made.append(World(record, rejects))
+        made.append(World(record, folder / "pictures", rejects))
         STATES[request.param](made[-1])
     yield made[0], made[1]
     patch.undo()
@@ -180,6 +180,7 @@ def worlds(request: pytest.FixtureRequest, settled_once: Path, tmp_path_factory:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_who_was_shown_the_first_reading_cannot_read_blind_and_whoever_was_not_can(worlds: tuple[World, World]) -> None:
     """Each route is asked by a reviewer of its own: the answer is the same in both records, or a look is recorded."""
     told, kept = [], []
@@ -200,6 +201,7 @@ def test_who_was_shown_the_first_reading_cannot_read_blind_and_whoever_was_not_c
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only
 def test_the_blind_reader_is_told_nothing_by_any_route_and_everybody_else_goes_on(worlds: tuple[World, World]) -> None:
     for world in worlds:
         assert world.browser("second").get(f"/patients/{world.record.patient_id}").status_code == 200
@@ -224,9 +226,9 @@ def test_the_blind_reader_is_told_nothing_by_any_route_and_everybody_else_goes_o
     assert len({world.ask("second", "", "/slides/{slide_id}/agreement") for world in worlds}) == 2
 
 
-def test_a_look_in_an_earlier_count_or_another_role_counts_too(record: Record) -> None:
+def test_a_look_in_an_earlier_count_or_another_role_counts_too(record: Record, tmp_path: Path) -> None:
     add_accounts(record.db)
-    world = World(record, rejects=True)
+    world = World(record, tmp_path, rejects=True)
     count_again(world)
     with pytest.raises(ConflictError, match="has not read this slide"):
         start_second(record.db, record.run_id, "reviewer")
@@ -238,9 +240,9 @@ def test_a_look_in_an_earlier_count_or_another_role_counts_too(record: Record) -
     start_second(record.db, record.run_id, "second")
 
 
-def test_the_pages_before_the_blind_reading_say_what_they_leave_out(record: Record) -> None:
+def test_the_pages_before_the_blind_reading_say_what_they_leave_out(record: Record, tmp_path: Path) -> None:
     add_accounts(record.db)
-    world = World(record, rejects=True)
+    world = World(record, tmp_path, rejects=True)
     read_first(world)
     browser = world.browser("pathologist")
     assert "not shown here" in browser.get("/").text

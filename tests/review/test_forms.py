@@ -68,6 +68,7 @@ def address(path: str, data: st.DataObject, real: dict[str, Any]) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prefix", "path", "method"), ROUTES)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())

@@ -74,6 +74,7 @@ def test_flagged_cells_are_drawn_ahead_for_the_gallery_and_their_own_pages(recor
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 def test_a_frame_whose_file_is_gone_costs_its_pictures_only(staffed: Record, visit: Visit) -> None:
     browser = visit("reviewer")
