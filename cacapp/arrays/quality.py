@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from cacapp.arrays.grey_values import camera_top, full_level, noise_correlation, steps_of, wrapped_share
 from cacapp.arrays.robust import MAD_TO_SD, robust_sd
 from cacapp.types import Array, Instance
 
-CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
 MAX_NUCLEI = 48  # in a median over nuclei
 STEP_PX = 8  # distance of the pixels in a median over the background
 SAMPLED_ROWS = 240  # in the search for traces of JPEG
@@ -23,22 +24,32 @@ class PlaneQuality:
 
     Attributes:
         background: median grey value outside the nuclei; ``noise``: standard deviation there, from the median absolute deviation.
-        top: the grey value at which the camera is full.
-        saturated: (N,) share of each nucleus' pixels at ``top``.
+        top: the camera's largest grey value; ``full_at``: the value of a full pixel, which may be lower (``full_level``).
+        saturated: (N,) share of each nucleus' pixels at ``full_at``; ``plateau_px``: (N,) diameter of the disk as large as its largest
+            patch of such pixels.
         fill: how evenly nuclei shine: median over nuclei of (median - background) / (99.5th percentile - background); near 1 for a
             counterstain, near 0 for dots. NaN without nuclei.
         sharpness: median over nuclei with a clear dot of the share of its height that is lost ``radius_px`` away from its peak; near 1
             for a dot in focus. NaN without clear dots.
         blockiness: steps at every eighth pixel over those elsewhere; 1 for a camera's picture, above it for a JPEG.
+        step, lowest, gap: of the nuclei's grey values, see ``steps_of``.
+        wrapped, correlation: see ``wrapped_share``, ``noise_correlation``.
     """
 
     background: float
     noise: float
     top: int
+    full_at: int
     saturated: Array
+    plateau_px: Array
     fill: float
     sharpness: float
     blockiness: float
+    step: float
+    lowest: float
+    gap: float
+    wrapped: float
+    correlation: float
 
 
 def sample_outside(shape: tuple[int, ...], nuclei: Sequence[Instance]) -> Array:
@@ -62,13 +73,15 @@ def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, ou
     thin = plane[::STEP_PX, ::STEP_PX][sample_outside(plane.shape, nuclei) if outside is None else outside]
     background = float(np.median(thin))
     noise = robust_sd(thin.astype(np.float32), background)
-    top = saturation_level(plane)
+    full_at = full_level(plane)
+    saturated = saturated_shares(plane, nuclei, full_at)
     some = nuclei[:: max(1, -(-len(nuclei) // MAX_NUCLEI))]
-    fills, drops = [], []
+    fills, drops, greys = [], [], [np.zeros(0, plane.dtype)]
     for nucleus in some:
         x, y, w, h = nucleus.bbox_xywh
         crop = plane[y : y + h, x : x + w].astype(np.float32)
         values = crop[nucleus.mask]
+        greys.append(plane[y : y + h, x : x + w][nucleus.mask])
         half, most = len(values) // 2, round(0.995 * (len(values) - 1))
         values.partition((half, most))
         middle, bright = float(values[half]), float(values[most])
@@ -76,21 +89,23 @@ def plane_quality(plane: Array, nuclei: Sequence[Instance], radius_px: float, ou
         drop = _drop(crop, nucleus.mask, middle, radius_px)
         if drop is not None:
             drops.append(drop)
+    grey = steps_of(np.concatenate(greys))
     return PlaneQuality(
         background=background,
         noise=noise,
-        top=top,
-        saturated=saturated_shares(plane, nuclei, top),
+        top=camera_top(plane),
+        full_at=full_at,
+        saturated=saturated,
+        plateau_px=plateaus(plane, nuclei, full_at, saturated),
         fill=float(np.median(fills)) if fills else float("nan"),
         sharpness=float(np.median(drops)) if drops else float("nan"),
         blockiness=blockiness(plane),
+        step=grey.step,
+        lowest=grey.lowest,
+        gap=grey.gap,
+        wrapped=wrapped_share(plane),
+        correlation=noise_correlation(plane),
     )
-
-
-def saturation_level(plane: Array) -> int:
-    """Return the grey value of a saturated pixel: a camera's top (2^8, 2^10, 2^12, 2^14 or 2^16, less 1), if the brightest pixel has it."""
-    largest = int(plane.max(initial=0))
-    return largest if largest in CAMERA_TOPS else int(np.iinfo(plane.dtype).max)
 
 
 def saturated_shares(plane: Array, nuclei: Sequence[Instance], top: int) -> Array:
@@ -102,6 +117,17 @@ def saturated_shares(plane: Array, nuclei: Sequence[Instance], top: int) -> Arra
         x, y, w, h = nucleus.bbox_xywh
         shares[n] = np.mean(plane[y : y + h, x : x + w][nucleus.mask] >= top)
     return shares
+
+
+def plateaus(plane: Array, nuclei: Sequence[Instance], top: int, saturated: Array) -> Array:
+    """Return the diameter, (N,) px, of the disk as large as the largest patch of pixels at ``top`` of each nucleus; 0 without any."""
+    result = np.zeros(len(nuclei))
+    for n in np.flatnonzero(saturated).tolist():
+        x, y, w, h = nuclei[n].bbox_xywh
+        full = (plane[y : y + h, x : x + w] >= top) & nuclei[n].mask
+        areas = cv2.connectedComponentsWithStats(full.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+        result[n] = np.sqrt(4 / np.pi * areas.max(initial=0))
+    return result
 
 
 def blockiness(plane: Array) -> float:

@@ -11,6 +11,7 @@ TIED_SHARE = 0.3
 """Pixels at one value from which the median absolute deviation tells nothing; a noise of one step has 0.38, of two steps 0.2."""
 FEW = 12  # pixels beyond the common value, for an estimate of a nucleus' own
 TAIL_SHARE = 0.4  # of the pixels beyond the common value, that are also beyond the second level
+NEAR_SHARE = 0.95  # of the pixels, in a root mean square: what is left of dots is among the others
 
 
 def tied(values: Array) -> tuple[Array, Array]:
@@ -40,8 +41,8 @@ def tied_sd(values: Array, free: Array) -> Array:
     Of normal noise of which the share p lies beyond a level a and q beyond a higher one b, the standard deviation is
     (b - a) / (z(q) - z(p)), z being the normal distribution's upper quantile. For values clipped at one end a is the upper edge of the tied
     value and b lies in the middle of what is beyond it; where values lie on both sides, a and b are the edges of the tied value. It is
-    at least that of rounding, a step over the root of 12. A place with fewer than ``FEW`` pixels beyond takes the median of the others, and
-    where most are so, that of all pixels together.
+    at least that of rounding, a step over the root of 12, and the root mean square of the nearest ``NEAR_SHARE`` of the values. A place
+    with fewer than ``FEW`` pixels beyond takes the median of the others, and where most are so, that of all pixels together.
 
     Args:
         values: (N, K) grey values, of N places. free: (N, K) bool, pixels that are noise alone.
@@ -68,7 +69,8 @@ def _sd(offsets: Array) -> float:
     if len(above) < FEW:
         return float("nan")
     levels, starts = np.unique(above, return_index=True)
-    rounding = float(levels[0] / np.sqrt(12))
+    near = np.sort(np.abs(offsets))[: int(NEAR_SHARE * n)]
+    rounding = max(float(levels[0] / np.sqrt(12)), float(np.sqrt(np.mean(near**2))))
     beyond = len(above) / n
     if len(below) >= FEW:
         span = -float(ndtri(beyond) + ndtri(len(below) / n))

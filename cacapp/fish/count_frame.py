@@ -14,7 +14,8 @@ import numpy as np
 from cacapp.arrays.background import Levels, levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, align, estimate_shift, measure_shift, soft_outlines
-from cacapp.arrays.spikes import Despiked, dot_width, without_spikes
+from cacapp.arrays.dot_shape import DotShape, dot_shape
+from cacapp.arrays.spikes import Despiked, without_spikes
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call, call_cells
 from cacapp.fish.doubt.doubts import DOUBTS
@@ -150,23 +151,29 @@ def prepare(
     grey = levels(dapi)
     zones = pool.submit(lambda: find_overlap_zones(dapi, nuclei, grey.background, find_unsegmented(dapi, nuclei, grey)))
     cameras = dict(zip(assay.channels, pool.map(lambda c: camera_of(pixels[c]), assay.channels), strict=True))
-    clean_of = partial(despike, nuclei=nuclei, pixel_size_um=pixel_size_um, assay=assay)
-    despiked = dict(zip(assay.channels, pool.map(lambda c: clean_of(pixels[c], cameras[c]), assay.channels), strict=True))
+    diameter_px = assay.signals.signal_diameter_px(pixel_size_um)
+    shapes = dict(zip(assay.channels, pool.map(lambda c: dot_shape(pixels[c], nuclei, diameter_px), assay.channels), strict=True))
+    fill = partial(despike, nuclei=nuclei, assay=assay, diameter_px=diameter_px)
+    despiked = dict(zip(assay.channels, pool.map(lambda c: fill(pixels[c], shapes[c], cameras[c]), assay.channels), strict=True))
     planes = {c: d.plane for c, d in despiked.items()}
     outlines = soft_outlines(nuclei)
     origin = measure_shift(dapi, outlines)
     shifts = dict(zip(assay.channels, pool.map(lambda c: estimate_shift(planes[c], outlines, origin), assay.channels), strict=True))
     on_dapi = {c: align(planes[c], shifts[c]) for c in assay.channels}
-    quality = pool.submit(measure_frame, pixels, nuclei, task.focus, task.shapes, pixel_size_um, assay)
+    quality = pool.submit(measure_frame, pixels, despiked, shapes, nuclei, task.focus, task.shapes, pixel_size_um, assay)
     clean, crosstalk = without_crosstalk(on_dapi, nuclei, pixel_size_um, assay)
     return PreparedFrame(dapi, grey, clean, zones, quality, shifts, crosstalk, cameras)
 
 
-def despike(plane: Array, camera: Camera | None, *, nuclei: Sequence[Instance], pixel_size_um: float | None, assay: Assay) -> Despiked:
+def despike(
+    plane: Array, shape: DotShape, camera: Camera | None, *, nuclei: Sequence[Instance], assay: Assay, diameter_px: float
+) -> Despiked:
     """Fill the pixels of a probe plane that are brighter than the objective, and the plane's own dots, allow."""
-    rules, diameter_px = assay.signals.spikes, assay.signals.signal_diameter_px(pixel_size_um)
-    own = rules.narrowest_medians * dot_width(plane, nuclei, diameter_px)
+    rules = assay.signals.spikes
+    own = rules.narrowest_medians * shape.sigma_px
     objective = float(np.hypot(rules.narrowest_um * diameter_px / assay.signals.diameter_um, PIXEL_SD))
+    if own < objective:  # dots so narrow cannot be told from spikes: quality.min_width_um judges them
+        return Despiked(plane, 0)
     return without_spikes(plane, nuclei, float(np.fmax(own, objective)), rules.min_sds, camera.gain if camera else 0.0)
 
 
@@ -213,9 +220,8 @@ def judge(assay: Assay, prepared: PreparedFrame, dots: DetectedDots, pixel_size_
     counts, measured = count_signals(spots, n, assay), prepared.quality.result()
     in_overlap = nuclei_with_signals_in_overlaps(spots, n)
     lost = weighed.granular & ~above_review(weighed.p_cac, assay)
-    gates = partial(
-        judge_nuclei, task.shapes, task.focus, assay, in_overlap=in_overlap, saturated=measured.saturated, counts=counts, granular=lost
-    )
+    light = partial(judge_nuclei, saturated=measured.saturated, plateau=measured.plateau)
+    gates = partial(light, task.shapes, task.focus, assay, in_overlap=in_overlap, counts=counts, granular=lost)
     failed = gates()
     single = np.array([reason is None for reason in failed], bool) & ~assay.is_cac(counts)
     threshold = seam_threshold(dapi, background, nuclei, single)

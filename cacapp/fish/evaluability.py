@@ -80,6 +80,7 @@ def judge_nuclei(
     *,
     in_overlap: Array | None = None,
     saturated: Array | None = None,
+    plateau: Array | None = None,
     counts: Array | None = None,
     granular: Array | None = None,
     undivided: Array | None = None,
@@ -95,7 +96,8 @@ def judge_nuclei(
     solidity: the outline is not that of one nucleus, at any size.
     focus: far less sharp than the population.
     shared_signal: a counted signal lies in the overlap with another nucleus.
-    saturated: too many of its pixels are at the camera's largest value.
+    saturated: too many of its pixels are at the camera's largest value, or a patch of them in a probe's channel is as large as a signal:
+        dots that were cut off low, one or several.
     no_signal: no signal in any channel (or, where the assay says so, in one): the probes did not bind.
     implausible_number: more signals of a probe than a cell can have; they are specks of dirt.
     granular: granules that shine in all channels, as in granulocytes, hide the signals.
@@ -105,6 +107,7 @@ def judge_nuclei(
         focus: (N,) sharpness, higher is sharper; NaN is unknown and passes. None: not measured, no gate.
         in_overlap: (N,) bool, a counted signal lies in the overlap with another nucleus; None: not known, no gate.
         saturated: (N,) share of saturated pixels, None: not measured, no gate.
+        plateau: (N,) diameter of the largest patch of saturated pixels in a probe's channel, signal diameters; None: not measured, no gate.
         counts: (N, P) signals, None: not counted, no gate.
         granular: (N,) bool, None: not measured, no gate.
         undivided: (N,) bool, the nucleus has no concavity and no seam (see ``fish.doubt.two_in_one``): no aggregate for its shape.
@@ -113,13 +116,14 @@ def judge_nuclei(
             relative to it are off.
 
     Raises:
-        ValueError: focus, in_overlap, saturated, counts, granular or undivided is of another length than shapes.
+        ValueError: focus, in_overlap, saturated, plateau, counts, granular or undivided is of another length than shapes.
     """
     n, gate = len(shapes), assay.nuclei
     for name, values in (
         ("focus", focus),
         ("in_overlap", in_overlap),
         ("saturated", saturated),
+        ("plateau", plateau),
         ("counts", counts),
         ("granular", granular),
         ("undivided", undivided),
@@ -142,6 +146,8 @@ def judge_nuclei(
         fails[SHARED_SIGNAL] = in_overlap
     if saturated is not None:
         fails[SATURATED] = np.asarray(saturated) > gate.max_saturated_share
+    if plateau is not None:
+        fails[SATURATED] = np.asarray(fails.get(SATURATED, False) | (np.asarray(plateau) > gate.max_plateau_diameters))
     if counts is not None:
         none: Array = np.asarray(counts) == 0
         fails[NO_SIGNAL] = np.asarray(none.any(axis=1) if gate.exclude_without_signal else none.all(axis=1))

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cacapp.arrays.quality import blockiness, plane_quality, saturated_shares, saturation_level
+from cacapp.arrays.grey_values import full_level
+from cacapp.arrays.quality import blockiness, plane_quality, plateaus, saturated_shares
 from cacapp.types import Array, Instance
 
 RADIUS_PX = 3.25
@@ -53,7 +54,7 @@ def test_a_full_pixel_is_known_for_every_camera(top: int) -> None:
     cy, cx = CENTRES[0]
     plane[cy - 25 : cy + 1, cx - 25 : cx + 26] = top
     shares = saturated_shares(plane, nuclei(), top)
-    assert saturation_level(plane) == top
+    assert full_level(plane) == top
     assert shares[0] == pytest.approx(0.5, abs=0.05)
     assert shares[1:].tolist() == [0] * 8
 
@@ -79,3 +80,12 @@ def test_a_plane_without_nuclei_or_dots_has_no_sharpness() -> None:
     for q in (plane_quality(flat, [], RADIUS_PX), plane_quality(flat, nuclei()[:1], RADIUS_PX)):
         assert np.isnan(q.sharpness)
         assert q.background == 100
+
+
+def test_a_patch_of_full_pixels_has_the_diameter_of_its_disk() -> None:
+    plane = np.full(Y.shape, 100, np.uint16)
+    for (cy, cx), radius in zip(CENTRES[:2], (4, 8), strict=True):
+        plane[np.hypot(Y - cy, X - cx) <= radius] = 3000
+    plane[CENTRES[1][0] + 15, CENTRES[1][1]] = 3000  # a patch of its own
+    shares = saturated_shares(plane, nuclei(), 3000)
+    assert plateaus(plane, nuclei(), 3000, shares).tolist() == pytest.approx([8, 16, 0, 0, 0, 0, 0, 0, 0], rel=0.05)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cacapp.arrays.spikes import dot_width, steepest, without_spikes
+from cacapp.arrays.spikes import steepest, without_spikes
 from cacapp.types import Array, Instance
 
-DIAMETER_PX = 6.6
 Y, X = np.mgrid[:240, :320].astype(float)
 CENTRES = [(40 + 80 * i, 40 + 80 * j) for i in range(3) for j in range(4)]
 
@@ -67,18 +66,8 @@ def test_a_gaussian_is_as_steep_as_its_formula_says() -> None:
     assert np.exp(0) / np.exp(-1 / (2 * 0.7**2)) == pytest.approx(steepest(0.7))
 
 
-@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 2.5])
-def test_the_width_of_dots_is_known_beside_brighter_spikes(sigma: float) -> None:
-    plane = probe(sigma, height=3000)
-    for cy, cx in CENTRES[:4]:
-        plane[cy, cx + 8] = 60_000
-    assert dot_width(plane, nuclei(), DIAMETER_PX) == pytest.approx(sigma, abs=0.25)
-
-
-def test_without_nuclei_or_dots_there_is_no_width_and_no_spike() -> None:
+def test_without_nuclei_or_spikes_the_plane_is_the_same() -> None:
     flat = np.full(Y.shape, 100, np.uint16)
-    assert np.isnan(dot_width(flat, nuclei(), DIAMETER_PX))
-    assert np.isnan(dot_width(flat, [], DIAMETER_PX))
     assert without_spikes(flat, [], 1.2, 5.5).n_pixels == 0
     assert without_spikes(flat, nuclei(), 1.2, 5.5).plane is flat
 

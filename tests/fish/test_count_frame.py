@@ -15,6 +15,7 @@ from cacapp.arrays.focus import focus_of
 from cacapp.arrays.shapes import shapes_of
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame
+from cacapp.fish.quality.slide import judge_channels
 from cacapp.types import Array, FrameSource, Instance
 
 SLIDE = Path(__file__).parents[2] / "sample_slides" / "S02"
@@ -83,3 +84,27 @@ def test_spikes_are_no_signals(planes: Array, labels: Array, truth: dict[int, li
     counted = count(np.minimum(hit, 65535).astype(np.uint16), labels)
     assert exact(counted, truth) == 1
     assert sum(c.is_cac for c in counted.calls) == 4
+
+
+def treated(planes: Array, what: str) -> Array:
+    wide = planes.astype(np.int64)
+    level = np.median(wide[1:], axis=(1, 2), keepdims=True)
+    if what == "cut off":
+        wide[1:] = np.minimum(level + 20 * (wide[1:] - level), level + 2371)
+    elif what == "inverted":
+        wide[1:] = 4095 - wide[1:]
+    elif what == "wrapped":
+        wide[1:] -= level.astype(np.int64)
+    elif what == "thresholded":
+        wide[1:] = np.where(wide[1:] < 45, 0, wide[1:])
+    return wide.astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("what", "measure"), [("cut off", "full"), ("inverted", "inverted"), ("wrapped", "wrapped"), ("thresholded", "gap")]
+)
+def test_a_channel_in_such_a_state_calls_no_cell_and_says_why(planes: Array, labels: Array, what: str, measure: str) -> None:
+    counted = count(treated(planes, what), labels)
+    assert not any(c.evaluable for c in counted.calls)
+    failed = {m.measure for m in judge_channels(counted.quality.channels, KATZ.quality) if m.verdict == "fail" and m.channel != "DAPI"}
+    assert measure in failed

@@ -112,6 +112,11 @@ class Nuclei(Strict):
     min_focus_medians: float = Field(ge=0, lt=1)
     min_population: int = Field(10, ge=3, description="fewer single nuclei: no gate relative to the population")
     max_saturated_share: float = Field(0.05, gt=0, le=1, description="of a nucleus' pixels, in any channel")
+    max_plateau_diameters: float = Field(
+        1.0,
+        gt=0,
+        description="largest patch of saturated pixels of an evaluable nucleus in a probe's channel, signal diameters",
+    )
     max_signals: int = Field(20, ge=3, description="more signals of one probe than this are specks, not copies")
     exclude_without_signal: bool = Field(False, description="a nucleus without a signal in one channel; without any it is never evaluable")
 

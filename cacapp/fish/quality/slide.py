@@ -2,8 +2,9 @@
 
 Measures of a channel: ``sharpness`` of its dots (of DAPI: of the nuclei's outline), ``background`` as a share of the camera's range,
 ``snr`` of the counted dots as a multiple of the probe's minimum, ``hybridised`` share of nuclei with a signal, ``saturated`` share of the
-nuclei's pixels, ``full`` share of nuclei with a saturated pixel, ``bits`` and ``blockiness`` of the file. Of the slide as a whole:
-``evaluable`` share, and ``order`` of the channels.
+nuclei's pixels, ``full`` share of nuclei with a saturated pixel, ``bits`` and ``blockiness`` of the file, and what other programs leave:
+``wrapped``, ``correlation``, ``steps``, ``clipped``, ``gap``, ``flatness``, ``width``, ``inverted``, ``spikes`` (docs/assays.md describes
+them). Of the slide as a whole: ``evaluable`` share, and ``order`` of the channels.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ WHOLE_SLIDE = ""
 FAILED_QC = "failed_qc_"
 """Exclusion reason of cells whose channel failed, without the channel, which follows."""
 
+WRAPPED = "a subtraction went below zero and wrapped to the largest values; export what the camera gave"
+PROCESSED = "neighbouring pixels have the same noise: smoothed, enlarged, deconvolved or compressed"
+CLIPPED = "pixels of nuclei clipped at the lowest value; subtract less background"
+THRESHOLDED = "pixels below a threshold were set to the lowest value; export what the camera gave"
+NARROW = "dots narrower than an objective draws them: deconvolved, or spikes"
 UNEXPECTED_SHARE = 0.02
 """Cross-talk between dyes that are no neighbours from which the channels may be swapped."""
 
@@ -43,6 +49,16 @@ class ChannelMeasures:
     fill: float
     full: float = float("nan")
     snr: float = float("nan")
+    step: float = float("nan")
+    steps: float = float("nan")
+    clipped: float = float("nan")
+    gap: float = float("nan")
+    wrapped: float = float("nan")
+    correlation: float = float("nan")
+    width: float = float("nan")
+    flatness: float = float("nan")
+    inverted: float = float("nan")
+    spikes: float = float("nan")
     signals: int = 0
     nuclei: int = 0
 
@@ -75,7 +91,8 @@ def pooled(frames: Sequence[ChannelMeasures]) -> ChannelMeasures:
         values = [v for f in frames if isfinite(v := getattr(f, name))]
         return float(np.median(values)) if values else float("nan")
 
-    names = ("sharpness", "background", "saturated", "blockiness", "bits", "fill", "full", "snr")
+    counts = ("signals", "nuclei")
+    names = [n for n in ChannelMeasures.__dataclass_fields__ if n not in counts]
     return ChannelMeasures(**{n: middle(n) for n in names}, signals=sum(f.signals for f in frames), nuclei=sum(f.nuclei for f in frames))
 
 
@@ -90,7 +107,9 @@ def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> 
             _mark(channel, "background", m.background, limits.max_background, False, few, "bright background"),
             _mark(channel, "saturated", m.saturated, limits.max_saturated, False, few, "saturated"),
             _mark(channel, "blockiness", m.blockiness, limits.max_blockiness, False, few, "blocks of a JPEG; export without loss"),
-            _mark(channel, "bits", m.bits, limits.min_bits, True, few, "8 bits a pixel; export what the camera gave"),
+            _mark(channel, "bits", m.bits, limits.min_bits, True, few, "few grey values, of 8 bits or fewer; export what the camera gave"),
+            _mark(channel, "wrapped", m.wrapped, limits.max_wrapped, False, few, WRAPPED),
+            _mark(channel, "correlation", m.correlation, limits.max_correlation, False, few, PROCESSED),
         ]
         if channel != DAPI:
             share = m.signals / m.nuclei if m.nuclei else float("nan")
@@ -98,6 +117,13 @@ def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> 
             found.append(_mark(channel, "full", m.full, limits.max_full, False, few, "dots as bright as the camera can tell"))
             found.append(_mark(channel, "hybridised", share, limits.min_hybridised, True, few, words))
             found.append(_mark(channel, "snr", m.snr, limits.min_snr, True, few, "dots hardly above the noise"))
+            found.append(_mark(channel, "steps", m.steps, limits.min_steps, True, few, "dots only a few grey values high"))
+            found.append(_mark(channel, "clipped", m.clipped, limits.max_clipped, False, few, CLIPPED))
+            found.append(_mark(channel, "gap", m.gap, limits.max_gap, False, few, THRESHOLDED))
+            found.append(_mark(channel, "flatness", m.flatness, limits.max_flatness, False, few, "dots have flat tops: they are cut off"))
+            found.append(_mark(channel, "width", m.width, limits.min_width_um, True, few, NARROW))
+            found.append(_mark(channel, "inverted", m.inverted, limits.max_inverted, False, few, "dark dots on bright nuclei: inverted?"))
+            found.append(_mark(channel, "spikes", m.spikes, limits.max_spikes, False, few, "pixels brighter than the optics can draw"))
         marks += found
     return marks
 

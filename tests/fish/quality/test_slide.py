@@ -46,6 +46,18 @@ def test_a_good_slide_passes_in_everything() -> None:
         ({"signals": 0}, "hybridised", "fail"),
         ({"blockiness": 1.7}, "blockiness", "warn"),
         ({"bits": 8}, "bits", "warn"),
+        ({"full": 0.3}, "full", "warn"),
+        ({"full": 1.0}, "full", "fail"),
+        ({"flatness": 0.5}, "flatness", "fail"),
+        ({"width": 0.05}, "width", "fail"),
+        ({"inverted": 8.0}, "inverted", "fail"),
+        ({"clipped": 0.9}, "clipped", "warn"),
+        ({"clipped": 0.99}, "clipped", "fail"),
+        ({"gap": 40.0}, "gap", "fail"),
+        ({"steps": 3.0}, "steps", "fail"),
+        ({"wrapped": 0.1}, "wrapped", "fail"),
+        ({"correlation": 0.7}, "correlation", "warn"),
+        ({"spikes": 400.0}, "spikes", "warn"),
     ],
 )
 def test_one_bad_channel_is_named_with_what_is_wrong(change: dict[str, float], measure: str, verdict: str) -> None:
