@@ -15,6 +15,7 @@ from cacapp.arrays.background import Levels, levels
 from cacapp.arrays.camera import Camera, camera_of
 from cacapp.arrays.chromatic import Shift, align, estimate_shift, measure_shift, soft_outlines
 from cacapp.arrays.dot_shape import DotShape, dot_shape
+from cacapp.arrays.grey_values import noise_correlation
 from cacapp.arrays.spikes import Despiked, without_spikes
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.calls import Call, call_cells
@@ -172,7 +173,8 @@ def despike(
     rules = assay.signals.spikes
     own = rules.narrowest_medians * shape.sigma_px
     objective = float(np.hypot(rules.narrowest_um * diameter_px / assay.signals.diameter_um, PIXEL_SD))
-    if own < objective:  # dots so narrow cannot be told from spikes: quality.min_width_um judges them
+    treated = not noise_correlation(plane) <= rules.treated_correlation  # or unknown: most pixels equal those around them
+    if own < objective * (rules.treated_medians if treated else 1):  # dots so narrow cannot be told from spikes
         return Despiked(plane, 0)
     return without_spikes(plane, nuclei, float(np.fmax(own, objective)), rules.min_sds, camera.gain if camera else 0.0)
 

@@ -97,7 +97,7 @@ def treated(planes: Array, what: str) -> Array:
         wide[1:] -= level.astype(np.int64)
     elif what == "thresholded":
         wide[1:] = np.where(wide[1:] < 45, 0, wide[1:])
-    return wide.astype(np.uint16)
+    return (wide if what == "wrapped" else np.maximum(wide, 0)).astype(np.uint16)
 
 
 @pytest.mark.parametrize(

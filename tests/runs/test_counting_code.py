@@ -76,7 +76,7 @@ def test_every_module_that_counting_imports_is_covered_and_none_that_stores_or_s
     packages = {name for name in loaded if any(other.startswith(f"{name}.") for other in loaded)}
     assert set(loaded) - packages <= set(counting_modules())
     for name in counting_modules():
-        assert name.split(".")[1] in ("fish", "arrays", "algorithms", "api", "types", "exceptions"), name
+        assert name.split(".")[1] in ("fish", "arrays", "algorithms", "api", "types", "scene", "exceptions"), name
 
 
 def test_packages_of_the_counting_code_are_empty() -> None:

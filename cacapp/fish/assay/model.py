@@ -64,6 +64,8 @@ class Spikes(Strict):
     )
     narrowest_medians: float = Field(0.6, gt=0, le=1, description="nor narrower than this, in medians of the frame's own dots")
     min_sds: float = Field(5.5, ge=3, description="height beyond what the optics allow, standard deviations of its noise")
+    treated_correlation: float = Field(0.4, ge=0, le=1, description="above it, of neighbouring pixels' noise, a picture was treated")
+    treated_medians: float = Field(1.3, ge=1, description="in a treated picture nothing is filled below this multiple of narrowest_um")
 
 
 class SignalRules(Strict):
