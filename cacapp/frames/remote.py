@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,13 @@ from cacapp.frames.scene import first_line
 from cacapp.readers.quiet_libraries import quiet_libraries
 from cacapp.readers.zarr_folder import MARKERS
 
-# fsspec's other protocols open archives, run remote shells or read from memory: frames are stored in none of them. fsspec itself has to
-# be the old one that aicsimageio takes, and a driver of its time with it.
+# fsspec's other protocols open archives, run remote shells or read from memory: frames are stored in none of them. Where
+# aicsimageio can be installed, fsspec is the old one that it takes, and a driver has to be of the same time.
+_OF_FSSPEC = "<2023.9" if sys.version_info < (3, 13) else ""
 DRIVERS: Mapping[str, str] = {
-    **dict.fromkeys(("s3", "s3a"), "'s3fs<2023.9'"),
-    **dict.fromkeys(("gs", "gcs"), "'gcsfs<2023.9'"),
-    **dict.fromkeys(("az", "abfs", "abfss"), "'adlfs<2023.9'"),
+    **dict.fromkeys(("s3", "s3a"), f"'s3fs{_OF_FSSPEC}'"),
+    **dict.fromkeys(("gs", "gcs"), f"'gcsfs{_OF_FSSPEC}'"),
+    **dict.fromkeys(("az", "abfs", "abfss"), f"'adlfs{_OF_FSSPEC}'"),
     **dict.fromkeys(("http", "https"), "aiohttp"),
     "ftp": "fsspec",
     "sftp": "paramiko",

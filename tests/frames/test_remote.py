@@ -265,5 +265,5 @@ def test_an_address_is_kept_as_it_is(address: str) -> None:
 
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(cache: Path) -> None:
-    with pytest.raises(UsageError, match=r"gs:// needs a driver that is not installed: pip install 'gcsfs<2023.9'"):
+    with pytest.raises(UsageError, match=r"gs:// needs a driver that is not installed: pip install 'gcsfs(<2023.9)?'"):
         discover(["gs://bucket/slide"])
