@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,9 +23,18 @@ INVENTED_UM = 1.0
 
 def readable() -> tuple[str, ...]:
     """Return the suffixes of the formats for which everything is installed; nothing is imported."""
-    if find_spec("aicsimageio") is None:
+    if not installed("aicsimageio"):
         return ()
-    return tuple(suffix for suffix, needed in NEEDS.items() if find_spec(needed) is not None)
+    return tuple(suffix for suffix, needed in NEEDS.items() if installed(needed))
+
+
+def installed(package: str) -> bool:
+    """Return whether a distribution is installed; its modules are not even looked for."""
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 class AicsimageioReader(Reader):
