@@ -107,7 +107,7 @@ def judge_channels(measures: Mapping[str, ChannelMeasures], limits: Quality) -> 
             _mark(channel, "background", m.background, limits.max_background, False, few, "bright background"),
             _mark(channel, "saturated", m.saturated, limits.max_saturated, False, few, "saturated"),
             _mark(channel, "blockiness", m.blockiness, limits.max_blockiness, False, few, "blocks of a JPEG; export without loss"),
-            _mark(channel, "bits", m.bits, limits.min_bits, True, few, "few grey values, of 8 bits or fewer; export what the camera gave"),
+            _mark(channel, "bits", m.bits, limits.min_bits, True, few, "8 bits a pixel or fewer; export what the camera gave"),
             _mark(channel, "wrapped", m.wrapped, limits.max_wrapped, False, few, WRAPPED),
             _mark(channel, "correlation", m.correlation, limits.max_correlation, False, few, PROCESSED),
         ]
