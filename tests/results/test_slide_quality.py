@@ -58,7 +58,7 @@ def test_a_good_slide_passes_and_says_so_on_its_page(
     assert cacapp("report", "--format", "html", "--out", "pages", "--quiet").code == 0
     page = Path("pages/P1.html").read_text()
     assert "Slide S1: pass" in page
-    assert page.count("<td class="n">pass</td>") == 6  # five channels and the slide
+    assert page.count('<td class="n">pass</td>') == 6  # five channels and the slide
     # As if the process had been killed between the last frame and the judgement: the next call judges.
     ask("DELETE FROM slide_quality")
     assert cacapp("report", "--json").json[0]["qc"] == {}
