@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from cacapp.db.engine.session import Database
 from cacapp.db.review.readings import write_event
@@ -27,7 +27,7 @@ MAX_WAITING = 20
 LIMIT_S = 600.0
 MAX_BYTES = 2**29
 KEEP_S = 300.0
-"""A report that nobody takes is dropped after this time."""
+"""A report that nobody takes is dropped this long after it is ready."""
 
 CHECK_S = 1.0
 """How often a report in work is checked for whether its reader still has access."""
@@ -35,12 +35,18 @@ CHECK_S = 1.0
 Key = tuple[str, int, bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
-    """A report that somebody waits for, or that is ready; ``built`` gives its bytes or raises why there are none."""
+    """A report that somebody waits for, or that is ready since ``ready_at``; ``built`` gives its bytes or raises why there are none."""
 
     built: Future[bytes]
-    asked_at: float = field(default_factory=time.monotonic)
+    ready_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.built.add_done_callback(self._note_time)
+
+    def _note_time(self, _built: Future[bytes]) -> None:
+        self.ready_at = monotonic()
 
 
 class Reports:
@@ -57,8 +63,8 @@ class Reports:
         """Return the visitor's report: the one in work or ready, else a new one at the end of their queue. Raises Busy if that is full."""
         key = (visitor.digest, patient_id, pdf)
         with self._lock:
-            limit = time.monotonic() - KEEP_S
-            self._jobs = {k: job for k, job in self._jobs.items() if not job.built.done() or job.asked_at > limit}
+            limit = monotonic() - KEEP_S
+            self._jobs = {k: job for k, job in self._jobs.items() if job.ready_at is None or job.ready_at > limit}
             if key not in self._jobs:
                 self._jobs[key] = Job(self._lane.submit(visitor.name, partial(self._build, visitor, patient_id, pdf)))
             return self._jobs[key]

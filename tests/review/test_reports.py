@@ -90,3 +90,24 @@ def test_a_report_in_work_ends_with_the_account(staffed: Record, visit: Visit, c
     assert browser.get(path).status_code == 303
     with staffed.db.reading() as session:
         assert "report shown" not in {e.action for e in events(session)}
+
+
+def test_a_report_that_waited_long_is_kept_and_one_that_nobody_takes_is_not(
+    staffed: Record, visit: Visit, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, path = visit("viewer"), f"/patients/{staffed.patient_id}/report"
+    moment = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: moment[0])
+    browser.get(path)
+    reports = browser.app.state.reports  # type: ignore[attr-defined]
+    (job,) = reports._jobs.values()
+    moment[0] += 10 * module.KEEP_S  # in the queue
+    children[0].let.set()
+    job.built.result(30)
+    while job.ready_at is None:
+        pass  # it is noted just after the result
+    visit("reviewer").get(path)
+    assert job in reports._jobs.values()
+    moment[0] += 2 * module.KEEP_S
+    visit("second").get(path)
+    assert job not in reports._jobs.values()
