@@ -42,8 +42,11 @@ class OtherLight(Strict):
     """Dots that light of another source may explain. A rate is relative to a dot that is a copy."""
 
     neighbour: float = Field(1.0, ge=0, description="of a dot that a neighbouring nucleus could own")
-    lit_elsewhere: float = Field(0.05, ge=0, description="of a dot whose place shines in two other channels; copies meet by chance too")
-    same_place: float = Field(1.0, ge=0, description="of a dot that is lit elsewhere where two probes have a dot too many: debris")
+    whole_neighbour: float = Field(0.1, ge=0, description="the same where that nucleus has the expected copies without it")
+    debris: float = Field(0.005, gt=0, description="specks of debris on a nucleus, before the frame's own are seen; not relative to a copy")
+    debris_weight: float = Field(30.0, gt=0, description="nuclei that this rate counts for")
+    met: float = Field(0.03, gt=0, lt=1, description="share of copies whose place shines in two other channels by chance")
+    met_beyond: float = Field(0.015, gt=0, lt=1, description="the same of dots too many of two probes that lie at one place")
     granular: float = Field(0.3, ge=0, description="of a dot in a nucleus with granules that shine in all channels")
     lit_share: float = Field(0.3, gt=0, description="a place shines in another channel with at least this share of the dot's height there")
     reach_diameters: float = Field(0.3, gt=0, le=1, description="how far from the dot that light is looked for, signal diameters")
@@ -53,7 +56,7 @@ class OtherLight(Strict):
 class Probability(Strict):
     """The probability that a cell is a CAC, and what follows from it."""
 
-    automatic_above: float = Field(0.9, gt=0.5, lt=1, description="a cell is called a CAC without a look at this probability or above")
+    automatic_above: float = Field(0.85, gt=0.5, lt=1, description="a cell is called a CAC without a look at this probability or above")
     review_above: float = Field(0.05, gt=0, lt=0.5, description="a cell goes to review above this one; at or below, it is no CAC")
     one_nucleus: float = Field(0.5, gt=0, lt=1, description="probability that an outline which may hold two nuclei or a part holds one")
     min_nuclei: int = Field(20, ge=5, description="fewer evaluable nuclei in a frame say too little: no probability, the fixed rules count")

@@ -14,8 +14,8 @@ MAX_PATTERNS = 100_000
 
 
 def ambiguous_signals(evidence: Evidence) -> tuple[Array, str]:
-    """Doubt cells that are CACs under some of their possible counts and none under others."""
-    return both_calls_possible(evidence.fewest, evidence.most, evidence.assay), AMBIGUOUS
+    """Doubt cells that are CACs under some of their possible counts and none under others, where the probability of a CAC is not known."""
+    return both_calls_possible(evidence.fewest, evidence.most, evidence.assay) & ~np.isfinite(evidence.p_cac), AMBIGUOUS
 
 
 def both_calls_possible(fewest: Array, most: Array, assay: Assay) -> Array:

@@ -58,7 +58,7 @@ def weigh(
     use = evaluable & ~granular
     if np.count_nonzero(use) < p.min_nuclei:
         return replace(unknown, granular=granular)
-    dots = _candidates(spots, lit, granular, assay, p.other_light, diameter_px)
+    dots = _candidates(spots, lit, granular, use, assay, p.other_light, diameter_px)
     found = copy_probabilities([dots[c] for c in assay.channels], use, assay, p)
     counted = {c: _recounted(spots[c], dots[c], k, lit[c], granular) for c, k in zip(assay.channels, found.copies, strict=True)}
     return FrameProbabilities(counted, found.p_cac, granular, reasons(dots, found, lit, granular, assay))
@@ -86,29 +86,31 @@ def _granular(spots: Mapping[str, Spots], lit: Mapping[str, Array], n: int, most
 
 
 def _candidates(
-    spots: Mapping[str, Spots], lit: Mapping[str, Array], granular: Array, assay: Assay, light: OtherLight, diameter_px: float
+    spots: Mapping[str, Spots], lit: Mapping[str, Array], granular: Array, use: Array, assay: Assay, light: OtherLight, diameter_px: float
 ) -> dict[str, Candidates]:
     """Return the laid out dots that count or are weak, with the rates of other sources of their light."""
-    which, more = {}, {}
-    for probe in assay.probes:
-        s, shines = spots[probe.channel], lit[probe.channel]
-        may = (s.counts | (s.reason == WEAK_RELATIVE)) & (s.cell >= 0)
-        may &= ~(shines & granular[s.cell])
-        number = np.bincount(s.cell[may], minlength=len(granular))
-        which[probe.channel] = np.flatnonzero(may)
-        more[probe.channel] = np.flatnonzero(may & shines & (number[s.cell] > probe.copies))
-    met = same_place(
-        [spots[c].yx[more[c]] for c in assay.channels],
-        [spots[c].cell[more[c]] for c in assay.channels],
-        assay.signals.debris.radius_diameters * diameter_px,
-    )
+    which, number = {}, {}
+    for c in assay.channels:
+        s = spots[c]
+        which[c] = np.flatnonzero((s.counts | (s.reason == WEAK_RELATIVE)) & (s.cell >= 0) & ~(lit[c] & granular[s.cell]))
+        number[c] = np.bincount(s.cell[which[c]], minlength=len(granular))
+    more = {p.channel: number[p.channel] > p.copies for p in assay.probes}
+    shining = {c: which[c][lit[c][which[c]] & more[c][spots[c].cell[which[c]]]] for c in assay.channels}
+    crowded = {c: more[c] & use for c in assay.channels}
+    excess = sum(crowded[c][spots[c].cell[shining[c]]].sum() - light.met * number[c][crowded[c]].sum() for c in assay.channels)
+    debris = max(float(excess), 0.0) / len(more) + light.debris * light.debris_weight
+    debris /= np.count_nonzero(use) + light.debris_weight
+    radius_px = assay.signals.debris.radius_diameters * diameter_px
+    places, cells = [spots[c].yx[shining[c]] for c in assay.channels], [spots[c].cell[shining[c]] for c in assay.channels]
     result = {}
-    for channel, together in zip(assay.channels, met, strict=True):
-        s = spots[channel]
-        other = light.neighbour * s.ambiguous + light.lit_elsewhere * lit[channel] + light.granular * (granular[s.cell] & (s.cell >= 0))
-        other[more[channel][together]] += light.same_place
-        height, width = s.amplitude.astype(float), s.sigma_px.astype(float)
-        result[channel] = lay_out(height, width, other, s.cell, which[channel], len(granular))
+    for probe, together in zip(assay.probes, same_place(places, cells, radius_px), strict=True):
+        c, s = probe.channel, spots[probe.channel]
+        whole = (s.other >= 0) & (number[c][s.other] >= probe.copies)
+        other = np.where(whole, light.whole_neighbour, light.neighbour) * s.ambiguous
+        other = other + debris / light.met * lit[c] + light.granular * (granular[s.cell] & (s.cell >= 0))
+        # one speck explains a dot of each of the two probes
+        other[shining[c][together]] += np.sqrt(debris / light.met_beyond)
+        result[c] = lay_out(s.amplitude.astype(float), s.sigma_px.astype(float), other, s.cell, which[c], len(granular))
     return result
 
 

@@ -6,7 +6,7 @@ import pytest
 from cacapp.fish.assay.read import load_assay
 from cacapp.fish.probability.frame import FrameProbabilities, weigh
 from cacapp.fish.signals.judge import Spots
-from cacapp.types import Array
+from cacapp.types import UNSEGMENTED, Array
 
 KATZ = load_assay("katz-4color")
 CHANNELS = KATZ.channels
@@ -105,7 +105,7 @@ def test_a_dot_between_copy_and_non_specific_sends_the_cell_to_review_and_is_nam
     scene.add(0, "green", 0.6)
     scene.add(0, "red", 1.0)
     found = scene.weighed()
-    assert 0.05 < found.p_cac[0] < 0.9
+    assert 0.05 < found.p_cac[0] < 0.85
     assert "third green dot: 0." in found.terms[0]
     assert "that it is a copy" in found.terms[0]
 
@@ -129,12 +129,12 @@ def test_where_low_copies_are_wide_a_low_narrow_dot_is_hardly_a_copy() -> None:
 
 def test_a_dot_that_a_neighbour_could_own_is_worth_less() -> None:
     values = []
-    for other in (-1, 1):
+    for other in (-1, 1, UNSEGMENTED):  # nobody's; a nucleus that has its two copies without it; something that is no nucleus
         scene = Scene()
         scene.add(0, "green", 1.0, other=other)
         scene.add(0, "red", 1.0, other=other)
         values.append(float(scene.weighed().p_cac[0]))
-    assert values[0] > 0.99 > values[1]
+    assert values[0] > values[1] > 0.9 > values[2]
 
 
 def test_dots_too_many_of_two_probes_at_one_place_are_debris_where_a_third_channel_shines_too() -> None:
