@@ -217,7 +217,7 @@ class PatientResult(Table, table=True):
 
     @property
     def assay(self) -> str:
-        """Return name and version of the assay: "katz-4color 1"."""
+        """Return name and version of the assay: "katz-4color 2"."""
         return f"{self.assay_name} {self.assay_version}"
 
 

@@ -23,7 +23,7 @@ from cacapp.engine import Engine, engine_or_new
 from cacapp.exceptions import CacappError
 from cacapp.fish.assay.model import Assay
 from cacapp.fish.count_frame import CountedFrame, CountTask, count_frame, pool_of_channels
-from cacapp.fish.evaluability import touches_edge
+from cacapp.fish.evaluability import edge_contact_diameters
 from cacapp.frames import open_frame
 from cacapp.host import Host
 from cacapp.results.duplicates import mark_duplicates
@@ -140,7 +140,7 @@ def _job(
         },
         frames=frames,
         work=partial(open_and_count, detector, plan.assay),
-        item=partial(_task, run_id=run.id),
+        item=partial(_task, run_id=run.id, max_contact=plan.assay.nuclei.max_edge_contact_diameters),
         write=partial(_write, channels=plan.assay.channels),
         warn=_warning,
     )
@@ -155,9 +155,9 @@ def open_and_count(detector: SignalDetector, assay: Assay, task: CountTask) -> C
     return count_frame(partial(guard.detect, detector), assay, planes, frame.pixel_size_um, task)
 
 
-def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int) -> CountTask:
+def _task(session: Session, frame: FrameRow, source: FrameSource, *, run_id: int, max_contact: float) -> CountTask:
     cells = read_cells(session, run_id, frame.id)
-    edge = [touches_edge(c.instance, frame.height_px, frame.width_px) for c in cells]
+    edge = [edge_contact_diameters(c.instance, frame.height_px, frame.width_px) > max_contact for c in cells]
     shapes = Shapes(
         area_px=np.array([c.area_px for c in cells], float),
         length_px=np.array([c.length_px for c in cells], float),

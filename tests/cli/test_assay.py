@@ -37,7 +37,7 @@ def test_show_puts_conditions_into_words(cacapp: Run) -> None:
 def test_a_copy_of_a_shipped_file_is_sound(cacapp: Run, tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text(cacapp("assay", "show", "katz-4color", "--toml").out)
     ended = cacapp("assay", "check", "lab.toml")
-    assert (ended.code, ended.out) == (0, "lab.toml is sound: katz-4color 1, 4 probes, 4 classes, 3 or more flagged cells per 100 µL\n")
+    assert (ended.code, ended.out) == (0, "lab.toml is sound: katz-4color 2, 4 probes, 4 classes, 3 or more flagged cells per 100 µL\n")
     assert cacapp("assay", "check", "lab.toml", "--json").json["ok"] is True
 
 
@@ -45,9 +45,9 @@ def test_a_file_that_inherits_says_so_and_is_shown_complete(cacapp: Run, tmp_pat
     (tmp_path / "lab.toml").write_text('name = "lab"\nversion = "1"\nbase = "any-gain"\nbase_version = "2"\n[signals]\ndiameter_um = 0.9\n')
     ended = cacapp("assay", "check", "lab.toml")
     assert ended.code == 0
-    assert ended.out.endswith("3 or more flagged cells per 100 µL, inherits any-gain 2 and katz-4color 1\n")
-    assert cacapp("assay", "check", "lab.toml", "--json").json["inherits"] == ["any-gain 2", "katz-4color 1"]
-    assert "Inherits any-gain 2 and katz-4color 1." in " ".join(cacapp("assay", "show", "lab.toml").out.split())
+    assert ended.out.endswith("3 or more flagged cells per 100 µL, inherits any-gain 2 and katz-4color 2\n")
+    assert cacapp("assay", "check", "lab.toml", "--json").json["inherits"] == ["any-gain 2", "katz-4color 2"]
+    assert "Inherits any-gain 2 and katz-4color 2." in " ".join(cacapp("assay", "show", "lab.toml").out.split())
     (tmp_path / "complete.toml").write_text(cacapp("assay", "show", "lab.toml", "--toml").out)
     assert load_assay("complete.toml") == load_assay("lab.toml")
     assert cacapp("assay", "check", "complete.toml", "--json").json["inherits"] == []
@@ -55,7 +55,7 @@ def test_a_file_that_inherits_says_so_and_is_shown_complete(cacapp: Run, tmp_pat
 
 def test_the_stored_text_of_a_file_that_inherits_is_complete(counted: Run, ask: Run, tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text(
-        'name = "lab"\nversion = "1"\nbase = "katz-4color"\nbase_version = "1"\n[signals]\ndiameter_um = 0.9\n'
+        'name = "lab"\nversion = "1"\nbase = "katz-4color"\nbase_version = "2"\n[signals]\ndiameter_um = 0.9\n'
     )
     assert counted("count", "--assay", "lab.toml", "--min-evaluable", "5").code == 0
     ((stored,),) = ask("SELECT assay_toml FROM run WHERE assay_name = 'lab'")

@@ -67,7 +67,7 @@ class Result:
             **{"cells": 51, "evaluable": 51, "classes": {"normal": 44, "loss": 1, "gain": 0, "cac": 6, "other": 0}, "cacs": 6},
             **{"cacs_balanced_polyploid": 6, "blood_volume_ul": 100.0, "cacs_per_100ul": 6.0, "cacs_per_100ul_low": 2.2},
             **{"cacs_per_100ul_high": 13.06, "verdict": "increased risk (Katz)", "verdict_without_polyploid": "not increased (Katz)"},
-            **{"frames": 3, "frames_failed": 1, "assay": "katz-4color 1"},
+            **{"frames": 3, "frames_failed": 1, "assay": "katz-4color 2"},
             **changed,
         }
 
@@ -99,7 +99,7 @@ def test_patients_are_a_table_at_every_usual_width(width: Callable[[int], None],
     for word in (
         "P01-negative",
         "P03-polyploid",
-        "katz-4color 1",
+        "katz-4color 2",
         "51 of 51",
         "(2.20–13.06)",
         "polyploids:",
@@ -120,7 +120,7 @@ def test_patients_of_two_assays_name_the_assay_in_each_row(
     width: Callable[[int], None], capsys: pytest.CaptureFixture[str], terminal: int
 ) -> None:
     width(terminal)
-    lines = [patients.Line(FOUND[1], Result(assay=name), Extras()) for name in ("strict 2", "katz-4color 1")]
+    lines = [patients.Line(FOUND[1], Result(assay=name), Extras()) for name in ("strict 2", "katz-4color 2")]
     patients.print_patients_table(lines)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= terminal

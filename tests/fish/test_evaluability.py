@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cacapp.fish.assay.read import load_assay
-from cacapp.fish.evaluability import judge_nuclei, single_nuclei
-from cacapp.types import Shapes
+from cacapp.fish.evaluability import edge_contact_diameters, judge_nuclei, single_nuclei
+from cacapp.types import Instance, Shapes
 
 KATZ = load_assay("katz-4color")
 DIAMETER_PX = 72.0
@@ -45,6 +45,21 @@ def test_ordinary_nuclei_are_evaluable() -> None:
 
 def test_a_nucleus_on_the_frame_edge_is_not_evaluable() -> None:
     assert judge((1, 0.97, 1.1), edge=[True]) == ["edge"]
+
+
+@pytest.mark.parametrize(("beyond_px", "contact"), [(-1, 0.0), (0, 0.0), (1, 0.22), (4, 0.43), (36, 1.0)])
+@pytest.mark.parametrize("turns", range(4))
+def test_contact_with_the_frame_edge_is_the_chord_that_cuts_the_nucleus(beyond_px: int, contact: float, turns: int) -> None:
+    """A disk of 72 px that lies so far beyond one edge of its frame; the chord by geometry, in diameters of what is left."""
+    y, x = np.mgrid[:200, :200]
+    frame = np.rot90((y - 100) ** 2 + (x - 36 + beyond_px) ** 2 < 36**2, turns)
+    rows, columns = np.flatnonzero(frame.any(1)), np.flatnonzero(frame.any(0))
+    mask = frame[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    nucleus = Instance((int(columns[0]), int(rows[0]), mask.shape[1], mask.shape[0]), mask)
+    left = 2 * np.sqrt(np.count_nonzero(mask) / np.pi)
+    chord = 2 * np.sqrt(max(0.0, 36**2 - (36 - beyond_px) ** 2))
+    assert edge_contact_diameters(nucleus, 200, 200) == pytest.approx(chord / left, abs=0.03)
+    assert (edge_contact_diameters(nucleus, 200, 200) <= KATZ.nuclei.max_edge_contact_diameters) == (contact < 0.25)
 
 
 @pytest.mark.parametrize("distance", [1.0, 0.95, 0.9, 0.85, 0.8, 0.7])

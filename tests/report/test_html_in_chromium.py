@@ -49,7 +49,7 @@ def long_words(report: PatientReport) -> PatientReport:
 
 
 def test_no_page_scrolls_sideways_at_380_px(tmp_path: Path, report: PatientReport, long_words: PatientReport) -> None:
-    index = render_index([IndexRow("P-0042", "P-0042.html", "katz-4color 1", "increased risk (Katz)", report.result)] * 3)
+    index = render_index([IndexRow("P-0042", "P-0042.html", "katz-4color 2", "increased risk (Katz)", report.result)] * 3)
     pages = {"report": render_html(report), "long words": render_html(long_words), "index": index}
     # A frame of that width measures the page as it is: the script stands outside, the page allows none.
     frames = "".join(f'<iframe title="{name}" width=380 height=800 srcdoc="{html.escape(page)}"></iframe>' for name, page in pages.items())

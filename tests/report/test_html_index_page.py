@@ -15,7 +15,7 @@ from cacapp.report.patient_page import IndexRow, PatientReport
 def rows(report: PatientReport) -> list[IndexRow]:
     unknown = replace(report.result, blood_volume_ul=None, cacs_per_100ul=None, cacs_per_100ul_low=None, cacs_per_100ul_high=None)
     return [
-        IndexRow("P-0042", "P-0042.html", "katz-4color 1", "increased risk (Katz)", report.result),
+        IndexRow("P-0042", "P-0042.html", "katz-4color 2", "increased risk (Katz)", report.result),
         IndexRow("<b>P</b>", "a b#1?.html", "ours 2", "undetermined", replace(unknown, classes={"normal": 5, "odd_one": 2})),
     ]
 
@@ -23,7 +23,7 @@ def rows(report: PatientReport) -> list[IndexRow]:
 def test_each_patient_has_its_numbers_and_a_link(report: PatientReport) -> None:
     html = render_index(rows(report))
     first = re.sub(r"<[^>]+>", " ", html[html.index("<tbody>") : html.index("</tr>", html.index("<tbody>"))]).split()
-    verdict = ["P-0042", "katz-4color", "1", "increased", "risk", "(Katz)", "not", "reviewed"]
+    verdict = ["P-0042", "katz-4color", "2", "increased", "risk", "(Katz)", "not", "reviewed"]
     numbers = ["4.07", "1.49–8.85", "6", "–", "2", "11,903", "12,877", "10,995", "91", "811", "6", "0"]
     assert first == [*verdict, *numbers, "57", "2", "of", "23"]
     assert 'href="P-0042.html"' in html

@@ -57,7 +57,7 @@ def test_a_count_with_another_assay_adds_a_result_beside_the_old_one(counted: Ca
     assert counted("count", "--assay", file, "--quiet").code == 0
     strict, katz = counted("patients", "--json").json
     assert katz == before
-    assert (katz["assay_name"], katz["assay_version"], katz["cacs"]) == ("katz-4color", "1", 2)
+    assert (katz["assay_name"], katz["assay_version"], katz["cacs"]) == ("katz-4color", "2", 2)
     assert (strict["assay_name"], strict["cacs"], strict["classes"]["uncertain"]) == ("strict", 1, katz["classes"]["uncertain"] + 1)
     assert counted("count", "--force", "--quiet").code == 0
     again = counted("patients", "--json").json
@@ -68,33 +68,33 @@ def test_a_count_with_another_assay_adds_a_result_beside_the_old_one(counted: Ca
 def test_tables_and_files_have_a_row_for_each_assay(twice: Cacapp, record_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(csv.DictReader(io.StringIO(twice("report", "--format", "csv").out)))
     assert [(r["patient"], r["assay_name"], r["assay_version"], r["cacs"]) for r in rows] == [
-        ("P1", "strict", "1", "1"),
-        ("P1", "katz-4color", "1", "2"),
+        ("P1", "strict", "2", "1"),
+        ("P1", "katz-4color", "2", "2"),
     ]
     for width in ("80", "150"):
         monkeypatch.setenv("COLUMNS", width)
         for command in ("patients", "report"):
             printed = twice(command).out
             assert "assay" in printed
-            assert printed.index("strict 1") < printed.index("katz-4color 1")
+            assert printed.index("strict 2") < printed.index("katz-4color 2")
     with api.open(record_url) as record:
         found = record.patients().select(["patient", "assay_name", "assay_version", "cacs", "reviewed_cacs", "class_uncertain"]).to_pylist()
-    assert [tuple(row.values())[:5] for row in found] == [("P1", "strict", "1", 1, None), ("P1", "katz-4color", "1", 2, None)]
+    assert [tuple(row.values())[:5] for row in found] == [("P1", "strict", "2", 1, None), ("P1", "katz-4color", "2", 2, None)]
     assert all(row["class_uncertain"] is not None for row in found)
 
 
 @pytest.mark.slow
 def test_each_assay_has_a_page_which_names_the_others(twice: Cacapp) -> None:
     assert twice("report", "--format", "html", "--quiet").code == 0
-    assert sorted(p.name for p in Path("reports").iterdir()) == ["P1.html", "P1_katz-4color_1.html", "index.html"]
+    assert sorted(p.name for p in Path("reports").iterdir()) == ["P1.html", "P1_katz-4color_2.html", "index.html"]
     newest, older, index = (
-        BeautifulSoup(Path("reports", name).read_text(), "html.parser") for name in ("P1.html", "P1_katz-4color_1.html", "index.html")
+        BeautifulSoup(Path("reports", name).read_text(), "html.parser") for name in ("P1.html", "P1_katz-4color_2.html", "index.html")
     )
-    assert "assay strict 1" in newest.header.get_text(" ", strip=True)
-    assert [(a.get_text(), a["href"]) for a in newest.select(".verdict a")] == [("katz-4color 1", "P1_katz-4color_1.html")]
-    assert [(a.get_text(), a["href"]) for a in older.select(".verdict a")] == [("strict 1", "P1.html")]
+    assert "assay strict 2" in newest.header.get_text(" ", strip=True)
+    assert [(a.get_text(), a["href"]) for a in newest.select(".verdict a")] == [("katz-4color 2", "P1_katz-4color_2.html")]
+    assert [(a.get_text(), a["href"]) for a in older.select(".verdict a")] == [("strict 2", "P1.html")]
     lines = [[c.get_text(strip=True) for c in row.select("th, td")][:2] for row in index.select("tbody tr")]
-    assert lines == [["P1", "strict 1"], ["P1", "katz-4color 1"]]
+    assert lines == [["P1", "strict 2"], ["P1", "katz-4color 2"]]
     assert index.h1.get_text() == "1 patient"
 
 

@@ -42,7 +42,7 @@ def body(record: Record, kind: str, seen: int = 0, key: str = "0123456789", **mo
 def test_a_patients_cac_counts_automatic_and_reviewed(api: TestClient, staffed: Record) -> None:
     (patient,) = api.get("/patients").json()["items"]
     assert (patient["code"], patient["state"], patient["cells_open"]) == ("P1", "analysed", 2)
-    assert (patient["assay_name"], patient["assay_version"]) == ("katz-4color", "1")
+    assert (patient["assay_name"], patient["assay_version"]) == ("katz-4color", "2")
     assert (patient["automatic"]["cacs"], patient["reviewed"], patient["automatic"]["blood_volume_ul"]) == (2, None, 100.0)
     cell = staffed.flagged()[0].cell_id
     answer = api.post(f"/cells/{cell}/reviews", json=body(staffed, "class", **{"class": "normal"})).json()

@@ -91,7 +91,7 @@ def test_slides_counted_with_another_assay_are_left_out_and_named(counted: Run, 
     ended = counted("run", tmp_path / "second", *second, "--assay", other, "--no-report")
     assert ended.code == 0
     (warning,) = [line for line in ended.lines("warning") if "assay" in line]
-    assert "S1 (katz-4color 1)" in warning
+    assert "S1 (katz-4color 2)" in warning
     assert results(counted) == {"ours": (50.0, 3, 2), "katz-4color": (100.0, 2, 0)}
     counted("report", "--format", "html")
     assert "counted with another assay" in Path("reports/P1.html").read_text()

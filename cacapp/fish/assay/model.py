@@ -104,6 +104,9 @@ class Nuclei(Strict):
     """Gates of evaluable nuclei. ``_medians``: in multiples of the median over the population's single nuclei."""
 
     exclude_on_edge: bool = True
+    max_edge_contact_diameters: float = Field(
+        0.0, ge=0, lt=1, description="contact with the frame's edge of an evaluable nucleus, in diameters of the nucleus"
+    )
     min_area_um2: float = Field(gt=0)
     max_area_um2: float = Field(gt=0)
     min_area_medians: float = Field(gt=0, lt=1, description="where the pixel size is unknown")

@@ -94,7 +94,7 @@ def _base(own: dict[str, Any], where: str, folder: Path, above: Mapping[str, str
     for key in (BASE, BASE_VERSION):
         if not isinstance(own.get(key), str):
             problem = f"write it in quotes, not as {own[key]!r}" if key in own else "missing"
-            raise UsageError(f'assay {where}: {key}: {problem}; inheriting takes both, such as base = "katz-4color", base_version = "1"')
+            raise UsageError(f'assay {where}: {key}: {problem}; inheriting takes both, such as base = "katz-4color", base_version = "2"')
     base, further = _load(own[BASE], folder, above)
     if base.version != own[BASE_VERSION]:
         raise UsageError(

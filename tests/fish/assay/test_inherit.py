@@ -15,7 +15,7 @@ from cacapp.fish.assay.inherit import complete_text, merged
 from cacapp.fish.assay.read import builtin_assays, load_assay, load_with_bases, parse_assay
 
 OWN = 'name = "lab"\nversion = "7"\n'
-KATZ = 'base = "katz-4color"\nbase_version = "1"\n'
+KATZ = 'base = "katz-4color"\nbase_version = "2"\n'
 Write = Callable[..., Path]
 
 
@@ -55,7 +55,7 @@ def test_the_stored_text_is_complete(write: Write) -> None:
     assert not {"base", "base_version"} & tomllib.loads(text).keys()
     assert parse_assay(text, "run 7") == lab
     assert load_assay(write(text, "copy.toml")).sha256 == lab.sha256
-    assert "katz-4color 1" in text.splitlines()[0]
+    assert "katz-4color 2" in text.splitlines()[0]
 
 
 def test_a_chain_of_bases_is_followed_from_file_to_file(write: Write) -> None:
@@ -63,7 +63,7 @@ def test_a_chain_of_bases_is_followed_from_file_to_file(write: Write) -> None:
     path = write(OWN + 'base = "bases/middle.toml"\nbase_version = "7"\n[signals]\ndiameter_um = 1.0\n')
     lab, bases = load_with_bases(path)
     assert (lab.signals.snr_tail, lab.signals.diameter_um, lab.signals.min_cac_margin) == (5.0, 1.0, 3.0)
-    assert bases == ("middle 7", "katz-4color 1")
+    assert bases == ("middle 7", "katz-4color 2")
 
 
 def test_the_patients_criterion_of_a_file_takes_the_place_of_its_bases(write: Write) -> None:
@@ -77,19 +77,19 @@ def test_the_patients_criterion_of_a_file_takes_the_place_of_its_bases(write: Wr
     ("text", "message"),
     [
         (
-            OWN + 'base = "katz-5color"\nbase_version = "1"\n',
+            OWN + 'base = "katz-5color"\nbase_version = "2"\n',
             "base: katz-5color: No such file or directory; give a TOML file, its path",
         ),
         (OWN + 'base = "lab.toml"\nbase_version = "7"\n', "base: {path} → {path} is a circle; leave base out of one of them"),
         (
             OWN + 'base = "katz-4color"\nbase_version = "9"\n',
-            "base_version: katz-4color is version 1 here, the file is made for version 9",
+            "base_version: katz-4color is version 2 here, the file is made for version 9",
         ),
         (OWN + 'base = "katz-4color"\n', "base_version: missing; inheriting takes both"),
-        (OWN + 'base_version = "1"\n', "base: missing; inheriting takes both"),
-        (OWN + 'base = 4\nbase_version = "1"\n', "base: write it in quotes, not as 4"),
+        (OWN + 'base_version = "2"\n', "base: missing; inheriting takes both"),
+        (OWN + 'base = 4\nbase_version = "2"\n', "base: write it in quotes, not as 4"),
         (OWN + 'base = "katz-4color"\nbase_version = 1\n', "base_version: write it in quotes, not as 1"),
-        (OWN + 'base = "a\\u0000b"\nbase_version = "1"\n', "base: a\0b: "),
+        (OWN + 'base = "a\\u0000b"\nbase_version = "2"\n', "base: a\0b: "),
         (OWN + KATZ + "[signals]\ndiameter_um = -1.0\n", "signals.diameter_um: input should be greater than 0"),
         (OWN + KATZ + "[signals]\ndiametre_um = 1.0\n", "signals.diametre_um: unknown key; did you mean diameter_um?"),
         (OWN + KATZ + "basis = 1\n", "basis: unknown key; did you mean base?"),
@@ -127,7 +127,7 @@ def test_a_fault_in_a_base_names_the_base(write: Write) -> None:
 
 
 def test_a_text_without_a_file_reads_no_other_file() -> None:
-    for text in (OWN + KATZ, OWN + 'base = "/etc/passwd"\n', OWN + 'base_version = "1"\n'):
+    for text in (OWN + KATZ, OWN + 'base = "/etc/passwd"\n', OWN + 'base_version = "2"\n'):
         with pytest.raises(UsageError, match=r"assay of the capsule: base(_version)?: only a file can inherit; give the complete text"):
             parse_assay(text, "of the capsule")
 

@@ -67,7 +67,7 @@ def test_an_assay_survives_the_way_to_a_worker() -> None:
 
 
 def test_an_assay_changed_in_memory_has_no_text() -> None:
-    changed = load_assay("katz-4color").model_copy(update={"version": "2"})
+    changed = load_assay("katz-4color").model_copy(update={"version": "3"})
     with pytest.raises(UsageError, match="changed in memory"):
         changed.toml()
 
@@ -168,7 +168,7 @@ REFUSED = [
     ),
     ('"undetermined"', '"insufficient"', "patient.verdicts: 'insufficient' stands for two verdicts"),
     ("[patient]", "[patient", "not valid TOML"),
-    ('version = "1"', "version = 2024-01-01T00:00:00", None),
+    ('version = "2"', "version = 2024-01-01T00:00:00", None),
 ]
 
 

@@ -131,7 +131,7 @@ def test_a_review_whose_signals_are_others_now_is_asked_about(counted: Cacapp, r
     record.decide("anna", cell.cell_id, "accept")
     with record.db.reading() as session:
         weakest = min(d.snr for d in dots_of_cells(session, record.run_id, [cell.cell_id])[cell.cell_id] if d.counted)
-    strict = load_assay("katz-4color").toml().replace('version = "1"', 'version = "1-strict"')
+    strict = load_assay("katz-4color").toml().replace('version = "2"', 'version = "2-strict"')
     strict = re.sub(r"min_snr = [\d.]+", f"min_snr = {weakest + 0.2:.1f}", strict)
     file = tmp_path / "strict.toml"
     file.write_text(strict)
