@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -23,6 +24,17 @@ def require(holds: object, line: str) -> None:
     """Raise ClaimError with ``line`` unless it holds. A plain assert has no message where pytest does not rewrite it."""
     if not holds:
         raise ClaimError(line)
+
+
+T = TypeVar("T")
+
+
+def pickled_again(one: T) -> T:
+    """Return what another process gets that ``one`` is sent to. Raises ClaimError where it cannot be sent."""
+    try:
+        return cast(T, pickle.loads(pickle.dumps(one)))  # noqa: S301 pickled just now
+    except Exception as error:
+        raise ClaimError(f"it cannot be pickled: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 class Contract:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 from cacapp.engine import Engine
 from cacapp.exceptions import CacappError
 from cacapp.testing import scenes
-from cacapp.testing.claims import ClaimError, Contract, require, same
+from cacapp.testing.claims import ClaimError, Contract, pickled_again, require, same
 from cacapp.testing.guarded_calls import GUARDED, METHOD, measured, one_thread
 from cacapp.testing.scenes import Scene
 
@@ -92,10 +91,7 @@ class ImageContract(Contract):
     def test_it_works_in_another_process(self) -> None:
         """It is pickled to a worker process and gives the same there."""
         one, scene = self.built(), self.plain()
-        try:
-            again = pickle.loads(pickle.dumps(one))  # noqa: S301 pickled just now
-        except Exception as error:
-            raise ClaimError(f"it cannot be pickled: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        again = pickled_again(one)
         require(again == one, "unpickled it is not equal to itself: keep state out of fields")
         there, _ = self._elsewhere(scene)
         with one_thread():

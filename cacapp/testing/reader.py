@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from cacapp.exceptions import CacappError
 from cacapp.frames.digest import sha256_of
 from cacapp.host import guard_reader
 from cacapp.scene import Scene
-from cacapp.testing.claims import ClaimError, Contract, require
+from cacapp.testing.claims import ClaimError, Contract, pickled_again, require
 from cacapp.types import Array
 
 LAZY_BYTES = 1 << 18
@@ -113,10 +112,7 @@ class ReaderContract(Contract):
     def test_it_works_in_another_process(self) -> None:
         """It is pickled to a worker process and reads the same there."""
         one = self._reader()
-        try:
-            again = pickle.loads(pickle.dumps(one))  # noqa: S301 pickled just now
-        except Exception as error:
-            raise ClaimError(f"it cannot be pickled: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        again = pickled_again(one)
         with self._references() as references:
             path = references[0].path
             with Engine(1) as engine:

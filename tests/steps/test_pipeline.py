@@ -97,7 +97,7 @@ def test_slides_counted_with_another_assay_are_left_out_and_named(counted: Run, 
     assert "counted with another assay" in Path("reports/P1.html").read_text()
     ended = counted("count", "S1")
     assert "already done" in ended.out
-    assert "S2 (ours 1)" in ended.err
+    assert "S2 (ours 2)" in ended.err
     assert results(counted) == {"ours": (50.0, 3, 2), "katz-4color": (100.0, 3, 1)}
     assert counted("count", "--assay", other).lines("warning") == []
     assert results(counted) == {"ours": (150.0, 3, 0), "katz-4color": (100.0, 3, 1)}
