@@ -29,7 +29,7 @@ def test_what_is_loaded_early_is_what_a_frame_needs() -> None:
     request = PipelineRequest("run", segment=SegmentPlan(), count=CountPlan(load_assay("katz-4color")))
     modules = _needed_modules(Host.discover(), request)
     code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
-    code += "assert {'torch', 'tifffile', 'cacapp.algorithms.sam.models', 'cacapp.fish.signals.judge'} <= set(sys.modules)"
+    code += "assert {'torch', 'tifffile', 'cacapp.algorithms.dense.network', 'cacapp.fish.signals.judge'} <= set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

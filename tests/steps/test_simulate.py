@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cacapp.exceptions import UsageError
+from cacapp.simulation import preset_names
 from cacapp.steps.simulate import model_parameters, read_nuclei, simulate_slide, slide_model
 
 SMALL = ("--frames", "1", "--width", "200", "--height", "200")
@@ -94,5 +95,6 @@ def test_nuclei_takes_a_number_and_a_folder(cacapp: Callable[..., Any], tmp_path
 def test_parameters_name_the_presets(cacapp: Callable[..., Any]) -> None:
     shown = cacapp("simulate", "--parameters", "--preset", "field")
     assert "field" in shown.out
-    assert "Presets: debris, deconvolved, depth" in shown.out.replace("\n", " ")
+    words = shown.out.split()
+    assert all(name in words for name in preset_names())
     assert cacapp("simulate", "--parameters", "--preset", "fields").code == 2
